@@ -1,0 +1,1 @@
+"""Figures as free functions over books, rows and trades. Pure, like `core`."""

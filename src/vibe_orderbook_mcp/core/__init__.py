@@ -1,0 +1,1 @@
+"""The pure core: books, their synchronisation, per-second rows. No await, socket, file, clock or environment."""

@@ -1,0 +1,62 @@
+"""What comes in from an exchange, as values.
+
+Prices and sizes are doubles that stand for the exchange's decimals exactly (`symbol.SymbolSpec` proves it per
+symbol). Times are the exchange's, in milliseconds since the epoch, unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Side = Literal["bid", "ask"]
+
+Price = Annotated[float, msgspec.Meta(gt=0.0, lt=1e18)]
+Size = Annotated[float, msgspec.Meta(ge=0.0, lt=1e18)]
+Level = tuple[Price, Size]
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=10**14)]
+
+
+class DepthUpdate(msgspec.Struct):
+    """Absolute new sizes of every level that changed in updates `first_id` to `final_id`; size 0 removes a level."""
+
+    symbol: str
+    event_ms: Millis
+    first_id: Id
+    final_id: Id
+    bids: list[Level]
+    asks: list[Level]
+
+
+class DepthSnapshot(msgspec.Struct):
+    """The best levels of both sides as they stood after update `last_update_id`, best first."""
+
+    last_update_id: Id
+    bids: list[Level]
+    asks: list[Level]
+
+
+class Trade(msgspec.Struct):
+    """One aggregate trade: the fills of one taker order at one price.
+
+    `agg_id` is consecutive per symbol, which makes completeness provable. `buyer_is_maker` true means that the
+    seller was the aggressor. Fills are `last_trade_id - first_trade_id + 1`.
+    """
+
+    agg_id: Id
+    time_ms: Millis
+    price: Price
+    size: Size
+    first_trade_id: Id
+    last_trade_id: Id
+    buyer_is_maker: bool
+
+    @property
+    def fills(self) -> int:
+        return self.last_trade_id - self.first_trade_id + 1
+
+    @property
+    def aggressor(self) -> Literal["buy", "sell"]:
+        return "sell" if self.buyer_is_maker else "buy"

@@ -1,0 +1,69 @@
+"""A symbol's grid, and the proof that doubles stand for its decimals exactly."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from vibe_orderbook_mcp.errors import InexactSymbol
+
+# IEEE 754 doubles carry every decimal of up to 15 significant digits there and back unchanged.
+EXACT_DIGITS = 15
+
+# A level holds many orders: allow a thousand of the largest ones before a level's size could lose a digit.
+ORDERS_A_LEVEL = 1000
+
+
+class SymbolSpec(msgspec.Struct, frozen=True):
+    """What the exchange says of one symbol. Decimals are kept as the exchange writes them.
+
+    `price_decimals` and `size_decimals` are how many places the exchange prints ("0.01000000" -> 8), `tick_exp`
+    and `lot_exp` how many are significant ("0.01000000" -> 2): integers of ticks and lots count in 10^-exp.
+    """
+
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    tick_size: Decimal
+    step_size: Decimal
+    max_price: Decimal = Decimal(0)  # 0: the exchange sets no limit
+    max_size: Decimal = Decimal(0)
+    trading: bool = True
+
+    @property
+    def price_decimals(self) -> int:
+        return _places(self.tick_size)
+
+    @property
+    def size_decimals(self) -> int:
+        return _places(self.step_size)
+
+    @property
+    def tick_exp(self) -> int:
+        return _places(self.tick_size.normalize())
+
+    @property
+    def lot_exp(self) -> int:
+        return _places(self.step_size.normalize())
+
+    def check_exact(self) -> None:
+        """Raise `InexactSymbol` when a price or a level's size could need more than 15 significant digits."""
+        for what, unit, largest in (
+            ("a price", self.tick_size, self.max_price),
+            ("a level's size", self.step_size, self.max_size * ORDERS_A_LEVEL),
+        ):
+            if unit > 0 and (digits := len(str(int(largest / unit)))) > EXACT_DIGITS:
+                raise InexactSymbol(self.symbol, what, digits)
+
+    def price_text(self, price: float) -> str:
+        """The exchange's own spelling: 61837.63 -> "61837.63000000"."""
+        return f"{price:.{self.price_decimals}f}"
+
+    def size_text(self, size: float) -> str:
+        return f"{size:.{self.size_decimals}f}"
+
+
+def _places(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0

@@ -1,0 +1,1 @@
+"""History on disk: record encoding (pure) and RocksDB behind one door."""

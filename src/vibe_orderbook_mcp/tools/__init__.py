@@ -1,0 +1,1 @@
+"""The MCP tools: one async method each, their results and their refusals."""
