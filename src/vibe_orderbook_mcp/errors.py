@@ -41,9 +41,7 @@ class ConfigError(VibeError):
 class Refusal(VibeError):
     """A tool cannot answer. The client gets `code`, `message`, `hint` and, where waiting helps, the delay."""
 
-    def __init__(
-        self, code: RefusalCode, message: str, hint: str, *, retry_after_secs: float | None = None
-    ) -> None:
+    def __init__(self, code: RefusalCode, message: str, hint: str, *, retry_after_secs: float | None = None) -> None:
         super().__init__(message)
         self.code: RefusalCode = code
         self.message = message
