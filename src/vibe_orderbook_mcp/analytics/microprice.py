@@ -1,0 +1,186 @@
+"""The micro-price of Stoikov: where mid is expected to settle, given imbalance and spread (definition sheet 1.2).
+
+The book's state is a decile of imbalance at the touch and a spread in ticks. From the sequence of states and mid
+changes the expected sum of all future mid changes follows,
+
+    G* = sum over i of B^i G1,  G1 = (I - Q)^-1 R K,  B = (I - Q)^-1 T
+
+with Q the moves between states that leave mid alone, T those that change it, and R K the expected change. Mirrored
+observations are added, which makes G antisymmetric in imbalance and the sum converge. For an antisymmetric G the
+three formulas are one linear system over half of the states, G* = (I - (Q + T)')^-1 R K, where a primed matrix
+subtracts the mirrored columns; that is what is solved here.
+
+The chain describes books whose mid moves by half a tick or a tick. Where larger moves are common (a tick far below
+the usual price change, as on BTCUSDT) it does not apply and `solve` says None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BUCKETS = 10
+MAX_SPREAD_TICKS = 4
+MIN_TRANSITIONS = 20_000
+MIN_VISITS = 200
+MAX_MOVE_HALF_TICKS = 2
+MAX_LEFT_OUT = 0.05  # share of mid changes the chain cannot hold; ours
+
+_SINGULAR = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class MicropriceTable:
+    """G* in ticks by state: spread 1's deciles of imbalance from ask-heavy to bid-heavy, then spread 2's, ..."""
+
+    adjustments: tuple[float, ...]
+    transitions: int
+
+    def price(self, bid: float, bid_size: float, ask: float, ask_size: float, tick: float) -> float | None:
+        """mid + G*, kept within the touch. None for a state that the table does not hold."""
+        state = state_of(bid, bid_size, ask, ask_size, tick)
+        if state is None or state >= len(self.adjustments):
+            return None
+        # Equal sizes lie on the edge between the middle deciles, whose adjustments cancel.
+        adjustment = 0.0 if bid_size == ask_size else self.adjustments[state]
+        return min(max(bid + (ask - bid) / 2 + adjustment * tick, bid), ask)
+
+
+class MicropriceModel:
+    """Counts state changes, one depth event at a time, in constant time and memory."""
+
+    __slots__ = ("_drift", "_left_out", "_mid", "_moved", "_moves", "_spreads", "_state", "_stayed")
+
+    def __init__(self, *, max_spread_ticks: int = MAX_SPREAD_TICKS) -> None:
+        states = BUCKETS * max_spread_ticks
+        self._spreads = max_spread_ticks
+        self._stayed = [[0] * states for _ in range(states)]  # transitions without a mid change
+        self._moved = [[0] * states for _ in range(states)]  # transitions with one
+        # Sum of mid changes in half ticks by state before and spread after.
+        self._drift = [[0] * max_spread_ticks for _ in range(states)]
+        self._moves = 0
+        self._left_out = 0
+        self._state: int | None = None
+        self._mid: int | None = None
+
+    def observe(self, bid: float, bid_size: float, ask: float, ask_size: float, tick: float) -> None:
+        """The touch after a depth event. `tick` is the symbol's tick size."""
+        state = state_of(bid, bid_size, ask, ask_size, tick)
+        if state is not None and state >= BUCKETS * self._spreads:
+            state = None
+        middle = round((bid + ask) / tick)
+        before, middle_before = self._state, self._mid
+        self._state, self._mid = state, middle
+        if middle_before is None:
+            return
+        move = middle - middle_before
+        if move:
+            self._moves += 1
+        if before is None or state is None or abs(move) > MAX_MOVE_HALF_TICKS:
+            self._left_out += move != 0
+        elif move:
+            self._moved[before][state] += 1
+            self._drift[before][state // BUCKETS] += move
+        else:
+            self._stayed[before][state] += 1
+
+    def break_chain(self) -> None:
+        """After a gap or resync: the next state does not follow from the last one."""
+        self._state = self._mid = None
+
+    @property
+    def transitions(self) -> int:
+        return sum(map(sum, self._stayed)) + sum(map(sum, self._moved))
+
+    def solve(self) -> MicropriceTable | None:
+        """G* from what was seen so far, or None while that is too little or does not fit the chain."""
+        spreads = self._used_spreads()
+        used = range(BUCKETS * spreads)
+        counts = [[self._stayed[x][y] + self._moved[x][y] for y in used] for x in used]
+        transitions = sum(map(sum, counts))
+        kept_moves = sum(self._moved[x][y] for x in used for y in used)
+        if transitions < MIN_TRANSITIONS or kept_moves == 0:
+            return None
+        if self._moves - kept_moves > MAX_LEFT_OUT * self._moves:
+            return None
+        # Symmetrised: every observation counts once as seen and once mirrored.
+        mirrored = [[counts[x][y] + counts[mirror(x)][mirror(y)] for y in used] for x in used]
+        visits = [sum(row) for row in mirrored]
+        if min(visits) < MIN_VISITS:
+            return None
+        drift = [sum(self._drift[x][:spreads]) for x in used]
+        probabilities = [[count / visits[x] for count in mirrored[x]] for x in used]
+        expected = [0.5 * (drift[x] - drift[mirror(x)]) / visits[x] for x in used]
+        solved = solve_antisymmetric(probabilities, expected)
+        return None if solved is None else MicropriceTable(tuple(solved), transitions)
+
+    def _used_spreads(self) -> int:
+        """Spreads 1..n whose every decile was seen often enough, counting mirrored observations."""
+        states = range(BUCKETS * self._spreads)
+        seen = [sum(self._stayed[x]) + sum(self._moved[x]) for x in states]
+        for spread in range(self._spreads):
+            first = spread * BUCKETS
+            if any(seen[x] + seen[mirror(x)] < MIN_VISITS for x in range(first, first + BUCKETS)):
+                return spread
+        return self._spreads
+
+
+def state_of(bid: float, bid_size: float, ask: float, ask_size: float, tick: float) -> int | None:
+    """The state's number: (spread in ticks - 1) * 10 + decile of bid_size / (bid_size + ask_size)."""
+    total = bid_size + ask_size
+    spread = round((ask - bid) / tick)
+    if spread < 1 or total <= 0.0:
+        return None
+    # Each half is counted from its own end, so that swapping the sides mirrors the decile exactly.
+    if bid_size >= ask_size:
+        decile = BUCKETS - 1 - min(int(BUCKETS * (ask_size / total)), BUCKETS // 2 - 1)
+    else:
+        decile = min(int(BUCKETS * (bid_size / total)), BUCKETS // 2 - 1)
+    return (spread - 1) * BUCKETS + decile
+
+
+def mirror(state: int, buckets: int = BUCKETS) -> int:
+    """The same spread with the sides swapped."""
+    return state + buckets - 1 - 2 * (state % buckets)
+
+
+def solve_antisymmetric(
+    transition: Sequence[Sequence[float]], drift: Sequence[float], buckets: int = BUCKETS
+) -> list[float] | None:
+    """x with x = drift + transition x, given that both mirror: x[mirror(i)] = -x[i]. None when there is no such x.
+
+    With Q for `transition` this is G1, with Q + T it is G*.
+    """
+    upper = [state for state in range(len(drift)) if state % buckets >= buckets / 2]
+    system = [
+        [(x == y) - (transition[x][y] - transition[x][mirror(y, buckets)]) for y in upper] + [drift[x]] for x in upper
+    ]
+    half = _gauss(system)
+    if half is None:
+        return None
+    out = [0.0] * len(drift)
+    for state, value in zip(upper, half, strict=True):
+        out[state] = value
+        out[mirror(state, buckets)] = -value
+    return out
+
+
+def _gauss(system: list[list[float]]) -> list[float] | None:
+    """Solve rows of [coefficients..., right side] with partial pivoting; None when singular."""
+    size = len(system)
+    for column in range(size):
+        pivot = max(range(column, size), key=lambda row: abs(system[row][column]))
+        if abs(system[pivot][column]) < _SINGULAR:
+            return None
+        system[column], system[pivot] = system[pivot], system[column]
+        head = system[column]
+        for row in system[column + 1 :]:
+            factor = row[column] / head[column]
+            if factor:
+                for at in range(column, size + 1):
+                    row[at] -= factor * head[at]
+    solution = [0.0] * size
+    for at in reversed(range(size)):
+        known = sum(system[at][j] * solution[j] for j in range(at + 1, size))
+        solution[at] = (system[at][size] - known) / system[at][at]
+    return solution

@@ -1,0 +1,68 @@
+"""Small arithmetic that every figure shares: guarded ratios, rounding for readers, exact decimals."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import isfinite
+from typing import overload
+
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """part / whole, or None where that is no number."""
+    if whole == 0.0:
+        return None
+    value = part / whole
+    return value if isfinite(value) else None
+
+
+@overload
+def significant(value: float, digits: int = 6) -> float: ...
+@overload
+def significant(value: None, digits: int = 6) -> None: ...
+@overload
+def significant(value: float | None, digits: int = 6) -> float | None: ...
+def significant(value: float | None, digits: int = 6) -> float | None:
+    """Rounded to significant digits: the reader pays by the token, and float noise is not information."""
+    if value is None:
+        return None
+    return float(f"{value:.{digits - 1}e}") + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+@overload
+def decimals(value: float, places: int = 4) -> float: ...
+@overload
+def decimals(value: None, places: int = 4) -> None: ...
+@overload
+def decimals(value: float | None, places: int = 4) -> float | None: ...
+def decimals(value: float | None, places: int = 4) -> float | None:
+    """Rounded to decimal places, for figures with a fixed range such as -1..1."""
+    return None if value is None else round(value, places) + 0.0
+
+
+def readable(value: float, digits: int = 3) -> str:
+    """A number inside a sentence: significant digits, thousands separators, never an exponent."""
+    text = format(Decimal(repr(significant(value, digits))), ",f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def exact_price(spec: SymbolSpec, price: float) -> str:
+    """The price in the exchange's spelling. One off the symbol's grid keeps its digits rather than being rounded."""
+    return _exact(spec.price_text(price), price)
+
+
+def exact_size(spec: SymbolSpec, size: float) -> str:
+    """The size in the exchange's spelling; one off the symbol's grid keeps its digits."""
+    return _exact(spec.size_text(size), size)
+
+
+def _exact(text: str, value: float) -> str:
+    # Up to 15 significant digits repr() is the decimal the exchange sent (core.symbol).
+    return text if float(text) == value else format(Decimal(repr(value)), "f")
+
+
+def plain(value: Decimal) -> str:
+    """An exact decimal without trailing zeros or exponent."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,75 @@
+"""What every answer carries, and how its fields are written.
+
+Prices and sizes taken from the book are exact decimal strings; derived figures are rounded numbers with their unit
+in the name. A figure that cannot be computed is null, never 0. Fields that say nothing in the usual case (a flag
+that is not set, `detail` that was not asked for) are left out of the JSON.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["live", "stale", "syncing"]
+
+
+class Answer(BaseModel):
+    """A part of an answer: immutable, without unknown fields, and never NaN or infinite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def left_out_if_none(description: str) -> Any:
+    """A field that is absent from the JSON while it has nothing to say."""
+    return Field(default=None, exclude_if=_is_none, description=description)
+
+
+def left_out_if_false(description: str) -> Any:
+    return Field(default=False, exclude_if=_is_false, description=description)
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _is_false(value: object) -> bool:
+    return value is False
+
+
+class Envelope(Answer):
+    """The fields that every answer about one symbol starts with."""
+
+    symbol: str = Field(description="The symbol in the exchange's spelling.")
+    as_of: str = Field(description="Exchange time of the newest event used, ISO 8601 UTC.")
+    age_ms: int = Field(ge=0, description="Milliseconds since the last event of this symbol's book arrived.")
+    status: Status = Field(description="live: book in sequence and fresh; stale: no event for too long; syncing.")
+    summary: str = Field(description="The answer in one sentence, fit for quoting.")
+    warnings: list[str] = Field(description="What limits this answer; empty when nothing does.")
+
+
+class Window(Answer):
+    """The span of exchange time an answer covers, and how much of it was really seen."""
+
+    start: str = Field(description="First instant of the window, ISO 8601 UTC.")
+    end: str = Field(description="End of the window (exclusive), ISO 8601 UTC.")
+    requested_secs: int = Field(description="Length asked for, in seconds.")
+    covered_secs: float = Field(description="Seconds of it with a book in sequence; per-second rates divide by this.")
+    coverage: float = Field(ge=0.0, le=1.0, description="covered_secs / requested_secs, 0 to 1.")
+    samples: int = Field(description="One-second rows the figures were computed from.")
+
+
+class WindowedEnvelope(Envelope):
+    window: Window = Field(description="The window the figures describe.")
+
+
+def iso(millis: int) -> str:
+    """Milliseconds since the epoch as ISO 8601 UTC: 1714564800123 -> "2024-05-01T12:00:00.123Z"."""
+    seconds, rest = divmod(millis, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def iso_second(second: int) -> str:
+    """Whole seconds since the epoch as ISO 8601 UTC: 1714564800 -> "2024-05-01T12:00:00Z"."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"

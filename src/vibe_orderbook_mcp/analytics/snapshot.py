@@ -1,0 +1,146 @@
+"""Figures of one book at one moment (definition sheet 1.1 to 1.4).
+
+Sides are lists of (price, size), best first. A figure that cannot be computed is None, never 0. A side's horizon is
+the worst price up to which every level of it is known; None means that the whole side is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from vibe_orderbook_mcp.analytics.numbers import ratio
+from vibe_orderbook_mcp.core.events import Side
+
+BookLevel = tuple[float, float]
+BookLevels = Sequence[BookLevel]
+
+# A level that stands exactly at a limit is inside it, whatever the last bit of the product says.
+_EDGE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """Both sides, best first, and how far each is completely known."""
+
+    bids: BookLevels
+    asks: BookLevels
+    bid_horizon: float | None = None
+    ask_horizon: float | None = None
+
+    def side(self, side: Side) -> BookLevels:
+        return self.bids if side == "bid" else self.asks
+
+    def horizon(self, side: Side) -> float | None:
+        return self.bid_horizon if side == "bid" else self.ask_horizon
+
+    def sure(self, side: Side) -> BookLevels:
+        """The levels up to the horizon: beyond it levels may be missing between those that are seen."""
+        horizon = self.horizon(side)
+        return self.side(side) if horizon is None else list(reaching(self.side(side), side, horizon))
+
+    @property
+    def best_bid(self) -> float | None:
+        return self.bids[0][0] if self.bids else None
+
+    @property
+    def best_ask(self) -> float | None:
+        return self.asks[0][0] if self.asks else None
+
+    @property
+    def mid(self) -> float | None:
+        return mid(self.best_bid, self.best_ask)
+
+    @property
+    def is_crossed(self) -> bool:
+        return bool(self.bids and self.asks) and self.bids[0][0] > self.asks[0][0]
+
+    @property
+    def is_locked(self) -> bool:
+        return bool(self.bids and self.asks) and self.bids[0][0] == self.asks[0][0]
+
+
+@dataclass(frozen=True, slots=True)
+class BandDepth:
+    """Resting size within a band. `truncated`: the band reaches beyond the known book, both are lower bounds."""
+
+    base: float
+    quote: float
+    truncated: bool
+
+
+def mid(bid: float | None, ask: float | None) -> float | None:
+    """Half way between the best prices. None with a side missing or crossed: such a book has no middle."""
+    if bid is None or ask is None or bid > ask:
+        return None
+    return bid + (ask - bid) / 2
+
+
+def spread_bps(bid: float | None, ask: float | None) -> float | None:
+    """1e4 * (ask - bid) / mid: 0 when locked, negative when crossed (and then the book is invalid)."""
+    if bid is None or ask is None:
+        return None
+    return ratio(1e4 * (ask - bid), (bid + ask) / 2)
+
+
+def spread_ticks(bid: float | None, ask: float | None, tick: float) -> int | None:
+    if bid is None or ask is None or tick <= 0.0:
+        return None
+    return round((ask - bid) / tick)
+
+
+def weighted_mid(bid: float | None, bid_size: float, ask: float | None, ask_size: float) -> float | None:
+    """(ask * bid_size + bid * ask_size) / (bid_size + ask_size), with the sizes at the best prices alone."""
+    if bid is None or ask is None or bid > ask:
+        return None
+    share = ratio(bid_size, bid_size + ask_size)
+    if share is None:
+        return None
+    return min(max(bid + (ask - bid) * share, bid), ask)
+
+
+def balance(bid_amount: float, ask_amount: float) -> float | None:
+    """(bid - ask) / (bid + ask): -1 to 1, positive when bids are heavier, None when there is nothing."""
+    return ratio(bid_amount - ask_amount, bid_amount + ask_amount)
+
+
+def imbalance(bids: BookLevels, asks: BookLevels, count: int) -> float | None:
+    """Balance of size over the `count` best levels of each side."""
+    return balance(sum(size for _, size in bids[:count]), sum(size for _, size in asks[:count]))
+
+
+def band_imbalance(book: BookView, bps: float) -> float | None:
+    """Balance of size within `bps` of mid: comparable between symbols, which a count of levels is not."""
+    if (middle := book.mid) is None:
+        return None
+    bid, ask = (band_depth(book.side(side), side, middle, bps) for side in ("bid", "ask"))
+    return balance(bid.base, ask.base)
+
+
+def band_depth(levels: BookLevels, side: Side, middle: float, bps: float, horizon: float | None = None) -> BandDepth:
+    """Resting base and quote amounts of one side within `bps` of mid, edge included."""
+    limit = limit_at(middle, side, bps)
+    base = quote = 0.0
+    for price, size in reaching(levels, side, limit):
+        base += size
+        quote += price * size
+    return BandDepth(base, quote, truncated=horizon is not None and is_beyond(limit, side, horizon))
+
+
+def limit_at(reference: float, side: Side, bps: float) -> float:
+    """The price `bps` away from the reference, outwards."""
+    return reference * (1 - bps / 1e4) if side == "bid" else reference * (1 + bps / 1e4)
+
+
+def is_beyond(price: float, side: Side, limit: float) -> bool:
+    """Whether a price of this side lies further out than the limit."""
+    return price < limit * (1 - _EDGE) if side == "bid" else price > limit * (1 + _EDGE)
+
+
+def reaching(levels: BookLevels, side: Side, limit: float) -> Iterator[BookLevel]:
+    """The levels from the best one to the limit, inclusive."""
+    edge = limit * (1 - _EDGE) if side == "bid" else limit * (1 + _EDGE)
+    if side == "bid":
+        return takewhile(lambda level: level[0] >= edge, levels)
+    return takewhile(lambda level: level[0] <= edge, levels)

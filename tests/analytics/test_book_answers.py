@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from tests.analytics.books import ASKS, BIDS, BOOK, BTC, TENTH, tick_books, view
+from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer, l1_answer, l2_answer
+from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
+from vibe_orderbook_mcp.analytics.snapshot import BookView
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+TickSide = list[tuple[int, float]]
+AT_MS = 1_714_564_800_123
+TOUCH = BookView([(61837.63, 3.8)], [(61837.64, 1.5)])
+
+
+def l1(book: BookView, spec: SymbolSpec = BTC, **more: Any) -> L1Answer:
+    return l1_answer(spec, book, last_update_id=7, as_of_ms=AT_MS, age_ms=12, status="live", **more)
+
+
+def l2(book: BookView, spec: SymbolSpec = BTC, levels: int = 20) -> L2Answer:
+    return l2_answer(spec, book, levels=levels, last_update_id=7, as_of_ms=AT_MS, age_ms=12, status="live")
+
+
+def test_the_summary_is_what_a_desk_would_say() -> None:
+    """Units, side and sign in one sentence that can be quoted without reading the rest."""
+    assert l1(TOUCH).summary == (
+        "BTCUSDT 61,837.63 / 61,837.64, spread 0.0016 bps (1 tick); bid side heavier at the touch (+0.43),"
+        " 3.8 BTC bid vs 1.5 BTC offered."
+    )
+
+
+def test_book_values_are_the_exchanges_own_decimals_and_derived_ones_exact() -> None:
+    """A float's rendering of spread or mid (0.010000000002) would not be the book's."""
+    answer = l1(TOUCH)
+    assert (answer.best_bid, answer.best_bid_size) == ("61837.63000000", "3.80000000")
+    assert (answer.spread, answer.mid, answer.spread_ticks) == ("0.01", "61837.635", 1)
+    assert answer.as_of == "2024-05-01T12:00:00.123Z"
+    assert answer.last_update_id == 7
+
+
+def test_a_price_off_the_grid_keeps_its_digits() -> None:
+    """A tick size that changed at the exchange must not make us round 0.3521 to 0.35."""
+    answer = l2(BookView([(0.3521, 1.0)], [(0.3532, 0.0000001)]), BTC)
+    assert answer.bids == [("0.35210000", "1.00000000")]
+    coarse = SymbolSpec("X", "X", "Y", Decimal("0.01"), Decimal("1"))
+    assert l2(BookView([(0.3521, 1.0)], [(0.3532, 0.0000001)]), coarse).bids == [("0.3521", "1")]
+    assert l2(BookView([], [(0.3532, 0.0000001)]), coarse).asks == [("0.3532", "0.0000001")]
+
+
+def test_the_figures_of_the_sheets_book_arrive_in_the_answer() -> None:
+    """The builder wires each figure to the field of its name."""
+    answer = l1(BOOK, TENTH)
+    assert answer.weighted_mid == answer.microprice == 100.08
+    assert answer.microprice_model == "weighted_mid"
+    assert answer.imbalance.model_dump() == {
+        "level_1": 0.6, "levels_5": -0.0909, "levels_20": -0.0909, "within_10_bps": 0.6, "within_50_bps": 0.4286,
+    }  # fmt: skip
+    assert answer.depth is not None
+    band = answer.depth[2]
+    assert (band.within_bps, band.bid_base, band.ask_base, band.bid_quote) == (25, 10.0, 4.0, 999.4)
+    assert answer.bid_walls is None
+    buy = answer.slippage[0]
+    assert (buy.side, buy.notional_quote, buy.levels, buy.worst_price) == ("buy", 10_000.0, 3, "100.9")
+    assert (buy.filled_fraction, buy.insufficient_depth) == (0.2419, True)
+    assert answer.price_move[0].buy_quote == 400.7
+    assert answer.price_move[0].sell_quote == 400.0
+
+
+def test_a_learned_microprice_is_used_and_named() -> None:
+    """The reader must know which model a figure comes from."""
+    table = MicropriceTable(tuple([-0.2] * 5 + [0.2] * 5), transitions=20_000)
+    answer = l1(TOUCH, microprice=table)
+    assert (answer.microprice, answer.microprice_model) == (61837.637, "stoikov")
+    assert answer.weighted_mid == 61837.63717
+    wide = BookView([(61837.63, 3.8)], [(61837.66, 1.5)])
+    assert l1(wide, microprice=table).microprice_model == "weighted_mid"
+
+
+def test_walls_come_with_their_age_and_what_traded_there() -> None:
+    """A wall that has stood for ten seconds is another thing than one that has just appeared."""
+    sizes = [0.8, 1.1, 0.5, 2.3, 0.9, 1.7, 0.6, 3.1, 1.2, 0.4, 0.7, 40.0, 1.5, 0.3, 2.0, 1.0, 0.95, 1.3, 0.85, 2.6]
+    bids = [(100 - i * 0.04, size) for i, size in enumerate(sizes)]
+    spec = SymbolSpec("ABCUSDT", "ABC", "USDT", Decimal("0.01"), Decimal("0.01"))
+    bids = [(round(price, 2), size) for price, size in bids]
+    book = BookView(bids, [(100.02, 1.0)])
+    answer = l1(book, spec, level_history=lambda side, price: (AT_MS - 12_345, 0.5))
+    assert answer.ask_walls is None
+    (wall,) = answer.bid_walls or []
+    assert (wall.price, wall.size_base, wall.share, wall.z) == ("99.56", 40.0, 0.627, 5.54)
+    assert (wall.age_s, wall.persistent, wall.traded_base) == (12.3, True, 0.5)
+    (bare,) = json.loads(l1(book, spec).model_dump_json())["bid_walls"]
+    assert set(bare) == {"price", "size_base", "notional_quote", "distance_bps", "z", "share"}
+
+
+def test_nothing_beyond_the_horizon_is_counted_as_known() -> None:
+    """A walk stops at the horizon, bands beyond it are lower bounds, and the answer says how far it is sure."""
+    book = BookView(BIDS, ASKS, bid_horizon=99.9, ask_horizon=100.2)
+    answer = l1(book, TENTH)
+    assert answer.slippage[0].levels == 2
+    assert answer.slippage[0].insufficient_depth
+    assert (answer.bid_horizon_bps, answer.ask_horizon_bps) == (10.0, 9.99)
+    assert answer.depth is not None
+    assert [band.bid_truncated for band in answer.depth] == [False, False, True, True, True]
+    assert answer.price_move[0].buy_lower_bound
+    two = l2(book, TENTH, levels=2)
+    assert (two.bid_horizon, two.ask_horizon, two.warnings) == ("99.9", "100.2", [])
+    assert [text for text in l2(book, TENTH, levels=3).warnings if "beyond the known book" in text]
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "words"),
+    [
+        ([], [], "empty book"),
+        (BIDS, [], "no asks: best bid 100.0"),
+        ([], ASKS, "no bids: best ask 100.1"),
+        ([(100.2, 1.0)], [(100.1, 1.0)], "not valid"),
+        ([(100.1, 1.0)], [(100.1, 2.0)], "0 bps (0 ticks)"),
+    ],
+)
+def test_a_book_that_is_not_normal_is_answered_with_nulls_and_a_reason(
+    bids: TickSide, asks: TickSide, words: str
+) -> None:
+    """One side empty, crossed or locked: say so; never invent a middle."""
+    answer = l1(BookView(bids, asks), TENTH)
+    assert words in answer.summary
+    assert answer.warnings
+    if words != "0 bps (0 ticks)":
+        assert (answer.mid, answer.microprice, answer.microprice_model, answer.depth) == (None, None, None, None)
+    else:
+        assert (answer.spread, answer.spread_bps, answer.mid, answer.microprice) == ("0", 0.0, "100.1", 100.1)
+
+
+def test_l2_gives_the_asked_levels_best_first() -> None:
+    """Pairs of exact strings, no more than asked for."""
+    answer = l2(BOOK, TENTH, levels=2)
+    assert answer.bids == [("100.0", "4.000"), ("99.9", "6.000")]
+    assert answer.asks == [("100.1", "1.000"), ("100.2", "3.000")]
+    assert (answer.tick_size, answer.step_size) == ("0.1", "0.001")
+    assert answer.summary == (
+        "ABCUSDT 100.0 / 100.1, spread 10 bps (1 tick); 2 bid levels hold 10 ABC, 2 ask levels 4 ABC."
+    )
+
+
+def test_every_field_says_what_it_means() -> None:
+    """The schema is the only manual an assistant has."""
+    for model in (L1Answer, L2Answer):
+        schema = model.model_json_schema(mode="serialization")
+        for owner in (schema, *schema["$defs"].values()) if "$defs" in schema else (schema,):
+            for name, field in owner["properties"].items():
+                assert field.get("description"), f"{owner['title']}.{name}"
+
+
+@given(tick_books())
+def test_every_book_gives_a_valid_answer_that_orders_bid_mid_ask(sides: tuple[TickSide, TickSide]) -> None:
+    """Whatever comes off the wire, an answer is JSON without NaN, and mid and microprice lie inside the touch."""
+    book = view(*sides)
+    answer = l1(book)
+    json.loads(answer.model_dump_json(), parse_constant=pytest.fail)
+    if answer.mid is not None:
+        assert answer.best_bid is not None
+        assert answer.best_ask is not None
+        assert answer.microprice is not None
+        assert Decimal(answer.best_bid) <= Decimal(answer.mid) <= Decimal(answer.best_ask)
+        assert float(answer.best_bid) <= answer.microprice <= float(answer.best_ask)
+    deep = l2(book, levels=1000)
+    assert [(float(p), float(q)) for p, q in deep.bids] == list(book.bids)
+    assert [(float(p), float(q)) for p, q in deep.asks] == list(book.asks)
