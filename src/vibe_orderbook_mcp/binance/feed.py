@@ -1,0 +1,319 @@
+"""The live feed: which symbols are kept, on which connections, and how each gets back into sequence.
+
+A gap is repaired as soon as it is seen, in the background; nobody has to ask for the book first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+
+from loguru import logger
+
+from vibe_orderbook_mcp.binance import messages
+from vibe_orderbook_mcp.binance.backoff import delays
+from vibe_orderbook_mcp.binance.line import LIFETIME_SECS, Line
+from vibe_orderbook_mcp.binance.rest import DEPTH_LIMIT, BinanceRest
+from vibe_orderbook_mcp.core.events import DepthUpdate
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.core.sync import Loaded, Outcome
+from vibe_orderbook_mcp.errors import (
+    ExchangeError,
+    ExchangeUnavailable,
+    InexactSymbol,
+    RateLimited,
+    SymbolUnknown,
+)
+from vibe_orderbook_mcp.market import Market
+
+SYMBOLS_A_LINE = 200  # two streams each; the exchange allows 1024
+SNAPSHOTS_AT_ONCE = 4
+# A quiet symbol's snapshot is accepted when its open stream has said nothing for so long after it.
+CONFIRM_AFTER_SECS = 2.0
+AUDIT_EVERY_SECS = 900.0
+UNKNOWN_RETRY_SECS = 300.0
+MALFORMED_LOGGED = 5  # then every thousandth
+
+
+class Feed:
+    """Writes to `market`; reads sockets. One object for the process."""
+
+    def __init__(
+        self,
+        market: Market,
+        rest: BinanceRest,
+        ws_url: str,
+        *,
+        lifetime_secs: float = LIFETIME_SECS,
+        audit_every_secs: float = AUDIT_EVERY_SECS,
+    ) -> None:
+        self.market = market
+        self._rest = rest
+        self._ws_url = ws_url
+        self._lifetime_secs = lifetime_secs
+        self._audit_every_secs = audit_every_secs
+        self.lines: list[Line] = []
+        self.malformed_frames = 0
+        self.last_error: str | None = None
+        self.failed: dict[str, str] = {}  # eager symbols that could not be subscribed yet, and why
+        self._live: dict[str, asyncio.Event] = {}
+        self._syncing: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._snapshots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        self._adding: dict[str, asyncio.Task[SymbolSpec]] = {}
+
+    # --- which symbols -------------------------------------------------------------------------------------
+
+    async def subscribe(self, symbol: str) -> SymbolSpec:
+        """Keep this symbol from now on. Raises SymbolUnknown, InexactSymbol, ExchangeUnavailable, RateLimited."""
+        state = self.market.symbols.get(symbol)
+        if state is not None:
+            return state.spec
+        task = self._adding.get(symbol)
+        if task is None:
+            task = self._adding[symbol] = asyncio.create_task(self._add(symbol))
+            task.add_done_callback(lambda _: self._adding.pop(symbol, None))
+        return await asyncio.shield(task)
+
+    def keep(self, symbol: str) -> None:
+        """Subscribe an eager symbol in the background and retry until it works."""
+        self._spawn(self._keep(symbol))
+
+    async def wait_live(self, symbol: str, timeout_secs: float) -> bool:
+        """Whether the symbol has a proven book within the time."""
+        event = self._live.setdefault(symbol, asyncio.Event())
+        try:
+            await asyncio.wait_for(event.wait(), timeout_secs)
+        except TimeoutError:
+            return False
+        return True
+
+    async def aclose(self) -> None:
+        tasks = [*self._tasks, *self._syncing.values(), *self._adding.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self.lines) and all(line.connection is not None for line in self.lines)
+
+    @property
+    def reconnects(self) -> int:
+        return sum(line.reconnects for line in self.lines)
+
+    async def _keep(self, symbol: str) -> None:
+        waits = delays(1.0)
+        while True:
+            try:
+                await self.subscribe(symbol)
+            except SymbolUnknown as error:
+                self.failed[symbol] = str(error)
+                logger.error("Cannot subscribe to {}: {}", symbol, error)
+                await asyncio.sleep(UNKNOWN_RETRY_SECS)
+            except InexactSymbol as error:
+                self.failed[symbol] = str(error)
+                logger.error("Cannot subscribe to {}: {}", symbol, error)
+                return
+            except RateLimited as error:
+                self.failed[symbol] = str(error)
+                logger.warning("Cannot subscribe to {} yet: {}", symbol, error)
+                await asyncio.sleep(error.retry_after_secs)
+            except ExchangeError as error:
+                self.failed[symbol] = self.last_error = str(error)
+                logger.warning("Cannot subscribe to {} yet: {}", symbol, error)
+                await asyncio.sleep(next(waits))
+            else:
+                self.failed.pop(symbol, None)
+                logger.bind(symbol=symbol).info("Pre-subscribed to {} for snapshot persistence", symbol)
+                return
+
+    async def _add(self, symbol: str) -> SymbolSpec:
+        spec = await self._rest.symbol(symbol)
+        spec.check_exact()
+        if not spec.trading:
+            logger.warning("{} is not trading at the exchange now", symbol)
+        self.market.add(spec)
+        line = self._line_with_room()
+        try:
+            await line.add(symbol)
+        except ExchangeUnavailable as error:
+            # The symbol is on the line's list: it is part of the next connection, which this one is replaced by.
+            logger.warning("Subscribing to {} was not confirmed: {}", symbol, error)
+            line.replace("a subscription was not confirmed")
+        else:
+            if line.connection is not None:
+                self._resync(symbol)
+        return spec
+
+    def _line_with_room(self) -> Line:
+        line = next((line for line in self.lines if len(line.symbols) < SYMBOLS_A_LINE), None)
+        if line is None:
+            line = Line(self._ws_url, self, lifetime_secs=self._lifetime_secs)
+            self.lines.append(line)
+            self._spawn(line.run())
+            if len(self.lines) == 1:
+                self._spawn(self._audit_forever())
+        return line
+
+    # --- Receiver: what lines tell -------------------------------------------------------------------------
+
+    def depth(self, update: DepthUpdate, received_ns: int) -> None:
+        symbol = update.symbol
+        outcome = self.market.receive_depth(update, received_ns)
+        if outcome is Outcome.APPLIED:
+            live = self._live.get(symbol)
+            if live is None or not live.is_set():
+                self._note_live(symbol)
+        elif outcome is Outcome.GAP:
+            expected, got = self.market.symbols[symbol].sync.missed
+            logger.bind(symbol=symbol).warning(
+                "Gap in {} depth stream: expected {}, got {}; resyncing", symbol, expected, got
+            )
+            self._lose(symbol)
+            self._resync(symbol)
+        elif outcome is Outcome.CROSSED:
+            logger.bind(symbol=symbol).warning("Crossed book of {}; resyncing", symbol)
+            self._lose(symbol)
+            self._resync(symbol)
+
+    def trade(self, message: messages.TradeMessage, received_ns: int) -> None:
+        self.market.receive_trade(message.symbol, message.trade())
+
+    def malformed(self, reason: str) -> None:
+        self.malformed_frames += 1
+        if self.malformed_frames <= MALFORMED_LOGGED or self.malformed_frames % 1000 == 0:
+            logger.warning("Skipped malformed frame {}: {}", self.malformed_frames, reason[:200])
+
+    def connected(self, symbols: set[str], *, is_first: bool) -> None:
+        if is_first:
+            logger.info("Connected to the exchange: {} symbols on one connection", len(symbols))
+        for symbol in symbols:
+            state = self.market.symbols.get(symbol)
+            if state is not None and state.sync.needs_snapshot:
+                self._resync(symbol)
+
+    def disconnected(self, symbols: set[str], reason: str) -> None:
+        if any(self._live[symbol].is_set() for symbol in symbols if symbol in self._live):
+            logger.warning("Lost the exchange connection ({}); reconnecting", reason)
+        self.last_error = reason
+        self.market.disconnected(symbols)
+        for symbol in symbols:
+            self._lose(symbol)
+            task = self._syncing.pop(symbol, None)
+            if task is not None:
+                task.cancel()  # its snapshot would be older than the next connection
+
+    def last_update_id(self, symbol: str) -> int | None:
+        state = self.market.symbols.get(symbol)
+        return None if state is None or state.sync.book is None else state.sync.book.last_update_id
+
+    def is_stuck(self, symbols: set[str], now_ns: int) -> str | None:
+        for symbol in symbols:
+            state = self.market.symbols.get(symbol)
+            if state is not None and state.status(now_ns) == "stale":
+                return f"{symbol} has been silent for {(state.age_ns(now_ns) or 0) / 1e9:.0f} s"
+        return None
+
+    # --- getting back into sequence ------------------------------------------------------------------------
+
+    def _resync(self, symbol: str) -> None:
+        running = self._syncing.get(symbol)
+        if running is None or running.done():
+            task = self._syncing[symbol] = asyncio.create_task(self._sync(symbol))
+            task.add_done_callback(self._ended)
+
+    async def _sync(self, symbol: str) -> None:
+        """Fetch snapshots until one joins the stream. The stream is open: events are being buffered."""
+        waits = delays(0.25, 15.0)
+        market = self.market
+        while (state := market.symbols.get(symbol)) is not None and state.sync.needs_snapshot:
+            try:
+                async with self._snapshots:
+                    snapshot = await self._rest.depth(symbol)
+            except RateLimited as error:
+                state.reason = str(error)
+                logger.warning("Snapshot of {}: {}", symbol, error)
+                await asyncio.sleep(error.retry_after_secs)
+                continue
+            except ExchangeError as error:
+                state.reason = self.last_error = str(error)
+                logger.warning("Snapshot of {}: {}", symbol, error)
+                await asyncio.sleep(next(waits))
+                continue
+            loaded = market.load(symbol, snapshot, DEPTH_LIMIT, time.monotonic_ns())
+            if loaded is Loaded.LIVE:
+                self._note_live(symbol)
+            elif loaded is Loaded.TOO_OLD:
+                logger.debug("Snapshot of {} is older than the stream; fetching another", symbol)
+                await asyncio.sleep(next(waits))
+            elif loaded is Loaded.UNPROVEN and not await self.wait_live(symbol, CONFIRM_AFTER_SECS):
+                market.confirm(symbol)
+                self._note_live(symbol)
+
+    def _note_live(self, symbol: str) -> None:
+        state = self.market.symbols.get(symbol)
+        event = self._live.setdefault(symbol, asyncio.Event())
+        book = None if state is None else state.book
+        if book is None or event.is_set():
+            return
+        event.set()
+        logger.bind(symbol=symbol).info(
+            "Book of {} is live at update {}: {} bids, {} asks",
+            symbol,
+            book.last_update_id,
+            len(book.bids.prices),
+            len(book.asks.prices),
+        )
+
+    def _lose(self, symbol: str) -> None:
+        event = self._live.get(symbol)
+        if event is not None:
+            event.clear()
+
+    # --- checking books against fresh copies ---------------------------------------------------------------
+
+    async def _audit_forever(self) -> None:
+        """Every book is compared with a fresh snapshot now and then, and early when it runs out of known levels."""
+        due: dict[str, float] = {}
+        while True:
+            await asyncio.sleep(1.0)
+            now = time.monotonic()
+            for symbol, state in list(self.market.symbols.items()):
+                if state.book is None or state.shadow is not None:
+                    continue
+                if now >= due.setdefault(symbol, now + self._audit_every_secs) or state.is_running_short:
+                    due[symbol] = now + self._audit_every_secs
+                    await self._audit(symbol)
+
+    async def _audit(self, symbol: str) -> None:
+        market = self.market
+        state = market.symbols[symbol]
+        mismatches = state.audit_mismatches
+        market.begin_audit(symbol)
+        waits = delays(0.5, 4.0)
+        try:
+            for _ in range(5):
+                snapshot = await self._rest.depth(symbol)
+                loaded = market.load_audit(symbol, snapshot, DEPTH_LIMIT, time.monotonic_ns())
+                if loaded is not Loaded.TOO_OLD:
+                    break
+                await asyncio.sleep(next(waits))
+            else:
+                market.end_audit(symbol)
+        except ExchangeError as error:
+            market.end_audit(symbol)
+            logger.debug("Audit of {} put off: {}", symbol, error)
+        if state.audit_mismatches > mismatches:
+            logger.error("Audit of {} found levels that differ from the exchange's; the fresh copy is used", symbol)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.opt(exception=error).error("A feed task ended unexpectedly")

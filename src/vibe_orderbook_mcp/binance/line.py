@@ -1,0 +1,273 @@
+"""One standing connection: it is reconnected when it breaks and replaced, make before break, when it ages.
+
+A `Line` reads frames and hands the events on; the sequence is proved elsewhere. While a replacement is under way
+two connections deliver, and `Handover` puts the second one's events in order behind the first one's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Protocol
+
+from loguru import logger
+
+from vibe_orderbook_mcp.binance import messages
+from vibe_orderbook_mcp.binance.backoff import delays
+from vibe_orderbook_mcp.binance.connection import URL_STREAMS, Connection
+from vibe_orderbook_mcp.core.events import DepthUpdate
+from vibe_orderbook_mcp.core.handover import Handover
+from vibe_orderbook_mcp.errors import ExchangeUnavailable
+
+LIFETIME_SECS = 23 * 3600.0  # the exchange ends a connection at 24 h
+LIFETIME_SPREAD_SECS = 1800.0  # so that several connections do not change at once
+SILENT_SECS = 10.0
+WATCH_SECS = 1.0
+SETTLED_NS = 10_000_000_000  # a connection that lived this long was a good one
+HANDOVER_SECS = 5.0
+# Between two replacements of a connection for silence; doubles while the replacement is silent too.
+REPLACE_FIRST_SECS = 10.0
+REPLACE_MOST_SECS = 300.0
+
+
+class Receiver(Protocol):
+    """What a line tells whoever it works for."""
+
+    def depth(self, update: DepthUpdate, received_ns: int) -> None: ...
+    def trade(self, message: messages.TradeMessage, received_ns: int) -> None: ...
+    def malformed(self, reason: str) -> None: ...
+    def connected(self, symbols: set[str], *, is_first: bool) -> None: ...
+    def disconnected(self, symbols: set[str], reason: str) -> None: ...
+    def last_update_id(self, symbol: str) -> int | None: ...
+    def is_stuck(self, symbols: set[str], now_ns: int) -> str | None: ...
+
+
+class _Successor:
+    """The connection that is about to take over."""
+
+    def __init__(self, connection: Connection, handover: Handover, reader: asyncio.Task[None]) -> None:
+        self.connection = connection
+        self.handover = handover
+        self.reader = reader
+        self.deadline_ns = time.monotonic_ns() + int(HANDOVER_SECS * 1e9)
+
+
+class Line:
+    def __init__(self, base_url: str, receiver: Receiver, *, lifetime_secs: float = LIFETIME_SECS) -> None:
+        self._base_url = base_url
+        self._receiver = receiver
+        self._lifetime_secs = lifetime_secs
+        self.symbols: set[str] = set()
+        self.reconnects = 0
+        self.replacements = 0
+        self.connection: Connection | None = None
+        self._successor: _Successor | None = None
+        self._replace_reason: str | None = None
+        self._replace_after_ns = 0
+        self._replace_pause_secs = REPLACE_FIRST_SECS
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled."""
+        waits = delays()
+        while True:
+            connection, streams = await self._open_first(waits)
+            self._begin(connection)
+            try:
+                reason = await self._serve(connection, streams)
+            except ExchangeUnavailable as error:
+                reason = str(error)
+            finally:
+                await self._drop_all()
+            self.reconnects += 1
+            self._receiver.disconnected(set(self.symbols), reason)
+            if time.monotonic_ns() - connection.opened_ns > SETTLED_NS:
+                waits = delays()
+            else:
+                await asyncio.sleep(next(waits))  # it opens and breaks again: do not hammer
+
+    async def add(self, symbol: str) -> None:
+        """Subscribe one more symbol on the open connection. Raises ExchangeUnavailable."""
+        self.symbols.add(symbol)
+        successor = self._successor
+        for connection in (self.connection, successor.connection if successor is not None else None):
+            if connection is not None:
+                await connection.subscribe(messages.streams_of(symbol))
+
+    def replace(self, reason: str) -> None:
+        """Change the connection soon, without missing an event."""
+        self._replace_reason = self._replace_reason or reason
+        self._wake.set()
+
+    async def _open_first(self, waits: Iterator[float]) -> tuple[Connection, list[str]]:
+        while True:
+            if self.symbols:
+                streams = self._streams()
+                try:
+                    return await Connection.open(self._base_url, streams), streams
+                except ExchangeUnavailable as error:
+                    logger.warning("Cannot connect to the exchange's stream: {}", error)
+                    self._receiver.disconnected(set(self.symbols), str(error))
+            await asyncio.sleep(next(waits))
+
+    def _begin(self, connection: Connection) -> None:
+        self.connection = connection
+        self._replace_reason = None
+        self._replace_after_ns = time.monotonic_ns() + int(SILENT_SECS * 1e9)
+
+    async def _serve(self, first: Connection, streams: list[str]) -> str:
+        """Read until there is no connection left. Returns why the last one ended."""
+        reader = asyncio.create_task(self._read(first))
+        try:
+            await self._subscribe_rest(first, streams)
+            self._receiver.connected(set(self.symbols), is_first=True)
+            while True:
+                await self._watch(reader)
+                successor = self._successor
+                if reader.done():
+                    reason = _ended(reader, self.connection)
+                    if successor is None:
+                        return reason
+                    logger.info("Old connection ended during the change ({})", reason)
+                if successor is not None and successor.reader.done():
+                    await self._abandon(successor)
+                elif successor is not None and (reader.done() or self._is_due(successor)):
+                    reader = await self._promote(successor, reader)
+                elif successor is None and (why := self._reason_to_replace()) is not None:
+                    await self._open_successor(why)
+        finally:
+            reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await reader
+
+    async def _watch(self, reader: asyncio.Task[None]) -> None:
+        """Wait for something to look at: the end of a connection, a wish to replace it, or a second."""
+        self._wake.clear()
+        woken = asyncio.create_task(self._wake.wait())
+        waiting = {reader, woken}
+        if self._successor is not None:
+            waiting.add(self._successor.reader)
+        await asyncio.wait(waiting, timeout=WATCH_SECS, return_when=asyncio.FIRST_COMPLETED)
+        woken.cancel()
+
+    def _reason_to_replace(self) -> str | None:
+        now_ns = time.monotonic_ns()
+        connection = self.connection
+        if connection is None or now_ns < self._replace_after_ns:
+            return None
+        if self._replace_reason is not None:
+            return self._replace_reason
+        age_secs = (now_ns - connection.opened_ns) / 1e9
+        if age_secs > self._lifetime_secs - random.random() * min(LIFETIME_SPREAD_SECS, self._lifetime_secs / 10):  # noqa: S311  # spreading
+            return f"it is {age_secs / 3600:.1f} h old"
+        silent_secs = (now_ns - connection.frame_ns) / 1e9
+        if silent_secs > SILENT_SECS:
+            return f"nothing came for {silent_secs:.0f} s"
+        stuck = self._receiver.is_stuck(set(self.symbols), now_ns)
+        if stuck is None:
+            self._replace_pause_secs = REPLACE_FIRST_SECS
+        return stuck
+
+    async def _open_successor(self, reason: str) -> None:
+        logger.info("Replacing the exchange connection: {}", reason)
+        self._replace_after_ns = time.monotonic_ns() + int(self._replace_pause_secs * 1e9)
+        self._replace_pause_secs = min(REPLACE_MOST_SECS, self._replace_pause_secs * 2)
+        streams = self._streams()
+        try:
+            connection = await Connection.open(self._base_url, streams)
+        except ExchangeUnavailable as error:
+            logger.warning("Cannot open the replacement: {}", error)
+            return
+        self._replace_reason = None
+        handover = Handover(self.symbols)
+        reader = asyncio.create_task(self._read(connection))
+        self._successor = _Successor(connection, handover, reader)
+        try:
+            await self._subscribe_rest(connection, streams)
+        except ExchangeUnavailable as error:
+            logger.warning("Cannot subscribe on the replacement: {}", error)
+            await self._abandon(self._successor)
+
+    def _is_due(self, successor: _Successor) -> bool:
+        return successor.handover.is_complete or time.monotonic_ns() > successor.deadline_ns
+
+    async def _promote(self, successor: _Successor, reader: asyncio.Task[None]) -> asyncio.Task[None]:
+        old, self.connection, self._successor = self.connection, successor.connection, None
+        self.replacements += 1
+        now_ns = time.monotonic_ns()
+        for update in successor.handover.remaining():
+            self._receiver.depth(update, now_ns)
+        reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await reader
+        if old is not None:
+            await old.close()
+        self._receiver.connected(set(self.symbols), is_first=False)
+        logger.info("The exchange connection was replaced")
+        return successor.reader
+
+    async def _abandon(self, successor: _Successor) -> None:
+        self._successor = None
+        successor.reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await successor.reader
+        await successor.connection.close()
+
+    async def _drop_all(self) -> None:
+        if self._successor is not None:
+            await self._abandon(self._successor)
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _subscribe_rest(self, connection: Connection, opened_with: list[str]) -> None:
+        """Streams that did not fit into the URL, and symbols that were added while the connection opened."""
+        in_url = set(opened_with[:URL_STREAMS])
+        missing = [stream for stream in self._streams() if stream not in in_url]
+        for start in range(0, len(missing), URL_STREAMS):
+            await connection.subscribe(missing[start : start + URL_STREAMS])
+
+    def _streams(self) -> list[str]:
+        return [stream for symbol in sorted(self.symbols) for stream in messages.streams_of(symbol)]
+
+    async def _read(self, connection: Connection) -> None:
+        async for raw in connection.frames():
+            received_ns = time.monotonic_ns()
+            connection.frame_ns = received_ns
+            try:
+                event = messages.parse_frame(raw)
+            except messages.MalformedMessage as error:
+                self._receiver.malformed(str(error))
+                continue
+            if isinstance(event, messages.DepthMessage):
+                self._depth(connection, event, received_ns)
+            elif isinstance(event, messages.TradeMessage):
+                self._receiver.trade(event, received_ns)
+            elif isinstance(event, messages.Reply):
+                connection.acknowledge(event)
+            elif connection is self.connection:
+                self.replace("the exchange announced its shutdown")
+
+    def _depth(self, connection: Connection, update: DepthUpdate, received_ns: int) -> None:
+        successor = self._successor
+        if successor is not None and connection is successor.connection:
+            successor.handover.hold(update)
+        else:
+            self._receiver.depth(update, received_ns)
+        if successor is not None:
+            known_id = self._receiver.last_update_id(update.symbol)
+            for ready in successor.handover.joining(update.symbol, known_id):
+                self._receiver.depth(ready, received_ns)
+            if successor.handover.is_complete:
+                self._wake.set()
+
+
+def _ended(reader: asyncio.Task[None], connection: Connection | None) -> str:
+    error = reader.exception()
+    if error is not None:
+        logger.opt(exception=error).error("Reading the exchange's stream failed")
+        return type(error).__name__
+    return connection.close_reason if connection is not None else "closed"

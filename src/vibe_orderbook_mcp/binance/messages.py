@@ -1,0 +1,168 @@
+"""Binance's JSON, decoded in one pass into the values of `core.events`. Pure.
+
+Prices and sizes arrive as strings; msgspec reads them as doubles in C (`strict=False`), which costs about nothing
+over the decode itself. Bounds on the fields reject negative, infinite and NaN numbers there too, so a damaged
+frame is refused as a whole before any of it reaches a book.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Id, Level, Millis, Price, Size, Trade
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.errors import ExchangeUnavailable, VibeError
+
+
+class MalformedMessage(VibeError):
+    """Bytes that are not what the exchange's documentation says. They are counted and skipped."""
+
+
+class DepthMessage(DepthUpdate, tag_field="e", tag="depthUpdate"):
+    """`<symbol>@depth@100ms`: the wire names of `DepthUpdate`."""
+
+    symbol: str = msgspec.field(name="s")
+    event_ms: Millis = msgspec.field(name="E")
+    first_id: Id = msgspec.field(name="U")
+    final_id: Id = msgspec.field(name="u")
+    bids: list[Level] = msgspec.field(name="b")
+    asks: list[Level] = msgspec.field(name="a")
+
+
+class TradeMessage(msgspec.Struct, tag_field="e", tag="aggTrade"):
+    """`<symbol>@aggTrade`."""
+
+    symbol: str = msgspec.field(name="s")
+    event_ms: Millis = msgspec.field(name="E")
+    agg_id: Id = msgspec.field(name="a")
+    price: Price = msgspec.field(name="p")
+    size: Size = msgspec.field(name="q")
+    first_trade_id: Id = msgspec.field(name="f")
+    last_trade_id: Id = msgspec.field(name="l")
+    time_ms: Millis = msgspec.field(name="T")
+    buyer_is_maker: bool = msgspec.field(name="m")
+
+    def trade(self) -> Trade:
+        return Trade(
+            self.agg_id,
+            self.time_ms,
+            self.price,
+            self.size,
+            self.first_trade_id,
+            self.last_trade_id,
+            self.buyer_is_maker,
+        )
+
+
+class ShutdownMessage(msgspec.Struct, tag_field="e", tag="serverShutdown"):
+    """The server is about to go: open another connection as soon as possible."""
+
+
+Event = DepthMessage | TradeMessage | ShutdownMessage
+
+
+class Reply(msgspec.Struct):
+    """The answer to a SUBSCRIBE; `error` is None when it was accepted."""
+
+    id: int
+    error: str | None = None
+
+
+class _Frame(msgspec.Struct):
+    """One text frame of a combined stream, or the answer to a request."""
+
+    stream: str | None = None
+    data: Event | None = None
+    id: int | None = None
+    code: int | None = None
+    msg: str | None = None
+    error: dict[str, Any] | None = None
+
+
+class _WireTrade(msgspec.Struct):
+    a: Id
+    p: Price
+    q: Size
+    f: Id
+    l: Id  # noqa: E741  # the exchange's name
+    T: Millis
+    m: bool
+
+
+class _WireSnapshot(DepthSnapshot):
+    """`GET /api/v3/depth`."""
+
+    last_update_id: Id = msgspec.field(name="lastUpdateId")
+
+
+_FRAME = msgspec.json.Decoder(_Frame, strict=False)
+_SNAPSHOT = msgspec.json.Decoder(_WireSnapshot, strict=False)
+_TRADES = msgspec.json.Decoder(list[_WireTrade], strict=False)
+
+
+def parse_frame(raw: bytes | str) -> Event | Reply:
+    """One websocket text frame. Raises MalformedMessage for anything else than a documented message."""
+    try:
+        frame = _FRAME.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedMessage(str(error)) from error
+    event = frame.data
+    if event is not None:
+        if isinstance(event, DepthMessage) and event.final_id < event.first_id:
+            raise MalformedMessage(f"u {event.final_id} < U {event.first_id}")
+        if isinstance(event, TradeMessage) and event.last_trade_id < event.first_trade_id:
+            raise MalformedMessage(f"l {event.last_trade_id} < f {event.first_trade_id}")
+        return event
+    if frame.id is not None:
+        return Reply(frame.id, frame.msg or (str(frame.error) if frame.error else None))
+    raise MalformedMessage("neither an event nor an answer")
+
+
+def parse_snapshot(raw: bytes) -> DepthSnapshot:
+    try:
+        return _SNAPSHOT.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ExchangeUnavailable("The exchange sent a depth answer that cannot be read.") from error
+
+
+def parse_trades(raw: bytes) -> list[Trade]:
+    """`GET /api/v3/aggTrades`, ascending by id."""
+    try:
+        return [Trade(t.a, t.T, t.p, t.q, t.f, t.l, t.m) for t in _TRADES.decode(raw)]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ExchangeUnavailable("The exchange sent trades that cannot be read.") from error
+
+
+def parse_symbol(raw: bytes, symbol: str) -> SymbolSpec | None:
+    """One symbol of `GET /api/v3/exchangeInfo`; None when it is not listed there."""
+    try:
+        listed: list[dict[str, Any]] = msgspec.json.decode(raw)["symbols"]
+        entry = next((item for item in listed if item["symbol"] == symbol), None)
+        if entry is None:
+            return None
+        filters = {item["filterType"]: item for item in entry["filters"]}
+        price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
+        return SymbolSpec(
+            symbol=symbol,
+            base_asset=entry["baseAsset"],
+            quote_asset=entry["quoteAsset"],
+            tick_size=Decimal(price["tickSize"]),
+            step_size=Decimal(lot["stepSize"]),
+            max_price=Decimal(price["maxPrice"]),
+            max_size=Decimal(lot["maxQty"]),
+            trading=entry["status"] == "TRADING",
+        )
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, InvalidOperation) as error:
+        raise ExchangeUnavailable("The exchange sent symbol information that cannot be read.") from error
+
+
+def subscribe_request(request_id: int, streams: list[str]) -> bytes:
+    return msgspec.json.encode({"method": "SUBSCRIBE", "params": streams, "id": request_id})
+
+
+def streams_of(symbol: str) -> list[str]:
+    """The streams a book and its tape are made of. Stream names are in lower case."""
+    return [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@aggTrade"]

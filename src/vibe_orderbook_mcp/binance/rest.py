@@ -1,0 +1,138 @@
+"""Binance's public REST endpoints, within their weights."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Self
+
+import httpx
+
+from vibe_orderbook_mcp import __version__
+from vibe_orderbook_mcp.binance import messages
+from vibe_orderbook_mcp.binance.weights import WeightBudget
+from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.errors import ExchangeUnavailable, RateLimited, SymbolUnknown
+
+DEPTH_LIMIT = 5000
+AGG_TRADES_LIMIT = 1000
+TIMEOUT_SECS = 10.0
+# 5000 levels a side are 0.4 MB; nothing that is asked for here comes near this.
+MAX_BODY_BYTES = 16 * 1024 * 1024
+
+INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
+
+
+class BinanceRest:
+    """One client for all requests: it knows what was spent and until when the exchange wants peace.
+
+    Every method raises ExchangeUnavailable, RateLimited or SymbolUnknown, nothing else.
+    """
+
+    def __init__(self, base_url: str, *, budget: WeightBudget | None = None) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            timeout=TIMEOUT_SECS,
+            headers={"User-Agent": f"vibe-orderbook-mcp/{__version__}"},
+            limits=httpx.Limits(max_connections=8),
+        )
+        self.budget = budget or WeightBudget()
+        self.requests = 0
+        self.failures = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def depth(self, symbol: str, limit: int = DEPTH_LIMIT) -> DepthSnapshot:
+        weight = 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
+        return messages.parse_snapshot(await self._get("/api/v3/depth", weight, symbol, limit=limit))
+
+    async def symbol(self, symbol: str) -> SymbolSpec:
+        spec = messages.parse_symbol(await self._get("/api/v3/exchangeInfo", 20, symbol), symbol)
+        if spec is None:
+            raise SymbolUnknown(symbol)
+        return spec
+
+    async def agg_trades(self, symbol: str, from_id: int, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
+        """Up to `limit` trades from `from_id` on. May use half of the weight: the books come first."""
+        path = "/api/v3/aggTrades"
+        return messages.parse_trades(await self._get(path, 4, symbol, share=0.5, fromId=from_id, limit=limit))
+
+    async def _get(self, path: str, weight: int, symbol: str, *, share: float = 1.0, **query: int) -> bytes:
+        while (delay := self.budget.delay(weight, time.monotonic(), share=share)) > 0:
+            if delay > TIMEOUT_SECS and share == 1.0:
+                raise RateLimited("The exchange's request limit is used up.", retry_after_secs=delay)
+            await asyncio.sleep(delay)
+        self.budget.spend(weight, time.monotonic())
+        self.requests += 1
+        try:
+            return await self._fetch(path, symbol, query)
+        except (ExchangeUnavailable, RateLimited):
+            self.failures += 1
+            raise
+
+    async def _fetch(self, path: str, symbol: str, query: dict[str, int]) -> bytes:
+        try:
+            async with self._http.stream("GET", path, params={"symbol": symbol, **query}) as response:
+                body = await _read_bounded(response)
+        except httpx.TimeoutException as error:
+            raise ExchangeUnavailable(f"The exchange did not answer within {TIMEOUT_SECS:.0f} s.") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ExchangeUnavailable(f"The exchange cannot be reached ({type(error).__name__}).") from error
+        used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
+        if used.isdigit():
+            self.budget.observe(int(used), time.monotonic())
+        if response.status_code == httpx.codes.OK:
+            return body
+        raise self._refused(response, body, symbol)
+
+    def _refused(self, response: httpx.Response, body: bytes, symbol: str) -> Exception:
+        status = response.status_code
+        if status in (418, 429):
+            wait = _retry_after(response, default=60.0 if status == httpx.codes.TOO_MANY_REQUESTS else 120.0)
+            self.budget.block(wait, time.monotonic())
+            return RateLimited(
+                f"The exchange asks to wait {wait:.0f} s (HTTP {status}).", retry_after_secs=wait, status=status
+            )
+        if status == httpx.codes.UNAVAILABLE_FOR_LEGAL_REASONS:
+            return ExchangeUnavailable(
+                "The exchange refuses this location (HTTP 451). Set VIBE_REST_URL and VIBE_WS_URL to a base that "
+                "serves it, for example https://api.binance.us with wss://stream.binance.us:9443.",
+                status=status,
+            )
+        if status == httpx.codes.BAD_REQUEST and _error_code(body) in INVALID_SYMBOL_CODES:
+            return SymbolUnknown(symbol)
+        return ExchangeUnavailable(f"The exchange answered HTTP {status}.", status=status)
+
+
+async def _read_bounded(response: httpx.Response) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise ExchangeUnavailable("The exchange sent an answer that is too large.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _retry_after(response: httpx.Response, *, default: float) -> float:
+    try:
+        return max(1.0, float(response.headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return default
+
+
+def _error_code(body: bytes) -> int | None:
+    try:
+        code = httpx.Response(200, content=body).json().get("code")
+    except (ValueError, AttributeError):
+        return None
+    return code if isinstance(code, int) else None

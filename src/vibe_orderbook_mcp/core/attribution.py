@@ -1,0 +1,187 @@
+"""Which part of a change in displayed size was traded, which was added or cancelled.
+
+A depth event shows that a level went from 5.0 to 3.2; a trade says that 1.0 was taken from it. The accounting
+identity `change = added - cancelled - traded` then leaves 0.8 cancelled. Only the net is identified, so both are
+lower bounds (analytics 2.1).
+
+Joining the two: a trade at time T belongs to the first depth event with E >= T + 1 ms whose rows contain the
+level, within 300 ms. If none does, the level was refilled to the size it had. Message order proves nothing (the
+trade came after its depth event for 13 % of recorded BTCUSDT trades), so both are held for a while.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.events import DepthUpdate, Side, Trade
+from vibe_orderbook_mcp.core.levels import LevelMemory
+from vibe_orderbook_mcp.core.open_second import OpenSecond, Touched
+
+JOIN_MS = 300
+# Trades were recorded up to 214 ms late against their own time, so an event stays joinable a little longer.
+HOLD_MS = 500
+
+SIDES: tuple[Side, Side] = ("bid", "ask")
+
+
+class _HeldEvent:
+    """An applied depth event that trades may still be joined to."""
+
+    __slots__ = ("_index", "before", "event_ms", "horizons", "levels", "second", "traded")
+
+    def __init__(
+        self, update: DepthUpdate, before: tuple[list[float], list[float]], book: OrderBook, second: OpenSecond
+    ) -> None:
+        self.event_ms = update.event_ms
+        self.levels = {"bid": update.bids, "ask": update.asks}
+        self.before = {"bid": before[0], "ask": before[1]}
+        self.horizons = {"bid": book.bids.is_beyond_horizon, "ask": book.asks.is_beyond_horizon}
+        self.second = second
+        self.traded: dict[tuple[Side, float], float] = {}
+        self._index: dict[Side, dict[float, int]] = {}
+
+    def find(self, side: Side, price: float) -> int | None:
+        index = self._index.get(side)
+        if index is None:  # most events are never asked
+            index = self._index[side] = {level[0]: place for place, level in enumerate(self.levels[side])}
+        return index.get(price)
+
+
+class _HeldTrade:
+    __slots__ = ("passed", "second", "side", "trade")
+
+    def __init__(self, trade: Trade, second: OpenSecond) -> None:
+        self.trade = trade
+        self.second = second
+        self.side: Side = "bid" if trade.buyer_is_maker else "ask"
+        self.passed = False  # an event that could have held the level did not
+
+
+class Attribution:
+    """Holds events and trades until they are joined, then adds to the sums of their seconds."""
+
+    def __init__(self, lot: float, shown: Callable[[Side, float], float]) -> None:
+        """`lot` is the smallest size; `shown` gives what the book displays at a level now."""
+        self._half_lot = lot / 2
+        self._shown = shown
+        self._events: deque[_HeldEvent] = deque()
+        self._trades: deque[_HeldTrade] = deque()
+        self._skew: dict[tuple[Side, float], tuple[float, OpenSecond]] = {}
+        self.levels = LevelMemory()
+
+    def add_event(
+        self, update: DepthUpdate, before: tuple[list[float], list[float]], book: OrderBook, second: OpenSecond
+    ) -> None:
+        event = _HeldEvent(update, before, book, second)
+        self._events.append(event)
+        waiting: deque[_HeldTrade] = deque()
+        for held in self._trades:
+            if not _can_join(held.trade, event):
+                waiting.append(held)
+            elif event.find(held.side, held.trade.price) is None:
+                held.passed = True
+                waiting.append(held)
+            else:
+                self._join(held, event)
+        self._trades = waiting
+
+    def add_trade(self, trade: Trade, second: OpenSecond) -> None:
+        held = _HeldTrade(trade, second)
+        for event in self._events:
+            if not _can_join(trade, event):
+                continue
+            if event.find(held.side, trade.price) is not None:
+                self._join(held, event)
+                return
+            held.passed = True
+        self._trades.append(held)
+
+    def expire(self, watermark_ms: int) -> None:
+        """All events up to `watermark_ms` were seen: settle what can no longer be joined."""
+        while self._trades and self._trades[0].trade.time_ms + JOIN_MS + 1 < watermark_ms:
+            self._refilled(self._trades.popleft())
+        while self._events and self._events[0].event_ms + HOLD_MS < watermark_ms:
+            self._settle(self._events.popleft())
+
+    def clear(self) -> None:
+        """The book was lost: what is held can no longer be compared with what follows."""
+        self._events.clear()
+        self._trades.clear()
+        self._skew.clear()
+        self.levels.clear()
+
+    def _join(self, held: _HeldTrade, event: _HeldEvent) -> None:
+        trade, side = held.trade, held.side
+        if held.passed:
+            held.second.joins_late += 1
+        key = (side, trade.price)
+        event.traded[key] = event.traded.get(key, 0.0) + trade.size
+        touched = event.second.touched.setdefault(key, Touched())
+        touched.traded += trade.size
+        touched.trades += trade.fills
+
+    def _refilled(self, held: _HeldTrade) -> None:
+        """No event shows the level: it was refilled to the size it had, so as much was added as was traded."""
+        trade, second = held.trade, held.second
+        second.joins_open += 1
+        flow = second.flow(held.side)
+        flow.traded += trade.size
+        flow.added += trade.size
+        flow.add_events += 1
+        touched = second.touched.setdefault((held.side, trade.price), Touched())
+        touched.traded += trade.size
+        touched.trades += trade.fills
+        shown = self._shown(held.side, trade.price)
+        touched.show(shown, shown)
+        self.levels.trade(held.side, trade.price, trade.size)
+
+    def _settle(self, event: _HeldEvent) -> None:
+        skew: dict[tuple[Side, float], tuple[float, OpenSecond]] = {}
+        for side in SIDES:
+            self._settle_side(event, side, skew)
+        self._skew = skew
+        for (side, price), touched in event.second.touched.items():
+            place = event.find(side, price)
+            if place is not None:
+                touched.show(event.before[side][place], event.levels[side][place][1])
+
+    def _settle_side(
+        self, event: _HeldEvent, side: Side, skew: dict[tuple[Side, float], tuple[float, OpenSecond]]
+    ) -> None:
+        flow = event.second.flow(side)
+        half_lot, traded, levels = self._half_lot, event.traded, self.levels
+        is_beyond = event.horizons[side]
+        for (price, size), old in zip(event.levels[side], event.before[side], strict=True):
+            taken = traded.get((side, price), 0.0) if traded else 0.0
+            if taken:
+                flow.traded += taken
+                levels.trade(side, price, taken)
+            levels.change(side, price, old, size, event.event_ms)
+            if old == 0.0 and is_beyond(price):
+                flow.discovered += 1
+                continue
+            net = size - old + taken
+            if net >= half_lot:
+                flow.added += net
+                flow.add_events += 1
+                if taken:
+                    skew[side, price] = (net, event.second)
+            elif net <= -half_lot and not self._undo_skew(side, price, -net):
+                flow.cancelled -= net
+                flow.cancel_events += 1
+
+    def _undo_skew(self, side: Side, price: float, removed: float) -> bool:
+        """An addition beside a trade, undone to the lot in the next event, is a trade joined one event early."""
+        added, second = self._skew.get((side, price), (0.0, None))
+        if second is None or abs(added - removed) >= self._half_lot:
+            return False
+        flow = second.flow(side)
+        flow.added -= added
+        flow.add_events -= 1
+        return True
+
+
+def _can_join(trade: Trade, event: _HeldEvent) -> bool:
+    return trade.time_ms + 1 <= event.event_ms <= trade.time_ms + 1 + JOIN_MS

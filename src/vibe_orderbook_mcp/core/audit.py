@@ -1,0 +1,22 @@
+"""Two copies of one book at the same update must be equal wherever both are complete."""
+
+from __future__ import annotations
+
+from vibe_orderbook_mcp.core.book import BookSide, OrderBook
+from vibe_orderbook_mcp.core.events import Side
+
+
+def differing_levels(kept: OrderBook, fresh: OrderBook) -> list[tuple[Side, float, float, float]]:
+    """(side, price, kept size, fresh size) of levels that differ within both horizons; sizes are 0 when absent."""
+    return _differing(kept.bids, fresh.bids) + _differing(kept.asks, fresh.asks)
+
+
+def _differing(kept: BookSide, fresh: BookSide) -> list[tuple[Side, float, float, float]]:
+    prices = kept.sizes.keys() | fresh.sizes.keys()
+    return [
+        (kept.side, price, kept.sizes.get(price, 0.0), fresh.sizes.get(price, 0.0))
+        for price in prices
+        if kept.sizes.get(price, 0.0) != fresh.sizes.get(price, 0.0)
+        and not kept.is_beyond_horizon(price)
+        and not fresh.is_beyond_horizon(price)
+    ]

@@ -1,0 +1,46 @@
+"""Order-flow imbalance of one event, for the best ten levels.
+
+Xu, Gould & Howison, "Multi-Level Order-Flow Imbalance in a Limit Order Book" (2018); level 1 is the measure of
+Cont, Kukanov & Stoikov, "The Price Impact of Order Book Events" (2014). Between 100 ms frames the path of the book
+is unknown, so this is the imbalance of 100 ms states.
+"""
+
+from __future__ import annotations
+
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.rows import MLOFI_LEVELS
+
+# Prices and sizes of the best levels: bid prices, bid sizes, ask prices, ask sizes.
+Ladder = tuple[list[float], list[float], list[float], list[float]]
+
+
+def ladder(book: OrderBook, levels: int = MLOFI_LEVELS) -> Ladder | None:
+    """None while a side is empty or the book is crossed: a new chain starts after that."""
+    if not book.is_two_sided or book.is_crossed:
+        return None
+    bid_prices = book.bids.best_prices(levels)
+    ask_prices = book.asks.best_prices(levels)
+    return (
+        bid_prices,
+        list(map(book.bids.sizes.__getitem__, bid_prices)),
+        ask_prices,
+        list(map(book.asks.sizes.__getitem__, ask_prices)),
+    )
+
+
+def event_ofi(before: Ladder, after: Ladder) -> tuple[list[float], list[float]]:
+    """(imbalance, depth) per level, best first; as many levels as all four sides have.
+
+    Bid part: the new size when the m-th price rose, the change when it is equal, minus the old size when it fell.
+    Ask part the mirror image, and it counts against. Depth is (bid size + ask size) / 2 afterwards. Base units.
+    """
+    count = min(len(before[0]), len(before[2]), len(after[0]), len(after[2]))
+    depth = [(after[1][m] + after[3][m]) / 2 for m in range(count)]
+    if before == after:
+        return [0.0] * count, depth
+    out: list[float] = []
+    for b0, q0, a0, r0, b1, q1, a1, r1 in zip(*before, *after, strict=False):
+        bid_part = q1 if b1 > b0 else (q1 - q0 if b1 == b0 else -q0)
+        ask_part = -r0 if a1 > a0 else (r1 - r0 if a1 == a0 else r1)
+        out.append(bid_part - ask_part)
+    return out, depth

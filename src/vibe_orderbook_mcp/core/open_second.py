@@ -1,0 +1,181 @@
+"""The sums of a second that is not over yet."""
+
+from __future__ import annotations
+
+from vibe_orderbook_mcp.core.events import Side, Trade
+from vibe_orderbook_mcp.core.rows import (
+    MLOFI_LEVELS,
+    BookTop,
+    RowFlag,
+    SecondRow,
+    SideFlow,
+    TouchedLevel,
+)
+
+# A sweep can run through many levels in a second; the most traded ones carry the evidence.
+TOUCHED_KEPT = 8
+
+
+class FlowSums:
+    """`SideFlow` while it grows."""
+
+    __slots__ = ("add_events", "added", "cancel_events", "cancelled", "discovered", "traded")
+
+    def __init__(self) -> None:
+        self.added = self.cancelled = self.traded = 0.0
+        self.add_events = self.cancel_events = self.discovered = 0
+
+    def freeze(self, lot_exp: int) -> SideFlow:
+        return SideFlow(
+            added=round(self.added, lot_exp),
+            cancelled=round(self.cancelled, lot_exp),
+            traded=round(self.traded, lot_exp),
+            add_events=self.add_events,
+            cancel_events=self.cancel_events,
+            discovered=self.discovered,
+        )
+
+
+class Touched:
+    """`TouchedLevel` while it grows."""
+
+    __slots__ = ("shown_end", "shown_max", "shown_start", "traded", "trades")
+
+    def __init__(self) -> None:
+        self.traded = 0.0
+        self.trades = 0
+        self.shown_start: float | None = None
+        self.shown_max = self.shown_end = 0.0
+
+    def show(self, before: float, after: float) -> None:
+        if self.shown_start is None:
+            self.shown_start = before
+        self.shown_max = max(self.shown_max, before, after)
+        self.shown_end = after
+
+
+class OpenSecond:
+    """Sums over the events and trades of one second; `freeze` makes the row."""
+
+    __slots__ = (
+        "ask",
+        "bid",
+        "captured",
+        "covered_ms",
+        "depth_sums",
+        "effective_sum",
+        "effective_volume",
+        "events",
+        "flags",
+        "ids",
+        "joins_late",
+        "joins_open",
+        "mlofi",
+        "ofi_events",
+        "rows",
+        "second",
+        "spread_max",
+        "spread_min",
+        "spread_ms",
+        "top",
+        "touched",
+        "trades",
+    )
+
+    def __init__(self, second: int) -> None:
+        self.second = second
+        self.flags = RowFlag(0)
+        self.covered_ms = 0
+        self.spread_ms = 0.0  # spread times milliseconds
+        self.spread_min: float | None = None
+        self.spread_max: float | None = None
+        self.events = self.rows = self.ids = self.ofi_events = 0
+        self.bid, self.ask = FlowSums(), FlowSums()
+        self.mlofi: list[float] = []
+        self.depth_sums: list[float] = []
+        self.trades: list[Trade] = []
+        self.effective_sum = self.effective_volume = 0.0
+        self.joins_late = self.joins_open = 0
+        self.touched: dict[tuple[Side, float], Touched] = {}
+        self.top: BookTop | None = None
+        self.captured: dict[str, object] = {}  # fields of the row that describe the book at the second's end
+
+    @property
+    def end_ms(self) -> int:
+        return (self.second + 1) * 1000
+
+    def flow(self, side: Side) -> FlowSums:
+        return self.bid if side == "bid" else self.ask
+
+    def see_spread(self, spread: float) -> None:
+        self.spread_min = spread if self.spread_min is None else min(self.spread_min, spread)
+        self.spread_max = spread if self.spread_max is None else max(self.spread_max, spread)
+
+    def add_ofi(self, per_level: list[float], depth: list[float]) -> None:
+        """One event's order-flow imbalance and depth, best level first."""
+        self.ofi_events += 1
+        _add_into(self.mlofi, per_level)
+        _add_into(self.depth_sums, depth)
+
+    def freeze(self, tick_exp: int, lot_exp: int) -> SecondRow:
+        """The row. Sums of doubles are put back on the exchange's grid, where they are exact."""
+        buys = [trade for trade in self.trades if not trade.buyer_is_maker]
+        sells = [trade for trade in self.trades if trade.buyer_is_maker]
+        ids = [trade.agg_id for trade in self.trades]
+        prices = [trade.price for trade in self.trades]
+        amount_exp = tick_exp + lot_exp
+        return SecondRow(
+            second=self.second,
+            covered_ms=self.covered_ms,
+            flags=int(self.flags),
+            spread_mean=self.spread_ms / self.covered_ms if self.covered_ms else None,
+            spread_min=self.spread_min,
+            spread_max=self.spread_max,
+            events=self.events,
+            rows=self.rows,
+            ids=self.ids,
+            bid=self.bid.freeze(lot_exp),
+            ask=self.ask.freeze(lot_exp),
+            ofi=round(self.mlofi[0], lot_exp) if self.mlofi else 0.0,
+            mlofi=tuple(round(value, lot_exp) for value in self.mlofi[:MLOFI_LEVELS]),
+            level_depth=tuple(value / self.ofi_events for value in self.depth_sums),
+            buy_volume=round(sum(trade.size for trade in buys), lot_exp),
+            sell_volume=round(sum(trade.size for trade in sells), lot_exp),
+            buy_quote=round(sum(trade.price * trade.size for trade in buys), amount_exp),
+            sell_quote=round(sum(trade.price * trade.size for trade in sells), amount_exp),
+            buy_trades=sum(trade.fills for trade in buys),
+            sell_trades=sum(trade.fills for trade in sells),
+            agg_trades=len(self.trades),
+            first_agg_id=min(ids, default=None),
+            last_agg_id=max(ids, default=None),
+            size_squares=sum(trade.size * trade.size for trade in self.trades),
+            high=max(prices, default=None),
+            low=min(prices, default=None),
+            effective_spread_sum=self.effective_sum,
+            effective_spread_volume=round(self.effective_volume, lot_exp),
+            joins_late=self.joins_late,
+            joins_open=self.joins_open,
+            touched=self._most_touched(lot_exp),
+            **self.captured,  # type: ignore[arg-type]  # the names are SecondRow's, written in one place: capture.py
+        )
+
+    def _most_touched(self, lot_exp: int) -> tuple[TouchedLevel, ...]:
+        by_volume = sorted(self.touched.items(), key=lambda item: -item[1].traded)
+        return tuple(
+            TouchedLevel(
+                side=side,
+                price=price,
+                traded=round(level.traded, lot_exp),
+                trades=level.trades,
+                shown_start=level.shown_start or 0.0,
+                shown_max=level.shown_max,
+                shown_end=level.shown_end,
+            )
+            for (side, price), level in by_volume[:TOUCHED_KEPT]
+        )
+
+
+def _add_into(sums: list[float], values: list[float]) -> None:
+    sums.extend([0.0] * (len(values) - len(sums)))
+    for index, value in enumerate(values):
+        sums[index] += value

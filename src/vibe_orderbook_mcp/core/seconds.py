@@ -1,0 +1,238 @@
+"""From events to one row a second."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from vibe_orderbook_mcp.core.attribution import Attribution
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.capture import capture_fields, capture_top
+from vibe_orderbook_mcp.core.events import DepthUpdate, Side, Trade
+from vibe_orderbook_mcp.core.levels import LevelMemory
+from vibe_orderbook_mcp.core.ofi import Ladder, event_ofi, ladder
+from vibe_orderbook_mcp.core.open_second import OpenSecond
+from vibe_orderbook_mcp.core.rows import BookTop, RowFlag, SecondRow
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+# A second is final this long after its end: joins are settled by then (attribution.HOLD_MS), late trades are in.
+CLOSE_MS = 700
+# Time that jumps further than this (a laptop slept) leaves a hole instead of hundreds of empty rows.
+JUMP_SECONDS = 120
+MIDS_KEPT_MS = 2_000
+
+
+class SecondTracker:
+    """Turns one symbol's applied events and trades into rows. Exchange time is handed in; nothing reads a clock.
+
+    Order of calls: `roll` with an event's time *before* the event is applied to the book, because what stands in
+    the book until then is the end of the seconds that are over; then `applied`.
+    """
+
+    def __init__(self, spec: SymbolSpec) -> None:
+        self._spec = spec
+        self._book: OrderBook | None = None
+        self._seconds: dict[int, OpenSecond] = {}  # ascending; trades may open one ahead of the book's time
+        self._current: int | None = None
+        self._watermark_ms = 0
+        self._settled_ms = 0
+        self._spread: float | None = None
+        self._loss = RowFlag.PARTIAL  # why there is no book
+        self._ladder: Ladder | None = None
+        self._skip_flow = False
+        self._mids: deque[tuple[int, float]] = deque()
+        self._unpriced: list[tuple[Trade, OpenSecond]] = []
+        self._finished: list[tuple[SecondRow, BookTop | None]] = []
+        self._flow = Attribution(10.0**-spec.lot_exp, self._shown)
+
+    @property
+    def levels(self) -> LevelMemory:
+        return self._flow.levels
+
+    def take(self) -> list[tuple[SecondRow, BookTop | None]]:
+        """Rows that became final since the last call, ascending, each with the book at its end."""
+        taken, self._finished = self._finished, []
+        return taken
+
+    def roll(self, event_ms: int) -> None:
+        """Exchange time has reached `event_ms`."""
+        second = event_ms // 1000
+        if self._current is None:
+            self._start(event_ms, RowFlag.PARTIAL)
+        elif second - self._current > JUMP_SECONDS:
+            self._close_all()
+            self._start(event_ms, RowFlag.PARTIAL)
+        if event_ms <= self._watermark_ms or self._current is None:
+            return
+        while self._current < second:
+            self._end_second(self._open(self._current))
+            self._current += 1
+            self._begin_second(self._open(self._current))
+        self._settle_time(event_ms)
+        self._watermark_ms = event_ms
+        self._flow.expire(event_ms)
+        self._price_trades(event_ms)
+        while self._seconds and (oldest := next(iter(self._seconds.values()))).end_ms + CLOSE_MS <= event_ms:
+            self._finish(oldest)
+
+    def synced(self, book: OrderBook) -> None:
+        """A book was loaded. Its first event is not compared with what was there before."""
+        self._book = book
+        self._skip_flow = True
+        self._ladder = None
+        if self._current is not None:
+            self._open(self._current).flags |= RowFlag.RESYNC
+        self._see_spread()
+
+    def swapped(self, book: OrderBook) -> None:
+        """A fresh copy, equal at the same update, takes the book's place: the row goes on."""
+        self._book = book
+
+    def lost(self, flag: RowFlag) -> None:
+        """The book can no longer be trusted."""
+        self._book = None
+        self._loss = flag
+        self._spread = None
+        self._ladder = None
+        self._mids.clear()
+        self._flow.clear()
+        if self._current is not None:
+            self._open(self._current).flags |= flag
+
+    def stale(self) -> None:
+        """Nothing has come for too long: the time from here on is not covered until an event does."""
+        self._spread = None
+
+    def applied(self, update: DepthUpdate, before: tuple[list[float], list[float]], ids: int) -> None:
+        """An event was applied to the book; `ids` is how many updates of it were new."""
+        book = self._book
+        if book is None or self._current is None:
+            return
+        second = self._open(self._current)
+        second.events += 1
+        second.rows += len(update.bids) + len(update.asks)
+        second.ids += ids
+        self._see_spread()
+        if self._skip_flow:
+            self._skip_flow = False
+        else:
+            self._flow.add_event(update, before, book, second)
+        after = ladder(book)
+        if self._ladder is not None and after is not None:
+            second.add_ofi(*event_ofi(self._ladder, after))
+        self._ladder = after
+        mid = None if book.is_crossed else book.mid
+        if mid is None:
+            self._mids.clear()
+        else:
+            self._mids.append((update.event_ms, mid))
+            while self._mids[0][0] < update.event_ms - MIDS_KEPT_MS:
+                self._mids.popleft()
+
+    def trade(self, trade: Trade) -> None:
+        """A new trade. One that comes after its second is final counts into the oldest that is not."""
+        if self._current is None:
+            self._start(trade.time_ms, RowFlag.PARTIAL)
+        second = self._open(trade.time_ms // 1000)
+        second.trades.append(trade)
+        self._unpriced.append((trade, second))
+        if self._book is not None and not self._skip_flow:
+            self._flow.add_trade(trade, second)
+
+    def finish(self) -> None:
+        """The process stops: close what is open, marked as partial."""
+        if self._current is not None:
+            self._open(self._current).flags |= RowFlag.PARTIAL
+            self._close_all()
+
+    def _shown(self, side: Side, price: float) -> float:
+        return 0.0 if self._book is None else self._book.side(side).sizes.get(price, 0.0)
+
+    def _open(self, number: int) -> OpenSecond:
+        found = self._seconds.get(number)
+        if found is not None:
+            return found
+        oldest = next(iter(self._seconds), None)
+        if oldest is not None and number < oldest:
+            return self._seconds[oldest]
+        if self._current is not None and number > self._current + JUMP_SECONDS:
+            return self._seconds[self._current]  # a time that no depth event confirms opens no second far ahead
+        last = max(self._seconds, default=number - 1)
+        for between in range(last + 1, number + 1):
+            self._seconds[between] = OpenSecond(between)
+        return self._seconds[number]
+
+    def _start(self, event_ms: int, flag: RowFlag) -> None:
+        self._seconds.clear()
+        self._current = event_ms // 1000
+        self._watermark_ms = self._settled_ms = event_ms
+        second = self._open(self._current)
+        second.flags |= flag
+        self._begin_second(second)
+
+    def _begin_second(self, second: OpenSecond) -> None:
+        if self._spread is not None:
+            second.see_spread(self._spread)
+        if self._book is None:
+            second.flags |= self._loss
+
+    def _end_second(self, second: OpenSecond) -> None:
+        self._settle_time(second.end_ms)
+        book = self._book
+        if book is None:
+            return
+        if not book.is_two_sided:
+            second.flags |= RowFlag.ONE_SIDED
+        elif book.bids.best == book.asks.best:
+            second.flags |= RowFlag.LOCKED
+        elif book.is_crossed:
+            second.flags |= RowFlag.CROSSED
+        second.captured = dict(capture_fields(book, self._spec.tick_exp, self._spec.lot_exp))
+        if not book.is_crossed and (book.bids.prices or book.asks.prices):
+            second.top = capture_top(book)
+
+    def _settle_time(self, until_ms: int) -> None:
+        """Weigh the state that stood since the last event by how long it stood."""
+        passed = until_ms - self._settled_ms
+        if passed <= 0 or self._current is None:
+            return
+        self._settled_ms = until_ms
+        if self._spread is not None:
+            second = self._open(self._current)
+            second.covered_ms += passed
+            second.spread_ms += self._spread * passed
+
+    def _see_spread(self) -> None:
+        book = self._book
+        self._spread = None
+        if book is None or self._current is None:
+            return
+        bid, ask = book.bids.best, book.asks.best
+        if bid is not None and ask is not None and bid < ask:
+            self._spread = round(ask - bid, self._spec.tick_exp)
+            self._open(self._current).see_spread(self._spread)
+
+    def _price_trades(self, watermark_ms: int) -> None:
+        """Compare trades with the mid of the last book state with E < T, once every such state was seen."""
+        waiting: list[tuple[Trade, OpenSecond]] = []
+        for trade, second in self._unpriced:
+            if trade.time_ms > watermark_ms:
+                waiting.append((trade, second))
+                continue
+            mid = next((mid for event_ms, mid in reversed(self._mids) if event_ms < trade.time_ms), None)
+            if mid is not None:
+                sign = -1 if trade.buyer_is_maker else 1
+                second.effective_sum += 2e4 * sign * (trade.price - mid) / mid * trade.size
+                second.effective_volume += trade.size
+        self._unpriced = waiting
+
+    def _finish(self, second: OpenSecond) -> None:
+        del self._seconds[second.second]
+        self._finished.append((second.freeze(self._spec.tick_exp, self._spec.lot_exp), second.top))
+
+    def _close_all(self) -> None:
+        if self._current is not None and self._current in self._seconds:
+            self._end_second(self._seconds[self._current])
+        self._flow.expire(self._watermark_ms + 10 * CLOSE_MS)
+        self._price_trades(self._watermark_ms + 10 * CLOSE_MS)
+        for second in list(self._seconds.values()):
+            self._finish(second)

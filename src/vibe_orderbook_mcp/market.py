@@ -1,0 +1,236 @@
+"""Symbol -> book, rows and tape: the one object that the feed writes to and the tools read from. Pure.
+
+Every change happens in a plain call on one thread, so whoever reads everything it needs without an await in
+between sees one moment.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vibe_orderbook_mcp.analytics.microprice import MicropriceModel
+from vibe_orderbook_mcp.core.audit import differing_levels
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS, ExchangeClock
+from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.core.rows import RowFlag
+from vibe_orderbook_mcp.core.seconds import SecondTracker
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome
+from vibe_orderbook_mcp.core.tape import TradeTape
+
+Status = Literal["live", "stale", "syncing"]
+
+# A book is stale when it has been silent for this many of its usual intervals, but at least 5 s: a major that says
+# nothing for 5 s is stuck, an illiquid symbol may say nothing for minutes. Until its pace is known it gets a minute.
+STALE_INTERVALS = 30
+STALE_MIN_NS = 5_000_000_000
+STALE_UNKNOWN_NS = 60_000_000_000
+PACE_KNOWN_EVENTS = 10
+# With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
+FEW_LEVELS = 200
+
+
+class SymbolState:
+    """One symbol: its book, rows, tape, and what has happened to them."""
+
+    def __init__(self, spec: SymbolSpec) -> None:
+        self.spec = spec
+        self.sync = BookSync()
+        self.seconds = SecondTracker(spec)
+        self.tape = TradeTape()
+        self.microprice = MicropriceModel()
+        self.reason = "waiting for the first snapshot"  # why the book is not live
+        self.events = 0
+        self.old_events = 0
+        self.gaps = 0
+        self.crossings = 0
+        self.resyncs = 0
+        self.audits = 0
+        self.audit_mismatches = 0
+        self.trades = 0
+        self.received_ns: int | None = None  # of the newest depth event that was applied
+        self.synced_ns: int | None = None
+        self.audited_ns: int | None = None
+        self.synced_ms: int | None = None  # exchange time: levels without a first-seen time are at least this old
+        self.shadow: BookSync | None = None
+        self.shadow_from_id = 0
+        self._interval_ns = 0.0
+        self._paced_events = 0
+
+    @property
+    def book(self) -> OrderBook | None:
+        """The book, if it is in proven sequence."""
+        return self.sync.book if self.sync.is_live else None
+
+    def age_ns(self, now_ns: int) -> int | None:
+        return None if self.received_ns is None else max(0, now_ns - self.received_ns)
+
+    @property
+    def stale_after_ns(self) -> int:
+        if self._paced_events < PACE_KNOWN_EVENTS:
+            return STALE_UNKNOWN_NS
+        return max(STALE_MIN_NS, int(STALE_INTERVALS * self._interval_ns))
+
+    def status(self, now_ns: int) -> Status:
+        if self.book is None:
+            return "syncing"
+        age = self.age_ns(now_ns)
+        return "stale" if age is not None and age > self.stale_after_ns else "live"
+
+    @property
+    def is_running_short(self) -> bool:
+        """The best prices have come near the edge of what the snapshot showed."""
+        book = self.book
+        return book is not None and any(
+            side.horizon is not None and side.known_levels() < FEW_LEVELS for side in (book.bids, book.asks)
+        )
+
+    def note_event(self, now_ns: int) -> None:
+        if self.received_ns is not None:
+            self._paced_events += 1
+            passed = now_ns - self.received_ns
+            weight = max(0.05, 1 / self._paced_events)  # a plain mean at first, then one that forgets
+            self._interval_ns += weight * (passed - self._interval_ns)
+        self.received_ns = now_ns
+
+
+class Market:
+    """All symbols and the exchange's clock. `now_ns` arguments are a monotonic clock's."""
+
+    def __init__(self) -> None:
+        self.symbols: dict[str, SymbolState] = {}
+        self.clock = ExchangeClock()
+
+    def add(self, spec: SymbolSpec) -> SymbolState:
+        return self.symbols.setdefault(spec.symbol, SymbolState(spec))
+
+    def remove(self, symbol: str) -> None:
+        self.symbols.pop(symbol, None)
+
+    def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
+        """None for a symbol that is not kept (an event can still be on its way after a symbol was dropped)."""
+        state = self.symbols.get(update.symbol)
+        if state is None:
+            return None
+        self.clock.observe(update.event_ms, now_ns)
+        book = state.sync.book
+        known_id = None if book is None else book.last_update_id
+        if known_id is None or update.final_id > known_id:
+            state.seconds.roll(self._believable(update.event_ms, now_ns))
+        outcome = state.sync.receive(update)
+        if outcome is Outcome.APPLIED:
+            self._applied(state, update, known_id or 0, now_ns)
+        elif outcome is Outcome.OLD:
+            state.old_events += 1
+        elif outcome is Outcome.GAP:
+            state.gaps += 1
+            self._lose(state, RowFlag.GAP, "resyncing after a gap in the stream")
+        elif outcome is Outcome.CROSSED:
+            state.crossings += 1
+            self._lose(state, RowFlag.CROSSED, "resyncing after the book crossed")
+        if state.shadow is not None and outcome in (Outcome.APPLIED, Outcome.BUFFERED):
+            state.shadow.receive(update)
+            self._settle_shadow(state, now_ns)
+        return outcome
+
+    def receive_trade(self, symbol: str, trade: Trade) -> bool:
+        """Whether the trade is new."""
+        state = self.symbols.get(symbol)
+        if state is None or not state.tape.receive(trade):
+            return False
+        state.trades += 1
+        state.seconds.trade(trade)
+        return True
+
+    def load(self, symbol: str, snapshot: DepthSnapshot, limit: int, now_ns: int) -> Loaded:
+        state = self.symbols.get(symbol)
+        if state is None:
+            return Loaded.NOT_NEEDED
+        loaded = state.sync.load(snapshot, limit=limit)
+        book = state.sync.book
+        if loaded in (Loaded.LIVE, Loaded.UNPROVEN) and book is not None:
+            if book.event_ms is None:
+                book.event_ms = self.clock.now_ms(now_ns)
+            state.resyncs += 1
+            state.synced_ns = state.received_ns = now_ns
+            state.synced_ms = book.event_ms
+            state.reason = "" if loaded is Loaded.LIVE else "waiting for the stream to confirm the snapshot"
+            state.seconds.synced(book)
+        return loaded
+
+    def confirm(self, symbol: str) -> None:
+        """The stream is open and silent: the snapshot stands. See `BookSync.confirm`."""
+        state = self.symbols.get(symbol)
+        if state is not None:
+            state.sync.confirm()
+            state.reason = ""
+
+    def disconnected(self, symbols: set[str]) -> None:
+        """The connection is gone and with it the proof of sequence."""
+        for symbol in symbols:
+            state = self.symbols.get(symbol)
+            if state is not None:
+                state.sync.reset()
+                self._lose(state, RowFlag.DISCONNECTED, "reconnecting to the exchange")
+
+    def begin_audit(self, symbol: str) -> None:
+        """From now on a second copy is kept beside the book; `load_audit` completes it."""
+        state = self.symbols.get(symbol)
+        if state is not None and state.book is not None:
+            state.shadow = BookSync()
+            state.shadow_from_id = state.book.last_update_id
+
+    def load_audit(self, symbol: str, snapshot: DepthSnapshot, limit: int, now_ns: int) -> Loaded:
+        state = self.symbols.get(symbol)
+        if state is None or state.shadow is None:
+            return Loaded.NOT_NEEDED
+        if snapshot.last_update_id < state.shadow_from_id:
+            return Loaded.TOO_OLD  # events between the two were not kept for the second copy
+        loaded = state.shadow.load(snapshot, limit=limit)
+        if loaded is Loaded.UNPROVEN:
+            state.shadow.confirm()  # the book beside it has proved the stream already
+        self._settle_shadow(state, now_ns)
+        return loaded
+
+    def end_audit(self, symbol: str) -> None:
+        state = self.symbols.get(symbol)
+        if state is not None:
+            state.shadow = None
+
+    def exchange_ms(self, now_ns: int) -> int | None:
+        return self.clock.now_ms(now_ns)
+
+    def _applied(self, state: SymbolState, update: DepthUpdate, known_id: int, now_ns: int) -> None:
+        state.events += 1
+        state.note_event(now_ns)
+        state.reason = ""
+        state.seconds.applied(update, state.sync.before, update.final_id - max(update.first_id - 1, known_id))
+        book = state.book
+        if book is not None and (bid := book.bids.best) is not None and (ask := book.asks.best) is not None:
+            state.microprice.observe(bid, book.bids.sizes[bid], ask, book.asks.sizes[ask], float(state.spec.tick_size))
+
+    def _lose(self, state: SymbolState, flag: RowFlag, reason: str) -> None:
+        state.reason = reason
+        state.shadow = None
+        state.seconds.lost(flag)
+
+    def _settle_shadow(self, state: SymbolState, now_ns: int) -> None:
+        """Once both copies stand at the same update they must be equal; the fresh one, which knows more, stays."""
+        shadow, book = state.shadow, state.sync.book
+        if shadow is None or shadow.book is None or book is None:
+            return
+        if not shadow.is_proven or shadow.book.last_update_id != book.last_update_id:
+            return
+        state.audits += 1
+        state.audited_ns = now_ns
+        if differing_levels(book, shadow.book):
+            state.audit_mismatches += 1
+        shadow.book.event_ms = book.event_ms
+        state.sync.book, state.shadow = shadow.book, None
+        state.seconds.swapped(shadow.book)
+
+    def _believable(self, event_ms: int, now_ns: int) -> int:
+        """A damaged time stamp must not close hours of seconds."""
+        now = self.clock.now_ms(now_ns)
+        return event_ms if now is None else min(event_ms, now + PLAUSIBLE_MS)
