@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.analytics.slippage import TakerSide, cost_bps, notional_
 from vibe_orderbook_mcp.analytics.snapshot import (
     BookLevels,
     BookView,
-    band_depth,
+    band_depths,
     band_imbalance,
     imbalance,
     is_beyond,
@@ -255,21 +255,19 @@ def _exact_levels(spec: SymbolSpec, levels: BookLevels) -> list[tuple[str, str]]
 def _depth(book: BookView) -> list[DepthBand] | None:
     if (middle := book.mid) is None:
         return None
-    bands = []
-    for bps in BANDS_BPS:
-        bid, ask = (band_depth(book.side(side), side, middle, bps, book.horizon(side)) for side in _SIDES)
-        bands.append(
-            DepthBand(
-                within_bps=bps,
-                bid_base=significant(bid.base),
-                ask_base=significant(ask.base),
-                bid_quote=significant(bid.quote),
-                ask_quote=significant(ask.quote),
-                bid_truncated=bid.truncated,
-                ask_truncated=ask.truncated,
-            )
+    bids, asks = (band_depths(book.side(side), side, middle, BANDS_BPS, book.horizon(side)) for side in _SIDES)
+    return [
+        DepthBand(
+            within_bps=bps,
+            bid_base=significant(bid.base),
+            ask_base=significant(ask.base),
+            bid_quote=significant(bid.quote),
+            ask_quote=significant(ask.quote),
+            bid_truncated=bid.truncated,
+            ask_truncated=ask.truncated,
         )
-    return bands
+        for bps, bid, ask in zip(BANDS_BPS, bids, asks, strict=True)
+    ]
 
 
 def _walls(

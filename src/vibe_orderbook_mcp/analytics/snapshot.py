@@ -6,9 +6,10 @@ the worst price up to which every level of it is known; None means that the whol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from operator import itemgetter
 
 from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.core.events import Side
@@ -38,7 +39,8 @@ class BookView:
     def sure(self, side: Side) -> BookLevels:
         """The levels up to the horizon: beyond it levels may be missing between those that are seen."""
         horizon = self.horizon(side)
-        return self.side(side) if horizon is None else list(reaching(self.side(side), side, horizon))
+        levels = self.side(side)
+        return levels if horizon is None else levels[: count_to(levels, side, horizon)]
 
     @property
     def best_bid(self) -> float | None:
@@ -120,12 +122,26 @@ def band_imbalance(book: BookView, bps: float) -> float | None:
 
 def band_depth(levels: BookLevels, side: Side, middle: float, bps: float, horizon: float | None = None) -> BandDepth:
     """Resting base and quote amounts of one side within `bps` of mid, edge included."""
-    limit = limit_at(middle, side, bps)
+    (band,) = band_depths(levels, side, middle, (bps,), horizon)
+    return band
+
+
+def band_depths(
+    levels: BookLevels, side: Side, middle: float, bands_bps: Sequence[float], horizon: float | None = None
+) -> list[BandDepth]:
+    """`band_depth` for several bands, narrowest first, in one pass."""
+    out: list[BandDepth] = []
     base = quote = 0.0
-    for price, size in reaching(levels, side, limit):
-        base += size
-        quote += price * size
-    return BandDepth(base, quote, truncated=horizon is not None and is_beyond(limit, side, horizon))
+    start = 0
+    for bps in bands_bps:
+        limit = limit_at(middle, side, bps)
+        stop = max(start, count_to(levels, side, limit))
+        for price, size in levels[start:stop]:
+            base += size
+            quote += price * size
+        start = stop
+        out.append(BandDepth(base, quote, truncated=horizon is not None and is_beyond(limit, side, horizon)))
+    return out
 
 
 def limit_at(reference: float, side: Side, bps: float) -> float:
@@ -138,9 +154,16 @@ def is_beyond(price: float, side: Side, limit: float) -> bool:
     return price < limit * (1 - _EDGE) if side == "bid" else price > limit * (1 + _EDGE)
 
 
-def reaching(levels: BookLevels, side: Side, limit: float) -> Iterator[BookLevel]:
-    """The levels from the best one to the limit, inclusive."""
-    edge = limit * (1 - _EDGE) if side == "bid" else limit * (1 + _EDGE)
+def count_to(levels: BookLevels, side: Side, limit: float) -> int:
+    """How many levels stand between the best price and the limit, inclusive."""
     if side == "bid":
-        return takewhile(lambda level: level[0] >= edge, levels)
-    return takewhile(lambda level: level[0] <= edge, levels)
+        return bisect_right(levels, -limit * (1 - _EDGE), key=_fallen)
+    return bisect_right(levels, limit * (1 + _EDGE), key=_price)
+
+
+_price = itemgetter(0)
+
+
+def _fallen(level: BookLevel) -> float:
+    """Bids come with falling prices; their negatives rise."""
+    return -level[0]

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
+from operator import itemgetter
 from statistics import median
 
-from vibe_orderbook_mcp.analytics.snapshot import BookLevel, BookLevels, limit_at, reaching
+from vibe_orderbook_mcp.analytics.snapshot import BookLevel, BookLevels, count_to, limit_at
 from vibe_orderbook_mcp.core.events import Side
 
 WALL_BAND_BPS = 100
@@ -60,18 +61,16 @@ def wall_candidates(levels: BookLevels, side: Side, middle: float, tick: float) 
     """
     step = max(1, round(middle * 1e-4 / tick))
     groups: list[BookLevel] = []
-    largest = 0.0
-    last_bin: int | None = None
-    for price, size in reaching(levels, side, limit_at(middle, side, WALL_BAND_BPS)):
-        if size <= 0.0:
-            continue
-        bin_ = round(price / tick) // step
-        if bin_ != last_bin:
-            groups.append((price, size))
-            largest, last_bin = size, bin_
-            continue
-        at, total = groups[-1]
-        if size > largest:
-            at, largest = price, size
-        groups[-1] = (at, total + size)
-    return groups
+    start, stop = 0, count_to(levels, side, limit_at(middle, side, WALL_BAND_BPS))
+    while start < stop:
+        group = round(levels[start][0] / tick) // step
+        # Half a tick beyond the group's last price, on the side that the levels run to.
+        edge = group * step - 0.5 if side == "bid" else (group + 1) * step - 0.5
+        end = min(stop, max(start + 1, count_to(levels, side, edge * tick)))
+        members = levels[start:end]
+        groups.append((max(members, key=_size)[0], sum(map(_size, members))))
+        start = end
+    return [level for level in groups if level[1] > 0.0]
+
+
+_size = itemgetter(1)
