@@ -1,0 +1,94 @@
+"""Doubles to whole steps of 10^-exp and back, without losing a bit. PURE
+
+A double that stands for a decimal of up to 15 digits is the one nearest to that decimal. `steps / 10**exp` on
+Python integers is correctly rounded, so it gives that very double back, whatever the size of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+from vibe_orderbook_mcp.errors import StorageError
+
+MAX_EXP: Final = 22  # 10**22 is the last power of ten that a double holds exactly
+POWERS: Final = tuple(10**exp for exp in range(MAX_EXP + 1))
+_FLOAT_POWERS: Final = tuple(float(power) for power in POWERS)
+_MAX_STEPS: Final = 2**63 - 1
+_EXACT_STEPS: Final = 2**53
+
+
+class OffGrid(StorageError):
+    """A value that no record can hold exactly: more digits than 64 bits have room for."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(f"The value {value!r} has too many digits to be stored exactly.")
+        self.value = value
+
+
+def from_steps(steps: int, exp: int) -> float:
+    return steps / POWERS[exp]
+
+
+def to_steps(value: float, exp: int) -> int:
+    """Nearest step. Exact when the value is on the grid and has no more than 15 digits."""
+    return round(value * _FLOAT_POWERS[exp])
+
+
+def exact_exp(values: Iterable[float], exp: int) -> int:
+    """The smallest exponent, `exp` at least, on whose grid every value lies: then `to_exact_steps` works.
+
+    Usually `exp` itself. More when the exchange has changed a symbol's tick or step size since its spec was read.
+    """
+    power, scale = POWERS[exp], _FLOAT_POWERS[exp]
+    for value in values:
+        if round(value * scale) / power != value:
+            exp = max(exp, _places(value))
+            if exp > MAX_EXP:
+                raise OffGrid(value)
+            power, scale = POWERS[exp], _FLOAT_POWERS[exp]
+    return exp
+
+
+def to_exact_steps(values: Iterable[float], exp: int) -> list[int]:
+    """Steps that `from_steps` turns into the same values, or `OffGrid`."""
+    power, scale = POWERS[exp], _FLOAT_POWERS[exp]
+    steps: list[int] = []
+    for value in values:
+        step = round(value * scale)
+        if step / power != value:
+            step = int(Decimal(repr(value)).scaleb(exp))
+            if step / power != value:
+                raise OffGrid(value)
+        if not -_MAX_STEPS <= step <= _MAX_STEPS:
+            raise OffGrid(value)
+        steps.append(step)
+    return steps
+
+
+def sum_exp(values: Iterable[float], exp: int) -> int:
+    """Like `exact_exp` for sums of on-grid doubles, which carry rounding noise: a hundredth of a step is noise.
+
+    Where more digits are asked for than a double has (15), the noise cannot be told from the number: stop there.
+    """
+    for value in values:
+        while exp < MAX_EXP:
+            scaled = value * _FLOAT_POWERS[exp]
+            if abs(scaled) >= _EXACT_STEPS / 80 or abs(scaled - round(scaled)) < 0.01:
+                break
+            exp += 1
+    return exp
+
+
+def decimal_text(value: float, places: int) -> str:
+    """The exchange's spelling with `places` decimals, more of them only where the value has more."""
+    text = f"{value:.{places}f}"
+    return text if float(text) == value else f"{Decimal(repr(value)):f}"
+
+
+def _places(value: float) -> int:
+    exponent = Decimal(repr(value)).as_tuple().exponent
+    if not isinstance(exponent, int):  # NaN or infinity
+        raise OffGrid(value)
+    return max(0, -exponent)
