@@ -1,0 +1,328 @@
+"""Faults of delivery, switched on and off while the exchange runs. PURE: time comes in, randomness is seeded.
+
+A fault bends what reaches clients; the book behind it, its truth and its ids stay right. `kind` names the fault in
+JSON, the fields below are its parameters. A fault ends after `count` uses or `seconds`, whichever is given, or when
+it is removed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.sim.channels import Message
+
+Channel = Literal["depth", "trades", "ticker", "all"]
+Corruption = Literal["truncated", "not_json", "wrong_types", "nan", "negative_size", "binary", "unknown_event", "huge"]
+Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=86_400.0)]
+
+CHANNEL_OF: Final[dict[str, Channel]] = {"aggTrade": "trades", "trade": "trades", "bookTicker": "ticker"}
+
+
+class _Fault(msgspec.Struct, tag_field="kind", kw_only=True, forbid_unknown_fields=True):
+    count: Count | None = None
+    seconds: Seconds | None = None
+
+
+class _FrameFault(_Fault, kw_only=True):
+    """Which frames: of one symbol or all, of a channel, each with a probability."""
+
+    symbol: str | None = None
+    channel: Channel = "depth"
+    probability: Share = 1.0
+
+
+class Drop(_FrameFault, tag="drop"):
+    """Frames are lost."""
+
+
+class Duplicate(_FrameFault, tag="duplicate"):
+    """Frames come twice."""
+
+
+class Reorder(_FrameFault, tag="reorder"):
+    """A frame changes places with the next of its stream."""
+
+
+class Corrupt(_FrameFault, tag="corrupt"):
+    """A frame is replaced by a broken one."""
+
+    mode: Corruption = "truncated"
+    size: Annotated[int, msgspec.Meta(ge=1, le=2**26)] = 2**22  # bytes of a huge frame
+
+
+class Stall(_Fault, tag="stall"):
+    """Connections stay open and nothing is sent: a symbol's streams, one connection, or (neither given) everything."""
+
+    symbol: str | None = None
+    connection: int | None = None
+
+
+class Disconnect(_Fault, tag="disconnect"):
+    """At once: cut one connection or all, with a closing handshake or without."""
+
+    connection: int | None = None
+    abrupt: bool = True
+
+
+class ServerShutdown(_Fault, tag="server_shutdown"):
+    """At once: announce a shutdown on every connection, and cut them after `disconnect_after` seconds."""
+
+    disconnect_after: Seconds | None = None
+
+
+class Refuse(_Fault, tag="refuse"):
+    """Websocket handshakes are answered with 503."""
+
+
+class SlowRest(_Fault, tag="slow_rest"):
+    """REST answers come late. `endpoint` is the last part of the path, e.g. "depth"."""
+
+    delay: Seconds
+    endpoint: str | None = None
+
+
+class RestStatus(_Fault, tag="rest_status"):
+    """REST answers with an error status, or never."""
+
+    status: Literal[403, 418, 429, 451, 500, 502, 503, "hang"]
+    endpoint: str | None = None
+    retry_after: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class StaleSnapshot(_Fault, tag="stale_snapshot"):
+    """REST depth serves the book of some seconds ago."""
+
+    age: Annotated[float, msgspec.Meta(gt=0.0, le=55.0)]
+    symbol: str | None = None
+
+
+Fault = (
+    Drop
+    | Duplicate
+    | Reorder
+    | Corrupt
+    | Stall
+    | Disconnect
+    | ServerShutdown
+    | Refuse
+    | SlowRest
+    | RestStatus
+    | StaleSnapshot
+)
+Action = Disconnect | ServerShutdown
+_DECODER: Final = msgspec.json.Decoder(Fault | list[Fault])
+
+
+class Bent(NamedTuple):
+    """A message as it is sent after the faults had their way."""
+
+    stream: str
+    payload: bytes
+    binary: bool = False
+
+
+class RestPlan(NamedTuple):
+    """What happens to one REST request."""
+
+    delay_s: float = 0.0
+    status: int | None = None
+    retry_after: int | None = None
+    hang: int | None = None  # the id of the fault to wait for
+
+
+class _Active:
+    def __init__(self, fault: Fault, now: float) -> None:
+        self.fault = fault
+        self.left = fault.count
+        self.until = None if fault.seconds is None else now + fault.seconds
+
+
+def parse_faults(body: bytes) -> list[Fault]:
+    """One fault or a list of them; `ConfigError` with one sentence when the JSON is not that."""
+    try:
+        parsed = _DECODER.decode(body)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise ConfigError(f"This is not a fault: {error}.") from None
+    return parsed if isinstance(parsed, list) else [parsed]
+
+
+class Faults:
+    def __init__(self, seed: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.act: Callable[[Action], None] = lambda _action: None  # the exchange carries out what happens at once
+        self._random = Random(f"{seed}:faults")
+        self._clock = clock
+        self._active: dict[int, _Active] = {}
+        self._next = 1
+        self._held: dict[str, Bent] = {}
+
+    def add(self, fault: Fault) -> int:
+        """Switch a fault on; the id takes it off again."""
+        number = self._next
+        self._next += 1
+        if isinstance(fault, Disconnect | ServerShutdown):
+            self.act(fault)
+        else:
+            self._active[number] = _Active(fault, self._clock())
+        return number
+
+    def remove(self, number: int) -> bool:
+        return self._active.pop(number, None) is not None
+
+    def clear(self) -> None:
+        self._active.clear()
+
+    def listing(self) -> list[dict[str, Any]]:
+        now = self._clock()
+        return [
+            {"id": number, **msgspec.to_builtins(active.fault), "left": active.left}
+            for number, active in self._active.items()
+            if self._alive(number, now)
+        ]
+
+    @property
+    def calm(self) -> bool:
+        return not self._active and not self._held
+
+    # Frames
+
+    def shape(self, message: Message, now: float) -> list[Bent]:
+        """What is sent in place of `message`, in order."""
+        name, _, kind = message.stream.partition("@")
+        channel = CHANNEL_OF.get(kind, "depth")
+        out = [Bent(message.stream, message.payload)]
+        for number, active in list(self._active.items()):
+            fault = active.fault
+            if isinstance(fault, Stall):
+                if fault.connection is None and _concerns(fault.symbol, name) and self._use(number, now):
+                    return []
+                continue
+            if not isinstance(fault, _FrameFault) or not out or fault.channel not in (channel, "all"):
+                continue
+            if not _concerns(fault.symbol, name) or self._random.random() >= fault.probability:
+                continue
+            if isinstance(fault, Reorder) and message.stream in self._held:
+                continue
+            if not self._use(number, now):
+                continue
+            if isinstance(fault, Drop):
+                out = []
+            elif isinstance(fault, Duplicate):
+                out = [*out, *out]
+            elif isinstance(fault, Corrupt):
+                out = [_corrupt(bent, fault) for bent in out]
+            else:
+                self._held[message.stream] = out.pop()
+        if out and (held := self._held.pop(message.stream, None)) is not None:
+            out.append(held)
+        return out
+
+    def stalled(self, connection: int, now: float) -> bool:
+        return any(
+            isinstance(active.fault, Stall) and active.fault.connection == connection and self._use(number, now)
+            for number, active in list(self._active.items())
+        )
+
+    def refuses_handshake(self, now: float) -> bool:
+        return any(
+            isinstance(active.fault, Refuse) and self._use(number, now) for number, active in list(self._active.items())
+        )
+
+    # REST
+
+    def rest_plan(self, path: str, now: float) -> RestPlan:
+        plan = RestPlan()
+        for number, active in list(self._active.items()):
+            fault = active.fault
+            if not isinstance(fault, SlowRest | RestStatus):
+                continue
+            if fault.endpoint is not None and not path.endswith("/" + fault.endpoint):
+                continue
+            if not self._use(number, now):
+                continue
+            if isinstance(fault, SlowRest):
+                plan = plan._replace(delay_s=plan.delay_s + fault.delay)
+            elif fault.status == "hang":
+                plan = plan._replace(hang=number)
+            else:
+                plan = plan._replace(status=fault.status, retry_after=fault.retry_after)
+        return plan
+
+    def hangs(self, number: int) -> bool:
+        """Whether a request caught by this fault is still kept waiting."""
+        return self._alive(number, self._clock(), used_up=True)
+
+    def snapshot_age_ms(self, symbol: str, now: float) -> int:
+        """How old the depth answer must be; 0 is the present."""
+        for number, active in list(self._active.items()):
+            fault = active.fault
+            if isinstance(fault, StaleSnapshot) and _concerns(fault.symbol, symbol) and self._use(number, now):
+                return int(fault.age * 1000)
+        return 0
+
+    def _alive(self, number: int, now: float, *, used_up: bool = False) -> bool:
+        active = self._active.get(number)
+        if active is None:
+            return False
+        if active.until is not None and now >= active.until:
+            del self._active[number]
+            return False
+        return used_up or active.left is None or active.left > 0
+
+    def _use(self, number: int, now: float) -> bool:
+        """Use a fault once; False when it is over."""
+        if not self._alive(number, now):
+            return False
+        active = self._active[number]
+        if active.left is not None:
+            active.left -= 1
+            # A hanging request keeps its fault until it is removed: that is how the wait ends.
+            hanging = isinstance(active.fault, RestStatus) and active.fault.status == "hang"
+            if active.left == 0 and not hanging:
+                del self._active[number]
+        return True
+
+
+def _concerns(wanted: str | None, name: str) -> bool:
+    return wanted is None or wanted.lower() == name.lower()
+
+
+def _corrupt(bent: Bent, fault: Corrupt) -> Bent:
+    mode = fault.mode
+    if mode == "truncated":
+        return bent._replace(payload=bent.payload[: len(bent.payload) // 2])
+    if mode == "not_json":
+        return bent._replace(payload=b"<html><body>502 Bad Gateway</body></html>")
+    if mode == "binary":
+        return bent._replace(payload=bytes(range(256)), binary=True)
+    body: dict[str, Any] = msgspec.json.decode(bent.payload)
+    if mode == "unknown_event":
+        body = {"e": "somethingNew", "E": body.get("E", 0), "s": body.get("s", ""), "x": {"y": [1, None]}}
+    elif mode == "huge":
+        body["padding"] = "0" * fault.size
+    else:
+        _spoil(body, mode)
+    return bent._replace(payload=msgspec.json.encode(body))
+
+
+def _spoil(body: dict[str, Any], mode: Corruption) -> None:
+    """Break the numbers of a payload, whichever of its spellings it has."""
+    if mode == "wrong_types":
+        body.update({"E": "yesterday", "u": [1], "a": {"0": 1}, "T": None})
+        return
+    bad = "NaN" if mode == "nan" else "-1.00000000"
+    for key in ("b", "a", "bids", "asks"):
+        levels = body.get(key)
+        if isinstance(levels, list) and levels:
+            levels[0] = [levels[0][0], bad]
+        elif isinstance(levels, list):
+            levels.append(["1.00000000", bad])
+    if "q" in body:
+        body["q"] = bad
