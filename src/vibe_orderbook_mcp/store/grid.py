@@ -13,8 +13,8 @@ from typing import Final
 from vibe_orderbook_mcp.errors import StorageError
 
 MAX_EXP: Final = 22  # 10**22 is the last power of ten that a double holds exactly
-POWERS: Final = tuple(10**exp for exp in range(MAX_EXP + 1))
-_FLOAT_POWERS: Final = tuple(float(power) for power in POWERS)
+POWERS: Final[tuple[int, ...]] = tuple(10**exp for exp in range(MAX_EXP + 1))
+_FLOAT_POWERS: Final[tuple[float, ...]] = tuple(float(power) for power in POWERS)
 _MAX_STEPS: Final = 2**63 - 1
 _EXACT_STEPS: Final = 2**53
 

@@ -71,3 +71,13 @@ def drop_below(intervals: Sequence[Interval], number: int) -> list[Interval]:
 
 def count(intervals: Iterable[Interval]) -> int:
     return sum(last - first + 1 for first, last in intervals)
+
+
+def remove(intervals: Sequence[Interval], first: int, last: int) -> list[Interval]:
+    """Without [first, last]."""
+    if not intervals:
+        return []
+    return [
+        *((low, min(high, first - 1)) for low, high in intervals if low < first),
+        *((max(low, last + 1), high) for low, high in intervals if high > last),
+    ]

@@ -202,7 +202,9 @@ def _decode(second: int, record: list[Any]) -> SecondRow:  # the mirror of encod
         best_ask_size=None if ask_size is None else ask_size / lot,
         spread_min=None if spread_min is None else spread_min / tick,
         spread_max=None if spread_range is None else ((spread_min or 0) + spread_range) / tick,
-        spread_mean=None if spread_mean is None else ((spread_min or 0) * _MEAN_STEPS + spread_mean) / (tick * _MEAN_STEPS),
+        spread_mean=None
+        if spread_mean is None
+        else ((spread_min or 0) * _MEAN_STEPS + spread_mean) / (tick * _MEAN_STEPS),
         events=events,
         rows=rows,
         ids=ids,
@@ -313,16 +315,16 @@ def _unlog(data: bytes) -> tuple[float, ...]:
     return tuple([_LOG_VALUES[code] for code in struct.unpack(f"<{len(data) // 2}H", data)])
 
 
-def _band_prices(
-    bases: Sequence[float], quotes: Sequence[float], mid: float | None, sign: int
-) -> bytes | list[float]:
+def _band_prices(bases: Sequence[float], quotes: Sequence[float], mid: float | None, sign: int) -> bytes | list[float]:
     """How far the mean price of each band lies from mid; the amounts themselves where that does not say it."""
     if mid is not None and mid > 0 and len(bases) == len(quotes):
         away = [
             round((quote / base / mid - 1) * sign * _PRICE_STEPS) if base > 0 else 0
             for base, quote in zip(bases, quotes, strict=True)
         ]
-        if all(0 <= code <= 65_535 for code in away) and all(b > 0 or q == 0 for b, q in zip(bases, quotes, strict=True)):
+        if all(0 <= code <= 65_535 for code in away) and all(
+            b > 0 or q == 0 for b, q in zip(bases, quotes, strict=True)
+        ):
             return struct.pack(f"<{len(away)}H", *away)
     return list(quotes)
 
@@ -369,9 +371,13 @@ def _touched_levels(columns: list[list[int]], base: int, tick: int, lot: int) ->
         start = rest + traded
         levels.append(
             TouchedLevel(
-                "ask" if code & 1 else "bid", price / tick, traded / lot, trades, start / lot, (start + rise) / lot, end / lot
+                "ask" if code & 1 else "bid",
+                price / tick,
+                traded / lot,
+                trades,
+                start / lot,
+                (start + rise) / lot,
+                end / lot,
             )
         )
     return tuple(levels)
-
-

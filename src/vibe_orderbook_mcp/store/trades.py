@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import ormsgpack
@@ -67,7 +67,6 @@ def encode_minute(trades: Sequence[Trade], *, tick_exp: int, lot_exp: int) -> by
     """`trades` ascending by agg_id, at least one."""
     tick_exp, lot_exp, prices, lots = _integers(trades, tick_exp, lot_exp)
     first = trades[0]
-    before = [first, *trades]
     makers = sum(trade.buyer_is_maker << index for index, trade in enumerate(trades))
     return ormsgpack.packb(
         [
@@ -79,12 +78,12 @@ def encode_minute(trades: Sequence[Trade], *, tick_exp: int, lot_exp: int) -> by
             first.time_ms,
             prices[0],
             first.first_trade_id,
-            _pack([b.agg_id - a.agg_id - 1 for a, b in zip(trades, trades[1:], strict=False)]),
-            _pack([b.time_ms - a.time_ms for a, b in zip(trades, trades[1:], strict=False)]),
-            _pack([b - a for a, b in zip(prices, prices[1:], strict=False)]),
+            _pack([b.agg_id - a.agg_id - 1 for a, b in pairwise(trades)]),
+            _pack([b.time_ms - a.time_ms for a, b in pairwise(trades)]),
+            _pack([b - a for a, b in pairwise(prices)]),
             _pack(lots),
             _pack([trade.last_trade_id - trade.first_trade_id for trade in trades]),
-            _pack([b.first_trade_id - a.last_trade_id - 1 for a, b in zip(before[1:], before[2:], strict=False)]),
+            _pack([b.first_trade_id - a.last_trade_id - 1 for a, b in pairwise(trades)]),
             makers.to_bytes((len(trades) + 7) // 8, "little"),
         ]
     )

@@ -1,0 +1,335 @@
+"""The one door to history: everything that stores or reads what happened comes through `History`.
+
+Writes run on one thread, reads on another, both in small pieces, so the event loop never waits for a disk and
+never longer for the GIL than a piece takes. Windows are half-open: `start` belongs to them, `end` does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from loguru import logger
+
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.core.rows import BookTop, SecondRecord, SecondRow, TradeBatch
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.store import reader
+from vibe_orderbook_mcp.store.intervals import Interval
+from vibe_orderbook_mcp.store.layout import FAMILIES, Layout
+from vibe_orderbook_mcp.store.rocks import Database
+from vibe_orderbook_mcp.store.writer import AppendResult, Writer
+
+T = TypeVar("T")
+
+ROWS_A_PIECE: Final = 500  # some 10 ms of decoding
+BLOCKS_A_PIECE: Final = 20
+TRADES_A_BATCH: Final = 2000
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """How the store is doing. Sizes in bytes."""
+
+    disk_bytes: int  # of the whole directory: the truth that the cap is about
+    cap_bytes: int
+    free_bytes: int  # of the file system
+    families: dict[str, int]  # table files of each column family
+    last_write: float | None  # monotonic seconds, of the last write that succeeded
+    last_error: str | None  # of the last write, None once one succeeded
+
+
+class History:
+    """Open with `History.open` for writing, with `History.open_secondary` to read beside a writer."""
+
+    def __init__(self, path: Path, layout: Layout, *, writable: bool) -> None:
+        self.path = path
+        self.layout = layout
+        self.writable = writable
+        self._database: Database | None = None
+        self._writer: Writer | None = None
+        self._scratch: Path | None = None
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="history-write")
+        self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="history-read")
+        self._reading = threading.Lock()  # held by every read, and by whoever closes the database
+        self._last_write: float | None = None
+        self._last_error: str | None = None
+        self._closed = False
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    async def open(cls, path: str | os.PathLike[str], *, cap_mb: int, retention_days: float) -> History:
+        """For writing; one process at a time. Raises `StorageLocked`, `StorageCorrupt` or `StorageError`."""
+        history = cls(Path(path), Layout(cap_mb=cap_mb, retention_days=retention_days), writable=True)
+        return await history._start()
+
+    @classmethod
+    async def open_secondary(cls, path: str | os.PathLike[str]) -> History:
+        """For reading, whether a process writes there or not. Every call sees what was written before it."""
+        return await cls(Path(path), Layout(cap_mb=0, retention_days=0), writable=False)._start()
+
+    async def _start(self) -> History:
+        try:
+            await self._on_write_thread(self._open_database)
+        except BaseException:
+            self._shut_threads()
+            raise
+        return self
+
+    def _open_database(self) -> None:
+        if not self.writable:
+            self._scratch = Path(tempfile.mkdtemp(prefix="vibe-orderbook-"))
+            try:
+                self._database = Database.open_secondary(self.path, self._scratch)
+            except BaseException:
+                self._remove_scratch()
+                raise
+            return
+        database = Database.open(self.path, self.layout)
+        try:
+            writer = Writer(database)
+            # Before the age limits are set: seconds that were not sealed when the last process ended may be old.
+            for symbol in reader.symbols(database):
+                reader.seal_complete(database, writer, symbol)
+            database.set_limits(self.layout)
+        except BaseException:
+            database.close()
+            raise
+        self._database, self._writer = database, writer
+
+    async def reopen(self) -> None:
+        """Close whatever is left and open again: what helps after a failed write. Raises as `open` does."""
+        if self._closed:
+            raise StorageError("History is closed.")
+        await self._on_write_thread(self._reopen_database)
+
+    def _reopen_database(self) -> None:
+        with self._reading:
+            self._close_database()
+            self._open_database()
+        self._last_error = None
+
+    async def close(self) -> None:
+        """Waits for what is under way. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._write_thread, self._finish)
+        finally:
+            self._shut_threads()
+
+    def _finish(self) -> None:
+        with self._reading:
+            database = self._database
+            if database is not None and database.writable:
+                try:
+                    database.flush_wal(sync=True)
+                except StorageError as error:
+                    logger.warning("The last seconds of history may not have reached the disk: {}", error)
+            self._close_database()
+
+    def _close_database(self) -> None:
+        database, self._database, self._writer = self._database, None, None
+        if database is not None:
+            database.close()
+        self._remove_scratch()
+
+    def _remove_scratch(self) -> None:
+        scratch, self._scratch = self._scratch, None
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _shut_threads(self) -> None:
+        self._write_thread.shutdown(wait=False)
+        self._read_thread.shutdown(wait=False)
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    async def append(self, seconds: Sequence[SecondRecord], trades: Sequence[TradeBatch] = ()) -> AppendResult:
+        """Store a second of every symbol and the trades that came with it, all or nothing.
+
+        A second is written once: one that is stored already is skipped and counted. Trades held by id are skipped.
+        """
+        return await self._write(lambda writer: writer.append(seconds, trades))
+
+    async def add_trades(self, batch: TradeBatch) -> AppendResult:
+        """Merge trades of any age, in any order, known or not."""
+        stored = skipped = 0
+        name = batch.spec.symbol
+        for start in range(0, len(batch.trades), TRADES_A_BATCH):
+            part = msgspec.structs.replace(batch, trades=batch.trades[start : start + TRADES_A_BATCH])
+            result = await self._write(partial(Writer.add_trades, batch=part))
+            if result.failed:
+                return msgspec.structs.replace(result, trades={name: stored}, skipped_trades={name: skipped})
+            stored += result.trades.get(name, 0)
+            skipped += result.skipped_trades.get(name, 0)
+        return AppendResult(trades={name: stored}, skipped_trades={name: skipped})
+
+    async def seal(self, symbol: str, before_ms: int) -> int:
+        """Put whole minutes that ended before `before_ms` into blocks; how many they were. Once a minute is right."""
+        minutes = 0
+        while await self._write(lambda writer: writer.seal_minute(symbol, before_ms)):
+            minutes += 1
+        return minutes
+
+    async def flush(self, *, sync: bool = True) -> None:
+        """Make what was written survive a power failure too. A killed process loses nothing without it."""
+        await self._on_write_thread(lambda: self._open().flush_wal(sync=sync))
+
+    async def _write(self, work: Callable[[Writer], T]) -> T:
+        return await self._on_write_thread(lambda: self._writing(work))
+
+    def _writing(self, work: Callable[[Writer], T]) -> T:
+        self._open()
+        if self._writer is None:
+            raise StorageError("History was opened for reading only.")
+        try:
+            result = work(self._writer)
+        except StorageError as error:
+            self._last_error = str(error)
+            raise
+        self._last_write, self._last_error = time.monotonic(), None
+        return result
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def rows(self, symbol: str, start_sec: int, end_sec: int) -> list[SecondRow]:
+        """Ascending; seconds without a row are absent."""
+        return [row async for piece in self.iter_rows(symbol, start_sec, end_sec) for row in piece]
+
+    async def snapshots(self, symbol: str, start_sec: int, end_sec: int) -> list[tuple[int, BookTop]]:
+        """Ascending `(second, book at its end)`; seconds without a book are absent."""
+        return [pair async for piece in self.iter_snapshots(symbol, start_sec, end_sec) for pair in piece]
+
+    async def trades(self, symbol: str, start_ms: int, end_ms: int) -> list[Trade]:
+        """Ascending by id, each once."""
+        trades = [trade async for piece in self.iter_trades(symbol, start_ms, end_ms) for trade in piece]
+        trades.sort(key=lambda trade: trade.agg_id)
+        return trades
+
+    async def iter_rows(self, symbol: str, start_sec: int, end_sec: int) -> AsyncIterator[list[SecondRow]]:
+        """The same in pieces, for long windows."""
+        at: int | None = start_sec
+        await self._read(Database.catch_up)
+        while at is not None:
+            piece, at = await self._read(reader.rows, symbol, at, end_sec, ROWS_A_PIECE)
+            yield piece
+
+    async def iter_snapshots(
+        self, symbol: str, start_sec: int, end_sec: int
+    ) -> AsyncIterator[list[tuple[int, BookTop]]]:
+        at: int | None = start_sec
+        await self._read(Database.catch_up)
+        while at is not None:
+            piece, at = await self._read(reader.snapshots, symbol, at, end_sec, ROWS_A_PIECE)
+            yield piece
+
+    async def iter_trades(self, symbol: str, start_ms: int, end_ms: int) -> AsyncIterator[list[Trade]]:
+        """In pieces of whole minutes, minute after minute; ascending by id within a piece, no trade twice."""
+        await self._read(Database.catch_up)
+        # Sealing copies from seconds to minutes and takes nothing away: knowing first how far it has come, and then
+        # reading minutes before seconds, no trade can slip through between the two.
+        sealed = await self._read(reader.sealed, symbol)
+        at: int | None = start_ms
+        while at is not None:
+            piece, at = await self._read(reader.sealed_trades, symbol, at, min(end_ms, sealed * 1000), BLOCKS_A_PIECE)
+            yield piece
+        at = max(start_ms, sealed * 1000)
+        while at is not None:
+            piece, at = await self._read(reader.open_trades, symbol, at, end_ms)
+            yield piece
+
+    async def ids(self, symbol: str) -> list[Interval]:
+        """The aggregate trade ids that are held, as intervals with both ends included."""
+        await self._read(Database.catch_up)
+        return await self._read(reader.ids, symbol)
+
+    async def spec(self, symbol: str) -> SymbolSpec | None:
+        """The symbol's grid as it was last recorded."""
+        await self._read(Database.catch_up)
+        return await self._read(reader.spec, symbol)
+
+    async def newest_second(self, symbol: str) -> int | None:
+        await self._read(Database.catch_up)
+        return await self._read(reader.newest_second, symbol)
+
+    async def newest_agg_id(self, symbol: str) -> int | None:
+        ids = await self.ids(symbol)
+        return ids[-1][1] if ids else None
+
+    async def symbols(self) -> list[str]:
+        """Every symbol that something was ever stored of."""
+        await self._read(Database.catch_up)
+        return await self._read(reader.symbols)
+
+    # --- state --------------------------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        """Cheap enough for every request: a look at a few dozen files."""
+        families: dict[str, int] = {}
+        database = self._database
+        if database is not None:
+            try:
+                families = {name: database.property(name, "rocksdb.total-sst-files-size") for name in FAMILIES}
+            except StorageError:
+                families = {}
+        return Stats(
+            disk_bytes=directory_bytes(self.path),
+            cap_bytes=self.layout.cap_bytes,
+            free_bytes=shutil.disk_usage(existing_parent(self.path)).free,
+            families=families,
+            last_write=self._last_write,
+            last_error=self._last_error,
+        )
+
+    # --- threads ------------------------------------------------------------------------------------------------
+
+    def _open(self) -> Database:
+        if self._database is None:
+            raise StorageError("History is closed.")
+        return self._database
+
+    async def _read(self, work: Callable[..., T], *args: object) -> T:
+        return await self._submit(self._read_thread, lambda: self._reading_with(work, *args))
+
+    def _reading_with(self, work: Callable[..., T], *args: object) -> T:
+        with self._reading:
+            return work(self._open(), *args)
+
+    async def _on_write_thread(self, work: Callable[[], T]) -> T:
+        return await self._submit(self._write_thread, work)
+
+    async def _submit(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise StorageError("History is closed.")
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+
+
+def directory_bytes(path: Path) -> int:
+    total = 0
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                try:
+                    total += entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:  # dropped meanwhile
+                    continue
+    except OSError:
+        return total
+    return total
+
+
+def existing_parent(path: Path) -> Path:
+    return next((parent for parent in (path, *path.absolute().parents) if parent.exists()), Path("/"))

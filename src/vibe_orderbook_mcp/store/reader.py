@@ -1,0 +1,124 @@
+"""One piece of a read each: so much as a thread may do before others get their turn. Synchronous.
+
+A piece comes with where the next one starts, or None when it was the last.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.core.rows import BookTop, SecondRow
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.store.intervals import Interval
+from vibe_orderbook_mcp.store.keys import milli_bounds, parse_key, second_bounds, symbol_bounds
+from vibe_orderbook_mcp.store.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.meta import (
+    SYMBOL_HIGH,
+    SYMBOL_LOW,
+    SymbolMeta,
+    decode_ids,
+    decode_meta,
+    ids_key,
+    symbol_key,
+)
+from vibe_orderbook_mcp.store.rocks import Database
+from vibe_orderbook_mcp.store.rows import decode_row
+from vibe_orderbook_mcp.store.snapshots import decode_snapshot
+from vibe_orderbook_mcp.store.trades import decode_minute, decode_second, merge
+from vibe_orderbook_mcp.store.writer import MINUTE, Writer
+
+_MAX_SYMBOLS = 10_000
+
+T = TypeVar("T")
+Piece = tuple[list[T], int | None]
+
+
+def rows(database: Database, symbol: str, start: int, end: int, limit: int) -> Piece[SecondRow]:
+    pairs = database.scan(ROW, *second_bounds(symbol, start, end), limit)
+    found = [decode_row(parse_key(key)[1], value) for key, value in pairs]
+    return found, found[-1].second + 1 if len(found) == limit else None
+
+
+def snapshots(database: Database, symbol: str, start: int, end: int, limit: int) -> Piece[tuple[int, BookTop]]:
+    pairs = database.scan(SNAP, *second_bounds(symbol, start, end), limit)
+    found = [(second := parse_key(key)[1], decode_snapshot(second, value)) for key, value in pairs]
+    return found, found[-1][0] + 1 if len(found) == limit else None
+
+
+def sealed_trades(database: Database, symbol: str, start_ms: int, end_ms: int, limit: int) -> Piece[Trade]:
+    """From minute blocks."""
+    if end_ms <= start_ms:
+        return [], None
+    first = start_ms // 1000 // MINUTE * MINUTE
+    pairs = database.scan(TRADE_MIN, *second_bounds(symbol, first, -(-end_ms // 1000)), limit)
+    found = [trade for _, value in pairs for trade in decode_minute(value) if start_ms <= trade.time_ms < end_ms]
+    found.sort(key=_by_id)
+    return found, (parse_key(pairs[-1][0])[1] + MINUTE) * 1000 if len(pairs) == limit else None
+
+
+def open_trades(database: Database, symbol: str, start_ms: int, end_ms: int) -> Piece[Trade]:
+    """Of the next minute after what is sealed: its block, if fills have made one, and its seconds."""
+    minute = _next_minute(database, symbol, start_ms, end_ms)
+    if minute is None:
+        return [], None
+    stop = minute + MINUTE
+    blocks = database.scan(TRADE_MIN, *second_bounds(symbol, minute, stop), 1)
+    seconds = database.scan(TRADE_SEC, *milli_bounds(symbol, minute * 1000, stop * 1000), MINUTE)
+    found = merge(*(decode_minute(value) for _, value in blocks), *(decode_second(value) for _, value in seconds))
+    return [trade for trade in found if start_ms <= trade.time_ms < end_ms], stop * 1000
+
+
+def _next_minute(database: Database, symbol: str, start_ms: int, end_ms: int) -> int | None:
+    if end_ms <= start_ms:
+        return None
+    first = start_ms // 1000 // MINUTE * MINUTE
+    block = database.first_key(TRADE_MIN, *second_bounds(symbol, first, -(-end_ms // 1000)))
+    second = database.first_key(TRADE_SEC, *milli_bounds(symbol, start_ms // 1000 * 1000, end_ms))
+    starts = [parse_key(block)[1]] if block else []
+    if second:
+        starts.append(parse_key(second)[1] // 1000 // MINUTE * MINUTE)
+    return min(starts, default=None)
+
+
+def meta(database: Database, symbol: str) -> SymbolMeta | None:
+    stored = database.get(META, symbol_key(symbol))
+    return None if stored is None else decode_meta(symbol, stored)
+
+
+def spec(database: Database, symbol: str) -> SymbolSpec | None:
+    described = meta(database, symbol)
+    return None if described is None else described.spec
+
+
+def sealed(database: Database, symbol: str) -> int:
+    """The second up to which whole minutes of trades are in blocks."""
+    described = meta(database, symbol)
+    return (described.sealed if described else None) or 0
+
+
+def ids(database: Database, symbol: str) -> list[Interval]:
+    stored = database.get(META, ids_key(symbol))
+    return [] if stored is None else decode_ids(stored)
+
+
+def newest_second(database: Database, symbol: str) -> int | None:
+    key = database.last_key(ROW, *symbol_bounds(symbol))
+    return None if key is None else parse_key(key)[1]
+
+
+def symbols(database: Database) -> list[str]:
+    keys = database.scan_keys(META, SYMBOL_LOW, SYMBOL_HIGH, _MAX_SYMBOLS)
+    return [key.removeprefix(SYMBOL_LOW).decode() for key in keys]
+
+
+def seal_complete(database: Database, writer: Writer, symbol: str) -> None:
+    """Seal every minute but the newest, which may go on."""
+    newest = database.last_key(TRADE_SEC, *symbol_bounds(symbol))
+    if newest is not None:
+        while writer.seal_minute(symbol, parse_key(newest)[1]):
+            pass
+
+
+def _by_id(trade: Trade) -> int:
+    return trade.agg_id
