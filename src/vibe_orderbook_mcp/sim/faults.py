@@ -16,9 +16,9 @@ import msgspec
 
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim.channels import Message
+from vibe_orderbook_mcp.sim.corruption import Bent, Corruption, corrupt
 
 Channel = Literal["depth", "trades", "ticker", "all"]
-Corruption = Literal["truncated", "not_json", "wrong_types", "nan", "negative_size", "binary", "unknown_event", "huge"]
 Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=86_400.0)]
@@ -121,14 +121,6 @@ Action = Disconnect | ServerShutdown
 _DECODER: Final = msgspec.json.Decoder(Fault | list[Fault])
 
 
-class Bent(NamedTuple):
-    """A message as it is sent after the faults had their way."""
-
-    stream: str
-    payload: bytes
-    binary: bool = False
-
-
 class RestPlan(NamedTuple):
     """What happens to one REST request."""
 
@@ -217,7 +209,7 @@ class Faults:
             elif isinstance(fault, Duplicate):
                 out = [*out, *out]
             elif isinstance(fault, Corrupt):
-                out = [_corrupt(bent, fault) for bent in out]
+                out = [corrupt(bent, fault.mode, fault.size) for bent in out]
             else:
                 self._held[message.stream] = out.pop()
         if out and (held := self._held.pop(message.stream, None)) is not None:
@@ -292,37 +284,3 @@ class Faults:
 
 def _concerns(wanted: str | None, name: str) -> bool:
     return wanted is None or wanted.lower() == name.lower()
-
-
-def _corrupt(bent: Bent, fault: Corrupt) -> Bent:
-    mode = fault.mode
-    if mode == "truncated":
-        return bent._replace(payload=bent.payload[: len(bent.payload) // 2])
-    if mode == "not_json":
-        return bent._replace(payload=b"<html><body>502 Bad Gateway</body></html>")
-    if mode == "binary":
-        return bent._replace(payload=bytes(range(256)), binary=True)
-    body: dict[str, Any] = msgspec.json.decode(bent.payload)
-    if mode == "unknown_event":
-        body = {"e": "somethingNew", "E": body.get("E", 0), "s": body.get("s", ""), "x": {"y": [1, None]}}
-    elif mode == "huge":
-        body["padding"] = "0" * fault.size
-    else:
-        _spoil(body, mode)
-    return bent._replace(payload=msgspec.json.encode(body))
-
-
-def _spoil(body: dict[str, Any], mode: Corruption) -> None:
-    """Break the numbers of a payload, whichever of its spellings it has."""
-    if mode == "wrong_types":
-        body.update({"E": "yesterday", "u": [1], "a": {"0": 1}, "T": None})
-        return
-    bad = "NaN" if mode == "nan" else "-1.00000000"
-    for key in ("b", "a", "bids", "asks"):
-        levels = body.get(key)
-        if isinstance(levels, list) and levels:
-            levels[0] = [levels[0][0], bad]
-        elif isinstance(levels, list):
-            levels.append(["1.00000000", bad])
-    if "q" in body:
-        body["q"] = bad

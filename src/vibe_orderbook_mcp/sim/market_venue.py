@@ -11,7 +11,7 @@ from vibe_orderbook_mcp.sim.catalog import Pace, Profile
 from vibe_orderbook_mcp.sim.model import Ids, MarketModel
 from vibe_orderbook_mcp.sim.past import AggRow, Past
 from vibe_orderbook_mcp.sim.trades import TradeLog
-from vibe_orderbook_mcp.sim.venue import Publish, SymbolState, Wanted
+from vibe_orderbook_mcp.sim.venue import Drained, Publish, SymbolState, Wanted
 from vibe_orderbook_mcp.sim.wire import AggTrade, Event, TradeFill
 
 STEP_MS: Final = 20  # trades reach clients at most this much late
@@ -43,11 +43,15 @@ class ModelVenue:
             return self._manual_ms
         return self._start_ms + int((time.monotonic() - self._started) * 1000)
 
-    async def ready(self, symbol: str) -> None:
+    def refresh(self, symbol: str) -> None:
         """A question is answered at its own moment, not the last step's: ids inside an event are the rule there too."""
         self._advance(symbol, self.now_ms())
 
-    async def run(self, publish: Publish, wanted: Wanted) -> None:
+    async def ready(self, symbol: str) -> bool:
+        self.refresh(symbol)
+        return True
+
+    async def run(self, publish: Publish, wanted: Wanted, drained: Drained) -> None:
         self._publish, self._wanted = publish, wanted
         while True:
             await asyncio.sleep(STEP_MS / 1000)

@@ -129,7 +129,8 @@ class Rest:
     async def _depth(self, request: Request) -> Any:
         state = self._state(request)
         limit = _whole(request, "limit", 100, least=1)
-        await self._venue.ready(state.rules.symbol)
+        if not await self._venue.ready(state.rules.symbol):
+            raise Invalid(-1007, "Timeout waiting for response from backend server.", 503)
         age_ms = self._faults.snapshot_age_ms(state.rules.symbol, time.monotonic())
         update_id = state.ledger.id_at(self._venue.now_ms() - age_ms) if age_ms else None
         answer = state.depth(min(limit, MAX_DEPTH), update_id)
@@ -144,7 +145,7 @@ class Rest:
         from_id, start, end = (_whole(request, name, None) for name in ("fromId", "startTime", "endTime"))
         if from_id is not None and len(names) > 1:
             raise Invalid(-1128, "Combination of optional parameters invalid.")
-        await self._venue.ready(state.rules.symbol)
+        self._venue.refresh(state.rules.symbol)
         start, end = _millis(start), _millis(end)
         rows = state.trades.from_id(from_id, limit) if from_id is not None else state.trades.between(start, end, limit)
         return [_agg_row(state.rules, row) for row in rows]
@@ -152,7 +153,7 @@ class Rest:
     async def _trades(self, request: Request) -> list[dict[str, Any]]:
         state = self._state(request)
         limit = min(_whole(request, "limit", 500, least=1), MAX_TRADES)
-        await self._venue.ready(state.rules.symbol)
+        self._venue.refresh(state.rules.symbol)
         from_id = _whole(request, "fromId", None)
         fills = [fill for fill in state.trades.fills if from_id is None or fill.trade_id >= from_id]
         return [
@@ -197,7 +198,7 @@ class Rest:
         """One object for `symbol`, a list for `symbols` or none."""
         chosen = self._chosen(request)
         for state in chosen:
-            await self._venue.ready(state.rules.symbol)
+            self._venue.refresh(state.rules.symbol)
         answers = [answer(state) for state in chosen]
         return answers[0] if "symbol" in request.query_params else answers
 

@@ -106,7 +106,9 @@ class VenueServer:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._served())
-            self._running = asyncio.create_task(self.venue.run(self._publish, self.hub.wanted), name="sim venue")
+            self._running = asyncio.create_task(
+                self.venue.run(self._publish, self.hub.wanted, self.hub.drained), name="sim venue"
+            )
             stack.push_async_callback(self._stop_running)
             self._stack = stack.pop_all()
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from heapq import nlargest, nsmallest
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from vibe_orderbook_mcp.sim.wire import BookTicker, Depth, Event, TextLevel
 
 Publish = Callable[[str, Sequence[Event]], None]
 Wanted = Callable[[str], bool]
+Drained = Callable[[], Awaitable[None]]
 TruthSides = tuple[list[TextLevel], list[TextLevel]]
 
 
@@ -65,11 +66,16 @@ class Venue(Protocol):
 
     def now_ms(self) -> int: ...
 
-    async def ready(self, symbol: str) -> None:
-        """Bring the symbol's state up to now, or wait until there is a book to serve."""
+    def refresh(self, symbol: str) -> None:
+        """Bring the symbol's state up to now."""
 
-    async def run(self, publish: Publish, wanted: Wanted) -> None:
-        """Play until cancelled. `wanted("btcusdt@bookTicker")`: somebody listens to that stream."""
+    async def ready(self, symbol: str) -> bool:
+        """The same, and wait within reason until there is a book to serve; False when there is none."""
+
+    async def run(self, publish: Publish, wanted: Wanted, drained: Drained) -> None:
+        """Play until cancelled. `wanted("btcusdt@bookTicker")`: somebody listens to that stream. Awaiting `drained`
+        waits for slow clients, for those whose time is their own.
+        """
 
     def subscribed(self, stream: str) -> None:
         """Somebody began to listen."""

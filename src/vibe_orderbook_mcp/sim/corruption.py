@@ -1,0 +1,50 @@
+"""How a frame is broken. PURE."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+Corruption = Literal["truncated", "not_json", "wrong_types", "nan", "negative_size", "binary", "unknown_event", "huge"]
+
+
+class Bent(NamedTuple):
+    """A message as it is sent after the faults had their way."""
+
+    stream: str
+    payload: bytes
+    binary: bool = False
+
+
+def corrupt(bent: Bent, mode: Corruption, size: int) -> Bent:
+    if mode == "truncated":
+        return bent._replace(payload=bent.payload[: len(bent.payload) // 2])
+    if mode == "not_json":
+        return bent._replace(payload=b"<html><body>502 Bad Gateway</body></html>")
+    if mode == "binary":
+        return bent._replace(payload=bytes(range(256)), binary=True)
+    body: dict[str, Any] = msgspec.json.decode(bent.payload)
+    if mode == "unknown_event":
+        body = {"e": "somethingNew", "E": body.get("E", 0), "s": body.get("s", ""), "x": {"y": [1, None]}}
+    elif mode == "huge":
+        body["padding"] = "0" * size
+    else:
+        _spoil(body, mode)
+    return bent._replace(payload=msgspec.json.encode(body))
+
+
+def _spoil(body: dict[str, Any], mode: Corruption) -> None:
+    """Break the numbers of a payload, whichever of its spellings it has."""
+    if mode == "wrong_types":
+        body.update({"E": "yesterday", "u": [1], "a": {"0": 1}, "T": None})
+        return
+    bad = "NaN" if mode == "nan" else "-1.00000000"
+    for key in ("b", "a", "bids", "asks"):
+        levels = body.get(key)
+        if isinstance(levels, list) and levels:
+            levels[0] = [levels[0][0], bad]
+        elif isinstance(levels, list):
+            levels.append(["1.00000000", bad])
+    if "q" in body:
+        body["q"] = bad
