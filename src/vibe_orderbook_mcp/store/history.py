@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from loguru import logger
@@ -25,7 +25,7 @@ from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import BookTop, SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.store import reader
+from vibe_orderbook_mcp.store import intervals, reader
 from vibe_orderbook_mcp.store.intervals import Interval
 from vibe_orderbook_mcp.store.layout import FAMILIES, Layout
 from vibe_orderbook_mcp.store.rocks import Database
@@ -34,6 +34,7 @@ from vibe_orderbook_mcp.store.writer import AppendResult, Writer
 T = TypeVar("T")
 
 ROWS_A_PIECE: Final = 500  # some 10 ms of decoding
+KEYS_A_PIECE: Final = 5000
 BLOCKS_A_PIECE: Final = 20
 TRADES_A_BATCH: Final = 2000
 
@@ -47,6 +48,14 @@ class Stats(msgspec.Struct, frozen=True):
     families: dict[str, int]  # table files of each column family
     last_write: float | None  # monotonic seconds, of the last write that succeeded
     last_error: str | None  # of the last write, None once one succeeded
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How far the store is beyond what it may keep: zeros when it is not."""
+
+    oldest_second: int | None
+    overdue_secs: int
+    over_cap_bytes: int
 
 
 class History:
@@ -261,6 +270,26 @@ class History:
         await self._read(Database.catch_up)
         return await self._read(reader.spec, symbol)
 
+    async def iter_seconds(self, family: Literal["row", "snap"], symbol: str) -> AsyncIterator[list[int]]:
+        """Which seconds are stored, without reading them."""
+        at: int | None = 0
+        await self._read(Database.catch_up)
+        while at is not None:
+            piece, at = await self._read(reader.stored_seconds, family, symbol, at, KEYS_A_PIECE)
+            yield piece
+
+    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
+        """Times in milliseconds of the oldest and the newest stored trade."""
+        await self._read(Database.catch_up)
+        return await self._read(reader.trade_span, symbol)
+
+    async def schema_version(self) -> int:
+        return await self._read(reader.schema_version)
+
+    async def oldest_second(self, symbol: str) -> int | None:
+        await self._read(Database.catch_up)
+        return await self._read(reader.oldest_second, symbol)
+
     async def newest_second(self, symbol: str) -> int | None:
         await self._read(Database.catch_up)
         return await self._read(reader.newest_second, symbol)
@@ -273,6 +302,25 @@ class History:
         """Every symbol that something was ever stored of."""
         await self._read(Database.catch_up)
         return await self._read(reader.symbols)
+
+    async def verify_ids(self, symbol: str) -> list[Interval]:
+        """Walk the stored trades and give up the ids that are not there any more; which they were.
+
+        Space and age drop whole files, oldest written first. Late fills are written late, so what they filled can
+        outlive newer trades, and the ids say more than is there until this is called. Once a day is enough.
+        """
+        gone = await self.ids(symbol)
+        at: int | None = 0
+        while at is not None:
+            held, at = await self._read(reader.held_ids, symbol, at, BLOCKS_A_PIECE)
+            gone = intervals.difference(gone, held)
+        at = 0
+        while at is not None:
+            held, at = await self._read(reader.held_open_ids, symbol, at, ROWS_A_PIECE)
+            gone = intervals.difference(gone, held)
+        if gone:
+            await self._write(lambda writer: writer.disown_ids(symbol, gone))
+        return gone
 
     # --- state --------------------------------------------------------------------------------------------------
 
@@ -292,6 +340,17 @@ class History:
             families=families,
             last_write=self._last_write,
             last_error=self._last_error,
+        )
+
+    async def retention(self, now_sec: int) -> Retention:
+        """Whether age and cap hold. FIFO acts when a file is finished, so both may be exceeded by one file."""
+        oldest = [second for symbol in await self.symbols() if (second := await self.oldest_second(symbol)) is not None]
+        stats = self.stats()
+        allowed = now_sec - int(self.layout.retention_days * 86_400)
+        return Retention(
+            oldest_second=min(oldest, default=None),
+            overdue_secs=max(0, allowed - min(oldest, default=allowed)),
+            over_cap_bytes=max(0, stats.disk_bytes - stats.cap_bytes),
         )
 
     # --- threads ------------------------------------------------------------------------------------------------

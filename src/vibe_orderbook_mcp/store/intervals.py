@@ -75,9 +75,17 @@ def count(intervals: Iterable[Interval]) -> int:
 
 def remove(intervals: Sequence[Interval], first: int, last: int) -> list[Interval]:
     """Without [first, last]."""
-    if not intervals:
-        return []
+    if last < first:
+        return list(intervals)
     return [
         *((low, min(high, first - 1)) for low, high in intervals if low < first),
         *((max(low, last + 1), high) for low, high in intervals if high > last),
     ]
+
+
+def difference(intervals: Sequence[Interval], others: Iterable[Interval]) -> list[Interval]:
+    """What is in none of `others`."""
+    left = list(intervals)
+    for first, last in others:
+        left = remove(left, first, last)
+    return left

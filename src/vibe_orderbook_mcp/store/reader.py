@@ -5,12 +5,14 @@ A piece comes with where the next one starts, or None when it was the last.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import ormsgpack
 
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import BookTop, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.store.intervals import Interval
+from vibe_orderbook_mcp.store.intervals import Interval, of_numbers
 from vibe_orderbook_mcp.store.keys import milli_bounds, parse_key, second_bounds, symbol_bounds
 from vibe_orderbook_mcp.store.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.meta import (
@@ -22,13 +24,14 @@ from vibe_orderbook_mcp.store.meta import (
     ids_key,
     symbol_key,
 )
-from vibe_orderbook_mcp.store.rocks import Database
+from vibe_orderbook_mcp.store.rocks import SCHEMA_KEY, Database
 from vibe_orderbook_mcp.store.rows import decode_row
 from vibe_orderbook_mcp.store.snapshots import decode_snapshot
-from vibe_orderbook_mcp.store.trades import decode_minute, decode_second, merge
+from vibe_orderbook_mcp.store.trades import decode_minute, decode_second, merge, minute_ids
 from vibe_orderbook_mcp.store.writer import MINUTE, Writer
 
-_MAX_SYMBOLS = 10_000
+_MAX_SYMBOLS: Final = 10_000
+_FOREVER: Final = 10**13  # beyond every key
 
 T = TypeVar("T")
 Piece = tuple[list[T], int | None]
@@ -100,6 +103,49 @@ def sealed(database: Database, symbol: str) -> int:
 def ids(database: Database, symbol: str) -> list[Interval]:
     stored = database.get(META, ids_key(symbol))
     return [] if stored is None else decode_ids(stored)
+
+
+def held_ids(database: Database, symbol: str, start_sec: int, limit: int) -> Piece[Interval]:
+    """The ids that blocks really hold: FIFO drops files, not ids."""
+    pairs = database.scan(TRADE_MIN, second_bounds(symbol, start_sec, _FOREVER)[0], symbol_bounds(symbol)[1], limit)
+    held = [interval for _, value in pairs for interval in minute_ids(value)]
+    return held, parse_key(pairs[-1][0])[1] + 1 if len(pairs) == limit else None
+
+
+def held_open_ids(database: Database, symbol: str, start_ms: int, limit: int) -> Piece[Interval]:
+    """The same of trade seconds."""
+    pairs = database.scan(TRADE_SEC, milli_bounds(symbol, start_ms, _FOREVER)[0], symbol_bounds(symbol)[1], limit)
+    held = of_numbers(trade.agg_id for _, value in pairs for trade in decode_second(value))
+    return held, parse_key(pairs[-1][0])[1] + 1 if len(pairs) == limit else None
+
+
+def stored_seconds(database: Database, family: str, symbol: str, start: int, limit: int) -> Piece[int]:
+    """The times of a family's keys, values unread."""
+    low, high = second_bounds(symbol, start, _FOREVER)[0], symbol_bounds(symbol)[1]
+    found = [parse_key(key)[1] for key in database.scan_keys(family, low, high, limit)]
+    return found, found[-1] + 1 if len(found) == limit else None
+
+
+def oldest_second(database: Database, symbol: str) -> int | None:
+    key = database.first_key(ROW, *symbol_bounds(symbol))
+    return None if key is None else parse_key(key)[1]
+
+
+def trade_span(database: Database, symbol: str) -> tuple[int, int] | None:
+    """Times of the oldest and the newest trade, in milliseconds."""
+    bounds = symbol_bounds(symbol)
+    times: list[int] = []
+    for family, decode in ((TRADE_MIN, decode_minute), (TRADE_SEC, decode_second)):
+        for key in (database.first_key(family, *bounds), database.last_key(family, *bounds)):
+            value = None if key is None else database.get(family, key)
+            if value is not None:
+                times += (trade.time_ms for trade in decode(value))
+    return (min(times), max(times)) if times else None
+
+
+def schema_version(database: Database) -> int:
+    stored = database.get(META, SCHEMA_KEY)
+    return 0 if stored is None else int(ormsgpack.unpackb(stored))
 
 
 def newest_second(database: Database, symbol: str) -> int | None:

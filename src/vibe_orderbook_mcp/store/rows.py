@@ -5,9 +5,10 @@ What comes back: `decode_row(second, encode_row(row)) == row`, but for
 * sums of sizes (volumes, flows, `ofi`, `mlofi`): the nearest lot, so rid of floating-point noise;
 * sums of price times size: the nearest 10^-(tick_exp + lot_exp), likewise;
 * `spread_min`, `spread_max`: the nearest tick; `spread_mean`: a thousandth of a tick;
-* `size_squares`, `effective_spread_sum`: single precision (6e-8);
-* `level_depth` and the bands: 0.05 % (16-bit logarithms; a band's mean price keeps 1e-5). They normalise and
-  compare, and no sum over them is ever told to the last lot; exact they would cost 40 bytes of every second.
+* `mlofi` beyond the first level, `level_depth`, the bands and `effective_spread_sum`: 0.05 %, `size_squares`: 0.1 %
+  (16-bit logarithms; `mlofi` is then put on the nearest lot, and a band's mean price keeps 1/500 of the band's
+  width). They are regressed on, normalised with and compared, never told to the last lot; exact they would cost 55
+  bytes of every second.
 
 Prices, sizes of single levels, counts and ids are exact. The second itself is in the key.
 """
@@ -17,11 +18,12 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import ormsgpack
 
-from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow, TouchedLevel
+from vibe_orderbook_mcp.core.rows import BANDS_BPS, SecondRow, SideFlow, TouchedLevel
 from vibe_orderbook_mcp.errors import StorageCorrupt
 from vibe_orderbook_mcp.store.grid import MAX_EXP, POWERS, exact_exp, sum_exp, to_exact_steps, to_steps
 
@@ -29,7 +31,7 @@ VERSION: Final = 1
 
 _EXACT: Final = 2**53
 _MEAN_STEPS: Final = 1000  # spread_mean counts thousandths of a tick
-_PRICE_STEPS: Final = 100_000  # a band's mean price counts 1e-5 of mid
+_PRICE_STEPS: Final = 255  # a band's mean price, from mid (0) to the band's edge
 
 # A 16-bit logarithm: 0 is 0.0, n is e^((n - 1) / SCALE + LOWEST). From 1e-9 to 1e14, 0.04 % at most from the value.
 _LOWEST: Final = math.log(1e-9)
@@ -58,6 +60,13 @@ def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
     reference = _first(low, base)
     buys, sells = to_steps(row.buy_volume, lot_exp), to_steps(row.sell_volume, lot_exp)
     mlofi = [to_steps(value, lot_exp) for value in row.mlofi]
+    approximate = (
+        [abs(value) for value in row.mlofi],
+        row.level_depth,
+        row.bid_band_base,
+        row.ask_band_base,
+        (math.sqrt(row.size_squares), abs(row.effective_spread_sum)),
+    )
     ids = None if row.first_agg_id is None or row.last_agg_id is None else row.last_agg_id - row.first_agg_id + 1
     return ormsgpack.packb(
         [
@@ -77,12 +86,12 @@ def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
             row.ids,
             *_flow_codes(row.bid, sells, lot_exp),
             *_flow_codes(row.ask, buys, lot_exp),
+            mlofi[0] if mlofi else 0,
             to_steps(row.ofi, lot_exp) - (mlofi[0] if mlofi else 0),
-            mlofi,
-            _logs(row.level_depth),
-            _logs(row.bid_band_base),
+            sum(1 << index for index, value in enumerate(mlofi) if value < 0),
+            [len(part) for part in approximate],
+            _logs([value for part in approximate for value in part]),
             _band_prices(row.bid_band_base, row.bid_band_quote, row.mid, -1),
-            _logs(row.ask_band_base),
             _band_prices(row.ask_band_base, row.ask_band_quote, row.mid, 1),
             row.bid_truncated,
             row.ask_truncated,
@@ -97,7 +106,7 @@ def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
             row.agg_trades - (ids or 0),
             _minus(low, base),
             _minus(high, reference),
-            _singles((row.size_squares, row.effective_spread_sum)),
+            row.effective_spread_sum < 0,
             to_steps(row.effective_spread_volume, lot_exp) - buys - sells,
             row.joins_late,
             row.joins_open,
@@ -146,12 +155,12 @@ def _decode(second: int, record: list[Any]) -> SecondRow:  # the mirror of encod
         ask_add_events,
         ask_cancel_events,
         ask_discovered,
+        mlofi_best,
         ofi,
-        mlofi,
-        level_depth,
-        bid_bands,
+        mlofi_signs,
+        lengths,
+        logs,
         bid_band_prices,
-        ask_bands,
         ask_band_prices,
         bid_truncated,
         ask_truncated,
@@ -166,7 +175,7 @@ def _decode(second: int, record: list[Any]) -> SecondRow:  # the mirror of encod
         agg_trades,
         low,
         high,
-        singles,
+        effective_negative,
         effective_volume,
         joins_late,
         joins_open,
@@ -186,11 +195,10 @@ def _decode(second: int, record: list[Any]) -> SecondRow:  # the mirror of encod
     if mid is True and best_bid is not None and best_ask is not None:
         mid = (best_bid + best_ask) / 2
     quote = POWERS[tick_exp + lot_exp] if tick_exp + lot_exp <= MAX_EXP else 1
-    bid_band_base, ask_band_base = _unlog(bid_bands), _unlog(ask_bands)
+    mlofi, level_depth, bid_band_base, ask_band_base, (size_norm, effective_sum) = _parts(_unlog(logs), lengths)
     if first_agg_id is not None and id_span is not None:
         agg_trades += id_span
         id_span += first_agg_id - 1
-    size_squares, effective_sum = struct.unpack("<2f", singles) if isinstance(singles, bytes) else singles
     return SecondRow(
         second=second,
         covered_ms=covered_ms,
@@ -224,9 +232,9 @@ def _decode(second: int, record: list[Any]) -> SecondRow:  # the mirror of encod
             ask_cancel_events,
             ask_discovered,
         ),
-        ofi=(ofi + (mlofi[0] if mlofi else 0)) / lot,
-        mlofi=tuple([value / lot for value in mlofi]),
-        level_depth=_unlog(level_depth),
+        ofi=(ofi + mlofi_best) / lot,
+        mlofi=_mlofi(mlofi, mlofi_signs, mlofi_best, lot),
+        level_depth=level_depth,
         bid_band_base=bid_band_base,
         bid_band_quote=_band_quotes(bid_band_base, bid_band_prices, mid, -1),
         ask_band_base=ask_band_base,
@@ -242,10 +250,10 @@ def _decode(second: int, record: list[Any]) -> SecondRow:  # the mirror of encod
         agg_trades=agg_trades,
         first_agg_id=first_agg_id,
         last_agg_id=id_span,
-        size_squares=size_squares,
+        size_squares=size_norm * size_norm,
         high=None if high is None else high / tick,
         low=None if low is None else low / tick,
-        effective_spread_sum=effective_sum,
+        effective_spread_sum=-effective_sum if effective_negative else effective_sum,
         effective_spread_volume=(effective_volume + buys + sells) / lot,
         joins_late=joins_late,
         joins_open=joins_open,
@@ -305,27 +313,44 @@ def _flow_codes(flow: SideFlow, expected_traded: int, lot_exp: int) -> tuple[int
 
 
 def _logs(values: Sequence[float]) -> bytes:
+    """Low bytes, then high bytes: the high ones hardly change from second to second."""
     codes = [
         0 if value <= 0 else max(1, min(65_535, round((math.log(value) - _LOWEST) * _SCALE) + 1)) for value in values
     ]
-    return struct.pack(f"<{len(codes)}H", *codes)
+    packed = struct.pack(f"<{len(codes)}H", *codes)
+    return packed[::2] + packed[1::2]
 
 
-def _unlog(data: bytes) -> tuple[float, ...]:
-    return tuple([_LOG_VALUES[code] for code in struct.unpack(f"<{len(data) // 2}H", data)])
+def _unlog(data: bytes) -> list[float]:
+    half = len(data) // 2
+    packed = bytearray(len(data))
+    packed[::2], packed[1::2] = data[:half], data[half:]
+    return [_LOG_VALUES[code] for code in struct.unpack(f"<{half}H", packed)]
+
+
+def _parts(values: list[float], lengths: Sequence[int]) -> list[tuple[float, ...]]:
+    ends = list(accumulate(lengths, initial=0))
+    return [tuple(values[start:end]) for start, end in pairwise(ends)]
+
+
+def _mlofi(sizes: Sequence[float], signs: int, best: int, lot: int) -> tuple[float, ...]:
+    if not sizes:
+        return ()
+    rest = [round(-size * lot if signs >> index & 1 else size * lot) / lot for index, size in enumerate(sizes)]
+    return (best / lot, *rest[1:])
 
 
 def _band_prices(bases: Sequence[float], quotes: Sequence[float], mid: float | None, sign: int) -> bytes | list[float]:
-    """How far the mean price of each band lies from mid; the amounts themselves where that does not say it."""
-    if mid is not None and mid > 0 and len(bases) == len(quotes):
+    """How far from mid the mean price of each band lies; the amounts themselves where that does not say it."""
+    if mid is not None and mid > 0 and len(bases) == len(quotes) == len(BANDS_BPS):
         away = [
-            round((quote / base / mid - 1) * sign * _PRICE_STEPS) if base > 0 else 0
-            for base, quote in zip(bases, quotes, strict=True)
+            round((quote / base / mid - 1) * sign * 1e4 / width * _PRICE_STEPS) if base > 0 else 0
+            for base, quote, width in zip(bases, quotes, BANDS_BPS, strict=True)
         ]
-        if all(0 <= code <= 65_535 for code in away) and all(
-            b > 0 or q == 0 for b, q in zip(bases, quotes, strict=True)
+        if all(0 <= code <= _PRICE_STEPS for code in away) and not any(
+            quote and base <= 0 for base, quote in zip(bases, quotes, strict=True)
         ):
-            return struct.pack(f"<{len(away)}H", *away)
+            return bytes(away)
     return list(quotes)
 
 
@@ -334,15 +359,12 @@ def _band_quotes(
 ) -> tuple[float, ...]:
     if not isinstance(prices, bytes) or mid is None:
         return tuple(float(price) for price in prices)
-    away = struct.unpack(f"<{len(prices) // 2}H", prices)
-    return tuple([base * mid * (1 + sign * code / _PRICE_STEPS) for base, code in zip(bases, away, strict=True)])
-
-
-def _singles(values: Sequence[float]) -> bytes | list[float]:
-    try:
-        return struct.pack(f"<{len(values)}f", *values)
-    except OverflowError:
-        return list(values)
+    return tuple(
+        [
+            base * mid * (1 + sign * code * width / (1e4 * _PRICE_STEPS))
+            for base, code, width in zip(bases, prices, BANDS_BPS, strict=True)
+        ]
+    )
 
 
 # --- touched levels: columns compress better than rows --------------------------------------------------------

@@ -27,6 +27,7 @@ import ormsgpack
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.errors import StorageCorrupt
 from vibe_orderbook_mcp.store.grid import POWERS, exact_exp, to_exact_steps
+from vibe_orderbook_mcp.store.intervals import Interval, of_numbers
 
 VERSION: Final = 1
 
@@ -118,6 +119,19 @@ def decode_minute(data: bytes) -> list[Trade]:
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise StorageCorrupt("A stored minute of trades cannot be read.") from error
     return trades
+
+
+def minute_ids(data: bytes) -> list[Interval]:
+    """The ids of a block, without decoding the rest of it."""
+    try:
+        record: list[Any] = ormsgpack.unpackb(data)
+        _check_version(record[0])
+        first, gaps = record[4], record[8]
+        if not any(gaps[1]):
+            return [(first, first + record[1] - 1)]
+        return of_numbers(accumulate(_unpack(gaps), lambda a, b: a + b + 1, initial=first))
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise StorageCorrupt("A stored minute of trades cannot be read.") from error
 
 
 def merge(*parts: Iterable[Trade]) -> list[Trade]:

@@ -1,0 +1,94 @@
+"""What a data directory holds, counted without decoding it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from vibe_orderbook_mcp.store import intervals
+from vibe_orderbook_mcp.store.history import History
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Stored seconds: from the first to the last, how many, and what is missing between."""
+
+    first: int
+    last: int
+    count: int
+    gaps: int
+    missing_secs: int
+
+
+class TradeSpan(msgspec.Struct, frozen=True):
+    """Stored trades: times of the oldest and the newest, how many, and the ids missing between."""
+
+    first_ms: int
+    last_ms: int
+    count: int
+    holes: int
+    missing_ids: int
+
+
+class SymbolStatus(msgspec.Struct, frozen=True):
+    symbol: str
+    snapshots: Span | None
+    rows: Span | None
+    trades: TradeSpan | None
+
+
+class StoreStatus(msgspec.Struct, frozen=True):
+    schema_version: int
+    disk_bytes: int
+    families: dict[str, int]
+    symbols: tuple[SymbolStatus, ...]
+
+
+async def store_status(history: History) -> StoreStatus:
+    symbols = [
+        SymbolStatus(
+            symbol=symbol,
+            snapshots=await count_seconds(history.iter_seconds("snap", symbol)),
+            rows=await count_seconds(history.iter_seconds("row", symbol)),
+            trades=await count_trades(history, symbol),
+        )
+        for symbol in await history.symbols()
+    ]
+    stats = history.stats()
+    return StoreStatus(
+        schema_version=await history.schema_version(),
+        disk_bytes=stats.disk_bytes,
+        families=stats.families,
+        symbols=tuple(symbols),
+    )
+
+
+async def count_seconds(pieces: AsyncIterator[list[int]]) -> Span | None:
+    first = last = None
+    count = gaps = 0
+    async for seconds in pieces:
+        if not seconds:
+            continue
+        if first is None or last is None:
+            first, last = seconds[0], seconds[0] - 1
+        if seconds[-1] - last != len(seconds):  # a gap somewhere in this piece
+            gaps += sum(later - earlier > 1 for earlier, later in zip([last, *seconds], seconds, strict=False))
+        count += len(seconds)
+        last = seconds[-1]
+    if first is None or last is None:
+        return None
+    return Span(first=first, last=last, count=count, gaps=gaps, missing_secs=last - first + 1 - count)
+
+
+async def count_trades(history: History, symbol: str) -> TradeSpan | None:
+    ids, span = await history.ids(symbol), await history.trade_span(symbol)
+    if not ids or span is None:
+        return None
+    count = intervals.count(ids)
+    return TradeSpan(
+        first_ms=span[0],
+        last_ms=span[1],
+        count=count,
+        holes=len(ids) - 1,
+        missing_ids=ids[-1][1] - ids[0][0] + 1 - count,
+    )
