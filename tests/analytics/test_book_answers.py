@@ -58,7 +58,8 @@ def test_the_figures_of_the_sheets_book_arrive_in_the_answer() -> None:
     assert answer.weighted_mid == answer.microprice == 100.08
     assert answer.microprice_model == "weighted_mid"
     assert answer.imbalance.model_dump() == {
-        "level_1": 0.6, "levels_5": -0.0909, "levels_20": -0.0909, "within_10_bps": 0.6, "within_50_bps": 0.4286,
+        "level_1": 0.6, "levels_5": -0.090909, "levels_20": -0.090909, "within_10_bps": 0.6,
+        "within_50_bps": 0.428571,
     }  # fmt: skip
     assert answer.depth is not None
     band = answer.depth[2]
@@ -66,7 +67,7 @@ def test_the_figures_of_the_sheets_book_arrive_in_the_answer() -> None:
     assert answer.bid_walls is None
     buy = answer.slippage[0]
     assert (buy.side, buy.notional_quote, buy.levels, buy.worst_price) == ("buy", 10_000.0, 3, "100.9")
-    assert (buy.filled_fraction, buy.insufficient_depth) == (0.2419, True)
+    assert (buy.filled_fraction, buy.insufficient_depth) == (0.24187, True)
     assert answer.price_move[0].buy_quote == 400.7
     assert answer.price_move[0].sell_quote == 400.0
 

@@ -1,0 +1,44 @@
+"""How unusual a value is for this symbol (definition sheet 7.1). Nothing here is a probability of intent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from vibe_orderbook_mcp.analytics.numbers import ratio
+
+
+def percentile_rank(baseline: Sequence[float], value: float) -> float:
+    """(#less + #equal / 2 + 1/2) / (n + 1): never 0 or 1, resolution 1 / (n + 1)."""
+    less = sum(other < value for other in baseline)
+    equal = sum(other == value for other in baseline)
+    return (less + 0.5 * equal + 0.5) / (len(baseline) + 1)
+
+
+def rarity(baseline: Sequence[float], value: float) -> float:
+    """`percentile_rank`, capped at what a baseline of this length and persistence can tell.
+
+    `baseline` is in order of time: neighbouring windows resemble each other, and a day of them holds fewer
+    independent ones than it has windows.
+    """
+    return min(percentile_rank(baseline, value), 1 - 1 / (effective_count(baseline) + 1))
+
+
+def lag1_autocorrelation(series: Sequence[float]) -> float:
+    """-1 to 1; 0 for a series that does not vary."""
+    if len(series) < 2:
+        return 0.0
+    mean = sum(series) / len(series)
+    deviations = [value - mean for value in series]
+    products = sum(a * b for a, b in pairwise(deviations))
+    return ratio(products, sum(value * value for value in deviations)) or 0.0
+
+
+def n_eff(n: int, phi: float) -> float:
+    """Independent observations in n of an AR(1): n (1 - phi) / (1 + phi), never more than n."""
+    phi = min(max(phi, 0.0), 1.0)
+    return n * (1 - phi) / (1 + phi)
+
+
+def effective_count(series: Sequence[float]) -> float:
+    return n_eff(len(series), lag1_autocorrelation(series))

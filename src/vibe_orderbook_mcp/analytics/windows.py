@@ -1,0 +1,285 @@
+"""Windows of per-second rows: their totals, their coverage, and the equal windows before them.
+
+Rows come ascending by second. Seconds may be missing: nobody watched then. A row's `covered_ms` says how much of
+its second had a valid book; rates divide by that, never by the length asked for (definition sheet 0.3).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Literal
+
+from vibe_orderbook_mcp.analytics.numbers import ratio
+from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow
+from vibe_orderbook_mcp.errors import Refusal
+
+Quality = Literal["ok", "partial", "insufficient"]
+Rows = Sequence[SecondRow]
+
+OK_COVERAGE = 0.95
+MIN_COVERAGE = 0.5
+SHORTEST_WINDOW_SECS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Whole seconds of exchange time: `start` inclusive, `end` exclusive."""
+
+    start: int
+    end: int
+
+    @property
+    def secs(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The rows of one span, and mid just before it where that is known."""
+
+    span: Span
+    rows: Rows
+    mid_before: float | None
+
+    @property
+    def covered_secs(self) -> float:
+        return sum(row.covered_ms for row in self.rows) / 1000
+
+    @property
+    def coverage(self) -> float:
+        """0 to 1. More than the whole cannot be covered, whatever the rows say."""
+        return min(1.0, self.covered_secs / self.span.secs) if self.span.secs > 0 else 0.0
+
+    @property
+    def mid_start(self) -> float | None:
+        """Mid before the span, else the first one known inside it."""
+        if self.mid_before is not None:
+            return self.mid_before
+        return next((row.mid for row in self.rows if row.mid is not None), None)
+
+    @property
+    def mid_end(self) -> float | None:
+        return next((row.mid for row in reversed(self.rows) if row.mid is not None), None)
+
+    @property
+    def mid_change(self) -> float | None:
+        """In quote units; None without a mid."""
+        start, end = self.mid_start, self.mid_end
+        return None if start is None or end is None else end - start
+
+
+@dataclass(frozen=True, slots=True)
+class SideTotals:
+    """`SideFlow` over a window. Amounts in base units and, valued at each second's mid, in quote units."""
+
+    added: float = 0.0
+    cancelled: float = 0.0
+    traded: float = 0.0
+    added_quote: float = 0.0
+    cancelled_quote: float = 0.0
+    add_events: int = 0
+    cancel_events: int = 0
+    discovered: int = 0
+
+    @property
+    def cancel_share(self) -> float | None:
+        """cancelled / (added + cancelled), 0 to 1."""
+        return ratio(self.cancelled, self.added + self.cancelled)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTotals:
+    """What all rows of a window add up to."""
+
+    span: Span
+    samples: int
+    covered_secs: float
+    coverage: float
+    flags: int
+    events: int
+    rows: int
+    ids: int
+    bid: SideTotals
+    ask: SideTotals
+    ofi: float
+    mlofi: tuple[float, ...]  # as many levels as any second had
+    level_depth: tuple[float, ...]  # mean over depth events of (bid size + ask size) / 2 by level
+    buy_volume: float
+    sell_volume: float
+    buy_quote: float
+    sell_quote: float
+    fills: int
+    agg_trades: int
+    missing_trades: int  # aggregate trades that the ids say happened but no row holds
+    size_squares: float
+    effective_spread_sum: float
+    effective_spread_volume: float
+    joins_late: int
+    joins_open: int
+
+
+def cut(rows: Rows, span: Span) -> Cut:
+    """The rows of a span out of a longer, ascending list."""
+    first = bisect_left(rows, span.start, key=_second)
+    last = bisect_left(rows, span.end, lo=first, key=_second)
+    before = rows[first - 1] if first > 0 and rows[first - 1].second == span.start - 1 else None
+    return Cut(span, rows[first:last], before.mid if before else None)
+
+
+def equal_windows(
+    rows: Rows, secs: int, before: int, *, since: int | None = None, min_coverage: float = OK_COVERAGE
+) -> list[Cut]:
+    """Non-overlapping windows of `secs` that end at `before` or earlier, oldest first, well covered ones only."""
+    if not rows or secs <= 0:
+        return []
+    earliest = rows[0].second if since is None else max(since, rows[0].second)
+    spans = (Span(end - secs, end) for end in range(before, earliest + secs - 1, -secs))
+    windows = [window for span in spans if (window := cut(rows, span)).coverage >= min_coverage]
+    return windows[::-1]
+
+
+def total(window: Cut) -> WindowTotals:
+    """Everything a window's rows add up to, in one pass."""
+    rows = window.rows
+    mids = _mids(window)
+    mlofi: list[float] = []
+    depth_sums: list[float] = []
+    depth_events: list[int] = []
+    for row in rows:
+        _add_into(mlofi, row.mlofi)
+        if row.events:
+            _add_into(depth_sums, (depth * row.events for depth in row.level_depth))
+            _count_into(depth_events, len(row.level_depth), row.events)
+    return WindowTotals(
+        span=window.span,
+        samples=len(rows),
+        covered_secs=window.covered_secs,
+        coverage=window.coverage,
+        flags=_union(row.flags for row in rows),
+        events=sum(row.events for row in rows),
+        rows=sum(row.rows for row in rows),
+        ids=sum(row.ids for row in rows),
+        bid=_side_totals([row.bid for row in rows], mids),
+        ask=_side_totals([row.ask for row in rows], mids),
+        ofi=sum(row.ofi for row in rows),
+        mlofi=tuple(mlofi),
+        level_depth=tuple(part / events for part, events in zip(depth_sums, depth_events, strict=True)),
+        buy_volume=sum(row.buy_volume for row in rows),
+        sell_volume=sum(row.sell_volume for row in rows),
+        buy_quote=sum(row.buy_quote for row in rows),
+        sell_quote=sum(row.sell_quote for row in rows),
+        fills=sum(row.buy_trades + row.sell_trades for row in rows),
+        agg_trades=sum(row.agg_trades for row in rows),
+        missing_trades=_missing_trades(rows),
+        size_squares=sum(row.size_squares for row in rows),
+        effective_spread_sum=sum(row.effective_spread_sum for row in rows),
+        effective_spread_volume=sum(row.effective_spread_volume for row in rows),
+        joins_late=sum(row.joins_late for row in rows),
+        joins_open=sum(row.joins_open for row in rows),
+    )
+
+
+def quality(coverage: float, count: int, minimum: int) -> Quality:
+    """ok: covered and enough of it; partial: half covered, or little happened; insufficient: no answer."""
+    if coverage < MIN_COVERAGE:
+        return "insufficient"
+    return "ok" if coverage >= OK_COVERAGE and count >= minimum else "partial"
+
+
+def check_coverage(symbol: str, rows: Rows, span: Span) -> Cut:
+    """The span's rows, or a `Refusal` that says when the window can be answered."""
+    window = cut(rows, span)
+    if window.coverage >= MIN_COVERAGE:
+        return window
+    partly, wholly = secs_until(window, MIN_COVERAGE), secs_until(window, OK_COVERAGE)
+    hint = f"While the feed runs, this window can be answered in part in {partly} s and in full in {wholly} s."
+    if (shorter := longest_covered(window)) >= SHORTEST_WINDOW_SECS:
+        hint += f" A window of {shorter} s can be answered now."
+    raise Refusal(
+        "insufficient_historical_data",
+        f"{symbol}: {window.covered_secs:.0f} of the {span.secs} s asked for are recorded.",
+        hint,
+        retry_after_secs=float(partly),
+    )
+
+
+def secs_until(window: Cut, coverage: float) -> int:
+    """Seconds until a window of this length reaches the coverage, if every second from now on is covered."""
+    needed = coverage * window.span.secs * 1000
+    left = sum(row.covered_ms for row in window.rows)
+    rows = list(window.rows)
+    for wait in range(1, window.span.secs + 1):
+        while rows and rows[0].second < window.span.start + wait:
+            left -= rows.pop(0).covered_ms
+        if left + wait * 1000 >= needed:
+            return wait
+    return max(1, window.span.secs)
+
+
+def longest_covered(window: Cut) -> int:
+    """Length in seconds of the longest well covered window with the same end; 0 if there is none."""
+    longest = covered = 0
+    for row in reversed(window.rows):
+        covered += row.covered_ms
+        secs = window.span.end - row.second
+        if covered >= OK_COVERAGE * secs * 1000:
+            longest = secs
+    return longest
+
+
+_second = attrgetter("second")
+
+
+def _mids(window: Cut) -> list[float]:
+    """A mid for every row: its own, else the last one before, else the first one after; 0 when there is none."""
+    known = window.mid_start or 0.0
+    out = []
+    for row in window.rows:
+        known = row.mid or known
+        out.append(known)
+    return out
+
+
+def _side_totals(flows: Sequence[SideFlow], mids: Sequence[float]) -> SideTotals:
+    return SideTotals(
+        added=sum(flow.added for flow in flows),
+        cancelled=sum(flow.cancelled for flow in flows),
+        traded=sum(flow.traded for flow in flows),
+        added_quote=sum(flow.added * mid for flow, mid in zip(flows, mids, strict=True)),
+        cancelled_quote=sum(flow.cancelled * mid for flow, mid in zip(flows, mids, strict=True)),
+        add_events=sum(flow.add_events for flow in flows),
+        cancel_events=sum(flow.cancel_events for flow in flows),
+        discovered=sum(flow.discovered for flow in flows),
+    )
+
+
+def _missing_trades(rows: Rows) -> int:
+    """Aggregate ids are consecutive, so trades that were not seen between the first and last can be counted."""
+    firsts = [row.first_agg_id for row in rows if row.first_agg_id is not None]
+    lasts = [row.last_agg_id for row in rows if row.last_agg_id is not None]
+    if not firsts or not lasts:
+        return 0
+    return max(0, max(lasts) - min(firsts) + 1 - sum(row.agg_trades for row in rows))
+
+
+def _union(flags: Iterable[int]) -> int:
+    out = 0
+    for flag in flags:
+        out |= flag
+    return out
+
+
+def _add_into(sums: list[float], values: Iterable[float]) -> None:
+    for index, value in enumerate(values):
+        if index == len(sums):
+            sums.append(0.0)
+        sums[index] += value
+
+
+def _count_into(counts: list[int], levels: int, events: int) -> None:
+    counts.extend([0] * (levels - len(counts)))
+    for index in range(levels):
+        counts[index] += events

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.analytics.books import BTC
+from tests.analytics.rows import T0, generated_rows, row, touched
+from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer, order_flow_answer
+from vibe_orderbook_mcp.analytics.windows import Span, cut
+from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow, SideFlow
+from vibe_orderbook_mcp.errors import Refusal
+
+
+def flow(rows: list[SecondRow], secs: int = 10, **more: Any) -> OrderFlowAnswer:
+    end = T0 + secs
+    return order_flow_answer(BTC, rows, Span(T0, end), as_of_ms=end * 1000 - 77, age_ms=20, status="live", **more)
+
+
+def busy(second: int, **more: Any) -> SecondRow:
+    fields: dict[str, Any] = {
+        "mid": 61837.635, "events": 10, "ofi": 0.5, "mlofi": (0.5, 0.2), "level_depth": (2.0, 4.0),
+        "bid": SideFlow(added=3.0, cancelled=1.0, add_events=30, cancel_events=10),
+        "ask": SideFlow(added=2.0, cancelled=2.0, add_events=20, cancel_events=20),
+        "buy_volume": 0.3, "sell_volume": 0.1, "buy_quote": 18551.29, "sell_quote": 6183.76, "buy_trades": 3,
+        "sell_trades": 1, "agg_trades": 2, "first_agg_id": 100 + 2 * second, "last_agg_id": 101 + 2 * second,
+        "size_squares": 0.1, "effective_spread_sum": 0.00064, "effective_spread_volume": 0.4,
+    }  # fmt: skip
+    return row(second, **(fields | more))
+
+
+def test_the_headline_is_wired_to_the_figures() -> None:
+    """Ten busy seconds: every headline figure by hand."""
+    answer = flow([busy(i) for i in range(10)])
+    assert (answer.flow_direction, answer.low_sample, answer.fills) == ("STRONG_BUY", False, 40)
+    assert (answer.buy_volume_base, answer.sell_volume_base, answer.cvd_base) == (3.0, 1.0, 2.0)
+    assert (answer.buy_volume_quote, answer.sell_volume_quote) == (185512.9, 61837.6)
+    assert answer.delta_pct == 0.5
+    assert (answer.ofi_base, answer.ofi_normalised, answer.ofi_direction) == (5.0, 2.5, "BUY")
+    assert (answer.bid_flow_rate, answer.ask_flow_rate) == (30.0, 20.0)
+    assert (answer.bid_cancel_share, answer.ask_cancel_share) == (0.25, 0.5)
+    assert (answer.absorption, answer.warnings, answer.quality) == ([], [], "ok")
+    assert answer.window.model_dump() == {
+        "start": "2024-05-01T12:00:00Z", "end": "2024-05-01T12:00:10Z", "requested_secs": 10, "covered_secs": 10.0,
+        "coverage": 1.0, "samples": 10,
+    }  # fmt: skip
+    assert answer.as_of == "2024-05-01T12:00:09.923Z"
+    assert "detail" not in json.loads(answer.model_dump_json())
+
+
+def test_the_summary_gives_both_labels_and_keeps_them_apart() -> None:
+    """Traded flow and book pressure are two facts; where they disagree, that is said."""
+    answer = flow([busy(i, ofi=-0.5) for i in range(10)])
+    assert answer.summary == (
+        "BTCUSDT, 10 s: takers bought 3 and sold 1 BTC in 40 fills, net +2 BTC (+50 %): STRONG_BUY;"
+        " book pressure (OFI) -2.5 average best queues: SELL; trades and book disagree."
+    )
+
+
+def test_detail_adds_the_rest() -> None:
+    """Asked for, it is all there; figures that need more history are null and say how much there is."""
+    detail = flow([busy(i) for i in range(10)], detail=True, session=(7.5, 9.0)).detail
+    assert detail is not None
+    assert (detail.bid.added_base_per_s, detail.bid.cancelled_base_per_s) == (3.0, 1.0)
+    assert detail.bid.added_quote_per_s == 185510.0
+    assert (detail.ask.added_levels_per_s, detail.ask.cancelled_levels_per_s) == (20.0, 20.0)
+    assert detail.mlofi_base == [5.0, 2.0]
+    assert detail.mlofi_normalised == 1.5
+    assert (detail.impact, detail.impact_buckets) == (None, 0)
+    assert (detail.cvd_quote, detail.cvd_z, detail.cvd_session_base) == (123675.3, 2.0, -1.5)
+    assert detail.effective_spread_bps == 0.0016
+    check = detail.absorption
+    assert (check.kappa_ticks, check.allowance_ticks, check.windows, check.windows_needed) == (None, 1.0, 0, 200)
+    assert (check.buying_base_per_tick, check.buying_rarity) == (1.0, None)
+
+
+def test_a_session_that_is_not_complete_is_null_with_a_note() -> None:
+    """A sum since midnight that lacks an hour is no sum since midnight."""
+    answer = flow([busy(i) for i in range(10)], detail=True)
+    assert answer.detail is not None
+    assert answer.detail.cvd_session_base is None
+    assert any("00:00 UTC" in warning for warning in answer.warnings)
+
+
+def test_half_a_window_is_answered_per_covered_second_and_says_so() -> None:
+    """Six of ten seconds: sums of what was seen, rates that are not diluted."""
+    answer = flow([busy(i) for i in range(4, 10)], warnings=["handed in"])
+    assert answer.quality == "partial"
+    assert answer.window.coverage == 0.6
+    assert answer.bid_flow_rate == 30.0
+    assert answer.warnings[0] == "handed in"
+    assert any("6 of 10 s" in warning for warning in answer.warnings)
+
+
+def test_less_than_half_is_refused() -> None:
+    """No answer is an answer; this one says when to come back."""
+    with pytest.raises(Refusal) as refused:
+        flow([busy(i) for i in range(6, 10)])
+    assert refused.value.code == "insufficient_historical_data"
+    assert refused.value.retry_after_secs == 1.0
+
+
+def test_a_window_without_trades_or_events_has_no_flow() -> None:
+    """A quiet market on a live connection: zeros where zero is true, null where there is no figure."""
+    answer = flow([row(i, mid=100.0) for i in range(10)])
+    assert (answer.flow_direction, answer.ofi_direction, answer.delta_pct) == ("NO_FLOW", "NO_FLOW", None)
+    assert (answer.cvd_base, answer.bid_flow_rate, answer.bid_cancel_share) == (0.0, 0.0, None)
+    assert not answer.low_sample
+    assert answer.quality == "partial"
+    assert answer.summary == "BTCUSDT, 10 s: no trades (NO_FLOW)."
+    assert any("Only 0 book updates" in warning for warning in answer.warnings)
+
+
+def test_one_trade_is_labelled_as_a_low_sample() -> None:
+    """One buy is a ratio of infinity and no trend."""
+    answer = flow([row(i, events=5) for i in range(9)] + [row(9, buy_volume=0.1, buy_quote=1.0, buy_trades=1)])
+    assert (answer.flow_direction, answer.low_sample) == ("STRONG_BUY", True)
+    assert "1 fill, net +0.1 BTC (+100 %): STRONG_BUY, fewer than 20 fills" in answer.summary
+
+
+def test_skipped_trades_and_resyncs_inside_the_window_are_told() -> None:
+    """Aggregate ids prove what is missing."""
+    rows = [busy(i) for i in range(10) if i != 5]
+    rows[0] = busy(0, flags=RowFlag.RESYNC)
+    warnings = flow(rows).warnings
+    assert any("2 trades of the window are missing" in warning for warning in warnings)
+    assert any("resynchronised" in warning for warning in warnings)
+
+
+def test_a_refilled_level_is_a_headline() -> None:
+    """Level, side, volume and what it showed, in words without an owner."""
+    level = touched(price=61837.63, traded=12.5, trades=25, start=2.0, top=2.1, end=1.0)
+    answer = flow([busy(0, touched=(level,)), *(busy(i) for i in range(1, 10))])
+    assert [event.model_dump(exclude_none=True) for event in answer.absorption] == [
+        {"direction": "passive_buying", "rule": "level", "price": "61837.63000000", "traded_base": 12.5,
+         "trades": 25, "shown_max_base": 2.1, "replenished_base": 11.5}
+    ]  # fmt: skip
+    assert answer.summary.endswith(" Passive buying at 61,837.63: 12.5 BTC traded against at most 2.1 shown.")
+
+
+def test_a_rare_window_is_a_headline_too() -> None:
+    """Two hundred quieter windows before it: the rule names its rank."""
+    rows = [busy(i - 2000, sell_volume=0.1 + i // 10 * 7 % 5 / 100) for i in range(2000)]
+    rows += [busy(i, sell_volume=9.0) for i in range(10)]
+    answer = flow(rows, detail=True)
+    (event,) = answer.absorption
+    assert (event.direction, event.rule, event.base_per_tick, event.rarity) == (
+        "passive_buying",
+        "window",
+        90.0,
+        0.995,
+    )
+    assert "Passive buying: volume per tick of adverse move is rare (rank 0.995)." in answer.summary
+    assert answer.detail is not None
+    assert answer.detail.absorption.selling_rarity is not None
+    assert answer.detail.impact is None  # nothing moved: no line through equal flows
+    assert answer.detail.impact_buckets == 200
+
+
+def test_every_field_of_the_flow_answer_says_what_it_means() -> None:
+    """The schema is the only manual an assistant has."""
+    schema = OrderFlowAnswer.model_json_schema()
+    for owner in (schema, *schema["$defs"].values()):
+        for name, field in owner["properties"].items():
+            assert field.get("description"), f"{owner['title']}.{name}"
+
+
+@given(generated_rows(), st.integers(1, 40), st.booleans())
+def test_every_list_of_rows_gives_a_valid_answer_or_a_refusal(rows: list[SecondRow], secs: int, detail: bool) -> None:
+    """Never NaN, never a crash, whatever was recorded."""
+    if cut(rows, Span(T0, T0 + secs)).coverage < 0.5:
+        with pytest.raises(Refusal) as refused:
+            flow(rows, secs=secs, detail=detail)
+        assert 1 <= (refused.value.retry_after_secs or 0) <= secs
+        return
+    answer = flow(rows, secs=secs, detail=detail)
+    json.loads(answer.model_dump_json(), parse_constant=pytest.fail)
+    assert answer.window.coverage >= 0.5
+    assert answer.delta_pct is None or -1 <= answer.delta_pct <= 1
+    assert OrderFlowAnswer.model_validate_json(answer.model_dump_json()) == answer
