@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from vibe_orderbook_mcp.analytics.microprice import MicropriceModel
+from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
 from vibe_orderbook_mcp.core.audit import differing_levels
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS, ExchangeClock
@@ -27,8 +27,27 @@ STALE_INTERVALS = 30
 STALE_MIN_NS = 5_000_000_000
 STALE_UNKNOWN_NS = 60_000_000_000
 PACE_KNOWN_EVENTS = 10
+DAY_MS = 86_400_000
 # With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
 FEW_LEVELS = 200
+
+
+class Session:
+    """Traded volume since 00:00 UTC. Whole from the first midnight on that this process lived through."""
+
+    def __init__(self) -> None:
+        self._day: int | None = None
+        self.is_whole = False
+        self.volumes = (0.0, 0.0)
+
+    def add(self, trade: Trade) -> None:
+        day = trade.time_ms // DAY_MS
+        if self._day is None or day > self._day:
+            self.is_whole = self._day is not None
+            self._day, self.volumes = day, (0.0, 0.0)
+        buy, sell = self.volumes
+        if day == self._day:
+            self.volumes = (buy, sell + trade.size) if trade.buyer_is_maker else (buy + trade.size, sell)
 
 
 class SymbolState:
@@ -40,6 +59,7 @@ class SymbolState:
         self.seconds = SecondTracker(spec)
         self.tape = TradeTape()
         self.microprice = MicropriceModel()
+        self.microprice_table: MicropriceTable | None = None  # solved hourly, off the event path
         self.reason = "waiting for the first snapshot"  # why the book is not live
         self.events = 0
         self.old_events = 0
@@ -54,6 +74,7 @@ class SymbolState:
         self.audited_ns: int | None = None
         self.synced_ms: int | None = None  # exchange time: levels without a first-seen time are at least this old
         self.shadow: BookSync | None = None
+        self.session = Session()
         self.shadow_from_id = 0
         self._interval_ns = 0.0
         self._paced_events = 0
@@ -65,6 +86,11 @@ class SymbolState:
 
     def age_ns(self, now_ns: int) -> int | None:
         return None if self.received_ns is None else max(0, now_ns - self.received_ns)
+
+    @property
+    def session_volumes(self) -> tuple[float, float] | None:
+        """Aggressive (buy, sell) volume since 00:00 UTC; None unless every trade since then was seen."""
+        return self.session.volumes if self.session.is_whole and not self.tape.holes else None
 
     @property
     def stale_after_ns(self) -> int:
@@ -140,6 +166,7 @@ class Market:
         if state is None or not state.tape.receive(trade):
             return False
         state.trades += 1
+        state.session.add(trade)
         state.seconds.trade(trade)
         return True
 
@@ -214,6 +241,7 @@ class Market:
         state.reason = reason
         state.shadow = None
         state.seconds.lost(flag)
+        state.microprice.break_chain()
 
     def _settle_shadow(self, state: SymbolState, now_ns: int) -> None:
         """Once both copies stand at the same update they must be equal; the fresh one, which knows more, stays."""

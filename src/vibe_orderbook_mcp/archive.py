@@ -1,0 +1,83 @@
+"""The state of history on disk: who may write it, what is wrong with it, and coming back after an error."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+from loguru import logger
+
+from vibe_orderbook_mcp.errors import StorageError, StorageLocked
+from vibe_orderbook_mcp.store.history import History
+
+Mode = Literal["opening", "recording", "read_only", "unavailable"]
+
+
+class Archive:
+    """Holds the open `History`, if there is one. A failure here never reaches the live book."""
+
+    def __init__(self, path: Path, *, cap_mb: int, retention_days: int) -> None:
+        self._path = path
+        self._cap_mb = cap_mb
+        self._retention_days = retention_days
+        self.history: History | None = None
+        self.mode: Mode = "opening"
+        self.error: str | None = None
+        self.errors = 0
+        self.written_ns: int | None = None  # monotonic, of the last successful write
+
+    async def open(self) -> None:
+        """Open for writing; beside another writer for reading only. Does not raise: `mode` and `error` say."""
+        try:
+            self.history = await History.open(self._path, cap_mb=self._cap_mb, retention_days=self._retention_days)
+        except StorageLocked:
+            await self._open_beside_writer()
+        except StorageError as error:
+            self.fail(error)
+            self.mode = "unavailable"
+            logger.error("History cannot be opened: {}", error)
+        else:
+            self.mode, self.error = "recording", None
+            logger.info("History is open for recording at {}", self._path)
+
+    def writable(self) -> History:
+        """Raises StorageError while nothing can be recorded."""
+        if self.history is None or self.mode != "recording":
+            raise StorageError(self.error or "History is not open.")
+        return self.history
+
+    def fail(self, error: StorageError) -> None:
+        self.errors += 1
+        self.error = str(error)
+
+    def succeeded(self) -> None:
+        self.error = None
+        self.written_ns = time.monotonic_ns()
+
+    async def reopen(self) -> None:
+        """After a write error: RocksDB stays stuck on some of them until it was closed."""
+        if self.mode == "recording" and self.history is not None:
+            try:
+                await self.history.reopen()
+            except StorageError as error:
+                self.fail(error)
+        elif self.mode == "unavailable":
+            await self.open()
+
+    async def close(self) -> None:
+        history, self.history = self.history, None
+        if history is not None:
+            await history.close()
+        self.mode = "unavailable"
+
+    async def _open_beside_writer(self) -> None:
+        try:
+            self.history = await History.open_secondary(self._path)
+        except StorageError as error:
+            self.fail(error)
+            self.mode = "unavailable"
+            return
+        self.mode = "read_only"
+        self.error = "Another process records into this data directory; this one reads its history."
+        logger.warning("{}", self.error)

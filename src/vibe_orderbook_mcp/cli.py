@@ -1,0 +1,212 @@
+"""The command line. Human output on stdout, logs on stderr, one clear sentence on bad input."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+from collections.abc import Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from loguru import logger
+
+from vibe_orderbook_mcp import __version__
+from vibe_orderbook_mcp.config import Settings, load_settings, unknown_variables
+from vibe_orderbook_mcp.errors import ConfigError, VibeError
+from vibe_orderbook_mcp.logs import set_up_logging
+
+app = typer.Typer(
+    name="vibe-orderbook-mcp",
+    help="Live, checked Binance order books with a memory, for assistants (MCP).",
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Transport(StrEnum):
+    STDIO = "stdio"
+    HTTP = "http"
+
+
+class ExportKind(StrEnum):
+    TRADES = "trades"
+    SNAPSHOTS = "snapshots"
+
+
+class ExportFormat(StrEnum):
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+TransportOption = Annotated[Transport, typer.Option(help="stdio for Claude Desktop; http serves SSE, /mcp and health.")]
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on (VIBE_HOST).")]
+PortOption = Annotated[int | None, typer.Option(help="Port to listen on (VIBE_PORT).")]
+SymbolsOption = Annotated[str | None, typer.Option(help="Symbols separated by commas.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of the simulated market.")]
+
+
+def main() -> None:
+    """Console script. Exit code 2 for what the caller can mend, 1 for the rest."""
+    try:
+        app()
+    except ConfigError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except VibeError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        serve()
+
+
+@app.command()
+def serve(transport: TransportOption = Transport.STDIO, host: HostOption = None, port: PortOption = None) -> None:
+    """Serve MCP on the live exchange."""
+    settings = _settings(host=host, port=port)
+    _serve(settings, transport)
+
+
+@app.command()
+def demo(
+    transport: TransportOption = Transport.HTTP,
+    host: HostOption = None,
+    port: PortOption = None,
+    seed: SeedOption = 1,
+) -> None:
+    """Serve MCP on a simulated exchange; needs no network and keeps its data in a temporary directory."""
+    from vibe_orderbook_mcp.demo import simulated_exchange  # noqa: PLC0415  # servers of the live exchange skip it
+
+    base = _settings(host=host, port=port)
+    with contextlib.ExitStack() as stack:
+        is_given = "data_path" in base.model_fields_set
+        data_path = base.data_path if is_given else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        urls = stack.enter_context(simulated_exchange(seed, base.log_level))
+        settings = base.model_copy(update={"rest_url": urls[0], "ws_url": urls[1], "data_path": data_path})
+        logger.info("Demo: prices are simulated. History goes to {}", data_path)
+        _serve(settings, transport)
+
+
+@app.command()
+def sim(
+    port: Annotated[int, typer.Option(help="Port for REST and websocket.")] = 9443,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    symbols: SymbolsOption = None,
+    seed: SeedOption = 1,
+    scenario: Annotated[str, typer.Option(help="quiet, normal or busy.")] = "normal",
+    replay: Annotated[list[Path] | None, typer.Option(help="Recording to serve instead; may be repeated.")] = None,
+    speed: Annotated[float, typer.Option(help="Replay speed; 0 is as fast as clients take it.")] = 1.0,
+    files: Annotated[list[Path] | None, typer.Argument(help="More files of the recording.")] = None,
+) -> None:
+    """Serve only the simulated exchange: Binance's public REST and websocket API."""
+    from vibe_orderbook_mcp.sim.server import SimConfig, serve_sim  # noqa: PLC0415  # not needed by servers
+
+    _settings()
+    recordings = [*(replay or []), *(files or [])]
+    if recordings:
+        from vibe_orderbook_mcp.sim.replay import ReplayConfig, serve_replay  # noqa: PLC0415  # likewise
+
+        replaying = ReplayConfig(files=tuple(recordings), speed=speed, host=host, port=port)
+        _run(serve_replay(replaying, started=typer.echo))
+        return
+    chosen = {"symbols": _symbol_list(symbols)} if symbols else {}
+    config = SimConfig(host=host, port=port, seed=seed, scenario=scenario, **chosen)  # type: ignore[arg-type]  # checked there
+    _run(serve_sim(config, started=typer.echo))
+
+
+@app.command()
+def record(
+    symbols: Annotated[str, typer.Option(help="Symbols separated by commas.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write; .gz compresses.")],
+    seconds: Annotated[float | None, typer.Option(help="Stop by itself after so long.")] = None,
+) -> None:
+    """Record raw frames of a live exchange, for `sim --replay`."""
+    from vibe_orderbook_mcp.binance.recording import record_to  # noqa: PLC0415  # not needed by servers
+
+    settings = _settings()
+    count = _run(record_to(output, _symbol_list(symbols), settings.rest_url, settings.ws_url, seconds=seconds))
+    typer.echo(f"Recorded {count} frames to {output}")
+
+
+@app.command()
+def export(
+    kind: Annotated[ExportKind, typer.Argument(help="What to export.")],
+    symbol: Annotated[str, typer.Option(help="Symbol.")],
+    start: Annotated[str | None, typer.Option(help="ISO 8601 or unix seconds; UTC. Default: all.")] = None,
+    end: Annotated[str | None, typer.Option(help="Like --start; not included.")] = None,
+    format_: Annotated[ExportFormat, typer.Option("--format", help="Output format.")] = ExportFormat.CSV,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File; default is stdout.")] = None,
+) -> None:
+    """Write stored data out; works while a server runs."""
+    from vibe_orderbook_mcp.offline import export_to  # noqa: PLC0415  # not needed by servers
+
+    settings = _settings()
+    _run(export_to(settings.data_path, kind.value, _symbol_list(symbol)[0], start, end, format_.value, output))
+
+
+@app.command()
+def status() -> None:
+    """Show what the data directory holds."""
+    from vibe_orderbook_mcp.offline import print_status  # noqa: PLC0415  # not needed by servers
+
+    _run(print_status(_settings().data_path))
+
+
+def _settings(**overrides: Any) -> Settings:
+    settings = load_settings(**overrides)
+    set_up_logging(settings.log_level, settings.log_format)
+    for name in unknown_variables():
+        logger.warning("{} is not a setting of this program; it is ignored", name)
+    return settings
+
+
+def _serve(settings: Settings, transport: Transport) -> None:
+    from vibe_orderbook_mcp.mcp_server import create_server  # noqa: PLC0415  # heavy, and other commands do without
+
+    if transport is Transport.STDIO:
+        create_server(settings).run("stdio")
+        return
+    from vibe_orderbook_mcp.http_serving import serve_http  # noqa: PLC0415  # not needed for stdio
+
+    settings.check_bind()
+    serve_http(create_server(settings))
+
+
+def _symbol_list(text: str) -> tuple[str, ...]:
+    try:
+        return load_settings(symbols=text).symbols
+    except ConfigError as error:
+        raise ConfigError(f"{text!r} is not a list of symbols such as BTCUSDT,ETHUSDT.") from error
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run until done; SIGINT and SIGTERM cancel, so that files and sockets are closed."""
+
+    async def until_told() -> Any:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):  # Windows has no such handlers; Ctrl-C raises there
+                loop.add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            return await task
+        return None
+
+    return asyncio.run(until_told())

@@ -1,0 +1,121 @@
+"""Trades that are missing from the archive, fetched by id.
+
+Aggregate-trade ids are consecutive, so what is missing is a fact: every id between those held, and, back to the
+wanted hour, every id before the first one held. One procedure fills what a gap, a restart or a first start left:
+newest first, a page at a time, resumable at any point because each page is stored with its ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from itertools import pairwise
+
+from loguru import logger
+
+from vibe_orderbook_mcp.archive import Archive
+from vibe_orderbook_mcp.binance.backoff import delays
+from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, BinanceRest
+from vibe_orderbook_mcp.core.rows import TradeBatch
+from vibe_orderbook_mcp.errors import ExchangeError, RateLimited, StorageError
+from vibe_orderbook_mcp.market import Market, SymbolState
+
+LOOK_EVERY_SECS = 1.0
+PAGES_A_TURN = 20  # then the next symbol gets its turn
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+class Filler:
+    """Runs in the background with at most half of the exchange's weight (see `BinanceRest.agg_trades`)."""
+
+    def __init__(
+        self, market: Market, archive: Archive, rest: BinanceRest, *, backfill_hours: int, retention_days: int
+    ) -> None:
+        self._market = market
+        self._archive = archive
+        self._rest = rest
+        self._backfill_ms = backfill_hours * HOUR_MS
+        self._retention_ms = retention_days * DAY_MS
+        self._floor: dict[str, int] = {}  # ids below this are too old, or the exchange has none
+        self._no_trades: dict[str, set[tuple[int, int]]] = {}
+        self.filled: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        waits = delays(1.0, 60.0)
+        while True:
+            await asyncio.sleep(LOOK_EVERY_SECS)
+            for state in list(self._market.symbols.values()):
+                try:
+                    await self._fill_symbol(state)
+                except RateLimited as error:
+                    await asyncio.sleep(error.retry_after_secs)
+                except (ExchangeError, StorageError) as error:
+                    logger.debug("Filling trades of {} is put off: {}", state.spec.symbol, error)
+                    await asyncio.sleep(next(waits))
+                else:
+                    waits = delays(1.0, 60.0)
+
+    async def missing(self, symbol: str) -> list[tuple[int, int]]:
+        """Inclusive id ranges that are not held, newest first; the last one may reach back to id 0."""
+        history = self._archive.history
+        if history is None or self._archive.mode != "recording":
+            return []
+        held = await history.ids(symbol)
+        if not held:
+            return []
+        gaps = [(before[1] + 1, after[0] - 1) for before, after in pairwise(held)]
+        if self._backfill_ms and held[0][0] > 0:
+            gaps.insert(0, (0, held[0][0] - 1))
+        floor = self._floor.get(symbol, 0)
+        unavailable = self._no_trades.get(symbol, set())
+        return [
+            (max(low, floor), high) for low, high in reversed(gaps) if high >= floor and (low, high) not in unavailable
+        ]
+
+    async def _fill_symbol(self, state: SymbolState) -> None:
+        symbol = state.spec.symbol
+        before = self.filled[symbol]
+        pages = PAGES_A_TURN
+        for low, high in await self.missing(symbol):
+            if pages > 0:
+                pages = await self._fill_range(state, low, high, pages)
+        if self.filled[symbol] > before:
+            logger.bind(symbol=symbol).info("Filled {} missing trades of {}", self.filled[symbol] - before, symbol)
+
+    async def _fill_range(self, state: SymbolState, low: int, high: int, pages: int) -> int:
+        """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the pages that are left."""
+        symbol, history = state.spec.symbol, self._archive.writable()
+        is_lookback = low == self._floor.get(symbol, 0)
+        oldest_ms = self._oldest_wanted_ms(is_lookback=is_lookback)
+        while high >= low and pages > 0 and oldest_ms is not None:
+            start = max(low, high - AGG_TRADES_LIMIT + 1)
+            page = await self._rest.agg_trades(symbol, start)
+            pages -= 1
+            wanted = tuple(trade for trade in page if start <= trade.agg_id <= high)
+            if not wanted:
+                self._give_up(symbol, low, high)
+                break
+            await history.add_trades(TradeBatch(state.spec, wanted))
+            state.tape.fill(wanted[0].agg_id, wanted[-1].agg_id)
+            self.filled[symbol] += len(wanted)
+            if wanted[0].time_ms < oldest_ms:
+                self._floor[symbol] = max(self._floor.get(symbol, 0), wanted[0].agg_id)
+                break
+            high = start - 1
+        return pages
+
+    def _give_up(self, symbol: str, low: int, high: int) -> None:
+        """The exchange has no trades with these ids any more: they stay missing, and are not asked for again."""
+        if low == self._floor.get(symbol, 0):
+            self._floor[symbol] = high + 1
+        else:
+            self._no_trades.setdefault(symbol, set()).add((low, high))
+            logger.bind(symbol=symbol).warning("The exchange has no trades {} to {} of {} any more", low, high, symbol)
+
+    def _oldest_wanted_ms(self, *, is_lookback: bool) -> int | None:
+        now_ms = self._market.exchange_ms(time.monotonic_ns())
+        if now_ms is None:
+            return None
+        return now_ms - (self._backfill_ms if is_lookback else self._retention_ms)

@@ -1,0 +1,67 @@
+"""Who may come in over HTTP: Host and Origin allow-lists on every path, a bearer token where one is set.
+
+The SDK checks its own endpoints only; health and metrics need the same, because a web page that a browser shows
+can send requests to loopback addresses (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from vibe_orderbook_mcp.config import LOOPBACK, Settings
+
+# Load balancers ask these without a token.
+OPEN_PATHS = ("/healthz", "/readyz")
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._hosts = {host.lower() for host in (*LOOPBACK, *settings.allowed_hosts)}
+        self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
+        token = settings.auth_token
+        self._token = None if token is None else token.get_secret_value().encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            refusal = self._refusal(scope["path"], headers)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, path: str, headers: Headers) -> JSONResponse | None:
+        if not self._is_host_allowed(headers.get("host", "")):
+            return JSONResponse({"error": "This host name is not served. See VIBE_ALLOWED_HOSTS."}, 421)
+        origin = headers.get("origin")
+        if origin is not None and not self._is_origin_allowed(origin):
+            return JSONResponse({"error": "This origin is not allowed. See VIBE_ALLOWED_ORIGINS."}, 403)
+        if self._token is not None and path not in OPEN_PATHS and not self._has_token(headers):
+            return JSONResponse({"error": "A bearer token is needed."}, 401, headers={"WWW-Authenticate": "Bearer"})
+        return None
+
+    def _is_host_allowed(self, host: str) -> bool:
+        """With or without a port: "books.example.com" allows "books.example.com:8443"."""
+        host = host.lower()
+        if host in self._hosts:
+            return True
+        name, _, port = host.rpartition(":")
+        return port.isdigit() and (name in self._hosts or name.strip("[]") in self._hosts)
+
+    def _is_origin_allowed(self, origin: str) -> bool:
+        origin = origin.lower().rstrip("/")
+        return origin in self._origins or urlsplit(origin).hostname in LOOPBACK
+
+    def _has_token(self, headers: Headers) -> bool:
+        if self._token is None:
+            return True
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)

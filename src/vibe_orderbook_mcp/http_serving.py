@@ -1,0 +1,40 @@
+"""Running the HTTP application: uvicorn's settings in one place."""
+
+from __future__ import annotations
+
+import uvicorn
+from loguru import logger
+
+from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.http import http_app
+from vibe_orderbook_mcp.mcp_server import VibeServer
+
+# A request that hangs must not hold up the stop, which has to be over within 5 s.
+SHUTDOWN_SECS = 1
+
+
+def serve_http(server: VibeServer) -> None:
+    """Until SIGTERM or SIGINT. Raises ConfigError when the port cannot be had."""
+    settings = server.runtime.settings
+    config = uvicorn.Config(
+        http_app(server),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,  # ours is set up already
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECS,
+        server_header=False,
+    )
+    try:
+        listening = config.bind_socket()
+    except SystemExit:
+        raise ConfigError(
+            f"VIBE_HOST {settings.host!r} and VIBE_PORT {settings.port} cannot be listened on: the port is taken or "
+            "the address is not this machine's. Choose another with --port or VIBE_PORT."
+        ) from None
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    logger.info(
+        "Serving MCP on http://{}:{}/sse/ (SSE) and http://{}:{}/mcp (streamable HTTP)", shown, port, shown, port
+    )
+    uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,57 @@
+"""Logging to stderr; stdout belongs to the protocol."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, Literal
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Message
+
+TEXT = "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> {message}"
+
+
+class _Forward(logging.Handler):
+    """Standard logging (uvicorn, the SDK, httpx) into the same log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        frame, depth = inspect.currentframe(), 0
+        while frame is not None and (depth == 0 or frame.f_code.co_filename == logging.__file__):
+            frame, depth = frame.f_back, depth + 1
+        logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
+
+
+def _write_json(message: Message) -> None:
+    record = message.record
+    line = {
+        "time": record["time"].isoformat(timespec="milliseconds"),
+        "level": record["level"].name,
+        "message": record["message"],
+        **record["extra"],
+    }
+    if record["exception"] is not None:
+        line["exception"] = repr(record["exception"].value)
+    sys.stderr.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+
+
+def set_up_logging(level: str, style: Literal["text", "json"]) -> None:
+    """Call before the MCP server is made: the SDK sets up a handler of its own where none is."""
+    logger.remove()
+    if style == "json":
+        logger.add(_write_json, level=level)
+    else:
+        logger.add(sys.stderr, level=level, format=TEXT, backtrace=False, diagnose=False)
+    logging.basicConfig(handlers=[_Forward()], level=logging.NOTSET, force=True)
+    # One line a request or frame helps nobody; what goes wrong there is said by us, or at WARNING.
+    for name in ("httpx", "httpcore", "websockets", "uvicorn.access", "sse_starlette", "asyncio", "mcp", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger().setLevel(logging.WARNING)

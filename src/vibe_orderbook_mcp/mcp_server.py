@@ -1,0 +1,114 @@
+"""The MCP server: the SDK's `MCPServer` with our resources, our tools, and a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import CallToolResult, TextContent
+from pydantic import ValidationError
+
+from vibe_orderbook_mcp import __version__
+from vibe_orderbook_mcp.config import Settings
+from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.metrics import Metrics
+from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.tools.register import refused, register_tools
+from vibe_orderbook_mcp.tools.service import Tools
+
+# Hosts show a model the first 512 characters.
+INSTRUCTIONS = (
+    "Live Binance spot order books, checked against the exchange's sequence numbers, and their recent history. "
+    "orderbook_l1: spread, imbalance, depth, cost of trading now. orderbook_l2: price levels. get_order_flow: who "
+    "bought and sold in the last minutes. orderbook_health: is the data live. Quote `summary`; mention `warnings` and "
+    "a `status` other than live. Refusals are JSON with code, message, hint and retry_after_secs. Data, not advice."
+)
+
+
+class VibeServer(MCPServer[Runtime]):
+    """`runtime` exists once for all transports; nothing is opened before the first holder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.runtime = Runtime(settings)
+        self.metrics = Metrics(self.runtime)
+        super().__init__(
+            name="vibe-orderbook",
+            title="Vibe Orderbook",
+            instructions=INSTRUCTIONS,
+            version=__version__,
+            lifespan=self._lifespan,
+            log_level=settings.log_level,
+            subscriptions=False,
+        )
+        register_tools(self, Tools(self.runtime), self.metrics, settings.tool_prefix)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: MCPServer[Runtime]) -> AsyncIterator[Runtime]:
+        async with self.runtime.hold() as runtime:
+            yield runtime
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Runtime, Any] | None = None
+    ) -> Any:
+        """Wrong names and missing arguments become refusals like all others, not the SDK's texts."""
+        tool = self._tool_manager.get_tool(name)
+        if tool is None:
+            return refused(Refusal("invalid_argument", "There is no tool of that name.", "List the tools first."))
+        known = set(tool.parameters.get("properties", {}))
+        if unknown := sorted(set(arguments) - known):
+            shown = ", ".join(json.dumps(item[:40], ensure_ascii=False) for item in unknown[:5])
+            allowed = ", ".join(sorted(known)) or "no arguments"
+            return refused(Refusal("invalid_argument", f"Unknown arguments: {shown}.", f"This tool takes {allowed}."))
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                missing = ", ".join(str(item["loc"][-1]) for item in error.__cause__.errors()[:5])
+                return refused(
+                    Refusal("invalid_argument", f"Missing or wrong: {missing}.", "See the tool's input schema.")
+                )
+            # The crash is in our log; its text stays there.
+            text = json.dumps({"code": "internal_error", "message": "The tool failed.", "hint": "Ask again."})
+            return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+
+    async def run_stdio_async(self) -> None:
+        """Serve stdio until end of input, SIGTERM or SIGINT.
+
+        The SDK's own loop dies on SIGTERM without cleaning up and hangs on SIGINT in a thread that reads stdin; so
+        after a signal everything is closed here and the process left without waiting for that thread.
+        """
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):  # Windows: the host kills, the store survives that
+                loop.add_signal_handler(number, told.set)
+        async with self.runtime.hold():
+            with self.runtime.session("stdio"):
+                serving = asyncio.ensure_future(super().run_stdio_async())
+                waiting = asyncio.ensure_future(told.wait())
+                await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if serving.done():
+                    return serving.result()
+            await self.runtime.stop()
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(0)
+
+    def sse_app(self, **_: Any) -> Any:
+        """For `mcp run -t sse`: the same application as `serve --transport http`."""
+        from vibe_orderbook_mcp.http import http_app  # noqa: PLC0415  # http imports this module
+
+        return http_app(self)
+
+
+def create_server(settings: Settings) -> VibeServer:
+    return VibeServer(settings)

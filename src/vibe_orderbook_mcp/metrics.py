@@ -1,0 +1,108 @@
+"""What operators scrape. Counters live where things happen; they are read when somebody asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from vibe_orderbook_mcp.runtime import Runtime
+
+BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """One registry a runtime, so that two in one process (tests) do not mix."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_RuntimeCollector(runtime))
+        self.tool_seconds = Histogram(
+            "vibe_tool_seconds", "Duration of a tool call.", ["tool"], registry=self.registry, buckets=BUCKETS
+        )
+        self.refusals = Counter(
+            "vibe_tool_refusals", "Tool calls that were refused.", ["tool", "code"], registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class _RuntimeCollector(Collector):
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._symbols()
+        yield from self._process()
+
+    def _symbols(self) -> Iterator[Metric]:
+        runtime = self._runtime
+        now_ns = time.monotonic_ns()
+        states = runtime.market.symbols
+        stored, trades = runtime.recorder.snapshots_stored, runtime.recorder.trades_stored
+        ages = GaugeMetricFamily("vibe_book_age_seconds", "Since the book's last event.", labels=["symbol"])
+        live = GaugeMetricFamily("vibe_book_live", "1 when in proven sequence and fresh.", labels=["symbol"])
+        for symbol, state in states.items():
+            age = state.age_ns(now_ns)
+            if age is not None:
+                ages.add_metric([symbol], age / 1e9)
+            live.add_metric([symbol], 1.0 if state.status(now_ns) == "live" else 0.0)
+        yield ages
+        yield live
+        counters: list[tuple[str, str, str]] = [
+            ("vibe_depth_events", "Depth events applied.", "events"),
+            ("vibe_depth_events_old", "Depth events that were contained already.", "old_events"),
+            ("vibe_gaps", "Gaps in the depth stream.", "gaps"),
+            ("vibe_crossings", "Books dropped because they crossed.", "crossings"),
+            ("vibe_resyncs", "Snapshots that were joined with the stream.", "resyncs"),
+            ("vibe_trades", "Aggregate trades received.", "trades"),
+            ("vibe_audits", "Comparisons with a fresh snapshot.", "audits"),
+            ("vibe_audit_mismatches", "Comparisons that found a difference.", "audit_mismatches"),
+        ]
+        for name, text, field in counters:
+            yield _per_symbol(name, text, {symbol: getattr(state, field) for symbol, state in states.items()})
+        yield _per_symbol("vibe_snapshots_stored", "Seconds written.", {s: stored[s] for s in states})
+        yield _per_symbol("vibe_trades_stored", "Trades written as they came.", {s: trades[s] for s in states})
+        yield _per_symbol("vibe_trades_filled", "Trades fetched by id.", {s: runtime.filler.filled[s] for s in states})
+        holes = GaugeMetricFamily("vibe_trade_holes", "Open holes in the ids of this run.", labels=["symbol"])
+        for symbol, state in states.items():
+            holes.add_metric([symbol], len(state.tape.holes))
+        yield holes
+
+    def _process(self) -> Iterator[Metric]:
+        runtime = self._runtime
+        feed, archive, recorder = runtime.feed, runtime.archive, runtime.recorder
+        yield CounterMetricFamily("vibe_reconnects", "Connections to the exchange that broke.", value=feed.reconnects)
+        replacements = sum(line.replacements for line in feed.lines)
+        yield CounterMetricFamily("vibe_replacements", "Connections changed make-before-break.", value=replacements)
+        yield CounterMetricFamily("vibe_malformed_frames", "Frames skipped.", value=feed.malformed_frames)
+        yield GaugeMetricFamily("vibe_connected", "1 when every connection is open.", value=float(feed.is_connected))
+        yield GaugeMetricFamily("vibe_rest_weight_used", "Request weight this minute.", value=runtime.rest.budget.used)
+        yield CounterMetricFamily("vibe_rest_requests", "REST requests sent.", value=runtime.rest.requests)
+        yield CounterMetricFamily("vibe_rest_failures", "REST requests that failed.", value=runtime.rest.failures)
+        yield CounterMetricFamily("vibe_storage_errors", "Failed writes and openings.", value=archive.errors)
+        yield GaugeMetricFamily("vibe_storage_recording", "1 when recording.", value=float(archive.mode == "recording"))
+        yield GaugeMetricFamily(
+            "vibe_recorder_queue_ticks", "Seconds that wait for the disk.", value=recorder.queue_ticks
+        )
+        yield CounterMetricFamily(
+            "vibe_seconds_dropped", "Seconds lost to a failing disk.", value=recorder.seconds_dropped
+        )
+        if archive.written_ns is not None:
+            since = (time.monotonic_ns() - archive.written_ns) / 1e9
+            yield GaugeMetricFamily("vibe_last_write_age_seconds", "Since the last successful write.", value=since)
+        sessions = GaugeMetricFamily("vibe_sessions", "Open client sessions.", labels=["transport"])
+        for transport in ("stdio", "sse", "http"):
+            sessions.add_metric([transport], runtime.sessions[transport])
+        yield sessions
+
+
+def _per_symbol(name: str, text: str, values: dict[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=["symbol"])
+    for symbol, value in values.items():
+        family.add_metric([symbol], value)
+    return family

@@ -1,0 +1,123 @@
+"""`export` and `status`: reading a data directory from the command line, also while a server writes it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from rich.console import Console
+from rich.table import Table
+
+from vibe_orderbook_mcp.errors import ConfigError, StorageError
+from vibe_orderbook_mcp.store.export import Format, export_snapshots, export_trades
+from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.status import Span, SymbolStatus, TradeSpan, store_status
+
+LAST_SECOND = 9_999_999_999
+
+
+async def export_to(
+    data_path: Path,
+    kind: Literal["trades", "snapshots"],
+    symbol: str,
+    start: str | None,
+    end: str | None,
+    fmt: Format,
+    output: Path | None,
+) -> None:
+    """Rows to a file or stdout; how many there were to stderr. Raises ConfigError, StorageError."""
+    start_ms = 0 if start is None else parse_time_ms("--start", start)
+    end_ms = LAST_SECOND * 1000 if end is None else parse_time_ms("--end", end)
+    if end_ms <= start_ms:
+        raise ConfigError("--end must be after --start.")
+    async with _reading(data_path) as history:
+        if await history.spec(symbol) is None:
+            raise StorageError(f"Nothing is stored of {symbol}.")
+        with _sink(output) as sink:
+            if kind == "trades":
+                count = await export_trades(history, symbol, start_ms, end_ms, fmt, sink)
+            else:
+                count = await export_snapshots(history, symbol, start_ms // 1000, -(-end_ms // 1000), fmt, sink)
+    sys.stderr.write(f"Exported {count} {kind} of {symbol}\n")
+
+
+async def print_status(data_path: Path) -> None:
+    """A table a person reads. Raises StorageError."""
+    async with _reading(data_path) as history:
+        found = await store_status(history)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    size_mb = found.disk_bytes / 1e6
+    console.print(f"{data_path}: schema {found.schema_version}, {size_mb:.1f} MB on disk", highlight=False)
+    table = Table("symbol", "what", "from (UTC)", "to (UTC)", "count", "gaps", "missing")
+    for item in found.symbols:
+        for row in _lines(item):
+            table.add_row(*row)
+    console.print(table if found.symbols else "Nothing is stored yet.")
+
+
+@asynccontextmanager
+async def _reading(data_path: Path) -> AsyncIterator[History]:
+    history = await History.open_secondary(data_path)
+    try:
+        yield history
+    finally:
+        await history.close()
+
+
+def parse_time_ms(name: str, text: str) -> int:
+    """Unix seconds, or ISO 8601; a time without a zone is UTC. Raises ConfigError."""
+    with suppress(ValueError, OverflowError):
+        seconds = float(text)
+        if 0 <= seconds <= LAST_SECOND:
+            return round(seconds * 1000)
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text)
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    raise ConfigError(f"{name} is {text[:40]!r}; it must be unix seconds or a time such as 2026-11-23T12:00:00.")
+
+
+def _lines(item: SymbolStatus) -> list[tuple[str, ...]]:
+    out: list[tuple[str, ...]] = []
+    for what, span in (("snapshots", item.snapshots), ("rows", item.rows)):
+        if span is not None:
+            out.append((item.symbol, what, *_seconds(span)))
+    if item.trades is not None:
+        out.append((item.symbol, "trades", *_trades(item.trades)))
+    return out
+
+
+def _seconds(span: Span) -> tuple[str, ...]:
+    return (
+        _utc(span.first * 1000),
+        _utc(span.last * 1000),
+        f"{span.count:,}",
+        str(span.gaps),
+        f"{span.missing_secs:,} s",
+    )
+
+
+def _trades(span: TradeSpan) -> tuple[str, ...]:
+    return (
+        _utc(span.first_ms),
+        _utc(span.last_ms),
+        f"{span.count:,}",
+        str(span.holes),
+        f"{span.missing_ids:,} ids",
+    )
+
+
+def _utc(millis: int) -> str:
+    return f"{datetime.fromtimestamp(millis / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _sink(output: Path | None) -> BinaryIO:
+    if output is None:
+        return cast("BinaryIO", open(sys.stdout.fileno(), "wb", closefd=False))
+    try:
+        return output.open("wb")
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written ({error.strerror}).") from error

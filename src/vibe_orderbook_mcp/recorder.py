@@ -1,0 +1,210 @@
+"""Once a second: rows, snapshots and trades of every symbol to the archive.
+
+The tick only collects what the market has ready and never waits for the disk. A writer task behind a bounded queue
+does, and when the disk fails the queue holds what could not be written until it is back or the queue is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from contextlib import suppress
+
+import msgspec
+from loguru import logger
+
+from vibe_orderbook_mcp.archive import Archive
+from vibe_orderbook_mcp.binance.backoff import delays
+from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
+from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.market import Market, SymbolState
+
+TICK_SECS = 1.0
+# A symbol that says nothing has its seconds closed by the clock, this long after the exchange's time.
+QUIET_LAG_MS = 1_500
+QUIET_NS = QUIET_LAG_MS * 1_000_000
+QUEUE_TICKS = 600
+BATCH_TICKS = 10  # how many waiting ticks one write may catch up
+TRADE_SUMMARY_TICKS = 10
+SYNC_TICKS = 10  # how much a power loss may take
+SEAL_TICKS = 60
+SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
+SKIP_LOG_TICKS = 10
+MICROPRICE_FIRST_TICKS = 60
+MICROPRICE_AGAIN_TICKS = 3600
+
+
+class Tick(msgspec.Struct):
+    """What one tick collected."""
+
+    seconds: list[SecondRecord]
+    trades: list[TradeBatch]
+
+
+class Recorder:
+    """`run` until cancelled, then `stop` once."""
+
+    def __init__(self, market: Market, archive: Archive) -> None:
+        self._market = market
+        self._archive = archive
+        self._queue: deque[Tick] = deque()
+        self._queued = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ticks = 0
+        self._trades_since: Counter[str] = Counter()
+        self._skipping: Counter[str] = Counter()
+        self.snapshots_stored: Counter[str] = Counter()
+        self.trades_stored: Counter[str] = Counter()
+        self.seconds_dropped = 0
+        self.is_running = False
+        self.lag_secs = 0.0  # of the newest tick behind its schedule
+
+    @property
+    def queue_ticks(self) -> int:
+        return len(self._queue)
+
+    def start(self, symbols: int) -> None:
+        logger.info("Snapshot persistence task started for {} symbols", symbols)
+        self.is_running = True
+        self._tasks = [asyncio.create_task(self._tick_forever()), asyncio.create_task(self._write_forever())]
+
+    async def stop(self) -> None:
+        """Write what is there, the seconds that are not over included. The feed has stopped by now."""
+        if not self.is_running:
+            return
+        logger.info("Snapshot persistence task shutting down")
+        self.is_running = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for state in self._market.symbols.values():
+            state.seconds.finish()
+        self.tick(time.monotonic_ns())
+        history = self._archive.history
+        if self._archive.mode == "recording" and history is not None:
+            with suppress(StorageError):
+                while self._queue:
+                    await self._write_next()
+                await history.flush(sync=True)
+        logger.info("Snapshot persistence task stopped")
+
+    def tick(self, now_ns: int) -> None:
+        """Collect what is final. Plain and quick: nothing here waits."""
+        self._ticks += 1
+        now_ms = self._market.exchange_ms(now_ns)
+        seconds: list[SecondRecord] = []
+        trades: list[TradeBatch] = []
+        for state in list(self._market.symbols.values()):
+            age = state.age_ns(now_ns)
+            if now_ms is not None and (age is None or age > QUIET_NS or state.sync.needs_snapshot):
+                state.seconds.roll(now_ms - QUIET_LAG_MS)
+            if state.status(now_ns) == "stale":
+                state.seconds.stale()
+            if self.is_running:
+                self._note_skipped(state)
+            self._learn_microprice(state)
+            for row, top in state.seconds.take():
+                seconds.append(SecondRecord(state.spec, row, top))
+            if taken := state.tape.take():
+                trades.append(TradeBatch(state.spec, taken))
+        if (seconds or trades) and self._archive.mode != "read_only":
+            self._queue.append(Tick(seconds, trades))
+            self._drop_overflow()
+            self._queued.set()
+
+    def _note_skipped(self, state: SymbolState) -> None:
+        symbol, book = state.spec.symbol, state.book
+        if book is not None and (book.bids.prices or book.asks.prices):
+            self._skipping.pop(symbol, None)
+            return
+        if self._skipping[symbol] % SKIP_LOG_TICKS == 0:
+            logger.bind(symbol=symbol).warning("Skipping snapshot for {}: empty orderbook", symbol)
+        self._skipping[symbol] += 1
+
+    def _learn_microprice(self, state: SymbolState) -> None:
+        every = MICROPRICE_FIRST_TICKS if state.microprice_table is None else MICROPRICE_AGAIN_TICKS
+        if self._ticks % every == 0:
+            state.microprice_table = state.microprice.solve() or state.microprice_table
+
+    def _drop_overflow(self) -> None:
+        while len(self._queue) > QUEUE_TICKS:
+            lost = self._queue.popleft()
+            self.seconds_dropped += len(lost.seconds)
+            logger.error("The disk has failed for too long: {} seconds of history are lost", len(lost.seconds))
+
+    async def _tick_forever(self) -> None:
+        due = time.monotonic()
+        while True:
+            due += TICK_SECS
+            now = time.monotonic()
+            if due < now - TICK_SECS:
+                due = now  # the machine slept: do not run after lost ticks
+            await asyncio.sleep(max(0.0, due - now))
+            self.lag_secs = max(0.0, time.monotonic() - due)
+            self.tick(time.monotonic_ns())
+
+    async def _write_forever(self) -> None:
+        waits = delays(1.0)
+        while True:
+            await self._queued.wait()
+            self._queued.clear()
+            while self._queue:
+                try:
+                    await self._write_next()
+                    await self._housekeep()
+                except StorageError:
+                    self._queued.set()
+                    await asyncio.sleep(next(waits))
+                    await self._archive.reopen()
+                    break
+                waits = delays(1.0)
+
+    async def _write_next(self) -> None:
+        """Write the oldest ticks. They stay queued until they are stored."""
+        ticks = [self._queue[place] for place in range(min(BATCH_TICKS, len(self._queue)))]
+        seconds = [record for tick in ticks for record in tick.seconds]
+        trades = [batch for tick in ticks for batch in tick.trades]
+        try:
+            result = await self._archive.writable().append(seconds, trades)
+        except StorageError as error:
+            self._archive.fail(error)
+            for symbol in sorted({record.spec.symbol for record in seconds}):
+                logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, error)
+            raise
+        for _ in ticks:
+            self._queue.popleft()
+        self._archive.succeeded()
+        self.snapshots_stored.update(result.snapshots)
+        self.trades_stored.update(result.trades)
+        self._trades_since.update(result.trades)
+        for record in seconds:
+            if record.top is not None:
+                self._log_stored(record)
+
+    def _log_stored(self, record: SecondRecord) -> None:
+        symbol, second, top = record.spec.symbol, record.row.second, record.top
+        stored = logger.bind(symbol=symbol, timestamp=second)
+        if top is not None:
+            stored.debug(
+                "Captured snapshot for {} at update {}: {} bids, {} asks",
+                symbol,
+                top.last_update_id,
+                len(top.bids),
+                len(top.asks),
+            )
+        stored.info("Stored snapshot for {} at {}", symbol, second)
+
+    async def _housekeep(self) -> None:
+        history = self._archive.history
+        if history is None:
+            return
+        if self._ticks % TRADE_SUMMARY_TICKS == 0:
+            for symbol, count in sorted(self._trades_since.items()):
+                logger.bind(symbol=symbol).info("Stored {} trades for {}", count, symbol)
+            self._trades_since.clear()
+        if self._ticks % SYNC_TICKS == 0:
+            await history.flush(sync=True)
+        if self._ticks % SEAL_TICKS == 0 and (now_ms := self._market.exchange_ms(time.monotonic_ns())) is not None:
+            for symbol in list(self._market.symbols):
+                await history.seal(symbol, now_ms - SEAL_BEFORE_MS)

@@ -1,0 +1,113 @@
+"""The process-wide resources: one market, one feed, one recorder, one archive, however many clients.
+
+The SDK enters a server's lifespan once per SSE connection and never before the first client. So whoever needs the
+resources holds them: the first holder starts them, the last one stops them. The HTTP app holds for its whole life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+from loguru import logger
+
+from vibe_orderbook_mcp.archive import Archive
+from vibe_orderbook_mcp.binance.feed import Feed
+from vibe_orderbook_mcp.binance.rest import BinanceRest
+from vibe_orderbook_mcp.config import Settings
+from vibe_orderbook_mcp.filler import Filler
+from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.recorder import Recorder
+
+STEP_SECS = 2.0  # each part gets so long to close; the whole stop has to fit into 5 s
+
+
+class Runtime:
+    """Nothing is opened before `start`; `stop` closes in reverse order and may be called twice."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.market = Market()
+        self.rest = BinanceRest(settings.rest_url)
+        self.feed = Feed(self.market, self.rest, settings.ws_url)
+        self.archive = Archive(
+            settings.data_path, cap_mb=settings.storage_cap_mb, retention_days=settings.retention_days
+        )
+        self.recorder = Recorder(self.market, self.archive)
+        self.filler = Filler(
+            self.market,
+            self.archive,
+            self.rest,
+            backfill_hours=settings.backfill_hours,
+            retention_days=settings.retention_days,
+        )
+        self.sessions: Counter[str] = Counter()
+        self.started_ns = time.monotonic_ns()
+        self._holders = 0
+        self._starting: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._filling: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
+
+    @contextlib.asynccontextmanager
+    async def hold(self) -> AsyncIterator[Runtime]:
+        """The first holder starts everything, the last one stops it."""
+        self._holders += 1
+        try:
+            await self.start()
+            yield self
+        finally:
+            self._holders -= 1
+            if self._holders == 0:
+                await self.stop()
+
+    async def start(self) -> None:
+        """Plain tasks, no task group: a group would belong to whichever holder came first."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
+
+    async def stop(self) -> None:
+        if self._starting is None:
+            return
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    @contextlib.contextmanager
+    def session(self, transport: str) -> Iterator[None]:
+        """Count a client session while it lasts."""
+        self.sessions[transport] += 1
+        try:
+            yield
+        finally:
+            self.sessions[transport] -= 1
+
+    async def _start(self) -> None:
+        # A disk that hangs must not hold up the books: the recorder queues until the archive is open.
+        self._opening = asyncio.create_task(self.archive.open())
+        for symbol in self.settings.symbols:
+            self.feed.keep(symbol)
+        self.recorder.start(len(self.settings.symbols))
+        self._filling = asyncio.create_task(self.filler.run())
+
+    async def _stop(self) -> None:
+        for task in (self._filling, self._opening):
+            if task is not None:
+                task.cancel()
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("feed", self.feed.aclose),
+            ("recorder", self.recorder.stop),
+            ("exchange client", self.rest.aclose),
+            ("history", self.archive.close),
+        ]
+        for name, close in steps:
+            try:
+                await asyncio.wait_for(close(), STEP_SECS)
+            except TimeoutError:
+                logger.error("Closing the {} took longer than {} s; leaving it", name, STEP_SECS)
+            except Exception as error:
+                logger.opt(exception=error).error("Closing the {} failed", name)

@@ -1,0 +1,16 @@
+"""What `mcp dev src/vibe_orderbook_mcp/server.py` and `mcp run` load. Nothing starts at import.
+
+The SDK's command loads this file under another name than the package does, so the server itself lives elsewhere.
+"""
+
+from vibe_orderbook_mcp.config import load_settings
+from vibe_orderbook_mcp.logs import set_up_logging
+from vibe_orderbook_mcp.mcp_server import create_server
+
+_settings = load_settings()
+set_up_logging(_settings.log_level, _settings.log_format)
+
+mcp = create_server(_settings)
+
+if __name__ == "__main__":
+    mcp.run()

@@ -1,0 +1,112 @@
+"""Getting at a symbol's live book, subscribing it when nobody has asked for it before."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from vibe_orderbook_mcp.errors import (
+    ExchangeError,
+    InexactSymbol,
+    RateLimited,
+    Refusal,
+    StorageError,
+    SymbolUnknown,
+)
+from vibe_orderbook_mcp.market import SymbolState
+from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.store.history import History
+
+ANSWER_SECS = 4.5  # a first use is answered or refused within 5 s
+RETRY_SECS = 2.0
+
+
+async def live_state(runtime: Runtime, symbol: str) -> SymbolState:
+    """The symbol with a proven book. Raises Refusal when there is none in time."""
+    deadline = time.monotonic() + ANSWER_SECS
+    state = runtime.market.symbols.get(symbol)
+    if state is None:
+        state = await _subscribe(runtime, symbol, deadline)
+    if state.book is None and not await runtime.feed.wait_live(symbol, max(0.0, deadline - time.monotonic())):
+        raise not_live(runtime, state)
+    if state.book is None:  # it was lost again in the same moment
+        raise not_live(runtime, state)
+    return state
+
+
+def not_live(runtime: Runtime, state: SymbolState) -> Refusal:
+    symbol = state.spec.symbol
+    if not runtime.feed.is_connected:
+        reason = runtime.feed.last_error or "no connection yet"
+        return Refusal(
+            "exchange_unavailable",
+            f"The exchange's stream is not connected ({reason}); there is no live book of {symbol}.",
+            "The server keeps reconnecting by itself; ask again shortly.",
+            retry_after_secs=5.0,
+        )
+    return Refusal(
+        "syncing",
+        f"The book of {symbol} is not in sequence yet: {state.reason or 'resyncing'}.",
+        "Ask again after the delay; the server resyncs by itself.",
+        retry_after_secs=RETRY_SECS,
+    )
+
+
+async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolState:
+    limit = runtime.settings.max_symbols
+    if len(runtime.market.symbols) >= limit:
+        kept = ", ".join(sorted(runtime.market.symbols))
+        raise Refusal(
+            "symbol_limit_reached",
+            f"This server keeps at most {limit} symbols, and {symbol} is not among them.",
+            f"Ask for one of: {kept}. Operators raise the limit with VIBE_MAX_SYMBOLS.",
+        )
+    try:
+        await asyncio.wait_for(runtime.feed.subscribe(symbol), max(0.1, deadline - time.monotonic()))
+    except SymbolUnknown as error:
+        raise Refusal(
+            "symbol_not_found",
+            f"The exchange does not list {symbol}.",
+            "Check the spelling: base asset then quote asset, such as BTCUSDT or ETHBTC.",
+        ) from error
+    except InexactSymbol as error:
+        raise Refusal("symbol_not_found", str(error), "This symbol cannot be kept exactly; ask for another.") from error
+    except RateLimited as error:
+        raise Refusal(
+            "exchange_unavailable",
+            str(error),
+            "Ask again after the delay.",
+            retry_after_secs=round(error.retry_after_secs, 1),
+        ) from error
+    except ExchangeError as error:
+        raise Refusal("exchange_unavailable", str(error), "Ask again shortly.", retry_after_secs=5.0) from error
+    except TimeoutError as error:
+        raise Refusal(
+            "syncing",
+            f"Subscribing to {symbol} is under way.",
+            "Ask again after the delay.",
+            retry_after_secs=RETRY_SECS,
+        ) from error
+    return runtime.market.symbols[symbol]
+
+
+def history_of(runtime: Runtime) -> History:
+    """Raises Refusal when there is no history to read."""
+    history = runtime.archive.history
+    if history is None:
+        raise Refusal(
+            "storage_error",
+            f"History cannot be read: {runtime.archive.error or 'it is being opened'}",
+            "Live tools (orderbook_l1, orderbook_l2) work; ask the operator about the data directory.",
+            retry_after_secs=10.0,
+        )
+    return history
+
+
+def storage_refusal(error: StorageError) -> Refusal:
+    return Refusal(
+        "storage_error",
+        f"History cannot be read: {error}",
+        "Live tools (orderbook_l1, orderbook_l2) work; ask again shortly.",
+        retry_after_secs=10.0,
+    )

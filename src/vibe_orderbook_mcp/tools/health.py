@@ -1,0 +1,143 @@
+"""The answer of `orderbook_health`, and what `/readyz` says."""
+
+from __future__ import annotations
+
+import time
+
+from pydantic import Field
+
+from vibe_orderbook_mcp.analytics.results import Answer, Envelope, Status, iso
+from vibe_orderbook_mcp.market import SymbolState
+from vibe_orderbook_mcp.runtime import Runtime
+
+
+class SymbolHealth(Answer):
+    """One symbol's book and record."""
+
+    symbol: str = Field(description="The symbol in the exchange's spelling.")
+    status: Status = Field(description="live: in sequence and fresh; stale: silent for too long; syncing: no book.")
+    reason: str = Field(description="Why it is not live; empty when it is.")
+    age_ms: int | None = Field(description="Milliseconds since the last depth event; null before the first.")
+    last_update_id: int | None = Field(description="The exchange's id of the last update; null without a book.")
+    bid_levels: int = Field(description="Bid levels kept.")
+    ask_levels: int = Field(description="Ask levels kept.")
+    events: int = Field(description="Depth events applied since the start.")
+    gaps: int = Field(description="Gaps noticed and repaired or being repaired.")
+    resyncs: int = Field(description="Snapshots joined with the stream, the first one included.")
+    audits: int = Field(description="Comparisons of the whole book with a fresh snapshot.")
+    audit_mismatches: int = Field(description="Comparisons that found a difference; anything but 0 is a fault.")
+    snapshots_stored: int = Field(description="Seconds written by this process.")
+    trades_stored: int = Field(description="Trades written by this process, backfill included.")
+
+
+class HealthAnswer(Envelope):
+    """The whole server: feed, recorder, storage."""
+
+    connected: bool = Field(description="Whether every connection to the exchange is open.")
+    reconnects: int = Field(description="Connections that broke since the start.")
+    replacements: int = Field(description="Connections changed on purpose without missing an event.")
+    malformed_frames: int = Field(description="Frames that could not be read and were skipped.")
+    recorder: str = Field(description="running or stopped.")
+    storage: str = Field(description="opening, recording, read_only (another process records) or unavailable.")
+    storage_error: str | None = Field(description="What is wrong with storage; null when nothing is.")
+    waiting_secs: int = Field(description="Seconds that wait to be written; grows while the disk fails.")
+    last_write_age_ms: int | None = Field(description="Milliseconds since the last write; null before the first.")
+    symbols: list[SymbolHealth] = Field(description="Every symbol kept.")
+    failed_symbols: dict[str, str] = Field(description="Configured symbols that could not be subscribed, and why.")
+
+
+def health_answer(runtime: Runtime) -> HealthAnswer:
+    now_ns = time.monotonic_ns()
+    market, feed, recorder, archive = runtime.market, runtime.feed, runtime.recorder, runtime.archive
+    symbols = [_symbol_health(runtime, state, now_ns) for state in market.symbols.values()]
+    ages = [item.age_ms for item in symbols if item.age_ms is not None]
+    now_ms = market.exchange_ms(now_ns)
+    newest_ms = max((s.sync.book.event_ms or 0 for s in market.symbols.values() if s.sync.book), default=now_ms or 0)
+    not_live = [item for item in symbols if item.status != "live"]
+    status: Status = "live"
+    if not symbols or any(item.status == "syncing" for item in not_live) or feed.failed:
+        status = "syncing"
+    elif not_live:
+        status = "stale"
+    warnings = [f"{item.symbol} is {item.status}: {item.reason or 'silent'}." for item in not_live]
+    warnings += [f"{symbol} is not subscribed: {why}" for symbol, why in feed.failed.items()]
+    if archive.error is not None:
+        warnings.append(f"Storage: {archive.error}")
+    written = archive.written_ns
+    return HealthAnswer(
+        symbol="ALL",
+        as_of=iso(newest_ms),
+        age_ms=min(ages, default=0),
+        status=status,
+        summary=_summary(runtime, symbols),
+        warnings=warnings,
+        connected=feed.is_connected,
+        reconnects=feed.reconnects,
+        replacements=sum(line.replacements for line in feed.lines),
+        malformed_frames=feed.malformed_frames,
+        recorder="running" if recorder.is_running else "stopped",
+        storage=archive.mode,
+        storage_error=archive.error,
+        waiting_secs=recorder.queue_ticks,
+        last_write_age_ms=None if written is None else (now_ns - written) // 1_000_000,
+        symbols=symbols,
+        failed_symbols=dict(feed.failed),
+    )
+
+
+def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
+    """Whether every eager symbol has a live book and the recorder works, and per symbol why not."""
+    now_ns = time.monotonic_ns()
+    symbols: dict[str, str] = {}
+    for symbol in runtime.settings.symbols:
+        state = runtime.market.symbols.get(symbol)
+        if state is None:
+            symbols[symbol] = runtime.feed.failed.get(symbol, "not subscribed yet")
+        else:
+            status = state.status(now_ns)
+            symbols[symbol] = status if status == "live" or not state.reason else f"{status}: {state.reason}"
+    archive = runtime.archive
+    is_recording = runtime.recorder.is_running and archive.mode == "recording" and archive.error is None
+    is_ready = is_recording and all(value == "live" for value in symbols.values())
+    body: dict[str, object] = {
+        "ready": is_ready,
+        "symbols": symbols,
+        "recorder": "running" if is_recording else f"{archive.mode}: {archive.error or 'not recording'}",
+    }
+    return is_ready, body
+
+
+def _symbol_health(runtime: Runtime, state: SymbolState, now_ns: int) -> SymbolHealth:
+    symbol, book, age = state.spec.symbol, state.book, state.age_ns(now_ns)
+    return SymbolHealth(
+        symbol=symbol,
+        status=state.status(now_ns),
+        reason=state.reason,
+        age_ms=None if age is None else age // 1_000_000,
+        last_update_id=None if book is None else book.last_update_id,
+        bid_levels=0 if book is None else len(book.bids.prices),
+        ask_levels=0 if book is None else len(book.asks.prices),
+        events=state.events,
+        gaps=state.gaps,
+        resyncs=state.resyncs,
+        audits=state.audits,
+        audit_mismatches=state.audit_mismatches,
+        snapshots_stored=runtime.recorder.snapshots_stored[symbol],
+        trades_stored=runtime.recorder.trades_stored[symbol] + runtime.filler.filled[symbol],
+    )
+
+
+def _summary(runtime: Runtime, symbols: list[SymbolHealth]) -> str:
+    live = sum(item.status == "live" for item in symbols)
+    wanted = len(symbols) + len(runtime.feed.failed)
+    gaps = sum(item.gaps for item in symbols)
+    storage = {
+        "recording": "history is being recorded",
+        "read_only": "another process records history",
+        "opening": "history is being opened",
+        "unavailable": "history is NOT being recorded",
+    }[runtime.archive.mode]
+    if runtime.archive.error is not None and runtime.archive.mode == "recording":
+        storage = "history is NOT being written"
+    books = f"{live} of {wanted} books live, {gaps} gaps noticed and resynced, {runtime.feed.reconnects} reconnects"
+    return f"{books}; {storage}."

@@ -1,0 +1,134 @@
+"""The tools as an MCP client sees them: names, descriptions, schemas, and answers or refusals as JSON text."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable
+from typing import Annotated, Any
+
+from loguru import logger
+from mcp.server.mcpserver import MCPServer
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, Field
+
+from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer
+from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer
+from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.metrics import Metrics
+from vibe_orderbook_mcp.tools.health import HealthAnswer
+from vibe_orderbook_mcp.tools.service import MOST_LEVELS, Tools
+
+# Arguments are typed loosely for the SDK and checked in `arguments`: its own texts for a wrong value name pydantic
+# and repeat the input. What clients see in the schema is written here.
+SymbolArgument = Annotated[
+    Any,
+    Field(
+        description='Spot symbol, any case, with or without separator: "BTCUSDT", "btc/usdt", "ETH-BTC".',
+        json_schema_extra={"type": "string", "minLength": 1, "maxLength": 40, "examples": ["BTCUSDT", "ETHUSDT"]},
+    ),
+]
+LevelsArgument = Annotated[
+    Any,
+    Field(
+        description="Levels a side, best first.",
+        json_schema_extra={"type": "integer", "minimum": 1, "maximum": MOST_LEVELS},
+    ),
+]
+WindowArgument = Annotated[
+    Any,
+    Field(
+        description="Length of the window that ends now, in seconds.",
+        json_schema_extra={"type": "integer", "minimum": 10, "maximum": 300},
+    ),
+]
+DetailArgument = Annotated[
+    Any,
+    Field(description="false: headline figures; true: everything.", json_schema_extra={"type": "boolean"}),
+]
+
+L1_TEXT = (
+    "Use this for the current best bid and ask of a Binance spot symbol: spread, mid, microprice, imbalance, resting "
+    "depth by distance (bps), large resting orders, and what a market order of 10k/25k/50k quote units would cost. "
+    "Prices and sizes are exact decimals; sizes in base units, amounts in quote units."
+)
+L2_TEXT = (
+    "Use this for the price levels themselves: [price, size] pairs of both sides, best first, as exact decimals "
+    "(size in base units). For spread, depth or imbalance figures orderbook_l1 is shorter."
+)
+FLOW_TEXT = (
+    "Use this for who has been buying and selling in the last 10 to 300 seconds: traded buy and sell volume by "
+    "aggressor, order-flow imbalance of the book, orders added and cancelled per side, effective spread paid, and "
+    "levels that absorbed trading. Computed from every book event and trade, not from samples."
+)
+HEALTH_TEXT = (
+    "Use this to see whether the server's books are live and its history is being recorded: per symbol sync state, "
+    "ages, gaps, audits; connection, recorder and storage. Not a figure about the market."
+)
+
+
+def register_tools(server: MCPServer[Any], tools: Tools, metrics: Metrics, prefix: str = "") -> None:
+    answering = _Answering(metrics, prefix)
+
+    def add(name: str, title: str, text: str, function: Any) -> None:
+        server.add_tool(
+            function,
+            name=prefix + name,
+            title=title,
+            description=text,
+            annotations=ToolAnnotations(
+                title=title, read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+            ),
+        )
+
+    async def orderbook_l1(symbol: SymbolArgument) -> Annotated[CallToolResult, L1Answer]:
+        return await answering.call("orderbook_l1", tools.orderbook_l1(symbol))
+
+    async def orderbook_l2(symbol: SymbolArgument, levels: LevelsArgument = 20) -> Annotated[CallToolResult, L2Answer]:
+        return await answering.call("orderbook_l2", tools.orderbook_l2(symbol, levels))
+
+    async def get_order_flow(
+        symbol: SymbolArgument, window_duration_secs: WindowArgument = 60, detail: DetailArgument = False
+    ) -> Annotated[CallToolResult, OrderFlowAnswer]:
+        return await answering.call("get_order_flow", tools.get_order_flow(symbol, window_duration_secs, detail))
+
+    async def orderbook_health() -> Annotated[CallToolResult, HealthAnswer]:
+        return await answering.call("orderbook_health", tools.orderbook_health())
+
+    add("orderbook_l1", "Best bid and ask", L1_TEXT, orderbook_l1)
+    add("orderbook_l2", "Order book levels", L2_TEXT, orderbook_l2)
+    add("get_order_flow", "Order flow", FLOW_TEXT, get_order_flow)
+    add("orderbook_health", "Server health", HEALTH_TEXT, orderbook_health)
+
+
+class _Answering:
+    """Turns an answer or a refusal into a tool result, and measures."""
+
+    def __init__(self, metrics: Metrics, prefix: str) -> None:
+        self._metrics = metrics
+        self._prefix = prefix
+
+    async def call(self, name: str, work: Awaitable[BaseModel]) -> CallToolResult:
+        began = time.perf_counter()
+        try:
+            answer = await work
+        except Refusal as refusal:
+            self._metrics.refusals.labels(self._prefix + name, refusal.code).inc()
+            return refused(refusal)
+        except Exception as error:
+            logger.opt(exception=error).error("Tool {} failed", name)
+            raise
+        finally:
+            self._metrics.tool_seconds.labels(self._prefix + name).observe(time.perf_counter() - began)
+        # Compact text: the SDK's own is indented, about twice the bytes, and a model pays for each.
+        text = answer.model_dump_json()
+        return CallToolResult(
+            content=[TextContent(type="text", text=text)], structured_content=json.loads(text), is_error=False
+        )
+
+
+def refused(refusal: Refusal) -> CallToolResult:
+    body: dict[str, object] = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
+    if refusal.retry_after_secs is not None:
+        body["retry_after_secs"] = refusal.retry_after_secs
+    return CallToolResult(content=[TextContent(type="text", text=json.dumps(body, ensure_ascii=False))], is_error=True)
