@@ -15,12 +15,11 @@ class LevelMemory:
         self._traded: dict[Side, dict[float, float]] = {"bid": {}, "ask": {}}
 
     def change(self, side: Side, price: float, before: float, after: float, event_ms: int) -> None:
-        if before == 0.0:
-            if after > 0.0:
-                self._seen[side][price] = event_ms
-        elif after == 0.0:
+        if after == 0.0:  # also when it was 0 before: added and taken within one frame
             self._seen[side].pop(price, None)
             self._traded[side].pop(price, None)
+        elif before == 0.0:
+            self._seen[side][price] = event_ms
 
     def trade(self, side: Side, price: float, size: float) -> None:
         traded = self._traded[side]

@@ -110,6 +110,7 @@ class BookSync:
                 book.event_ms = update.event_ms
         self.book = book
         self.is_proven = bool(self._buffer)
+        self._crossed_events = int(book.is_crossed)
         self._buffer.clear()
         return Loaded.LIVE if self.is_proven else Loaded.UNPROVEN
 

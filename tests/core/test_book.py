@@ -1,0 +1,173 @@
+"""One book against a plain dict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.exchange import depth, price_at, size_at
+from vibe_orderbook_mcp.core.audit import differing_levels
+from vibe_orderbook_mcp.core.book import BookSide, OrderBook
+from vibe_orderbook_mcp.core.events import DepthSnapshot, Side
+
+Ticks = tuple[int, int]  # price and size as whole numbers
+
+SIDES: tuple[Side, Side] = ("bid", "ask")
+LEVEL = st.tuples(st.integers(1, 40), st.integers(0, 9))
+LEVELS = st.lists(LEVEL, max_size=12, unique_by=lambda level: level[0])
+BATCHES = st.lists(st.lists(LEVEL, max_size=8), max_size=8)
+SETTINGS = settings(deadline=None, max_examples=200)
+
+
+def levels_of(levels: Sequence[Ticks]) -> list[tuple[float, float]]:
+    return [(price_at(price), size_at(size)) for price, size in levels]
+
+
+def built(side: Side, start: list[Ticks], batches: list[list[Ticks]], *, complete: bool = True) -> BookSide:
+    book_side = BookSide(side, levels_of(start), complete=complete)
+    for batch in batches:
+        book_side.apply(levels_of(batch))
+    return book_side
+
+
+def expected(start: list[Ticks], batches: list[list[Ticks]]) -> dict[int, int]:
+    kept = dict(start)
+    for batch in batches:
+        kept.update(batch)
+    return {price: size for price, size in kept.items() if size}
+
+
+@SETTINGS
+@given(st.sampled_from(SIDES), LEVELS, BATCHES, st.integers(0, 15))
+def test_a_side_equals_a_dict_in_order(side: Side, start: list[Ticks], batches: list[list[Ticks]], count: int) -> None:
+    """The list of prices and the dict of sizes are two copies of one truth; they must not part."""
+    book_side = built(side, start, batches)
+    kept = expected(start, batches)
+    best_first = sorted(kept, reverse=side == "bid")
+    assert book_side.prices == [price_at(price) for price in sorted(kept)]
+    assert book_side.sizes == {price_at(price): size_at(size) for price, size in kept.items()}
+    assert book_side.best == (price_at(best_first[0]) if best_first else None)
+    assert book_side.top(count) == [(price_at(price), size_at(kept[price])) for price in best_first[:count]]
+    assert book_side.best_prices(count) == [price_at(price) for price in best_first[:count]]
+    assert book_side.known_levels() == len(kept)
+
+
+@SETTINGS
+@given(st.sampled_from(SIDES), LEVELS, BATCHES)
+def test_an_update_answers_with_the_sizes_before_it(side: Side, start: list[Ticks], batches: list[list[Ticks]]) -> None:
+    """Flow is computed from these; a level that is new, or named twice in one event, must be right as well."""
+    book_side = BookSide(side, levels_of(start))
+    kept = dict(start)
+    for batch in batches:
+        before = []
+        for price, size in batch:
+            before.append(size_at(kept.get(price, 0)))
+            kept[price] = size
+        assert book_side.apply(levels_of(batch)) == before
+
+
+@SETTINGS
+@given(st.sampled_from(SIDES), LEVELS, BATCHES, st.lists(st.integers(0, 41), min_size=1, max_size=5))
+def test_depth_to_a_limit_is_the_sum_up_to_it(
+    side: Side, start: list[Ticks], batches: list[list[Ticks]], limits: list[int]
+) -> None:
+    """Limits are inclusive and nothing is counted in two bands, also when the best price is beyond the limit."""
+    book_side = built(side, start, batches)
+    kept = expected(start, batches)
+    limits.sort(reverse=side == "bid")
+    depths = book_side.depth_to([price_at(limit) for limit in limits])
+    for limit, (base, quote) in zip(limits, depths, strict=True):
+        inside = [price for price in kept if (price >= limit if side == "bid" else price <= limit)]
+        assert base == pytest.approx(float(Fraction(sum(kept[price] for price in inside), 1000)))
+        assert quote == pytest.approx(float(Fraction(sum(price * kept[price] for price in inside), 100_000)))
+
+
+@SETTINGS
+@given(st.sampled_from(SIDES), LEVELS, BATCHES, st.integers(0, 41))
+def test_the_horizon_is_where_the_snapshot_ended(
+    side: Side, start: list[Ticks], batches: list[list[Ticks]], price: int
+) -> None:
+    """What the answer did not show is known once it changes, and never counted as known before."""
+    book_side = built(side, start, batches, complete=False)
+    shown = [level for level, size in start if size]
+    if not shown:
+        assert book_side.horizon is None
+        return
+    horizon = min(shown) if side == "bid" else max(shown)
+    is_inside = price >= horizon if side == "bid" else price <= horizon
+    assert book_side.horizon == price_at(horizon)
+    assert book_side.is_beyond_horizon(price_at(price)) is not is_inside
+    kept = expected(start, batches)
+    assert book_side.known_levels() == sum(p >= horizon if side == "bid" else p <= horizon for p in kept)
+
+
+@SETTINGS
+@given(st.data(), LEVELS, LEVELS)
+def test_the_order_of_rows_inside_an_event_does_not_matter(
+    data: st.DataObject, start: list[Ticks], rows: list[Ticks]
+) -> None:
+    """An event is a set of absolute sizes; the exchange promises no order."""
+    shuffled = data.draw(st.permutations(rows))
+    one, other = built("bid", start, [rows]), built("bid", start, [shuffled])
+    assert (one.prices, one.sizes) == (other.prices, other.sizes)
+
+
+def book(bids: list[tuple[float, float]], asks: list[tuple[float, float]], limit: int | None = None) -> OrderBook:
+    return OrderBook(DepthSnapshot(7, bids, asks), limit=limit)
+
+
+def test_a_side_that_is_shorter_than_asked_for_is_wholly_known() -> None:
+    """The exchange would have sent more levels had there been any."""
+    two_and_one = book([(9.0, 1.0), (8.0, 1.0)], [(10.0, 1.0)], limit=2)
+    assert two_and_one.bids.horizon == 8.0
+    assert two_and_one.asks.horizon is None
+    assert two_and_one.side("bid") is two_and_one.bids
+    assert two_and_one.side("ask") is two_and_one.asks
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "mid", "is_crossed", "is_two_sided"),
+    [
+        ([(9.0, 1.0)], [(10.0, 1.0)], 9.5, False, True),
+        ([(10.0, 1.0)], [(10.0, 1.0)], 10.0, True, True),
+        ([(11.0, 1.0)], [(10.0, 1.0)], 10.5, True, True),
+        ([], [(10.0, 1.0)], None, False, False),
+        ([(9.0, 1.0)], [], None, False, False),
+        ([], [], None, False, False),
+    ],
+)
+def test_a_book_with_one_side_has_no_mid_and_cannot_cross(
+    bids: list[tuple[float, float]],
+    asks: list[tuple[float, float]],
+    mid: float | None,
+    is_crossed: bool,
+    is_two_sided: bool,
+) -> None:
+    """No answer is None. Equal best prices count as crossed: an exchange would have matched them."""
+    small = book(bids, asks)
+    assert (small.mid, small.is_crossed, small.is_two_sided) == (mid, is_crossed, is_two_sided)
+
+
+def test_an_applied_event_moves_the_books_id_and_time() -> None:
+    """A REST answer carries no exchange time: until an event there is none to state."""
+    small = book([(9.0, 1.0)], [(10.0, 1.0)])
+    assert small.event_ms is None
+    assert small.apply(depth(8, 12, [(9.0, 3.0)], [(11.0, 2.0)], event_ms=5_000)) == ([1.0], [0.0])
+    assert (small.last_update_id, small.event_ms) == (12, 5_000)
+
+
+def test_copies_are_compared_only_where_both_are_complete() -> None:
+    """Beyond a horizon a level that one of them lacks may simply not have changed yet."""
+    kept = book([(9.0, 1.0), (8.0, 2.0), (7.0, 3.0), (6.0, 1.0)], [(10.0, 1.0), (11.0, 4.0)])
+    fresh = book([(9.0, 1.0), (8.0, 2.5), (7.0, 3.0)], [(10.5, 2.0), (11.0, 4.0)], limit=3)
+    assert sorted(differing_levels(kept, fresh)) == [
+        ("ask", 10.0, 1.0, 0.0),
+        ("ask", 10.5, 0.0, 2.0),
+        ("bid", 8.0, 2.0, 2.5),
+    ]
+    assert differing_levels(fresh, fresh) == []
+    assert [side for side, *_ in differing_levels(fresh, kept)] == [side for side, *_ in differing_levels(kept, fresh)]
