@@ -17,6 +17,7 @@ POWERS: Final[tuple[int, ...]] = tuple(10**exp for exp in range(MAX_EXP + 1))
 _FLOAT_POWERS: Final[tuple[float, ...]] = tuple(float(power) for power in POWERS)
 _MAX_STEPS: Final = 2**63 - 1
 _EXACT_STEPS: Final = 2**53
+_EXACT_DIGITS: Final = 15
 
 
 class OffGrid(StorageError):
@@ -84,7 +85,10 @@ def sum_exp(values: Iterable[float], exp: int) -> int:
 def decimal_text(value: float, places: int) -> str:
     """The exchange's spelling with `places` decimals, more of them only where the value has more."""
     text = f"{value:.{places}f}"
-    return text if float(text) == value else f"{Decimal(repr(value)):f}"
+    if len(text) <= _EXACT_DIGITS + 1 and float(text) == value:
+        return text
+    # Beyond 15 digits the plain format shows the double's noise: 112084548.9 as 112084548.90000001.
+    return f"{Decimal(repr(value)):.{max(places, _places(value))}f}"
 
 
 def _places(value: float) -> int:

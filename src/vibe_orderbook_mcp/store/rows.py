@@ -56,7 +56,7 @@ def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
         _optional_steps((row.best_bid, row.best_ask, row.high, row.low), tick_exp),
         _optional_steps((row.best_bid_size, row.best_ask_size), lot_exp),
     )
-    base = _first(bid, ask, low)
+    base = _first(bid, ask)
     reference = _first(low, base)
     buys, sells = to_steps(row.buy_volume, lot_exp), to_steps(row.sell_volume, lot_exp)
     mlofi = [to_steps(value, lot_exp) for value in row.mlofi]
@@ -77,7 +77,7 @@ def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
             row.flags,
             _mid_code(row),
             bid,
-            _minus(ask, base),
+            _minus(ask, _first(bid)),
             bid_size,
             ask_size,
             *_spread_codes(row, tick_exp),
@@ -110,7 +110,7 @@ def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
             to_steps(row.effective_spread_volume, lot_exp) - buys - sells,
             row.joins_late,
             row.joins_open,
-            _touched_columns(row.touched, base, tick_exp, lot_exp),
+            _touched_columns(row.touched, reference, tick_exp, lot_exp),
         ]
     )
 
@@ -182,14 +182,11 @@ def _decode(second: int, record: list[Any]) -> SecondRow:  # the mirror of encod
         touched,
     ) = record
     tick, lot = POWERS[tick_exp], POWERS[lot_exp]
-    base = bid if bid is not None else (ask if ask is not None else (low if low is not None else 0))
-    if bid is not None and ask is not None:
-        ask += base
-    if low is not None and (bid is not None or ask is not None):
-        low += base
-    reference = low if low is not None else base
-    if high is not None and low is not None:
-        high += reference
+    ask = _plus(ask, _first(bid))
+    base = _first(bid, ask)
+    low = _plus(low, base)
+    reference = _first(low, base)
+    high = _plus(high, reference)
     best_bid = None if bid is None else bid / tick
     best_ask = None if ask is None else ask / tick
     if mid is True and best_bid is not None and best_ask is not None:
@@ -257,7 +254,7 @@ def _decode(second: int, record: list[Any]) -> SecondRow:  # the mirror of encod
         effective_spread_volume=(effective_volume + buys + sells) / lot,
         joins_late=joins_late,
         joins_open=joins_open,
-        touched=_touched_levels(touched, base, tick, lot) if touched else (),
+        touched=_touched_levels(touched, reference, tick, lot) if touched else (),
     )
 
 
@@ -274,6 +271,10 @@ def _first(*values: int | None) -> int:
 
 def _minus(value: int | None, base: int) -> int | None:
     return None if value is None else value - base
+
+
+def _plus(value: int | None, base: int) -> int | None:
+    return None if value is None else value + base
 
 
 def _mid_code(row: SecondRow) -> float | bool | None:
