@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.analytics.books import ASKS, BIDS, BOOK, BTC, TENTH, tick_books, view
 from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer, l1_answer, l2_answer
@@ -156,6 +156,7 @@ def test_every_field_says_what_it_means() -> None:
                 assert field.get("description"), f"{owner['title']}.{name}"
 
 
+@settings(deadline=None)
 @given(tick_books())
 def test_every_book_gives_a_valid_answer_that_orders_bid_mid_ask(sides: tuple[TickSide, TickSide]) -> None:
     """Whatever comes off the wire, an answer is JSON without NaN, and mid and microprice lie inside the touch."""

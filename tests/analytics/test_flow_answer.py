@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.books import BTC
@@ -168,6 +168,7 @@ def test_every_field_of_the_flow_answer_says_what_it_means() -> None:
             assert field.get("description"), f"{owner['title']}.{name}"
 
 
+@settings(deadline=None)
 @given(generated_rows(), st.integers(1, 40), st.booleans())
 def test_every_list_of_rows_gives_a_valid_answer_or_a_refusal(rows: list[SecondRow], secs: int, detail: bool) -> None:
     """Never NaN, never a crash, whatever was recorded."""

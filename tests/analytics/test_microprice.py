@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.analytics.microprice import (
@@ -183,6 +183,7 @@ def test_an_adjustment_beyond_the_touch_stops_at_the_touch() -> None:
     assert table.price(100.0, 1.0, 100.01, 3.0, TICK) == 100.0
 
 
+@settings(deadline=None)
 @given(st.floats(1e-8, 1e9), st.floats(1e-8, 1e9), st.integers(1, 6))
 def test_swapping_the_sizes_mirrors_the_state(bid_size: float, ask_size: float, spread: int) -> None:
     """Swap sides and the sign flips (sheet 7.4), on decile edges too."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.analytics.numbers import decimals, ratio, readable, significant
@@ -40,6 +40,7 @@ def test_numbers_in_sentences_have_no_exponent(value: float, text: str) -> None:
     assert readable(value) == text
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300))
 def test_rounding_stays_within_half_a_last_digit(value: float) -> None:
     """Six digits: never further off than one part in a million, wherever the decimal point is."""

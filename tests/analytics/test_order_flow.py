@@ -5,7 +5,7 @@ from math import sqrt
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.rows import T0, row, window
@@ -77,6 +77,7 @@ def test_direction_labels_have_the_cuts_of_the_sheet(buy: float, sell: float, la
     assert flow_direction(buy, sell) == label
 
 
+@settings(deadline=None)
 @given(_VOLUMES, _VOLUMES)
 def test_swapping_buys_and_sells_mirrors_the_label(buy: float, sell: float) -> None:
     """Swap sides and the sign flips (sheet 7.4)."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.analytics.rarity import effective_count, lag1_autocorrelation, n_eff, percentile_rank, rarity
@@ -40,6 +40,7 @@ def test_a_constant_series_is_not_autocorrelated() -> None:
     assert lag1_autocorrelation([1.0, -1.0] * 50) < -0.9
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, max_size=50), VALUES, VALUES)
 def test_ranks_are_inside_zero_and_one_and_rise_with_the_value(base: list[float], one: float, other: float) -> None:
     """Never 0, never 1, and a larger value is never less rare."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from math import isfinite
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.analytics.regression import fit_line
@@ -37,6 +37,7 @@ def test_a_perfect_line_has_no_t_and_a_flat_one_no_r2() -> None:
     assert (flat.slope, flat.r2, flat.t) == (0.0, None, None)
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_every_fit_is_finite(points: list[tuple[float, float]]) -> None:
     """Never NaN or inf, whatever the points are."""

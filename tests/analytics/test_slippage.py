@@ -3,7 +3,7 @@ from __future__ import annotations
 from math import isfinite
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.books import ASKS, BIDS, tick_books, view
@@ -72,6 +72,7 @@ def test_a_move_beyond_the_known_book_is_a_lower_bound() -> None:
     assert notional_to_move([], "ask", 10) is None
 
 
+@settings(deadline=None)
 @given(tick_books(min_levels=1), st.floats(1e-6, 1e12))
 def test_a_walk_never_costs_less_than_nothing(sides: tuple[TickSide, TickSide], notional: float) -> None:
     """Filling away from the touch cannot beat it, and what fills is between nothing and everything."""
@@ -86,6 +87,7 @@ def test_a_walk_never_costs_less_than_nothing(sides: tuple[TickSide, TickSide], 
         assert fill.insufficient_depth == (sum(p * q for p, q in levels) < notional * (1 - 1e-9))
 
 
+@settings(deadline=None)
 @given(tick_books(min_levels=1), st.sampled_from([1e3, 1e5, 1e7]))
 def test_scaling_price_tick_and_order_leaves_the_cost_alone(sides: tuple[TickSide, TickSide], notional: float) -> None:
     """A unit of account is not information (sheet 7.4)."""

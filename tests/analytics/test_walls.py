@@ -3,7 +3,7 @@ from __future__ import annotations
 from statistics import median
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.analytics.walls import find_walls, robust_log_z, wall_candidates
@@ -53,12 +53,14 @@ def test_a_tick_wider_than_a_basis_point_is_its_own_group() -> None:
     assert wall_candidates(levels, "ask", 100.0, 0.1) == [(100.1, 1.0), (100.2, 2.0), (101.0, 3.0)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-8, 1e9), min_size=20, max_size=60), st.floats(0.01, 100.0))
 def test_walls_do_not_depend_on_the_unit_of_size(sizes: list[float], factor: float) -> None:
     """Sizes in lots or in coins give the same scores."""
     assert robust_log_z([size * factor for size in sizes]) == pytest.approx(robust_log_z(sizes), rel=1e-5, abs=1e-5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(5e-324, 1e17), max_size=60))
 def test_every_side_gives_a_list_or_none(sizes: list[float]) -> None:
     """No input makes a score infinite or NaN."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.rows import T0, generated_rows, row, window
@@ -122,6 +122,7 @@ def test_the_longest_covered_window_may_hold_a_small_hole() -> None:
     assert longest_covered(window([row(0)], secs=100)) == 0
 
 
+@settings(deadline=None)
 @given(generated_rows(), st.integers(0, 40), st.integers(1, 40))
 def test_totals_do_not_depend_on_where_a_window_is_split(rows: list[SecondRow], at: int, secs: int) -> None:
     """Sums over two halves are the sums over the whole (sheet 7.4)."""
@@ -134,6 +135,7 @@ def test_totals_do_not_depend_on_where_a_window_is_split(rows: list[SecondRow], 
     assert whole.bid.added == pytest.approx(sum(part.bid.added for part in parts))
 
 
+@settings(deadline=None)
 @given(generated_rows())
 def test_the_order_of_sides_does_not_matter_to_totals(rows: list[SecondRow]) -> None:
     """Bids and asks are added up alike."""

@@ -31,6 +31,7 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 NOTIONALS = (10_000.0, 25_000.0, 50_000.0)
 MOVES_BPS = (10, 25, 50, 100)
 WALLS_A_SIDE = 3
+QUOTE_DIGITS = 8
 
 _SIDES: tuple[Side, Side] = ("bid", "ask")
 
@@ -179,7 +180,7 @@ def l1_answer(
         best_ask_size=None if ask is None else exact_size(spec, ask_size),
         spread=None if spread is None else plain(spread),
         spread_ticks=spread_ticks(bid, ask, tick),
-        spread_bps=significant(spread_bps(bid, ask), 5),
+        spread_bps=significant(spread_bps(bid, ask)),
         mid=_exact_mid(spec, book),
         weighted_mid=decimals(weighted, places),
         microprice=decimals(fair, places),
@@ -192,7 +193,7 @@ def l1_answer(
             within_10_bps=decimals(band_imbalance(book, 10)),
             within_50_bps=decimals(band_imbalance(book, 50)),
         ),
-        depth=_depth(book),
+        depth=_depth(spec, book),
         bid_walls=walls["bid"],
         ask_walls=walls["ask"],
         slippage=[_slippage(spec, book, side, notional) for side in ("buy", "sell") for notional in NOTIONALS],
@@ -252,17 +253,17 @@ def _exact_levels(spec: SymbolSpec, levels: BookLevels) -> list[tuple[str, str]]
     return [(exact_price(spec, price), exact_size(spec, size)) for price, size in levels]
 
 
-def _depth(book: BookView) -> list[DepthBand] | None:
+def _depth(spec: SymbolSpec, book: BookView) -> list[DepthBand] | None:
     if (middle := book.mid) is None:
         return None
     bids, asks = (band_depths(book.side(side), side, middle, BANDS_BPS, book.horizon(side)) for side in _SIDES)
     return [
         DepthBand(
             within_bps=bps,
-            bid_base=significant(bid.base),
-            ask_base=significant(ask.base),
-            bid_quote=significant(bid.quote),
-            ask_quote=significant(ask.quote),
+            bid_base=decimals(bid.base, spec.lot_exp),
+            ask_base=decimals(ask.base, spec.lot_exp),
+            bid_quote=significant(bid.quote, QUOTE_DIGITS),
+            ask_quote=significant(ask.quote, QUOTE_DIGITS),
             bid_truncated=bid.truncated,
             ask_truncated=ask.truncated,
         )
@@ -285,14 +286,14 @@ def _walls(
         shown.append(
             WallLevel(
                 price=exact_price(spec, wall.price),
-                size_base=significant(wall.size),
+                size_base=decimals(wall.size, spec.lot_exp),
                 notional_quote=significant(wall.price * wall.size),
                 distance_bps=significant(1e4 * abs(wall.price - middle) / middle, 4),
                 z=decimals(wall.z, 2),
                 share=decimals(wall.share, 3),
                 age_s=None if age_s is None else decimals(age_s, 1),
                 persistent=age_s is not None and age_s >= PERSISTENT_SECS,
-                traded_base=None if first_seen_ms is None else significant(traded),
+                traded_base=None if first_seen_ms is None else decimals(traded, spec.lot_exp),
             )
         )
     return shown
@@ -318,8 +319,8 @@ def _price_move(book: BookView, bps: int) -> PriceMove:
     buy, sell = (notional_to_move(book.side(side), side, bps, book.horizon(side)) for side in ("ask", "bid"))
     return PriceMove(
         bps=bps,
-        buy_quote=None if buy is None else significant(buy.notional),
-        sell_quote=None if sell is None else significant(sell.notional),
+        buy_quote=None if buy is None else significant(buy.notional, QUOTE_DIGITS),
+        sell_quote=None if sell is None else significant(sell.notional, QUOTE_DIGITS),
         buy_lower_bound=buy is not None and buy.lower_bound,
         sell_lower_bound=sell is not None and sell.lower_bound,
     )

@@ -15,10 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field
 Status = Literal["live", "stale", "syncing"]
 
 
+def _without_titles(schema: dict[str, Any]) -> None:
+    """Drop "title": "Best Bid" beside "best_bid": clients hand the schema to a model, which pays for it."""
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
+
+
 class Answer(BaseModel):
     """A part of an answer: immutable, without unknown fields, and never NaN or infinite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_without_titles)
 
 
 def left_out_if_none(description: str) -> Any:
