@@ -24,7 +24,7 @@ from loguru import logger
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import BookTop, SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.store import intervals, reader
 from vibe_orderbook_mcp.store.intervals import Interval
 from vibe_orderbook_mcp.store.layout import FAMILIES, Layout
@@ -110,7 +110,10 @@ class History:
             writer = Writer(database)
             # Before the age limits are set: seconds that were not sealed when the last process ended may be old.
             for symbol in reader.symbols(database):
-                reader.seal_complete(database, writer, symbol)
+                try:
+                    reader.seal_complete(database, writer, symbol)
+                except StorageCorrupt as error:  # what comes now is worth more than what is damaged
+                    logger.warning("Trades of {} from before the start stay unsealed: {}", symbol, error)
             database.set_limits(self.layout)
         except BaseException:
             database.close()
