@@ -38,9 +38,7 @@ class Rig:
     def trade(self, time_ms: int, price: float, size: float, aggressor: str, *, fills: int = 1) -> None:
         self._trades += 1
         first = 10 * self._trades
-        self.tracker.trade(
-            Trade(self._trades, time_ms, price, size, first, first + fills - 1, aggressor == "sell")
-        )
+        self.tracker.trade(Trade(self._trades, time_ms, price, size, first, first + fills - 1, aggressor == "sell"))
 
     def lose(self, flag: RowFlag = RowFlag.GAP) -> None:
         self.tracker.lost(flag)

@@ -154,8 +154,8 @@ def test_a_book_with_one_side_has_no_mid_and_cannot_cross(
 
 def test_an_applied_event_moves_the_books_id_and_time() -> None:
     """A REST answer carries no exchange time: until an event there is none to state."""
+    assert book([(9.0, 1.0)], []).event_ms is None
     small = book([(9.0, 1.0)], [(10.0, 1.0)])
-    assert small.event_ms is None
     assert small.apply(depth(8, 12, [(9.0, 3.0)], [(11.0, 2.0)], event_ms=5_000)) == ([1.0], [0.0])
     assert (small.last_update_id, small.event_ms) == (12, 5_000)
 

@@ -10,10 +10,8 @@ def test_frames_that_run_ahead_wait_for_the_old_connection() -> None:
     handover = Handover([SYMBOL])
     ahead = depth(14, 16)
     handover.hold(ahead)
-    assert handover.joining(SYMBOL, 10) == []
-    assert not handover.is_complete
-    assert handover.joining(SYMBOL, 13) == [ahead]
-    assert handover.is_complete
+    assert (handover.joining(SYMBOL, 10), handover.is_complete) == ([], False)
+    assert (handover.joining(SYMBOL, 13), handover.is_complete) == ([ahead], True)
     assert handover.remaining() == []
 
 
@@ -56,9 +54,8 @@ def test_the_change_is_complete_when_every_symbol_has_joined() -> None:
     """Closing the old connection earlier would cut off the symbols that still depend on it."""
     handover = Handover([SYMBOL, "ETHBTC"])
     handover.hold(depth(11, 12))
-    assert handover.joining(SYMBOL, 10)
-    assert not handover.is_complete
-    handover.hold(DepthUpdate("ETHBTC", 1_000, 5, 6, [], []))
-    assert handover.joining("ETHBTC", 4)
-    assert handover.is_complete
+    other = DepthUpdate("ETHBTC", 1_000, 5, 6, [], [])
+    assert (handover.joining(SYMBOL, 10), handover.is_complete) == ([depth(11, 12)], False)
+    handover.hold(other)
+    assert (handover.joining("ETHBTC", 4), handover.is_complete) == ([other], True)
     assert handover.joining("XRPBTC", 4) == []

@@ -51,9 +51,7 @@ def test_depth_is_the_mean_of_both_sizes_afterwards() -> None:
     assert event_ofi(after, after)[1] == [5.5, 8.0]
 
 
-@pytest.mark.parametrize(
-    ("bids", "asks"), [([], [(10.0, 1.0)]), ([(9.0, 1.0)], []), ([(10.0, 1.0)], [(10.0, 1.0)])]
-)
+@pytest.mark.parametrize(("bids", "asks"), [([], [(10.0, 1.0)]), ([(9.0, 1.0)], []), ([(10.0, 1.0)], [(10.0, 1.0)])])
 def test_a_book_without_both_sides_has_no_ladder(
     bids: list[tuple[float, float]], asks: list[tuple[float, float]]
 ) -> None:

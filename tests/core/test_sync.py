@@ -208,10 +208,8 @@ def test_a_reset_forgets_everything() -> None:
 def test_a_book_that_is_crossed_for_one_event_is_not_shown_but_kept() -> None:
     """The other side's rows may be in the next frame: a resync for that would cost more than it gives."""
     sync = live_at(20)
-    assert sync.receive(depth(21, 21, [(101.0, 1.0)])) is Outcome.APPLIED
-    assert not sync.is_live
-    assert sync.receive(depth(22, 22, [], [(101.0, 0.0)])) is Outcome.APPLIED
-    assert sync.is_live
+    assert (sync.receive(depth(21, 21, [(101.0, 1.0)])), sync.is_live) == (Outcome.APPLIED, False)
+    assert (sync.receive(depth(22, 22, [], [(101.0, 0.0)])), sync.is_live) == (Outcome.APPLIED, True)
     assert sync.receive(depth(23, 23, [(102.0, 1.0)])) is Outcome.APPLIED  # the count starts again
     assert not sync.needs_snapshot
 
@@ -226,7 +224,7 @@ def test_a_book_that_is_crossed_for_two_events_is_given_up() -> None:
 
 
 def test_a_book_that_was_loaded_crossed_has_had_its_one_event() -> None:
-    """Otherwise what a snapshot and its buffered events made would be crossed for three events before it is given up."""
+    """Otherwise what a snapshot and its buffer made would be crossed for three events before it is given up."""
     sync = BookSync()
     sync.receive(depth(21, 21, [(101.0, 1.0)]))
     assert sync.load(snapshot(20)) is Loaded.LIVE

@@ -12,9 +12,7 @@ from vibe_orderbook_mcp.core.handover import Handover
 from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome
 
 SIDES: list[Side] = ["bid", "ask"]
-ACTIONS = st.lists(
-    st.tuples(st.sampled_from(SIDES), st.integers(90, 110), st.integers(0, 50)), min_size=1, max_size=6
-)
+ACTIONS = st.lists(st.tuples(st.sampled_from(SIDES), st.integers(90, 110), st.integers(0, 50)), min_size=1, max_size=6)
 LIMITS = st.sampled_from([1, 2, 3, 5, 100])
 
 

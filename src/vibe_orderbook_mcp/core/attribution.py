@@ -22,6 +22,9 @@ from vibe_orderbook_mcp.core.open_second import OpenSecond, Touched
 JOIN_MS = 300
 # Trades were recorded up to 214 ms late against their own time, so an event stays joinable a little longer.
 HOLD_MS = 500
+# A trade that was joined one event early shows in the next one, 100 ms later. Rows close 700 ms after their second:
+# an event that comes later than this is settled when the first one's row may be final (seconds.CLOSE_MS - HOLD_MS).
+SKEW_MS = 200
 
 SIDES: tuple[Side, Side] = ("bid", "ask")
 
@@ -32,9 +35,14 @@ class _HeldEvent:
     __slots__ = ("_index", "before", "event_ms", "horizons", "levels", "second", "traded")
 
     def __init__(
-        self, update: DepthUpdate, before: tuple[list[float], list[float]], book: OrderBook, second: OpenSecond
+        self,
+        update: DepthUpdate,
+        event_ms: int,
+        before: tuple[list[float], list[float]],
+        book: OrderBook,
+        second: OpenSecond,
     ) -> None:
-        self.event_ms = update.event_ms
+        self.event_ms = event_ms
         self.levels = {"bid": update.bids, "ask": update.asks}
         self.before = {"bid": before[0], "ask": before[1]}
         self.horizons = {"bid": book.bids.is_beyond_horizon, "ask": book.asks.is_beyond_horizon}
@@ -69,12 +77,24 @@ class Attribution:
         self._events: deque[_HeldEvent] = deque()
         self._trades: deque[_HeldTrade] = deque()
         self._skew: dict[tuple[Side, float], tuple[float, OpenSecond]] = {}
+        self._skew_ms = 0  # the event that `_skew` is about
+        self._from_ms: int | None = None  # the event that was not compared; None: it has not come yet
         self.levels = LevelMemory()
 
+    def skip_event(self, event_ms: int) -> None:
+        """The first event after a sync. Trades up to it belong to it, or to what was before the snapshot."""
+        self._from_ms = event_ms
+        self._trades = deque(held for held in self._trades if held.trade.time_ms >= event_ms)
+
     def add_event(
-        self, update: DepthUpdate, before: tuple[list[float], list[float]], book: OrderBook, second: OpenSecond
+        self,
+        update: DepthUpdate,
+        event_ms: int,
+        before: tuple[list[float], list[float]],
+        book: OrderBook,
+        second: OpenSecond,
     ) -> None:
-        event = _HeldEvent(update, before, book, second)
+        event = _HeldEvent(update, event_ms, before, book, second)
         self._events.append(event)
         waiting: deque[_HeldTrade] = deque()
         for held in self._trades:
@@ -88,6 +108,8 @@ class Attribution:
         self._trades = waiting
 
     def add_trade(self, trade: Trade, second: OpenSecond) -> None:
+        if self._from_ms is not None and trade.time_ms < self._from_ms:
+            return
         held = _HeldTrade(trade, second)
         for event in self._events:
             if not _can_join(trade, event):
@@ -100,16 +122,24 @@ class Attribution:
 
     def expire(self, watermark_ms: int) -> None:
         """All events up to `watermark_ms` were seen: settle what can no longer be joined."""
-        while self._trades and self._trades[0].trade.time_ms + JOIN_MS + 1 < watermark_ms:
-            self._refilled(self._trades.popleft())
+        if self._from_ms is not None:
+            waiting: deque[_HeldTrade] = deque()
+            for held in self._trades:  # in the order of their coming, which is not that of their times
+                if held.trade.time_ms + JOIN_MS + 1 < watermark_ms:
+                    self._refilled(held)
+                else:
+                    waiting.append(held)
+            self._trades = waiting
         while self._events and self._events[0].event_ms + HOLD_MS < watermark_ms:
             self._settle(self._events.popleft())
 
     def clear(self) -> None:
-        """The book was lost: what is held can no longer be compared with what follows."""
-        self._events.clear()
+        """The book was lost. Its events up to then stand; trades that wait for one that will not come do not."""
+        while self._events:
+            self._settle(self._events.popleft())
         self._trades.clear()
-        self._skew.clear()
+        self._skew = {}
+        self._from_ms = None
         self.levels.clear()
 
     def _join(self, held: _HeldTrade, event: _HeldEvent) -> None:
@@ -135,13 +165,16 @@ class Attribution:
         touched.trades += trade.fills
         shown = self._shown(held.side, trade.price)
         touched.show(shown, shown)
-        self.levels.trade(held.side, trade.price, trade.size)
+        if shown > 0.0:
+            self.levels.trade(held.side, trade.price, trade.size)
 
     def _settle(self, event: _HeldEvent) -> None:
+        if event.event_ms - self._skew_ms > SKEW_MS:
+            self._skew = {}
         skew: dict[tuple[Side, float], tuple[float, OpenSecond]] = {}
         for side in SIDES:
             self._settle_side(event, side, skew)
-        self._skew = skew
+        self._skew, self._skew_ms = skew, event.event_ms
         for (side, price), touched in event.second.touched.items():
             place = event.find(side, price)
             if place is not None:

@@ -64,7 +64,9 @@ class SecondTracker:
         if event_ms <= self._watermark_ms or self._current is None:
             return
         while self._current < second:
-            self._end_second(self._open(self._current))
+            second_over = self._open(self._current)
+            self._settle_time(second_over.end_ms)
+            self._capture(second_over)
             self._current += 1
             self._begin_second(self._open(self._current))
         self._settle_time(event_ms)
@@ -111,11 +113,13 @@ class SecondTracker:
         second.events += 1
         second.rows += len(update.bids) + len(update.asks)
         second.ids += ids
+        event_ms = min(update.event_ms, self._watermark_ms)  # `roll` was told the time first, and what to believe of it
         self._see_spread()
         if self._skip_flow:
             self._skip_flow = False
+            self._flow.skip_event(event_ms)
         else:
-            self._flow.add_event(update, before, book, second)
+            self._flow.add_event(update, event_ms, before, book, second)
         after = ladder(book)
         if self._ladder is not None and after is not None:
             second.add_ofi(*event_ofi(self._ladder, after))
@@ -124,8 +128,8 @@ class SecondTracker:
         if mid is None:
             self._mids.clear()
         else:
-            self._mids.append((update.event_ms, mid))
-            while self._mids[0][0] < update.event_ms - MIDS_KEPT_MS:
+            self._mids.append((event_ms, mid))
+            while len(self._mids) > 1 and self._mids[1][0] < event_ms - MIDS_KEPT_MS:  # the one before it stood then
                 self._mids.popleft()
 
     def trade(self, trade: Trade) -> None:
@@ -135,7 +139,7 @@ class SecondTracker:
         second = self._open(trade.time_ms // 1000)
         second.trades.append(trade)
         self._unpriced.append((trade, second))
-        if self._book is not None and not self._skip_flow:
+        if self._book is not None:
             self._flow.add_trade(trade, second)
 
     def finish(self) -> None:
@@ -143,6 +147,7 @@ class SecondTracker:
         if self._current is not None:
             self._open(self._current).flags |= RowFlag.PARTIAL
             self._close_all()
+            self._current = None
 
     def _shown(self, side: Side, price: float) -> float:
         return 0.0 if self._book is None else self._book.side(side).sizes.get(price, 0.0)
@@ -175,8 +180,7 @@ class SecondTracker:
         if self._book is None:
             second.flags |= self._loss
 
-    def _end_second(self, second: OpenSecond) -> None:
-        self._settle_time(second.end_ms)
+    def _capture(self, second: OpenSecond) -> None:
         book = self._book
         if book is None:
             return
@@ -230,8 +234,9 @@ class SecondTracker:
         self._finished.append((second.freeze(self._spec.tick_exp, self._spec.lot_exp), second.top))
 
     def _close_all(self) -> None:
-        if self._current is not None and self._current in self._seconds:
-            self._end_second(self._seconds[self._current])
+        """Close what is open where it stands: the rest of the current second is not covered."""
+        if self._current is not None:
+            self._capture(self._open(self._current))
         self._flow.expire(self._watermark_ms + 10 * CLOSE_MS)
         self._price_trades(self._watermark_ms + 10 * CLOSE_MS)
         for second in list(self._seconds.values()):
