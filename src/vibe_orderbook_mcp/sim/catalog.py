@@ -14,7 +14,7 @@ from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim.rules import Grid, Rules
 
 Pace = Literal["quiet", "normal", "busy"]
-MAJOR_MAKES: Final = 380.0  # resting orders a second in BTCUSDT
+MAJOR_MAKES: Final = 420.0  # resting orders a second in BTCUSDT
 PACE: Final[dict[Pace, float]] = {"quiet": 0.25, "normal": 1.0, "busy": 2.5}
 
 
@@ -52,11 +52,11 @@ def _profile(
         rules=rules,
         open_ticks=ticks,
         makes=MAJOR_MAKES * activity,
-        takes=8.5 * activity,
+        takes=11.5 * activity,
         far_levels=levels,
         typical_lots=max(1, round(usd / float(price) * 10**lot_exp)),
         vol_bps=vol,
-        id_rate=max(1, round(44 * activity)),
+        id_rate=max(1, round(60 * activity)),
     )
 
 

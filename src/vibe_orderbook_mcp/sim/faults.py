@@ -175,7 +175,7 @@ class Faults:
         now = self._clock()
         return [
             {"id": number, **msgspec.to_builtins(active.fault), "left": active.left}
-            for number, active in self._active.items()
+            for number, active in list(self._active.items())
             if self._alive(number, now)
         ]
 

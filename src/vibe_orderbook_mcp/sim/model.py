@@ -31,9 +31,10 @@ FLICKER: Final = 0.35  # share of resting orders that live for some tens of ms
 REACH_BPS: Final = 3000.0  # how deep the far book goes
 NEAREST_FAR_BPS: Final = 15.0  # and where it begins
 FAR_SHARE: Final = 0.1
-JOIN_SHARE: Final = 0.08  # orders that queue at the touch
+JOIN_SHARE: Final = 0.2  # orders that queue at the touch, most of them small: one taker order meets several
+JOIN_FACTORS: Final = (0.03, 0.1, 0.3, 2.0)
 TOLERANCE_BPS: Final = 0.4  # how far the fair price may leave the touch before makers step back
-TOUCH_FACTOR: Final = 40.0  # orders at the touch are that much larger
+TOUCH_FACTOR: Final = 12.0  # orders at the touch are that much larger
 EXCITED: Final = 0.7  # share of taker orders that follow from earlier ones
 CALMING: Final = 3.0  # per second: how fast that excitement fades
 VOL_FADE_S: Final = 60.0
@@ -159,7 +160,7 @@ class MarketModel:
             bps = 0.0 if joins else self._distance()
             price = bid - self._ticks(bps) if side == BID else ask + self._ticks(bps)
             if price > 0:
-                self._rest(at, side, price, bps, random.choice((0.1, 0.5, 4.0)) if joins else 1.0)
+                self._rest(at, side, price, bps, random.choice(JOIN_FACTORS) if joins else 1.0)
 
     def _rest(self, at: float, side: int, price: int, bps: float, factor: float) -> None:
         order = self.book.place(side, price, self._lots(factor))

@@ -12,6 +12,7 @@ Three line formats, plain or gzipped, may be mixed:
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator, Sequence
 from heapq import merge
 from pathlib import Path
@@ -42,6 +43,7 @@ class _Line(msgspec.Struct, rename={"last_update_id": "lastUpdateId"}):
     symbols: msgspec.Raw = msgspec.Raw()
 
 
+_STREAM_NAME: Final = re.compile(rb'"stream"\s*:\s*"([^@"]+)@')
 _LINE: Final = msgspec.json.Decoder(_Line)
 _PAYLOADS: Final[dict[str, msgspec.json.Decoder[Event]]] = {
     "depth": msgspec.json.Decoder(DepthUpdate),
@@ -111,10 +113,9 @@ def _symbol_of(path: Path) -> str:
     """The symbol of the file's first frame: a REST answer may come before it and does not say whose it is."""
     with _open(path) as file:
         for line in file:
-            _, found, rest = line.partition(b'{"stream":"')
+            found = _STREAM_NAME.search(line)
             if found:
-                name: bytes = rest.partition(b"@")[0]
-                return name.decode().upper()
+                return found.group(1).decode().upper()
     return ""
 
 
