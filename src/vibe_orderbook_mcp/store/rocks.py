@@ -265,9 +265,10 @@ class Database:
             raise storage_error(error, "flushing history") from error
 
     def flush(self) -> None:
-        """Memory to files, of all families at once."""
+        """Memory to files. RocksDB does it by itself; even with atomic flushes this call means one family."""
         try:
-            self._rdict.flush()
+            for family in self._families.values():
+                family.flush()
         except Exception as error:
             raise storage_error(error, "flushing history") from error
 

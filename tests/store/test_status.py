@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.store.values import BTC, ETH, START, batch, record, trade
+from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.status import Span, SymbolStatus, TradeSpan, store_status
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_status_counts_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
+    writer = await History.open(tmp_path, cap_mb=64, retention_days=7)
+    seconds = [*range(100), *range(110, 6000), *range(6005, 6010)]  # across pieces of keys
+    for start in range(0, len(seconds), 500):
+        await writer.append([record(START + n, top=n % 6000 > 2) for n in seconds[start : start + 500]])
+    await writer.append([record(START, ETH, top=False)])
+    await writer.append([], [batch(*range(700), *range(720, 800), 900)])
+    await writer.seal("BTCUSDT", START * 1000 + 60_000)
+    reader = await History.open_secondary(tmp_path)
+    status = await store_status(reader)
+    await reader.close()
+    assert await store_status(writer) == status or (await store_status(writer)).symbols == status.symbols
+    await writer.close()
+    assert status.schema_version == 1
+    assert status.disk_bytes > 0
+    rows = Span(first=START, last=START + 6009, count=len(seconds), gaps=2, missing_secs=15)
+    trades = TradeSpan(first_ms=trade(0).time_ms, last_ms=trade(900).time_ms, count=781, holes=2, missing_ids=120)
+    books = Span(first=START + 3, last=START + 6009, count=len(seconds) - 3, gaps=2, missing_secs=15)
+    assert status.symbols == (
+        SymbolStatus(symbol=BTC.symbol, snapshots=books, rows=rows, trades=trades),
+        SymbolStatus(symbol=ETH.symbol, snapshots=None, rows=Span(START, START, 1, 0, 0), trades=None),
+    )
+
+
+async def test_status_of_an_empty_store_is_empty(tmp_path: Path) -> None:
+    writer = await History.open(tmp_path, cap_mb=64, retention_days=7)
+    assert (await store_status(writer)).symbols == ()
+    await writer.close()
