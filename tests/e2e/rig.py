@@ -1,0 +1,103 @@
+"""A live feed over real sockets, watched at every event."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from vibe_orderbook_mcp.binance.feed import Feed
+from vibe_orderbook_mcp.binance.rest import BinanceRest
+from vibe_orderbook_mcp.config import Settings
+from vibe_orderbook_mcp.core.events import DepthUpdate
+from vibe_orderbook_mcp.core.sync import Outcome
+from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.runtime import Runtime
+
+Top = tuple[int, tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]  # update id, bids, asks
+
+
+class WatchedMarket(Market):
+    """A market that notes what it would have served after every event."""
+
+    def __init__(self, levels: int = 1) -> None:
+        super().__init__()
+        self.levels = levels
+        self.tops: dict[str, list[Top]] = defaultdict(list)
+        self.outcomes: dict[str, list[Outcome]] = defaultdict(list)
+
+    def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
+        outcome = super().receive_depth(update, now_ns)
+        state = self.symbols.get(update.symbol)
+        if outcome is not None:
+            self.outcomes[update.symbol].append(outcome)
+        if state is not None and state.book is not None and outcome is Outcome.APPLIED:
+            book = state.book
+            top = (book.last_update_id, tuple(book.bids.top(self.levels)), tuple(book.asks.top(self.levels)))
+            self.tops[update.symbol].append(top)
+        return outcome
+
+    def count(self, symbol: str, outcome: Outcome) -> int:
+        return self.outcomes[symbol].count(outcome)
+
+
+class Logged:
+    """Messages that were logged while it listens."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def __contains__(self, part: str) -> bool:
+        return any(part in message for message in self.messages)
+
+    def count(self, part: str) -> int:
+        return sum(part in message for message in self.messages)
+
+
+@contextlib.contextmanager
+def listening(level: str = "DEBUG") -> Any:
+    logged = Logged()
+    sink = logger.add(lambda message: logged.messages.append(message.record["message"]), level=level)
+    try:
+        yield logged
+    finally:
+        logger.remove(sink)
+
+
+@contextlib.asynccontextmanager
+async def feeding(
+    rest_url: str, ws_url: str, symbols: tuple[str, ...], market: Market | None = None, **options: Any
+) -> AsyncIterator[Feed]:
+    async with BinanceRest(rest_url) as rest:
+        feed = Feed(market or WatchedMarket(), rest, ws_url, **options)
+        for symbol in symbols:
+            feed.keep(symbol)
+        try:
+            yield feed
+        finally:
+            await feed.aclose()
+
+
+async def all_live(feed: Feed, symbols: tuple[str, ...], secs: float = 10.0) -> None:
+    for symbol in symbols:
+        assert await feed.wait_live(symbol, secs), f"{symbol} is not live: {feed.failed}"
+
+
+async def until(condition: Callable[[], bool], secs: float = 10.0) -> None:
+    """Wait for what no event announces, bounded."""
+    async with asyncio.timeout(secs):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def settings_for(rest_url: str, ws_url: str, path: Path, **changes: Any) -> Settings:
+    return Settings(_env_file=None, rest_url=rest_url, ws_url=ws_url, data_path=path, **changes)
+
+
+def runtime_for(rest_url: str, ws_url: str, path: Path, market: Market | None = None, **changes: Any) -> Runtime:
+    return Runtime(settings_for(rest_url, ws_url, path, **changes), market)

@@ -1,0 +1,278 @@
+"""The feed against the simulated exchange, over real sockets, with faults."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+
+import pytest
+
+from tests.e2e.rig import WatchedMarket, all_live, feeding, listening, until
+from vibe_orderbook_mcp.core.sync import Outcome
+from vibe_orderbook_mcp.errors import ExchangeUnavailable, SymbolUnknown
+from vibe_orderbook_mcp.sim import SimConfig, SimExchange
+from vibe_orderbook_mcp.sim.faults import (
+    Corrupt,
+    Disconnect,
+    Drop,
+    Duplicate,
+    Fault,
+    Refuse,
+    Reorder,
+    RestStatus,
+    ServerShutdown,
+    SlowRest,
+    StaleSnapshot,
+    Stall,
+)
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+def config(**changes: object) -> SimConfig:
+    return SimConfig(symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"), seed=11, history_hours=0.0, **changes)  # type: ignore[arg-type]  # a test's own
+
+
+def wrong_tops(market: WatchedMarket, sim: SimExchange) -> list[tuple[str, int]]:
+    """Books that were served as live and were not the true one at their update id."""
+    wrong = []
+    for symbol, tops in market.tops.items():
+        for update_id, bids, asks in tops:
+            truth = sim.truth(symbol, update_id, market.levels)
+            if truth is None:
+                continue  # over a minute ago
+            for mine, theirs in ((bids, truth[0]), (asks, truth[1])):
+                if [(Decimal(p), Decimal(s)) for p, s in _decimals(mine)] != [
+                    (Decimal(p).normalize(), Decimal(s).normalize()) for p, s in theirs
+                ]:
+                    wrong.append((symbol, update_id))
+    return wrong
+
+
+def _decimals(levels: tuple[tuple[float, float], ...]) -> list[tuple[Decimal, Decimal]]:
+    return [(Decimal(repr(price)).normalize(), Decimal(repr(size)).normalize()) for price, size in levels]
+
+
+def test_the_top_100_levels_equal_the_true_book_at_every_event() -> None:
+    async def run() -> None:
+        market = WatchedMarket(levels=100)
+        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
+            await all_live(feed, SYMBOLS)
+            await until(lambda: all(len(market.tops[symbol]) >= 60 for symbol in SYMBOLS), 20)
+            assert wrong_tops(market, sim) == []
+            assert sum(market.count(symbol, Outcome.GAP) for symbol in SYMBOLS) == 0
+
+    asyncio.run(run())
+
+
+FAULTS: list[tuple[str, list[Fault]]] = [
+    ("lost frames", [Drop(probability=0.1, seconds=3)]),
+    ("repeated frames", [Duplicate(probability=0.3, seconds=3)]),
+    ("frames out of order", [Reorder(probability=0.1, seconds=3)]),
+    ("cut JSON", [Corrupt(mode="truncated", count=5)]),
+    ("NaN", [Corrupt(mode="nan", count=5)]),
+    ("binary frames", [Corrupt(mode="binary", count=5)]),
+    ("unknown events", [Corrupt(mode="unknown_event", count=5)]),
+    ("a cut connection", [Disconnect(abrupt=True)]),
+    ("a closed connection", [Disconnect(abrupt=False)]),
+    ("refused handshakes", [Refuse(count=3), Disconnect()]),
+    ("slow snapshots", [SlowRest(delay=1.0, endpoint="depth", seconds=4), Drop(count=1)]),
+    ("old snapshots", [StaleSnapshot(age=3.0, seconds=2), Drop(count=1)]),
+    ("snapshots refused with 500", [RestStatus(status=500, endpoint="depth", count=2), Drop(count=1)]),
+    ("snapshots refused with 429", [RestStatus(status=429, endpoint="depth", count=1, retry_after=1), Drop(count=1)]),
+]
+
+
+@pytest.mark.parametrize(("name", "faults"), FAULTS, ids=[name for name, _ in FAULTS])
+def test_no_fault_makes_a_wrong_book_live_and_the_right_one_comes_back(name: str, faults: list[Fault]) -> None:
+    """The one promise: what is called live is the exchange's book at that update, whatever happened on the way."""
+
+    async def run() -> None:
+        market = WatchedMarket(levels=20)
+        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
+            await all_live(feed, SYMBOLS)
+            await until(lambda: all(len(market.tops[symbol]) >= 3 for symbol in SYMBOLS))
+            for fault in faults:
+                sim.faults.add(fault)
+            await until(lambda: sim.faults.listing() == [], 15)
+            served = {symbol: len(market.tops[symbol]) for symbol in SYMBOLS}
+            await until(lambda: all(len(market.tops[symbol]) >= served[symbol] + 10 for symbol in SYMBOLS), 20)
+            await all_live(feed, SYMBOLS)
+            assert wrong_tops(market, sim) == []
+
+    asyncio.run(run())
+
+
+def test_a_gap_is_said_and_repaired_without_being_asked() -> None:
+    async def run() -> None:
+        market = WatchedMarket()
+        with listening() as logged:
+            async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
+                await all_live(feed, SYMBOLS)
+                sim.faults.add(Drop(symbol="BTCUSDT", count=1))
+                await until(lambda: market.symbols["BTCUSDT"].gaps == 1)
+                began = time.monotonic()
+                await until(lambda: market.symbols["BTCUSDT"].book is not None)
+                assert time.monotonic() - began < 5
+                assert market.symbols["ETHUSDT"].gaps == 0
+        expected, got = (int(text.strip(",;")) for text in _gap_line(logged.messages))
+        assert got > expected
+
+    asyncio.run(run())
+
+
+def _gap_line(messages: list[str]) -> tuple[str, str]:
+    line = next(message for message in messages if message.startswith("Gap in BTCUSDT depth stream: expected "))
+    words = line.removesuffix("; resyncing").split()
+    return words[6], words[8]
+
+
+def test_a_planned_change_of_connection_misses_no_event_and_no_trade() -> None:
+    """Make before break: the book never stops being live, and trade ids stay contiguous."""
+
+    async def run() -> None:
+        market = WatchedMarket(levels=20)
+        async with (
+            SimExchange(config()) as sim,
+            feeding(sim.rest_url, sim.ws_url, SYMBOLS, market, lifetime_secs=1.0) as feed,
+        ):
+            await all_live(feed, SYMBOLS)
+            line = feed.lines[0]
+            line.replace("a test wants it")
+            await until(lambda: line.replacements >= 1, 30)
+            seen = {symbol: len(market.tops[symbol]) for symbol in SYMBOLS}
+            await until(lambda: all(len(market.tops[symbol]) > seen[symbol] + 5 for symbol in SYMBOLS))
+            for symbol in SYMBOLS:
+                state = market.symbols[symbol]
+                assert (state.gaps, state.resyncs) == (0, 1)
+                assert state.tape.holes == []
+            assert line.reconnects == 0
+            assert wrong_tops(market, sim) == []
+
+    asyncio.run(run())
+
+
+def test_an_announced_shutdown_is_answered_before_the_connection_breaks() -> None:
+    async def run() -> None:
+        market = WatchedMarket(levels=20)
+        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
+            await all_live(feed, SYMBOLS)
+            sim.faults.add(ServerShutdown(disconnect_after=None))
+            await until(lambda: feed.lines[0].replacements == 1, 20)
+            assert feed.reconnects == 0
+            assert all(market.symbols[symbol].gaps == 0 for symbol in SYMBOLS)
+
+    asyncio.run(run())
+
+
+def test_an_open_but_silent_connection_is_replaced() -> None:
+    async def run() -> None:
+        market = WatchedMarket()
+        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
+            await all_live(feed, SYMBOLS)
+            await until(lambda: all(market.symbols[symbol].events > 12 for symbol in SYMBOLS))
+            sim.faults.add(Stall(seconds=13))
+            state = market.symbols["BTCUSDT"]
+            await until(lambda: state.status(time.monotonic_ns()) == "stale", 8)
+            await until(lambda: feed.lines[0].replacements >= 1 or feed.reconnects >= 1, 20)
+            await until(lambda: state.status(time.monotonic_ns()) == "live", 20)
+
+    asyncio.run(run())
+
+
+def test_a_symbol_asked_for_later_is_subscribed_on_the_same_connection() -> None:
+    async def run() -> None:
+        market = WatchedMarket(levels=20)
+        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, ("BTCUSDT",), market) as feed:
+            await all_live(feed, ("BTCUSDT",))
+            began = time.monotonic()
+            specs = await asyncio.gather(*(feed.subscribe("SOLUSDT") for _ in range(5)))
+            assert await feed.wait_live("SOLUSDT", 5)
+            assert time.monotonic() - began < 5
+            assert len({spec.symbol for spec in specs}) == 1
+            assert len(feed.lines) == 1
+            assert market.symbols["BTCUSDT"].resyncs == 1
+            assert wrong_tops(market, sim) == []
+
+    asyncio.run(run())
+
+
+def test_a_symbol_added_while_disconnected_comes_with_the_next_connection() -> None:
+    async def run() -> None:
+        market = WatchedMarket()
+        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, ("BTCUSDT",), market) as feed:
+            await all_live(feed, ("BTCUSDT",))
+            sim.faults.add(Refuse(seconds=1.5))
+            sim.faults.add(Disconnect())
+            await until(lambda: not feed.is_connected)
+            await feed.subscribe("ETHUSDT")
+            await all_live(feed, SYMBOLS)
+
+    asyncio.run(run())
+
+
+def test_a_symbol_that_fails_does_not_hold_up_the_others() -> None:
+    async def run() -> None:
+        symbols = ("NOPEUSDT", *SYMBOLS)
+        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, symbols) as feed:
+            await all_live(feed, SYMBOLS)
+            assert set(feed.failed) == {"NOPEUSDT"}
+            with pytest.raises(SymbolUnknown) as caught:
+                await feed.subscribe("NOPEUSDT")
+            assert caught.value.symbol == "NOPEUSDT"
+
+    asyncio.run(run())
+
+
+def test_without_an_exchange_subscribing_says_so_and_recovers_when_it_comes() -> None:
+    async def run() -> None:
+        sim = SimExchange(config())
+        async with sim:
+            port = sim.port
+        async with feeding(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", SYMBOLS) as feed:
+            with pytest.raises(ExchangeUnavailable):
+                await feed.subscribe("BTCUSDT")
+            async with SimExchange(config(port=port)):
+                await all_live(feed, SYMBOLS, 20)
+
+    asyncio.run(run())
+
+
+def test_an_audit_finds_the_book_equal_to_a_fresh_copy() -> None:
+    async def run() -> None:
+        market = WatchedMarket(levels=20)
+        async with (
+            SimExchange(config()) as sim,
+            feeding(sim.rest_url, sim.ws_url, SYMBOLS, market, audit_every_secs=1.0) as feed,
+        ):
+            await all_live(feed, SYMBOLS)
+            await until(lambda: all(market.symbols[symbol].audits >= 2 for symbol in SYMBOLS), 20)
+            assert all(market.symbols[symbol].audit_mismatches == 0 for symbol in SYMBOLS)
+            assert all(market.symbols[symbol].resyncs == 1 for symbol in SYMBOLS)
+            assert wrong_tops(market, sim) == []
+
+    asyncio.run(run())
+
+
+def test_an_audit_notices_a_level_that_is_wrong() -> None:
+    """The audit must be able to fail: a size that is changed behind its back is found and mended."""
+
+    async def run() -> None:
+        market = WatchedMarket()
+        with listening() as logged:
+            async with (
+                SimExchange(config()) as sim,
+                feeding(sim.rest_url, sim.ws_url, ("BTCUSDT",), market, audit_every_secs=1.0) as feed,
+            ):
+                await all_live(feed, ("BTCUSDT",))
+                state = market.symbols["BTCUSDT"]
+                assert state.book is not None
+                far = state.book.bids.prices[len(state.book.bids.prices) // 10]  # a level that seldom changes
+                state.book.bids.sizes[far] += 1.0
+                await until(lambda: state.audit_mismatches == 1, 10)
+                await until(lambda: state.audits >= 2, 10)
+                assert state.audit_mismatches == 1
+            assert "Audit of BTCUSDT found levels that differ" in logged
+
+    asyncio.run(run())
