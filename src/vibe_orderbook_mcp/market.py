@@ -37,14 +37,24 @@ class Session:
 
     def __init__(self) -> None:
         self._day: int | None = None
-        self.is_whole = False
+        self._first_id: int | None = None  # the first that may belong to the day; None: it began before this process
+        self._last_id = -1
+        self._seen = 0  # trades from `_first_id` on
         self.volumes = (0.0, 0.0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Every id since midnight was added here. One that was fetched into the archive later was not."""
+        return self._first_id is not None and self._seen == self._last_id - self._first_id + 1
 
     def add(self, trade: Trade) -> None:
         day = trade.time_ms // DAY_MS
         if self._day is None or day > self._day:
-            self.is_whole = self._day is not None
-            self._day, self.volumes = day, (0.0, 0.0)
+            self._first_id = None if self._day is None else self._last_id + 1
+            self._day, self._seen, self.volumes = day, 0, (0.0, 0.0)
+        self._last_id = max(self._last_id, trade.agg_id)
+        if self._first_id is not None and trade.agg_id >= self._first_id:
+            self._seen += 1
         buy, sell = self.volumes
         if day == self._day:
             self.volumes = (buy, sell + trade.size) if trade.buyer_is_maker else (buy + trade.size, sell)
@@ -90,7 +100,7 @@ class SymbolState:
     @property
     def session_volumes(self) -> tuple[float, float] | None:
         """Aggressive (buy, sell) volume since 00:00 UTC; None unless every trade since then was seen."""
-        return self.session.volumes if self.session.is_whole and not self.tape.holes else None
+        return self.session.volumes if self.session.is_whole else None
 
     @property
     def stale_after_ns(self) -> int:
@@ -183,6 +193,9 @@ class Market:
             state.synced_ns = state.received_ns = now_ns
             state.synced_ms = book.event_ms
             state.reason = "" if loaded is Loaded.LIVE else "waiting for the stream to confirm the snapshot"
+            if book.event_ms is not None:
+                # The time without a book ends here, not where the next event shows that it has passed.
+                state.seconds.roll(self._believable(book.event_ms, now_ns))
             state.seconds.synced(book)
         return loaded
 
@@ -191,7 +204,8 @@ class Market:
         state = self.symbols.get(symbol)
         if state is not None:
             state.sync.confirm()
-            state.reason = ""
+            if state.book is not None:
+                state.reason = ""
 
     def disconnected(self, symbols: set[str]) -> None:
         """The connection is gone and with it the proof of sequence."""

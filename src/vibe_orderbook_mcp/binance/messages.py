@@ -7,7 +7,8 @@ frame is refused as a whole before any of it reaches a book.
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -98,16 +99,21 @@ class _WireSnapshot(DepthSnapshot):
     last_update_id: Id = msgspec.field(name="lastUpdateId")
 
 
+_DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
+
 _FRAME = msgspec.json.Decoder(_Frame, strict=False)
 _SNAPSHOT = msgspec.json.Decoder(_WireSnapshot, strict=False)
 _TRADES = msgspec.json.Decoder(list[_WireTrade], strict=False)
+
+# What decoding raises for bytes that are not what they should be; brackets in brackets end in a RecursionError.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def parse_frame(raw: bytes | str) -> Event | Reply:
     """One websocket text frame. Raises MalformedMessage for anything else than a documented message."""
     try:
         frame = _FRAME.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise MalformedMessage(str(error)) from error
     event = frame.data
     if event is not None:
@@ -124,7 +130,7 @@ def parse_frame(raw: bytes | str) -> Event | Reply:
 def parse_snapshot(raw: bytes) -> DepthSnapshot:
     try:
         return _SNAPSHOT.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ExchangeUnavailable("The exchange sent a depth answer that cannot be read.") from error
 
 
@@ -132,7 +138,7 @@ def parse_trades(raw: bytes) -> list[Trade]:
     """`GET /api/v3/aggTrades`, ascending by id."""
     try:
         return [Trade(t.a, t.T, t.p, t.q, t.f, t.l, t.m) for t in _TRADES.decode(raw)]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ExchangeUnavailable("The exchange sent trades that cannot be read.") from error
 
 
@@ -149,14 +155,21 @@ def parse_symbol(raw: bytes, symbol: str) -> SymbolSpec | None:
             symbol=symbol,
             base_asset=entry["baseAsset"],
             quote_asset=entry["quoteAsset"],
-            tick_size=Decimal(price["tickSize"]),
-            step_size=Decimal(lot["stepSize"]),
-            max_price=Decimal(price["maxPrice"]),
-            max_size=Decimal(lot["maxQty"]),
+            tick_size=_decimal(price["tickSize"]),
+            step_size=_decimal(lot["stepSize"]),
+            max_price=_decimal(price["maxPrice"]),
+            max_size=_decimal(lot["maxQty"]),
             trading=entry["status"] == "TRADING",
         )
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, InvalidOperation) as error:
+    except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
         raise ExchangeUnavailable("The exchange sent symbol information that cannot be read.") from error
+
+
+def _decimal(text: str) -> Decimal:
+    """A plain decimal as the exchange writes them. Raises ValueError for what could not be computed with."""
+    if _DECIMAL.fullmatch(text) is None:
+        raise ValueError(text[:40])
+    return Decimal(text)
 
 
 def subscribe_request(request_id: int, streams: list[str]) -> bytes:

@@ -41,29 +41,54 @@ class SymbolSpec(msgspec.Struct, frozen=True):
 
     @property
     def tick_exp(self) -> int:
-        return _places(self.tick_size.normalize())
+        return _places(self.tick_size.normalize() or self.tick_size)  # 0: no filter, so every printed place counts
 
     @property
     def lot_exp(self) -> int:
-        return _places(self.step_size.normalize())
+        return _places(self.step_size.normalize() or self.step_size)
 
     def check_exact(self) -> None:
         """Raise `InexactSymbol` when a price or a level's size could need more than 15 significant digits."""
-        for what, unit, largest in (
-            ("a price", self.tick_size, self.max_price),
-            ("a level's size", self.step_size, self.max_size * ORDERS_A_LEVEL),
+        for what, exp, largest in (
+            ("a price", self.tick_exp, self.max_price),
+            ("a level's size", self.lot_exp, self.max_size * ORDERS_A_LEVEL),
         ):
-            if unit > 0 and (digits := len(str(int(largest / unit)))) > EXACT_DIGITS:
+            if (digits := len(str(int(largest.scaleb(exp))))) > EXACT_DIGITS:
                 raise InexactSymbol(self.symbol, what, digits)
 
     def price_text(self, price: float) -> str:
         """The exchange's own spelling: 61837.63 -> "61837.63000000"."""
-        return f"{price:.{self.price_decimals}f}"
+        return _text(price, self.price_decimals)
 
     def size_text(self, size: float) -> str:
-        return f"{size:.{self.size_decimals}f}"
+        return _text(size, self.size_decimals)
+
+
+def _text(value: float, places: int) -> str:
+    """Eight places of 100000000.01 are 17 digits, of which a double's last two are noise: ...0.01000001. Its shortest
+    form is the decimal that it stands for, so zeros are put behind that.
+    """
+    shortest = repr(value)
+    whole, _, fraction = shortest.partition(".")
+    if "e" in shortest or places == 0 or len(fraction) > places:
+        return f"{value:.{places}f}"
+    return f"{whole}.{fraction:0<{places}}"
 
 
 def _places(value: Decimal) -> int:
     exponent = value.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+LONGEST_SYMBOL = 40
+
+
+def normal_symbol(text: str) -> str | None:
+    """The exchange's spelling of what a person wrote: "btc/usdt", "BTC-USDT" and "btc usdt" are BTCUSDT.
+
+    None when it cannot be a symbol. Letters of any script are allowed: the exchange lists some.
+    """
+    if len(text) > 4 * LONGEST_SYMBOL:
+        return None
+    symbol = "".join(part for part in text.upper() if part not in "/-_ \t\n")
+    return symbol if symbol.isalnum() and len(symbol) <= LONGEST_SYMBOL else None

@@ -31,15 +31,15 @@ class TradeTape:
         agg_id = trade.agg_id
         if self.last_id is None:
             self.first_id = self.last_id = agg_id
-        elif agg_id == self.last_id + 1:
-            self.last_id = agg_id
+            self.last_price = trade.price
         elif agg_id > self.last_id:
-            self.holes.append((self.last_id + 1, agg_id - 1))
+            if agg_id > self.last_id + 1:
+                self.holes.append((self.last_id + 1, agg_id - 1))
             self.last_id = agg_id
+            self.last_price = trade.price
         elif not self._fill(agg_id):
             self.duplicates += 1
             return False
-        self.last_price = trade.price
         self._pending.append(trade)
         if len(self._pending) > PENDING_LIMIT:
             self._forget_oldest()

@@ -1,0 +1,397 @@
+"""Symbols side by side: what the feed tells them and what the tools are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.core.exchange import SPEC, SYMBOL, depth
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.core.sync import Loaded, Outcome
+from vibe_orderbook_mcp.market import DAY_MS, FEW_LEVELS, Market, Session, SymbolState
+
+SECOND_NS = 1_000_000_000
+START_MS = 1_700_000_000_000
+BIDS = [(100.0, 5.0), (99.0, 7.0)]
+ASKS = [(101.0, 4.0), (102.0, 6.0)]
+
+
+def snapshot(update_id: int, bids: list[tuple[float, float]] | None = None) -> DepthSnapshot:
+    return DepthSnapshot(update_id, list(BIDS if bids is None else bids), list(ASKS))
+
+
+class Exchange:
+    """A market with one symbol, and a clock that the events and this machine share."""
+
+    def __init__(self) -> None:
+        self.market = Market()
+        self.state = self.market.add(SPEC)
+        self.now_ms = 0
+
+    @property
+    def now_ns(self) -> int:
+        return self.now_ms * 1_000_000
+
+    def event(
+        self, first_id: int, final_id: int, bids: list[tuple[float, float]] | None = None, *, after_ms: int = 100
+    ) -> Outcome | None:
+        self.now_ms += after_ms
+        update = depth(first_id, final_id, bids, event_ms=START_MS + self.now_ms)
+        return self.market.receive_depth(update, self.now_ns)
+
+    def load(self, update_id: int, *, limit: int = 5000) -> Loaded:
+        return self.market.load(SYMBOL, snapshot(update_id), limit, self.now_ns)
+
+    def live(self, update_id: int = 10) -> Exchange:
+        self.event(update_id, update_id)
+        assert self.load(update_id) is Loaded.LIVE
+        return self
+
+    @property
+    def book(self) -> OrderBook:
+        assert self.state.book is not None
+        return self.state.book
+
+    def status(self) -> str:
+        return self.state.status(self.now_ns)
+
+    def rows(self) -> list[SecondRow]:
+        self.state.seconds.finish()
+        return [row for row, _ in self.state.seconds.take()]
+
+
+def test_a_symbol_is_added_once() -> None:
+    """A second subscription must not throw the book away."""
+    exchange = Exchange().live()
+    assert exchange.market.add(SPEC) is exchange.state
+    exchange.market.remove(SYMBOL)
+    exchange.market.remove(SYMBOL)
+    assert exchange.market.symbols == {}
+
+
+def test_what_comes_for_a_symbol_that_is_not_kept_is_ignored() -> None:
+    """Events can still be on their way after a symbol was dropped."""
+    market = Market()
+    assert market.receive_depth(depth(1, 1), 0) is None
+    assert market.receive_trade(SYMBOL, Trade(1, 1, 1.0, 1.0, 1, 1, buyer_is_maker=True)) is False
+    assert market.load(SYMBOL, snapshot(1), 5000, 0) is Loaded.NOT_NEEDED
+    assert market.load_audit(SYMBOL, snapshot(1), 5000, 0) is Loaded.NOT_NEEDED
+    market.confirm(SYMBOL)
+    market.disconnected({SYMBOL})
+    market.begin_audit(SYMBOL)
+    market.end_audit(SYMBOL)
+    assert market.symbols == {}
+    assert market.exchange_ms(0) is None
+
+
+def test_a_book_is_shown_from_its_proof_to_its_loss() -> None:
+    """`book` is what tools see, `reason` what they say when there is none."""
+    exchange = Exchange()
+    seen = [(exchange.status(), exchange.state.reason)]
+    exchange.event(11, 12)
+    seen.append((exchange.status(), exchange.state.reason))
+    exchange.load(11)
+    seen.append((exchange.status(), exchange.state.reason))
+    exchange.event(14, 15)
+    seen.append((exchange.status(), exchange.state.reason))
+    exchange.load(14)
+    exchange.market.disconnected({SYMBOL, "UNKNOWN"})
+    seen.append((exchange.status(), exchange.state.reason))
+    assert seen == [
+        ("syncing", "waiting for the first snapshot"),
+        ("syncing", "waiting for the first snapshot"),
+        ("live", ""),
+        ("syncing", "resyncing after a gap in the stream"),
+        ("syncing", "reconnecting to the exchange"),
+    ]
+    assert (exchange.state.gaps, exchange.state.resyncs, exchange.state.crossings) == (1, 2, 0)
+
+
+def test_an_unproven_book_is_not_shown_until_it_is_confirmed() -> None:
+    """A quiet symbol: its stream is open and silent."""
+    exchange = Exchange()
+    assert exchange.load(10) is Loaded.UNPROVEN
+    assert (exchange.status(), exchange.state.reason) == ("syncing", "waiting for the stream to confirm the snapshot")
+    exchange.market.confirm(SYMBOL)
+    assert (exchange.status(), exchange.state.reason) == ("live", "")
+
+
+def test_a_confirmation_that_comes_too_late_does_not_hide_why_the_book_is_gone() -> None:
+    """A gap may come while the feed waits for silence."""
+    exchange = Exchange()
+    exchange.load(10)
+    exchange.event(20, 21)
+    exchange.market.confirm(SYMBOL)
+    assert (exchange.status(), exchange.state.reason) == ("syncing", "resyncing after a gap in the stream")
+
+
+def test_a_crossed_book_is_given_up_and_counted() -> None:
+    """Crossed for one event it is only not shown."""
+    exchange = Exchange().live()
+    exchange.event(11, 11, [(101.0, 1.0)])
+    assert exchange.status() == "syncing"
+    assert exchange.event(12, 12) is Outcome.CROSSED
+    assert exchange.state.crossings == 1
+    assert exchange.state.reason == "resyncing after the book crossed"
+    assert exchange.rows()[0].flags & RowFlag.CROSSED
+
+
+def test_a_snapshot_that_does_not_fit_changes_nothing() -> None:
+    """Too old, or not needed."""
+    exchange = Exchange()
+    exchange.event(11, 12)
+    assert exchange.load(3) is Loaded.TOO_OLD
+    assert exchange.state.resyncs == 0
+    assert exchange.state.synced_ns is None
+    exchange.load(11)
+    assert exchange.load(50) is Loaded.NOT_NEEDED
+    assert exchange.state.resyncs == 1
+    assert exchange.book.last_update_id == 12
+
+
+def test_a_loaded_book_has_the_time_of_its_newest_event_or_of_the_clock() -> None:
+    """A REST answer carries no time; levels without a first sight are at least this old."""
+    exchange = Exchange().live()
+    assert exchange.state.synced_ms == exchange.book.event_ms == START_MS + 100
+    exchange.market.disconnected({SYMBOL})
+    exchange.now_ms = 5_000
+    exchange.load(30)
+    assert exchange.state.synced_ms == START_MS + 5_000
+    assert exchange.market.exchange_ms(exchange.now_ns) == START_MS + 5_000
+    first = Exchange()
+    first.load(10)
+    assert first.state.synced_ms is None
+
+
+def test_ids_are_counted_once_when_events_overlap() -> None:
+    """Two connections cut at other ids during a change; ids are a count of actions and must not be counted twice."""
+    exchange = Exchange().live(10)
+    exchange.event(11, 15)
+    exchange.event(14, 17)
+    assert exchange.event(12, 17) is Outcome.OLD
+    exchange.event(18, 18)
+    assert (exchange.state.events, exchange.state.old_events) == (3, 1)
+    row = exchange.rows()[0]
+    assert (row.events, row.ids) == (3, 8)
+
+
+def test_trades_are_told_once() -> None:
+    """The tape decides what is new; rows and the session must not count it again."""
+    exchange = Exchange().live()
+    trade = Trade(5, START_MS + 150, 101.0, 2.0, 7, 8, buyer_is_maker=False)
+    assert exchange.market.receive_trade(SYMBOL, trade)
+    assert not exchange.market.receive_trade(SYMBOL, trade)
+    assert exchange.state.trades == 1
+    assert exchange.rows()[0].buy_volume == 2.0
+
+
+# --- status by age ------------------------------------------------------------------------------------------
+
+
+def test_a_book_of_unknown_pace_is_given_a_minute() -> None:
+    """An illiquid symbol says nothing for minutes, and nothing is known of this one yet."""
+    exchange = Exchange().live()
+    exchange.now_ms += 60_000
+    assert exchange.status() == "live"
+    exchange.now_ms += 1
+    assert exchange.status() == "stale"
+
+
+@pytest.mark.parametrize(("pace_ms", "stale_after_ms"), [(100, 5_000), (1_000, 30_000)])
+def test_a_book_is_stale_after_thirty_of_its_usual_intervals_but_not_before_five_seconds(
+    pace_ms: int, stale_after_ms: int
+) -> None:
+    """A major that says nothing for five seconds is stuck; a slow symbol that does so for thirty is as it was."""
+    exchange = Exchange().live()
+    for update_id in range(11, 31):
+        exchange.event(update_id, update_id, after_ms=pace_ms)
+    assert exchange.state.stale_after_ns == pytest.approx(stale_after_ms * 1_000_000)
+    exchange.now_ms += stale_after_ms - 10
+    assert exchange.status() == "live"
+    exchange.now_ms += 20
+    assert exchange.status() == "stale"
+    exchange.event(31, 31)
+    assert exchange.status() == "live"
+
+
+def test_the_age_of_a_book_is_never_negative() -> None:
+    """`now` may have been read before the event came."""
+    exchange = Exchange()
+    assert exchange.state.age_ns(5) is None
+    exchange.live()
+    assert exchange.state.age_ns(exchange.now_ns - 5) == 0
+    assert exchange.state.age_ns(exchange.now_ns + 5) == 5
+
+
+def test_a_book_runs_short_when_the_market_nears_the_edge_of_what_was_loaded() -> None:
+    """A fresh snapshot in time costs nothing; one too late costs the truth beyond the edge."""
+    bids = [(10_000.0 - i, 1.0) for i in range(FEW_LEVELS)]
+    market = Market()
+    state = market.add(SPEC)
+    assert not state.is_running_short
+    market.receive_depth(depth(10, 10), 0)
+    market.load(SYMBOL, DepthSnapshot(10, bids, [(20_000.0, 1.0)]), FEW_LEVELS, 0)
+    seen = [state.is_running_short]
+    market.receive_depth(depth(11, 11, [(10_000.0, 0.0)]), 0)
+    seen.append(state.is_running_short)
+    assert seen == [False, True]
+
+
+# --- audits -------------------------------------------------------------------------------------------------
+
+
+def audited(exchange: Exchange) -> tuple[int, int]:
+    return exchange.state.audits, exchange.state.audit_mismatches
+
+
+def test_an_equal_copy_takes_the_books_place() -> None:
+    """It knows as much and is fresh; the book goes on at the same update without a resync."""
+    exchange = Exchange().live(10)
+    exchange.market.begin_audit(SYMBOL)
+    before = exchange.book
+    exchange.event(11, 12, [(100.0, 6.0)])
+    assert exchange.market.load_audit(SYMBOL, snapshot(10), 5000, exchange.now_ns) is Loaded.LIVE
+    assert audited(exchange) == (1, 0)
+    assert exchange.book is not before
+    assert exchange.book.event_ms == before.event_ms
+    assert exchange.state.shadow is None
+    assert exchange.event(13, 13, [(100.0, 8.0)]) is Outcome.APPLIED
+    assert exchange.book.bids.sizes[100.0] == 8.0
+    assert exchange.state.resyncs == 1
+
+
+def test_a_snapshot_ahead_of_the_book_is_compared_when_the_book_has_caught_up() -> None:
+    """REST and the stream are not in step."""
+    exchange = Exchange().live(10)
+    exchange.market.begin_audit(SYMBOL)
+    ahead = snapshot(13, [(100.0, 6.0), (99.0, 7.0)])
+    assert exchange.market.load_audit(SYMBOL, ahead, 5000, exchange.now_ns) is Loaded.UNPROVEN
+    assert audited(exchange) == (0, 0)
+    exchange.event(11, 12, [(100.0, 9.0)])
+    assert audited(exchange) == (0, 0)
+    exchange.event(13, 13, [(100.0, 6.0)])
+    assert audited(exchange) == (1, 0)
+    assert exchange.state.audited_ns == exchange.now_ns
+
+
+def test_a_tampered_book_is_found_and_mended() -> None:
+    """What the sequence cannot show: a level that went wrong although no id is missing."""
+    exchange = Exchange().live(10)
+    exchange.book.bids.sizes[99.0] = 1.0
+    exchange.market.begin_audit(SYMBOL)
+    exchange.event(11, 11)
+    exchange.market.load_audit(SYMBOL, snapshot(11), 5000, exchange.now_ns)
+    assert audited(exchange) == (1, 1)
+    assert exchange.book.bids.sizes[99.0] == 7.0
+
+
+def test_a_snapshot_from_before_the_audit_cannot_be_used() -> None:
+    """The events between the two were not kept for the second copy."""
+    exchange = Exchange().live(10)
+    exchange.event(11, 12)
+    exchange.market.begin_audit(SYMBOL)
+    assert exchange.market.load_audit(SYMBOL, snapshot(11), 5000, exchange.now_ns) is Loaded.TOO_OLD
+    assert exchange.market.load_audit(SYMBOL, snapshot(12), 5000, exchange.now_ns) is Loaded.UNPROVEN
+    assert audited(exchange) == (1, 0)
+
+
+def test_an_audit_ends_with_the_book_or_by_wish() -> None:
+    """Without a book there is nothing to compare with, and its copy would go on buffering."""
+    exchange = Exchange()
+    exchange.market.begin_audit(SYMBOL)
+    assert exchange.state.shadow is None
+    exchange.live(10)
+    exchange.market.begin_audit(SYMBOL)
+    exchange.event(15, 15)
+    assert exchange.market.load_audit(SYMBOL, snapshot(15), 5000, exchange.now_ns) is Loaded.NOT_NEEDED
+    exchange.load(15)
+    exchange.market.begin_audit(SYMBOL)
+    exchange.market.end_audit(SYMBOL)
+    assert exchange.market.load_audit(SYMBOL, snapshot(15), 5000, exchange.now_ns) is Loaded.NOT_NEEDED
+    assert audited(exchange) == (0, 0)
+
+
+# --- time ---------------------------------------------------------------------------------------------------
+
+
+def test_a_corrupt_time_stamp_does_not_close_hours_of_seconds() -> None:
+    """One bad stamp may cost ten seconds of rows, not the night's."""
+    exchange = Exchange().live(10)
+    exchange.event(11, 11)
+    corrupt = DepthUpdate(SYMBOL, START_MS + 36_000_000, 12, 12, [(100.0, 1.0)], [])
+    assert exchange.market.receive_depth(corrupt, exchange.now_ns) is Outcome.APPLIED
+    for update_id in range(13, 213):
+        exchange.event(update_id, update_id, [(100.0, float(update_id))])
+    rows = exchange.rows()
+    assert [row.second for row in rows] == list(range(START_MS // 1000, START_MS // 1000 + 21))
+    assert sum(row.bid.added for row in rows) == 211.0
+    assert sum(row.events for row in rows) == 202
+
+
+def test_the_time_without_a_connection_is_not_covered() -> None:
+    """Neither by the book that was lost nor by the one that came after it, whoever closes the seconds."""
+    exchange = Exchange().live(10)
+    exchange.event(11, 11, after_ms=400)
+    exchange.market.disconnected({SYMBOL})
+    exchange.now_ms = 5_300
+    assert exchange.load(50) is Loaded.UNPROVEN
+    exchange.event(51, 51, after_ms=100)
+    exchange.event(52, 52, after_ms=600)
+    rows = exchange.rows()
+    assert [row.covered_ms for row in rows] == [400, 0, 0, 0, 0, 700, 0]
+    assert [bool(row.flags & RowFlag.DISCONNECTED) for row in rows] == [True] * 6 + [False]
+
+
+def test_a_market_of_the_future_opens_with_its_first_event() -> None:
+    """The first stamp is believed: there is nothing to compare it with."""
+    exchange = Exchange()
+    exchange.event(10, 10)
+    assert exchange.market.exchange_ms(exchange.now_ns) == START_MS + 100
+
+
+# --- the session --------------------------------------------------------------------------------------------
+
+
+def session_trade(agg_id: int, time_ms: int, size: float, *, is_sell: bool = False) -> Trade:
+    return Trade(agg_id, time_ms, 1.0, size, agg_id, agg_id, buyer_is_maker=is_sell)
+
+
+def volumes(state: SymbolState, *trades: Trade) -> tuple[float, float] | None:
+    for trade in trades:
+        state.tape.receive(trade)
+        state.session.add(trade)
+    return state.session_volumes
+
+
+def test_a_session_is_whole_from_the_first_midnight_on() -> None:
+    """Half a day's volume under the name of a day's would be wrong by half."""
+    state = SymbolState(SPEC)
+    assert volumes(state, session_trade(1, DAY_MS - 5, 9.0)) is None
+    assert volumes(state, session_trade(2, DAY_MS, 1.0), session_trade(3, DAY_MS + 9, 0.5, is_sell=True)) == (1.0, 0.5)
+    assert volumes(state, session_trade(4, 2 * DAY_MS + 1, 3.0)) == (3.0, 0.0)
+
+
+def test_a_missing_trade_costs_the_session_until_it_comes() -> None:
+    """One that was fetched into the archive is no hole of the tape any more, but its volume was not added here."""
+    state = SymbolState(SPEC)
+    volumes(state, session_trade(1, DAY_MS - 5, 9.0), session_trade(2, DAY_MS, 1.0))
+    assert volumes(state, session_trade(4, DAY_MS + 9, 1.0)) is None
+    assert volumes(state, session_trade(3, DAY_MS + 8, 1.0)) == (3.0, 0.0)
+    assert volumes(state, session_trade(6, DAY_MS + 9, 1.0)) is None
+    state.tape.fill(5, 5)
+    assert state.session_volumes is None
+    assert volumes(state, session_trade(7, 2 * DAY_MS, 2.0)) == (2.0, 0.0)
+
+
+def test_a_late_trade_of_yesterday_is_not_todays_volume() -> None:
+    """Order of arrival is not order of time, at midnight neither. Its id belongs to the count all the same."""
+    session = Session()
+    for trade in (
+        session_trade(1, DAY_MS - 5, 9.0),
+        session_trade(3, DAY_MS, 1.0),
+        session_trade(2, DAY_MS - 1, 5.0),
+    ):
+        session.add(trade)
+    assert session.volumes == (1.0, 0.0)
+    assert session.is_whole
