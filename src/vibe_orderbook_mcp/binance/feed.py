@@ -231,7 +231,8 @@ class Feed:
         while (state := market.symbols.get(symbol)) is not None and state.sync.needs_snapshot:
             try:
                 async with self._snapshots:
-                    snapshot = await self._rest.depth(symbol)
+                    limit = self._rest.affordable_depth()
+                    snapshot = await self._rest.depth(symbol, limit)
             except RateLimited as error:
                 state.reason = str(error)
                 logger.warning("Snapshot of {}: {}", symbol, error)
@@ -242,7 +243,7 @@ class Feed:
                 logger.warning("Snapshot of {}: {}", symbol, error)
                 await asyncio.sleep(next(waits))
                 continue
-            loaded = market.load(symbol, snapshot, DEPTH_LIMIT, time.monotonic_ns())
+            loaded = market.load(symbol, snapshot, limit, time.monotonic_ns())
             if loaded is Loaded.LIVE:
                 self._note_live(symbol)
             elif loaded is Loaded.TOO_OLD:

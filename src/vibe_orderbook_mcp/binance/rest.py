@@ -16,6 +16,9 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, RateLimited, SymbolUnknown
 
 DEPTH_LIMIT = 5000
+# While much of the minute's weight is used (a storm of resyncs), a fifth of the levels costs a fifth of the weight.
+SHORT_DEPTH_LIMIT = 1000
+DEPTH_SHARE = 0.5
 AGG_TRADES_LIMIT = 1000
 TIMEOUT_SECS = 10.0
 # 5000 levels a side are 0.4 MB; nothing that is asked for here comes near this.
@@ -49,6 +52,11 @@ class BinanceRest:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+    def affordable_depth(self) -> int:
+        """How many levels a side a snapshot should have now: all, unless that would use up the minute's weight."""
+        now = time.monotonic()
+        return SHORT_DEPTH_LIMIT if self.budget.delay(250, now, share=DEPTH_SHARE) > 0 else DEPTH_LIMIT
 
     async def depth(self, symbol: str, limit: int = DEPTH_LIMIT) -> DepthSnapshot:
         weight = 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
