@@ -1,0 +1,233 @@
+"""The program as a process: recording without a client, all transports, and a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import signal
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mcp import Client
+from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+from tests.e2e.processes import environment, free_port, ready, started
+from vibe_orderbook_mcp.sim import SimConfig, SimExchange
+
+TOOLS = {"orderbook_l1", "orderbook_l2", "get_order_flow", "orderbook_health"}
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+def simulated() -> SimExchange:
+    return SimExchange(SimConfig(symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"), seed=3, history_hours=0.01))
+
+
+def env_for(sim: SimExchange, path: Path, **more: object) -> dict[str, str]:
+    return environment(rest_url=sim.rest_url, ws_url=sim.ws_url, data_path=path, **more)
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result.content
+    assert result.structured_content is not None
+    assert json.loads(result.content[0].text) == result.structured_content  # type: ignore[union-attr]  # text it is
+    answer: dict[str, Any] = result.structured_content
+    return answer
+
+
+async def use(client: Client) -> None:
+    listed = await client.list_tools()
+    assert {tool.name for tool in listed.tools} == TOOLS
+    for tool in listed.tools:
+        assert tool.description
+        assert tool.annotations is not None
+        assert tool.annotations.read_only_hint
+        assert tool.output_schema is not None
+    book = await call(client, "orderbook_l2", symbol="btc/usdt", levels=5)
+    assert (book["symbol"], book["status"], len(book["bids"]), len(book["asks"])) == ("BTCUSDT", "live", 5, 5)
+    touch = await call(client, "orderbook_l1", symbol="ETH-USDT")
+    assert Decimal(touch["spread"]) == Decimal(touch["best_ask"]) - Decimal(touch["best_bid"])
+
+
+def connections(base_url: str) -> list[tuple[str, Any, str]]:
+    return [
+        (path + mode, transport, mode)
+        for mode in ("auto", "legacy")
+        for path, transport in (
+            ("/sse", sse_client(f"{base_url}/sse")),
+            ("/sse/", sse_client(f"{base_url}/sse/")),
+            ("/mcp", f"{base_url}/mcp"),
+            ("/mcp/", f"{base_url}/mcp/"),
+        )
+    ]
+
+
+def test_every_http_transport_serves_one_and_the_same_books(tmp_path: Path) -> None:
+    async def run() -> None:
+        port = free_port()
+        base_url = f"http://127.0.0.1:{port}"
+        async with simulated() as sim:
+            serve = ("serve", "--transport", "http", "--port", str(port))
+            async with started(*serve, cwd=tmp_path, env=env_for(sim, tmp_path / "db")) as server:
+                await ready(base_url)
+                for _, transport, mode in connections(base_url):
+                    async with Client(transport, mode=mode) as client:
+                        await use(client)
+                async with httpx.AsyncClient(base_url=base_url) as http:
+                    assert (await http.get("/healthz")).status_code == 200
+                    metrics = (await http.get("/metrics")).text
+                    assert 'vibe_resyncs_total{symbol="BTCUSDT"} 1.0' in metrics
+                    assert (await http.get("/healthz", headers={"Host": "evil.example"})).status_code == 421
+                    assert (await http.get("/metrics", headers={"Origin": "https://evil.example"})).status_code == 403
+                assert server.count("Pre-subscribed to BTCUSDT for snapshot persistence") == 1
+                assert server.count("Traceback") == 0
+
+    asyncio.run(run())
+
+
+def test_sigterm_with_sse_clients_connected_flushes_and_exits_within_5_s(tmp_path: Path) -> None:
+    async def run() -> None:
+        port = free_port()
+        base_url = f"http://127.0.0.1:{port}"
+        async with simulated() as sim:
+            serve = ("serve", "--transport", "http", "--port", str(port))
+            async with started(*serve, cwd=tmp_path, env=env_for(sim, tmp_path / "db")) as server:
+                await ready(base_url)
+                async with (
+                    httpx.AsyncClient(base_url=base_url, timeout=20) as http,
+                    http.stream("GET", "/sse/") as stream,
+                    http.stream("GET", "/sse") as other,
+                ):
+                    assert (stream.status_code, other.status_code) == (200, 200)
+                    began = time.monotonic()
+                    server.process.send_signal(signal.SIGTERM)
+                    await server.ended(5)
+                    assert time.monotonic() - began < 5
+                assert server.count("Snapshot persistence task shutting down") == 1
+                assert server.count("Snapshot persistence task stopped") == 1
+                assert server.count("Traceback") == 0, "\n".join(server.lines)
+
+    asyncio.run(run())
+
+
+def test_seventy_seconds_without_a_client_are_remembered_and_answered(tmp_path: Path) -> None:
+    """The reason for this program: history exists before anybody asks, whole and provable."""
+
+    async def run() -> None:
+        port = free_port()
+        base_url = f"http://127.0.0.1:{port}"
+        data = tmp_path / "db"
+        async with simulated() as sim:
+            env = env_for(sim, data)
+            serve = ("serve", "--transport", "http", "--port", str(port))
+            async with started(*serve, cwd=tmp_path, env=env) as server:
+                await ready(base_url)
+                await asyncio.sleep(70)  # the claim is about 70 s of real time
+                assert server.count("Stored snapshot for") >= 130
+                assert server.count("trades for BTCUSDT") >= 5
+                async with Client(sse_client(f"{base_url}/sse/")) as client:
+                    flow = await call(client, "get_order_flow", symbol="BTCUSDT", window_duration_secs=60)
+                    assert flow["window"]["coverage"] > 0.95
+                    assert flow["window"]["samples"] >= 58
+                    health = await call(client, "orderbook_health")
+                    assert health["storage"] == "recording"
+                assert [path for path in data.iterdir() if path.suffix in (".sst", ".log")]
+                rows = await exported(tmp_path, env, "snapshots", "BTCUSDT")  # works while the server runs
+                assert rows
+                server.process.send_signal(signal.SIGTERM)
+                await server.ended(5)
+                stored = {symbol: server.count(f"Stored snapshot for {symbol} at ") for symbol in SYMBOLS}
+            for symbol in SYMBOLS:
+                seconds = [int(row["time"]) for row in await exported(tmp_path, env, "snapshots", symbol)]
+                assert len(seconds) == stored[symbol]
+                assert seconds == list(range(seconds[0], seconds[0] + len(seconds)))
+                ids = [int(row["agg_id"]) for row in await exported(tmp_path, env, "trades", symbol)]
+                assert len(ids) > 100
+                assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+    asyncio.run(run())
+
+
+async def exported(cwd: Path, env: dict[str, str], kind: str, symbol: str) -> list[dict[str, str]]:
+    async with started("export", kind, "--symbol", symbol, cwd=cwd, env=env) as export:
+        assert export.process.stdout is not None
+        text = (await export.process.stdout.read()).decode()
+        assert await export.ended(20) == 0, export.lines
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_stdio_serves_an_sdk_client_and_ends_with_its_input(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with simulated() as sim:
+            parameters = StdioServerParameters(
+                command=sys.executable,
+                args=["-m", "vibe_orderbook_mcp"],
+                env=env_for(sim, tmp_path / "db"),
+                cwd=tmp_path,
+            )
+            async with Client(stdio_client(parameters)) as client:
+                await use(client)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGINT"])
+def test_stdio_stops_cleanly(how: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with simulated() as sim, started(cwd=tmp_path, env=env_for(sim, tmp_path / "db")) as server:
+            async with asyncio.timeout(20):
+                while server.count("Stored snapshot for BTCUSDT") == 0:
+                    await asyncio.sleep(0.05)
+            if how == "end of input":
+                assert server.process.stdin is not None
+                server.process.stdin.close()
+            else:
+                server.process.send_signal(getattr(signal, how))
+            assert await server.ended(5) == 0
+            assert server.count("Snapshot persistence task stopped") == 1
+            assert server.count("Traceback") == 0, "\n".join(server.lines)
+            assert server.process.stdout is not None
+            assert await server.process.stdout.read() == b""
+
+    asyncio.run(run())
+
+
+def test_wrong_settings_stop_the_start_with_one_sentence(tmp_path: Path) -> None:
+    async def output(*arguments: str, **variables: object) -> tuple[int, list[str]]:
+        env = environment(data_path=tmp_path / "db", **variables)
+        async with started(*arguments, cwd=tmp_path, env=env) as command:
+            return await command.ended(20), command.lines
+
+    async def run() -> None:
+        for arguments, variables, expected in [
+            (("serve",), {"max_symbols": "many"}, "VIBE_MAX_SYMBOLS is 'many'"),
+            (("serve",), {"rest_url": "ftp://x"}, "VIBE_REST_URL is 'ftp://x'"),
+            (("serve",), {"symbols": "BTC:USDT"}, "VIBE_SYMBOLS is"),
+            (("serve", "--transport", "http"), {"host": "0.0.0.0"}, "VIBE_HOST is '0.0.0.0'"),  # noqa: S104  # refused
+            (("export", "trades", "--symbol", "BTCUSDT"), {}, "Error: "),
+            (("status",), {}, "Error: "),
+        ]:
+            code, lines = await output(*arguments, **variables)
+            assert code in (1, 2)
+            assert len([line for line in lines if expected in line]) == 1, lines
+            assert not any("Traceback" in line for line in lines)
+
+    asyncio.run(run())
+
+
+def test_a_name_that_looks_like_a_setting_is_warned_about(tmp_path: Path) -> None:
+    async def run() -> None:
+        env = environment(data_path=tmp_path / "db", simbols="BTCUSDT")
+        async with started("status", cwd=tmp_path, env=env) as command:
+            await command.ended(20)
+            assert command.count("VIBE_SIMBOLS is not a setting") == 1
+
+    asyncio.run(run())
