@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -160,7 +161,29 @@ async def test_a_path_that_is_a_file_is_an_error_without_the_path(tmp_path: Path
         assert str(tmp_path) not in str(refusal.value)
 
 
-async def test_a_failed_write_is_reported_and_reopening_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_damaged_log_costs_its_end_and_not_the_database(tmp_path: Path) -> None:
+    """Families that reached the disk at different times would contradict a log that was cut: they go together."""
+    opened = await History.open(tmp_path / "live", cap_mb=8, retention_days=7)
+    for second in range(START, START + 3000):
+        await opened.append([record(second, top=second % 50 == 0)], [batch(second - START)])
+    shutil.copytree(tmp_path / "live", tmp_path / "copy")
+    await opened.close()
+    assert _tables(tmp_path / "copy")
+    for log in (tmp_path / "copy").glob("*.log"):
+        log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
+    damaged = await _open(tmp_path / "copy")
+    seconds = [r.second for r in await damaged.rows("BTCUSDT", 0, FOREVER)]
+    ids = await damaged.ids("BTCUSDT")
+    await damaged.close()
+    assert 100 < len(seconds) < 3000
+    assert seconds == list(range(START, START + len(seconds)))
+    assert ids == [(0, len(seconds) - 1)]
+
+
+@pytest.mark.parametrize("reopen", [True, False])
+async def test_what_a_failed_write_did_not_store_can_be_stored_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reopen: bool
+) -> None:
     opened = await _open(tmp_path)
     await opened.append([record(START)], [batch(1)])
     assert opened._database is not None
@@ -171,13 +194,15 @@ async def test_a_failed_write_is_reported_and_reopening_helps(tmp_path: Path, mo
         def write(self, batch: WriteBatch) -> None:
             raise Exception(f"IO error: No space left on device: While appending to file: {tmp_path}/000004.log")  # noqa: TRY002 - rocksdict raises nothing finer
 
-    monkeypatch.setattr(opened._database, "_rdict", Full())
-    with pytest.raises(DiskFull) as failure:
-        await opened.append([record(START + 1)], [batch(2)])
+    with monkeypatch.context() as full:
+        full.setattr(opened._database, "_rdict", Full())
+        with pytest.raises(DiskFull) as failure:
+            await opened.append([record(START + 1)], [batch(2)])
     assert str(tmp_path) not in str(failure.value)
     assert opened.stats().last_error == str(failure.value)
-    await opened.reopen()
-    assert opened.stats().last_error is None
+    if reopen:
+        await opened.reopen()
+        assert opened.stats().last_error is None
     result = await opened.append([record(START), record(START + 1)], [batch(1, 2)])
     assert (result.rows, result.skipped_seconds) == ({"BTCUSDT": 1}, {"BTCUSDT": 1})
     assert (result.trades, result.skipped_trades) == ({"BTCUSDT": 1}, {"BTCUSDT": 1})

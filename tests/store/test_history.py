@@ -11,6 +11,7 @@ import pytest
 from tests.store.values import BTC, CHINESE, ETH, START, batch, book, record, row, trade
 from vibe_orderbook_mcp.core.rows import BookTop, SecondRecord, TradeBatch
 from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.store import reader
 from vibe_orderbook_mcp.store.history import History
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +163,8 @@ async def test_sealing_resumes_after_a_restart(history: History) -> None:
     await history.append([], [batch(*range(1500))])
     reopened = await _reopened(history)
     try:
+        assert reopened._database is not None
+        assert reader.sealed(reopened._database, "BTCUSDT") == START + 120
         assert await reopened.seal("BTCUSDT", START * 1000 + 120_000) == 0
         assert await reopened.seal("BTCUSDT", FOREVER * 1000) == 1
         assert await reopened.trades("BTCUSDT", 0, FOREVER * 1000) == [trade(n) for n in range(1500)]
@@ -222,6 +225,16 @@ async def test_closing_waits_for_what_is_under_way(history: History) -> None:
     reopened = await History.open(history.path, cap_mb=64, retention_days=7)
     assert len(await reopened.rows("BTCUSDT", 0, FOREVER)) == 50
     await reopened.close()
+
+
+async def test_a_read_under_way_survives_reopening(history: History) -> None:
+    """RocksDB cannot be closed under a reader: one waits for the other."""
+    for start in range(START, START + 2000, 200):
+        await history.append([record(second) for second in range(start, start + 200)])
+    reads = [asyncio.create_task(history.rows("BTCUSDT", 0, FOREVER)) for _ in range(4)]
+    for _ in range(5):
+        await history.reopen()
+    assert {len(await read) for read in reads} == {2000}
 
 
 async def test_the_directory_is_private(history: History) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.values import BTC, ETH, START, batch, record, trade
-from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.history import KEYS_A_PIECE, History
 from vibe_orderbook_mcp.store.status import Span, SymbolStatus, TradeSpan, store_status
 
 pytestmark = pytest.mark.anyio
@@ -13,9 +13,9 @@ pytestmark = pytest.mark.anyio
 
 async def test_status_counts_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
     writer = await History.open(tmp_path, cap_mb=64, retention_days=7)
-    seconds = [*range(100), *range(110, 6000), *range(6005, 6010)]  # across pieces of keys
+    seconds = [*range(KEYS_A_PIECE), *range(KEYS_A_PIECE + 10, 6000), *range(6005, 6010)]  # a gap between two pieces
     for start in range(0, len(seconds), 500):
-        await writer.append([record(START + n, top=n % 6000 > 2) for n in seconds[start : start + 500]])
+        await writer.append([record(START + n, top=n > 2) for n in seconds[start : start + 500]])
     await writer.append([record(START, ETH, top=False)])
     await writer.append([], [batch(*range(700), *range(720, 800), 900)])
     await writer.seal("BTCUSDT", START * 1000 + 60_000)
