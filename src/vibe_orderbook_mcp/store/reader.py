@@ -122,7 +122,7 @@ def held_open_ids(database: Database, symbol: str, start_ms: int, limit: int) ->
 def stored_seconds(database: Database, family: str, symbol: str, start: int, limit: int) -> Piece[int]:
     """The times of a family's keys, values unread."""
     low, high = second_bounds(symbol, start, _FOREVER)[0], symbol_bounds(symbol)[1]
-    found = [parse_key(key)[1] for key in database.scan_keys(family, low, high, limit)]
+    found = [int(key[-10:]) for key in database.scan_keys(family, low, high, limit)]  # millions of them
     return found, found[-1] + 1 if len(found) == limit else None
 
 
