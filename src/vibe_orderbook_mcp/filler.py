@@ -59,10 +59,7 @@ class Filler:
 
     async def missing(self, symbol: str) -> list[tuple[int, int]]:
         """Inclusive id ranges that are not held, newest first; the last one may reach back to id 0."""
-        history = self._archive.history
-        if history is None or self._archive.mode != "recording":
-            return []
-        held = await history.ids(symbol)
+        held = await self._archive.writable().ids(symbol)
         if not held:
             return []
         gaps = [(before[1] + 1, after[0] - 1) for before, after in pairwise(held)]
@@ -77,12 +74,21 @@ class Filler:
     async def _fill_symbol(self, state: SymbolState) -> None:
         symbol = state.spec.symbol
         before = self.filled[symbol]
+        if self._backfill_ms and not await self._archive.writable().ids(symbol):
+            await self._fill_newest(state)
         pages = PAGES_A_TURN
         for low, high in await self.missing(symbol):
             if pages > 0:
                 pages = await self._fill_range(state, low, high, pages)
         if self.filled[symbol] > before:
             logger.bind(symbol=symbol).info("Filled {} missing trades of {}", self.filled[symbol] - before, symbol)
+
+    async def _fill_newest(self, state: SymbolState) -> None:
+        """A symbol that nothing is held of: begin with the newest trades, the rest is before them."""
+        symbol = state.spec.symbol
+        if page := await self._rest.agg_trades(symbol, None):
+            await self._archive.writable().add_trades(TradeBatch(state.spec, tuple(page)))
+            self.filled[symbol] += len(page)
 
     async def _fill_range(self, state: SymbolState, low: int, high: int, pages: int) -> int:
         """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the pages that are left."""

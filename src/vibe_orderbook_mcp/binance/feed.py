@@ -96,6 +96,11 @@ class Feed:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
+    def wanted(self) -> set[str]:
+        """Symbols that are kept, being added, or eager and not there yet."""
+        return {*self.market.symbols, *self._adding, *self.failed}
+
+    @property
     def is_connected(self) -> bool:
         return bool(self.lines) and all(line.connection is not None for line in self.lines)
 
@@ -132,6 +137,9 @@ class Feed:
     async def _add(self, symbol: str) -> SymbolSpec:
         spec = await self._rest.symbol(symbol)
         spec.check_exact()
+        if self.market.exchange_ms(time.monotonic_ns()) is None:
+            # A quiet symbol may say nothing for minutes, and its seconds are to be stored from the first one on.
+            self.market.clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
         if not spec.trading:
             logger.warning("{} is not trading at the exchange now", symbol)
         self.market.add(spec)

@@ -101,6 +101,12 @@ class _WireSnapshot(DepthSnapshot):
 
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
 
+
+class _WireTime(msgspec.Struct):
+    server_time_ms: Millis = msgspec.field(name="serverTime")
+
+
+_TIME = msgspec.json.Decoder(_WireTime)
 _FRAME = msgspec.json.Decoder(_Frame, strict=False)
 _SNAPSHOT = msgspec.json.Decoder(_WireSnapshot, strict=False)
 _TRADES = msgspec.json.Decoder(list[_WireTrade], strict=False)
@@ -140,6 +146,14 @@ def parse_trades(raw: bytes) -> list[Trade]:
         return [Trade(t.a, t.T, t.p, t.q, t.f, t.l, t.m) for t in _TRADES.decode(raw)]
     except _UNREADABLE as error:
         raise ExchangeUnavailable("The exchange sent trades that cannot be read.") from error
+
+
+def parse_time(raw: bytes) -> int:
+    """`GET /api/v3/time`: milliseconds since the epoch."""
+    try:
+        return _TIME.decode(raw).server_time_ms
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ExchangeUnavailable("The exchange sent a time that cannot be read.") from error
 
 
 def parse_symbol(raw: bytes, symbol: str) -> SymbolSpec | None:

@@ -68,12 +68,18 @@ class BinanceRest:
             raise SymbolUnknown(symbol)
         return spec
 
-    async def agg_trades(self, symbol: str, from_id: int, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
-        """Up to `limit` trades from `from_id` on. May use half of the weight: the books come first."""
-        path = "/api/v3/aggTrades"
-        return messages.parse_trades(await self._get(path, 4, symbol, share=0.5, fromId=from_id, limit=limit))
+    async def server_time_ms(self) -> int:
+        """The exchange's clock."""
+        return messages.parse_time(await self._get("/api/v3/time", 1))
 
-    async def _get(self, path: str, weight: int, symbol: str, *, share: float = 1.0, **query: int) -> bytes:
+    async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
+        """Up to `limit` trades from `from_id` on, or the newest. May use half of the weight: the books come first."""
+        query = {"limit": limit} if from_id is None else {"limit": limit, "fromId": from_id}
+        return messages.parse_trades(await self._get("/api/v3/aggTrades", 4, symbol, share=0.5, **query))
+
+    async def _get(
+        self, path: str, weight: int, symbol: str | None = None, *, share: float = 1.0, **query: int
+    ) -> bytes:
         while (delay := self.budget.delay(weight, time.monotonic(), share=share)) > 0:
             if delay > TIMEOUT_SECS and share == 1.0:
                 raise RateLimited("The exchange's request limit is used up.", retry_after_secs=delay)
@@ -86,9 +92,10 @@ class BinanceRest:
             self.failures += 1
             raise
 
-    async def _fetch(self, path: str, symbol: str, query: dict[str, int]) -> bytes:
+    async def _fetch(self, path: str, symbol: str | None, query: dict[str, int]) -> bytes:
         try:
-            async with self._http.stream("GET", path, params={"symbol": symbol, **query}) as response:
+            parameters: dict[str, str | int] = {**query} if symbol is None else {"symbol": symbol, **query}
+            async with self._http.stream("GET", path, params=parameters) as response:
                 body = await _read_bounded(response)
         except httpx.TimeoutException as error:
             raise ExchangeUnavailable(f"The exchange did not answer within {TIMEOUT_SECS:.0f} s.") from error
@@ -101,7 +108,7 @@ class BinanceRest:
             return body
         raise self._refused(response, body, symbol)
 
-    def _refused(self, response: httpx.Response, body: bytes, symbol: str) -> Exception:
+    def _refused(self, response: httpx.Response, body: bytes, symbol: str | None) -> Exception:
         status = response.status_code
         if status in (418, 429):
             wait = _retry_after(response, default=60.0 if status == httpx.codes.TOO_MANY_REQUESTS else 120.0)
@@ -115,7 +122,7 @@ class BinanceRest:
                 "serves it, for example https://api.binance.us with wss://stream.binance.us:9443.",
                 status=status,
             )
-        if status == httpx.codes.BAD_REQUEST and _error_code(body) in INVALID_SYMBOL_CODES:
+        if symbol is not None and status == httpx.codes.BAD_REQUEST and _error_code(body) in INVALID_SYMBOL_CODES:
             return SymbolUnknown(symbol)
         return ExchangeUnavailable(f"The exchange answered HTTP {status}.", status=status)
 

@@ -54,7 +54,8 @@ def not_live(runtime: Runtime, state: SymbolState) -> Refusal:
 
 async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolState:
     limit = runtime.settings.max_symbols
-    if len(runtime.market.symbols) >= limit:
+    wanted = runtime.feed.wanted
+    if symbol not in wanted and len(wanted) >= limit:
         kept = ", ".join(sorted(runtime.market.symbols))
         raise Refusal(
             "symbol_limit_reached",
