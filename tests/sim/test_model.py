@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.sim.catalog import PROFILES, Pace, profile_of
+from vibe_orderbook_mcp.sim.catalog import PROFILES, profile_of
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.matching import Fill, MatchingBook
 from vibe_orderbook_mcp.sim.model import Ids, MarketModel
+from vibe_orderbook_mcp.sim.scenarios import scenario_of
 from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthUpdate, Event, TradeFill
 
 START_MS = 1_700_000_000_000
@@ -21,8 +22,8 @@ IDS = Ids(1000, 500, 900)
 SMALL = ("币安人生USDT", "XRPUSDT", "APTUSDT")
 
 
-def model(symbol: str = "APTUSDT", seed: int = 7, pace: Pace = "busy") -> MarketModel:
-    return MarketModel(profile_of(symbol), seed=seed, start_ms=START_MS, ids=IDS, pace=pace)
+def model(symbol: str = "APTUSDT", seed: int = 7, scenario: str = "busy") -> MarketModel:
+    return MarketModel(profile_of(symbol), seed=seed, start_ms=START_MS, ids=IDS, scenario=scenario_of(scenario))
 
 
 def play(market: MarketModel, millis: int, steps: Iterable[int] = ()) -> list[Event]:
@@ -44,6 +45,7 @@ def test_replaying_the_events_onto_the_opening_book_gives_the_true_book(
     opening = market.book.ledger.sides
     sides = (dict(text(list(opening[BID].items()))), dict(text(list(opening[ASK].items()))))
     last_id, last_ms = IDS.update, START_MS
+    ends: list[tuple[int, int]] = []
     for event in play(market, 4000, steps):
         if not isinstance(event, DepthUpdate):
             continue
@@ -52,12 +54,14 @@ def test_replaying_the_events_onto_the_opening_book_gives_the_true_book(
         assert event.event_ms > last_ms
         assert event.bids or event.asks
         last_id, last_ms = event.final_id, event.event_ms
+        ends.append((last_ms, last_id))
         for side, levels in zip(sides, (event.bids, event.asks), strict=True):
             for price, size in levels:
                 side[price] = size
                 if Decimal(size) == 0:
                     del side[price]
         assert max(map(Decimal, sides[BID])) < min(map(Decimal, sides[ASK]))
+    assert list(market.book.ledger.boundaries) == ends
     truth = market.book.ledger.at(last_id)
     assert truth is not None
     assert sides == (dict(text(list(truth[BID].items()))), dict(text(list(truth[ASK].items()))))

@@ -41,7 +41,7 @@ def test_python_binance_keeps_the_true_book() -> None:
                 sockets.STREAM_URL = f"{exchange.ws_url}/"
                 manager = binance.DepthCacheManager(client, symbol=SYMBOL, bm=sockets, limit=1000, ws_interval=100)
                 async with manager as depth:
-                    for _ in range(30):
+                    for _ in range(15):
                         cache = await depth.recv()
                     bids, asks = cache.get_bids()[:LEVELS], cache.get_asks()[:LEVELS]
                     assert (bids, asks) == floats(exchange, depth._last_update_id)
@@ -62,7 +62,7 @@ def test_ccxt_keeps_the_true_book() -> None:
             try:
                 assert set(await client.load_markets()) == {"ETH/USDT", "BTC/USDT"}
                 assert len(await client.fetch_trades("ETH/USDT", limit=500)) == 500
-                for _ in range(30):
+                for _ in range(15):
                     book = await client.watch_order_book("ETH/USDT", 1000)
                 bids, asks = ([list(level[:2]) for level in book[side][:LEVELS]] for side in ("bids", "asks"))
                 assert (bids, asks) == floats(exchange, book["nonce"])

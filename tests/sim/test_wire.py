@@ -108,3 +108,4 @@ def test_a_grid_prints_eight_places_and_reads_them_back() -> None:
     assert Grid(8).text(17) == "0.00000017"
     assert Grid(0).text(5) == "5.00000000"
     assert [Grid(exp).units("61837.63000000") for exp in (0, 2, 8)] == [61837, 6183763, 6183763000000]
+    assert [Grid(exp).units("61837.63") for exp in (0, 2, 8)] == [61837, 6183763, 6183763000000]

@@ -6,20 +6,18 @@ event, ten events and 17 aggregate trades a second, 19 levels within 1 bp of the
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim.rules import Grid, Rules
 
-Pace = Literal["quiet", "normal", "busy"]
 MAJOR_MAKES: Final = 420.0  # resting orders a second in BTCUSDT
-PACE: Final[dict[Pace, float]] = {"quiet": 0.25, "normal": 1.0, "busy": 2.5}
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """How one symbol trades at pace 'normal'."""
+    """How one symbol trades in the scenario 'normal'."""
 
     rules: Rules
     open_ticks: int  # the price the sim opens at
@@ -28,7 +26,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     far_levels: int  # levels a side of the deep, slow part of the book
     typical_lots: int  # median resting order
     vol_bps: float  # of the fair price, per square root of a second
-    id_rate: int  # aggregate-trade ids a second of history; above what 'busy' uses, so that ids never run back
+    id_rate: float  # aggregate-trade ids a second of history; above what 'busy' uses, so that ids never run back
 
 
 def _profile(
@@ -38,7 +36,7 @@ def _profile(
     grid, lots = Grid(tick_exp), Grid(lot_exp)
     ticks = grid.units(price)
     # Largest sizes so that a thousand of them, in lots, stay within 15 digits (core.symbol.check_exact).
-    max_lots = min(900_000_000, 10**12 - 1) if lot_exp else 90_000_000
+    max_lots = 900_000_000 if lot_exp else 90_000_000
     rules = Rules(
         symbol=f"{base}USDT",
         base=base,
@@ -56,7 +54,7 @@ def _profile(
         far_levels=levels,
         typical_lots=max(1, round(usd / float(price) * 10**lot_exp)),
         vol_bps=vol,
-        id_rate=max(1, round(60 * activity)),
+        id_rate=max(0.2, 60 * activity),
     )
 
 

@@ -90,7 +90,7 @@ class SlowRest(_Fault, tag="slow_rest"):
 
 
 class RestStatus(_Fault, tag="rest_status"):
-    """REST answers with an error status, or never."""
+    """REST answers with an error status, or never. 429 and 418 say how long to wait, as they do on the exchange."""
 
     status: Literal[403, 418, 429, 451, 500, 502, 503, "hang"]
     endpoint: str | None = None

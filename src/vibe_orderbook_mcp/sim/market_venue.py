@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from vibe_orderbook_mcp.sim.catalog import Pace, Profile
+from vibe_orderbook_mcp.sim.catalog import Profile
 from vibe_orderbook_mcp.sim.model import Ids, MarketModel
 from vibe_orderbook_mcp.sim.past import AggRow, Past
+from vibe_orderbook_mcp.sim.scenarios import Scenario
 from vibe_orderbook_mcp.sim.trades import TradeLog
 from vibe_orderbook_mcp.sim.venue import Drained, Publish, SymbolState, Wanted
 from vibe_orderbook_mcp.sim.wire import AggTrade, Event, TradeFill
@@ -21,19 +22,25 @@ UPDATE_IDS_A_SECOND: Final = 10_000  # several times what a busy market uses: id
 
 class ModelVenue:
     def __init__(
-        self, profiles: Sequence[Profile], *, seed: int, pace: Pace, history_hours: float, start_ms: int, manual: bool
+        self,
+        profiles: Sequence[Profile],
+        *,
+        seed: int,
+        scenario: Scenario,
+        history_hours: float,
+        start_ms: int,
+        manual: bool,
     ) -> None:
         self.states: dict[str, SymbolState] = {}
         self._models: dict[str, MarketModel] = {}
-        self._start_ms = start_ms
-        self._started = time.monotonic()
+        self._offset_ms = start_ms - int(time.time() * 1000)
         self._manual_ms = start_ms if manual else None
         self._publish: Publish = lambda _symbol, _events: None
         self._wanted: Wanted = lambda _stream: False
         for profile in profiles:
             past = Past(profile, seed=seed, start_ms=start_ms, hours=history_hours)
             ids = Ids(start_ms * UPDATE_IDS_A_SECOND // 1000, past.first_live_id - 1, past.first_live_trade_id - 1)
-            model = MarketModel(profile, seed=seed, start_ms=start_ms, ids=ids, pace=pace)
+            model = MarketModel(profile, seed=seed, start_ms=start_ms, ids=ids, scenario=scenario)
             symbol = profile.rules.symbol
             self._models[symbol] = model
             self.states[symbol] = SymbolState(profile.rules, model.book.ledger, TradeLog(past.first_live_id, past))
@@ -41,7 +48,8 @@ class ModelVenue:
     def now_ms(self) -> int:
         if self._manual_ms is not None:
             return self._manual_ms
-        return self._start_ms + int((time.monotonic() - self._started) * 1000)
+        # The wall clock: a machine that slept must find the exchange's time gone on. Models ignore steps backwards.
+        return int(time.time() * 1000) + self._offset_ms
 
     def refresh(self, symbol: str) -> None:
         """A question is answered at its own moment, not the last step's: ids inside an event are the rule there too."""

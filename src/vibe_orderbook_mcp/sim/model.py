@@ -17,9 +17,10 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Final, NamedTuple
 
-from vibe_orderbook_mcp.sim.catalog import MAJOR_MAKES, PACE, Pace, Profile
+from vibe_orderbook_mcp.sim.catalog import MAJOR_MAKES, Profile
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.matching import Fill, MatchingBook
+from vibe_orderbook_mcp.sim.scenarios import Scenario
 from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthUpdate, Event, TextLevel, TradeFill
 
 EVENT_MS: Final = 100
@@ -50,7 +51,7 @@ class Ids(NamedTuple):
 
 
 class MarketModel:
-    def __init__(self, profile: Profile, *, seed: int, start_ms: int, ids: Ids, pace: Pace = "normal") -> None:
+    def __init__(self, profile: Profile, *, seed: int, start_ms: int, ids: Ids, scenario: Scenario) -> None:
         self.profile = profile
         self.rules = profile.rules
         self.book = MatchingBook(ids.update)
@@ -59,9 +60,9 @@ class MarketModel:
         self.agg_id, self.trade_id = ids.agg, ids.trade
 
         self._random = Random(f"{seed}:{self.rules.symbol}")
-        self._makes = profile.makes * PACE[pace] / 1000.0  # per ms
-        self._takes = profile.takes * PACE[pace] / 1000.0
-        self._patience = MAJOR_MAKES / (profile.makes * PACE[pace])  # a slow market's orders wait longer
+        self._makes = profile.makes * scenario.pace / 1000.0  # per ms
+        self._takes = profile.takes * scenario.pace / 1000.0
+        self._patience = MAJOR_MAKES / (profile.makes * scenario.pace)  # a slow market's orders wait longer
         self._fair = float(profile.open_ticks)
         self._fair_ms = float(start_ms)
         self._log_vol = 0.0

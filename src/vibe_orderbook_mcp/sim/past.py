@@ -41,18 +41,19 @@ class Past:
         self._block_ms = BLOCK * 1000.0 / profile.id_rate
         end_block = int(start_ms / self._block_ms)
         first_block = min(end_block, int((start_ms - hours * 3_600_000.0) / self._block_ms))
-        self.first_id = first_block * BLOCK
-        self.first_live_id = end_block * BLOCK
-        self.first_live_trade_id = end_block * FILLS_A_BLOCK
         self._block = lru_cache(maxsize=64)(self._make_block)
         self._knot = lru_cache(maxsize=1024)(self._make_knot)
+        newest = [row for row in self._block(end_block) if row.time_ms <= start_ms]
+        self.first_live_id = end_block * BLOCK + len(newest)
+        self.first_live_trade_id = newest[-1].last_trade_id + 1 if newest else end_block * FILLS_A_BLOCK
+        self.first_id = first_block * BLOCK if hours else self.first_live_id
 
     def from_id(self, agg_id: int, limit: int) -> list[AggRow]:
         """Up to `limit` rows from `agg_id` on."""
         agg_id = max(agg_id, self.first_id)
         out: list[AggRow] = []
         while agg_id < self.first_live_id and len(out) < limit:
-            rows = self._block(agg_id // BLOCK)[agg_id % BLOCK :]
+            rows = self._block(agg_id // BLOCK)[agg_id % BLOCK :][: self.first_live_id - agg_id]
             out += rows[: limit - len(out)]
             agg_id += len(rows)
         return out
@@ -65,7 +66,7 @@ class Past:
         while block * BLOCK < self.first_live_id:
             for row in self._block(block):
                 if row.time_ms >= time_ms:
-                    return row.agg_id
+                    return min(row.agg_id, self.first_live_id)
             block += 1
         return self.first_live_id
 

@@ -24,6 +24,7 @@ MAX_DEPTH: Final = 5000
 MAX_TRADES: Final = 1000
 MAX_SYMBOLS_CHEAP: Final = 20
 HANG_POLL_S: Final = 0.02
+_USUAL_WAIT_S: Final = {429: 1, 418: 120}
 _BODIES: Final = {
     403: b"<html><body>403 Forbidden</body></html>",
     418: b'{"code":-1003,"msg":"Way too much request weight used; IP banned until %d. Please use WebSocket Streams for '
@@ -82,29 +83,37 @@ class Rest:
             verdict = self._weights.spend(address, weigh(request), now_ms)
             headers = {"x-mbx-used-weight": str(verdict.used), "x-mbx-used-weight-1m": str(verdict.used)}
             if verdict.status != 200:
-                headers["retry-after"] = str(verdict.retry_after_s)
-                number = verdict.banned_until_ms if verdict.status == 418 else self._weights.limit
-                return _json(_BODIES[verdict.status] % number, verdict.status, headers)
+                return self._refusal(verdict.status, headers, verdict.retry_after_s)
             plan = self._faults.rest_plan(request.url.path, time.monotonic())
             if plan.delay_s:
                 await asyncio.sleep(plan.delay_s)
-            while plan.hang is not None and self._faults.hangs(plan.hang):
-                if await request.is_disconnected():
-                    break
-                await asyncio.sleep(HANG_POLL_S)
+            await self._hang(plan.hang, request)
             if plan.status is not None:
-                if plan.retry_after is not None:
-                    headers["retry-after"] = str(plan.retry_after)
-                body = _BODIES[plan.status]
-                return _json(
-                    body % (now_ms + 1000 * (plan.retry_after or 0)) if b"%d" in body else body, plan.status, headers
-                )
+                wait_s = _USUAL_WAIT_S.get(plan.status) if plan.retry_after is None else plan.retry_after
+                return self._refusal(plan.status, headers, wait_s)
             try:
                 return _json(encode(await answer(request)), 200, headers)
             except Invalid as invalid:
                 return _json(encode({"code": invalid.code, "msg": invalid.message}), invalid.status, headers)
 
         return endpoint
+
+    async def _hang(self, fault: int | None, request: Request) -> None:
+        """Wait until the fault is taken off or the client has left: two ends, so neither gives an event to await."""
+        while fault is not None and self._faults.hangs(fault):
+            if await request.is_disconnected():
+                return
+            await asyncio.sleep(HANG_POLL_S)
+
+    def _refusal(self, status: int, headers: dict[str, str], wait_s: int | None) -> Response:
+        body = _BODIES[status]
+        if wait_s is not None:
+            headers["retry-after"] = str(wait_s)
+        if status == 429:
+            body %= self._weights.limit
+        elif status == 418:
+            body %= self._venue.now_ms() + 1000 * (wait_s or 0)
+        return _json(body, status, headers)
 
     async def _ping(self, _request: Request) -> dict[str, Any]:
         return {}

@@ -23,13 +23,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from vibe_orderbook_mcp.errors import ConfigError
-from vibe_orderbook_mcp.sim.catalog import DEFAULT_SYMBOLS, PACE, Pace, profile_of
+from vibe_orderbook_mcp.sim.catalog import DEFAULT_SYMBOLS, profile_of
 from vibe_orderbook_mcp.sim.channels import Channels
 from vibe_orderbook_mcp.sim.faults import Action, Disconnect, Faults, parse_faults
 from vibe_orderbook_mcp.sim.hub import Hub
 from vibe_orderbook_mcp.sim.ledger import best_first
 from vibe_orderbook_mcp.sim.market_venue import ModelVenue
 from vibe_orderbook_mcp.sim.rest import Rest
+from vibe_orderbook_mcp.sim.scenarios import scenario_of
 from vibe_orderbook_mcp.sim.streams import StreamConnection, StreamLimits
 from vibe_orderbook_mcp.sim.venue import TruthSides, Venue
 from vibe_orderbook_mcp.sim.wire import Event
@@ -44,7 +45,7 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
-    scenario: Pace = "normal"  # more names than paces come with the scenarios
+    scenario: str = "normal"  # one of scenarios.SCENARIOS
     history_hours: float = 2.0  # trades from before the start, over REST
     start_ms: int | None = None  # exchange time at start; None is the present
     manual: bool = False  # time stands still but for `SimExchange.step`
@@ -57,8 +58,7 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("The simulated exchange needs at least one symbol.")
         for symbol in self.symbols:
             profile_of(symbol)
-        if self.scenario not in PACE:
-            raise ConfigError(f"There is no scenario {self.scenario!r}; choose one of {', '.join(PACE)}.")
+        scenario_of(self.scenario)
         if not 0 <= self.history_hours <= 24:
             raise ConfigError(f"history_hours is {self.history_hours}; it may be 0 to 24.")
         if not 0 <= self.port <= 65535:
@@ -221,7 +221,7 @@ class SimExchange(VenueServer):
         venue = ModelVenue(
             [profile_of(symbol) for symbol in dict.fromkeys(config.symbols)],
             seed=config.seed,
-            pace=config.scenario,
+            scenario=scenario_of(config.scenario),
             history_hours=config.history_hours,
             start_ms=int(time.time() * 1000) if config.start_ms is None else config.start_ms,
             manual=config.manual,

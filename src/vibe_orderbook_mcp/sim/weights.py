@@ -17,7 +17,6 @@ class Verdict(NamedTuple):
     used: int
     status: int = 200
     retry_after_s: int = 0
-    banned_until_ms: int = 0
 
 
 class _Address:
@@ -41,7 +40,7 @@ class Weights:
             who.minute, who.used, who.ignored = now_ms // MINUTE_MS, 0, 0
         who.used += weight
         if now_ms < who.banned_until_ms:
-            return Verdict(who.used, 418, math.ceil((who.banned_until_ms - now_ms) / 1000), who.banned_until_ms)
+            return Verdict(who.used, 418, math.ceil((who.banned_until_ms - now_ms) / 1000))
         if who.used <= self.limit:
             return Verdict(who.used)
         who.ignored += 1
@@ -49,5 +48,5 @@ class Weights:
             ban_ms = min(FIRST_BAN_MS * 2**who.bans, LONGEST_BAN_MS)
             who.bans += 1
             who.banned_until_ms = now_ms + ban_ms
-            return Verdict(who.used, 418, ban_ms // 1000, who.banned_until_ms)
+            return Verdict(who.used, 418, ban_ms // 1000)
         return Verdict(who.used, 429, math.ceil((MINUTE_MS - now_ms % MINUTE_MS) / 1000))
