@@ -2,7 +2,8 @@
 
 Aggregate-trade ids are consecutive, so what is missing is a fact: every id between those held, and, back to the
 wanted hour, every id before the first one held. One procedure fills what a gap, a restart or a first start left:
-newest first, a page at a time, resumable at any point because each page is stored with its ids.
+newest first, a page at a time, resumable at any point because each page is stored with its ids. What is older
+than a day and than the wanted hours is left: the space it would take may be what newer trades were dropped for.
 """
 
 from __future__ import annotations
@@ -30,14 +31,11 @@ DAY_MS = 24 * HOUR_MS
 class Filler:
     """Runs in the background with at most half of the exchange's weight (see `BinanceRest.agg_trades`)."""
 
-    def __init__(
-        self, market: Market, archive: Archive, rest: BinanceRest, *, backfill_hours: int, retention_days: int
-    ) -> None:
+    def __init__(self, market: Market, archive: Archive, rest: BinanceRest, *, backfill_hours: int) -> None:
         self._market = market
         self._archive = archive
         self._rest = rest
         self._backfill_ms = backfill_hours * HOUR_MS
-        self._retention_ms = retention_days * DAY_MS
         self._floor: dict[str, int] = {}  # ids below this are too old, or the exchange has none
         self._no_trades: dict[str, set[tuple[int, int]]] = {}
         self.filled: Counter[str] = Counter()
@@ -124,4 +122,4 @@ class Filler:
         now_ms = self._market.exchange_ms(time.monotonic_ns())
         if now_ms is None:
             return None
-        return now_ms - (self._backfill_ms if is_lookback else self._retention_ms)
+        return now_ms - (self._backfill_ms if is_lookback else max(self._backfill_ms, DAY_MS))

@@ -30,6 +30,7 @@ TRADE_SUMMARY_TICKS = 10
 SYNC_TICKS = 10  # how much a power loss may take
 SEAL_TICKS = 60
 SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
+VERIFY_TICKS = 86_400
 SKIP_LOG_TICKS = 10
 MICROPRICE_FIRST_TICKS = 60
 MICROPRICE_AGAIN_TICKS = 3600
@@ -175,6 +176,9 @@ class Recorder:
         for _ in ticks:
             self._queue.popleft()
         self._archive.succeeded()
+        for symbol, reason in result.failed.items():
+            self._archive.errors += 1
+            logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, reason)
         self.snapshots_stored.update(result.snapshots)
         self.trades_stored.update(result.trades)
         self._trades_since.update(result.trades)
@@ -208,3 +212,6 @@ class Recorder:
         if self._ticks % SEAL_TICKS == 0 and (now_ms := self._market.exchange_ms(time.monotonic_ns())) is not None:
             for symbol in list(self._market.symbols):
                 await history.seal(symbol, now_ms - SEAL_BEFORE_MS)
+                if self._ticks % VERIFY_TICKS == 0 and (gone := await history.verify_ids(symbol)):
+                    lost = sum(last - first + 1 for first, last in gone)
+                    logger.bind(symbol=symbol).info("{} old trades of {} made room for newer ones", lost, symbol)

@@ -37,13 +37,7 @@ class Runtime:
             settings.data_path, cap_mb=settings.storage_cap_mb, retention_days=settings.retention_days
         )
         self.recorder = Recorder(self.market, self.archive)
-        self.filler = Filler(
-            self.market,
-            self.archive,
-            self.rest,
-            backfill_hours=settings.backfill_hours,
-            retention_days=settings.retention_days,
-        )
+        self.filler = Filler(self.market, self.archive, self.rest, backfill_hours=settings.backfill_hours)
         self.sessions: Counter[str] = Counter()
         self.started_ns = time.monotonic_ns()
         self._holders = 0
