@@ -99,7 +99,7 @@ def test_a_fault_of_one_symbol_or_channel_leaves_the_others_alone() -> None:
 
 def test_probability_is_of_each_frame_and_comes_from_the_seed() -> None:
     def lost(seed: int) -> list[bool]:
-        faults = Faults(seed)
+        faults = Faults(seed, lambda: 0.0)
         faults.add(Drop(probability=0.3))
         return [not faults.shape(Message(DEPTH, b"{}"), 0.0) for _ in range(400)]
 

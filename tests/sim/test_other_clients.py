@@ -51,6 +51,7 @@ def test_python_binance_keeps_the_true_book() -> None:
     run(body(), 30)
 
 
+@pytest.mark.slow
 def test_ccxt_keeps_the_true_book() -> None:
     pro = pytest.importorskip("ccxt.pro", reason="ccxt is not installed")
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.sim.clients import DictBook, Listener, get, run, snapshot
 from vibe_orderbook_mcp.errors import ConfigError
-from vibe_orderbook_mcp.sim import ReplayConfig, ReplayExchange, book_tickers
+from vibe_orderbook_mcp.sim import ReplayConfig, ReplayExchange, book_tickers, serve_replay
 from vibe_orderbook_mcp.sim.aggregation import Aggregator
 from vibe_orderbook_mcp.sim.faults import Drop
 from vibe_orderbook_mcp.sim.inference import split
@@ -275,6 +275,21 @@ def test_faults_bend_a_replay_like_any_other_exchange(tmp_path: Path) -> None:
                     [("10.00000000", "15.00000000")],
                     [("11.00000000", "2.00000000")],
                 )
+
+    run(body())
+
+
+def test_serving_a_replay_says_when_clients_may_come_and_ends_with_its_task(tmp_path: Path) -> None:
+    path = write(tmp_path / "own", answer(None, 5, 0), depth("AAAUSDT", 6, 6, "10.00000000", "7.00000000", 1))
+
+    async def body() -> None:
+        said: asyncio.Queue[str] = asyncio.Queue()
+        serving = asyncio.create_task(serve_replay(ReplayConfig(files=(path,)), started=said.put_nowait))
+        sentence = await said.get()
+        assert sentence.startswith("Replay of AAAUSDT: REST http://127.0.0.1:")
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
 
     run(body())
 

@@ -54,7 +54,7 @@ def _profile(
         far_levels=levels,
         typical_lots=max(1, round(usd / float(price) * 10**lot_exp)),
         vol_bps=vol,
-        id_rate=max(0.2, 60 * activity),
+        id_rate=max(0.2, 52 * activity),
     )
 
 

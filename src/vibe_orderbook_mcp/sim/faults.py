@@ -1,4 +1,4 @@
-"""Faults of delivery, switched on and off while the exchange runs. PURE: time comes in, randomness is seeded.
+"""Faults of delivery, switched on and off while the exchange runs. PURE: the clock comes in, randomness is seeded.
 
 A fault bends what reaches clients; the book behind it, its truth and its ids stay right. `kind` names the fault in
 JSON, the fields below are its parameters. A fault ends after `count` uses or `seconds`, whichever is given, or when
@@ -7,7 +7,6 @@ it is removed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from random import Random
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -147,7 +146,7 @@ def parse_faults(body: bytes) -> list[Fault]:
 
 
 class Faults:
-    def __init__(self, seed: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seed: int, clock: Callable[[], float]) -> None:
         self.act: Callable[[Action], None] = lambda _action: None  # the exchange carries out what happens at once
         self._random = Random(f"{seed}:faults")
         self._clock = clock

@@ -79,7 +79,7 @@ class VenueServer:
         limits: StreamLimits | None = None,
     ) -> None:
         self.venue = venue
-        self.faults = Faults(seed)
+        self.faults = Faults(seed, time.monotonic)
         self.faults.act = self._act
         self.hub = Hub(self.faults)
         self.host, self.port = host, port
