@@ -224,6 +224,14 @@ def test_the_age_of_a_book_is_never_negative() -> None:
     assert exchange.state.age_ns(exchange.now_ns + 5) == 5
 
 
+def test_the_pace_is_measured_between_events() -> None:
+    """The first one has nothing before it."""
+    state = SymbolState(SPEC)
+    for place in range(11):
+        state.note_event(place * 2 * SECOND_NS)
+    assert state.stale_after_ns == pytest.approx(60 * SECOND_NS)
+
+
 def test_a_book_runs_short_when_the_market_nears_the_edge_of_what_was_loaded() -> None:
     """A fresh snapshot in time costs nothing; one too late costs the truth beyond the edge."""
     bids = [(10_000.0 - i, 1.0) for i in range(FEW_LEVELS)]

@@ -20,6 +20,7 @@ from vibe_orderbook_mcp.binance.messages import (
     parse_frame,
     parse_snapshot,
     parse_symbol,
+    parse_time,
     parse_trades,
 )
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
@@ -131,6 +132,13 @@ def test_trades_are_read() -> None:
         Trade(26129, 1498793709153, 0.01633102, 4.70443515, 27781, 27781, buyer_is_maker=True)
     ]
     assert parse_trades(b"[]") == []
+
+
+def test_the_exchanges_time_is_read() -> None:
+    """Milliseconds; microseconds would put every second into the far future."""
+    assert parse_time(b'{"serverTime": 1499827319559}') == 1499827319559
+    with pytest.raises(ExchangeUnavailable):
+        parse_time(b'{"serverTime": 1499827319559000}')
 
 
 @SETTINGS
@@ -263,6 +271,8 @@ def test_what_is_no_message_is_refused_and_nothing_else_happens(raw: bytes) -> N
         parse_snapshot(raw)
     with pytest.raises(ExchangeUnavailable):
         parse_symbol(raw, "BTCUSDT")
+    with pytest.raises(ExchangeUnavailable):
+        parse_time(raw)
     if raw != b"[]":
         with pytest.raises(ExchangeUnavailable):
             parse_trades(raw)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.core.symbol import LONGEST_SYMBOL, SymbolSpec, normal_symbol
 from vibe_orderbook_mcp.errors import InexactSymbol
 
 SETTINGS = settings(deadline=None, max_examples=500)
@@ -77,3 +77,15 @@ def test_a_symbol_that_a_double_cannot_carry_is_refused(candidate: SymbolSpec, w
     with pytest.raises(InexactSymbol) as refused:
         candidate.check_exact()
     assert (refused.value.symbol, refused.value.what, refused.value.digits) == ("XY", what, 16)
+
+
+@pytest.mark.parametrize("text", ["BTCUSDT", "btcusdt", "btc/usdt", "BTC-USDT", " btc_usdt\n"])
+def test_people_spell_symbols_in_many_ways(text: str) -> None:
+    """The exchange knows one."""
+    assert normal_symbol(text) == "BTCUSDT"
+
+
+@pytest.mark.parametrize("text", ["", "-", "BTC*", "../etc", "BTC\x00USDT", "A" * (LONGEST_SYMBOL + 1), "-" * 10**6])
+def test_what_cannot_be_a_symbol_is_none(text: str) -> None:
+    """It would go into addresses, keys and logs."""
+    assert normal_symbol(text) is None

@@ -152,7 +152,7 @@ def parse_time(raw: bytes) -> int:
     """`GET /api/v3/time`: milliseconds since the epoch."""
     try:
         return _TIME.decode(raw).server_time_ms
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise ExchangeUnavailable("The exchange sent a time that cannot be read.") from error
 
 

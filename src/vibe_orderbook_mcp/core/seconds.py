@@ -59,7 +59,7 @@ class SecondTracker:
         if self._current is None:
             self._start(event_ms, RowFlag.PARTIAL)
         elif second - self._current > JUMP_SECONDS:
-            self._close_all()
+            self._close_all(self._current)
             self._start(event_ms, RowFlag.PARTIAL)
         if event_ms <= self._watermark_ms or self._current is None:
             return
@@ -146,7 +146,7 @@ class SecondTracker:
         """The process stops: close what is open, marked as partial."""
         if self._current is not None:
             self._open(self._current).flags |= RowFlag.PARTIAL
-            self._close_all()
+            self._close_all(self._current)
             self._current = None
 
     def _shown(self, side: Side, price: float) -> float:
@@ -233,10 +233,9 @@ class SecondTracker:
         del self._seconds[second.second]
         self._finished.append((second.freeze(self._spec.tick_exp, self._spec.lot_exp), second.top))
 
-    def _close_all(self) -> None:
+    def _close_all(self, current: int) -> None:
         """Close what is open where it stands: the rest of the current second is not covered."""
-        if self._current is not None:
-            self._capture(self._open(self._current))
+        self._capture(self._open(current))
         self._flow.expire(self._watermark_ms + 10 * CLOSE_MS)
         self._price_trades(self._watermark_ms + 10 * CLOSE_MS)
         for second in list(self._seconds.values()):
