@@ -100,7 +100,7 @@ class BinanceRest:
         except httpx.TimeoutException as error:
             raise ExchangeUnavailable(f"The exchange did not answer within {TIMEOUT_SECS:.0f} s.") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ExchangeUnavailable(f"The exchange cannot be reached ({type(error).__name__}).") from error
+            raise ExchangeUnavailable(f"The exchange cannot be reached ({why_unreachable(error)}).") from error
         used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
         if used.isdigit():
             self.budget.observe(int(used), time.monotonic())
@@ -125,6 +125,15 @@ class BinanceRest:
         if symbol is not None and status == httpx.codes.BAD_REQUEST and _error_code(body) in INVALID_SYMBOL_CODES:
             return SymbolUnknown(symbol)
         return ExchangeUnavailable(f"The exchange answered HTTP {status}.", status=status)
+
+
+def why_unreachable(error: Exception) -> str:
+    """In words that may be shown to a client: the library's own name classes, hosts and addresses."""
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        return "no connection"
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return "its address is not valid"
+    return "the connection broke or the answer was damaged"
 
 
 async def _read_bounded(response: httpx.Response) -> bytes:
