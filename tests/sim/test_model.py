@@ -169,6 +169,22 @@ def test_the_majors_are_as_lively_as_the_recorded_market() -> None:
     assert min(len(side) for side in market.book.ledger.sides) > 5000
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("low", "high"), [(650, 730), (656, 736), (2, 2000)])
+def test_a_book_that_was_torn_open_closes_around_the_fair_price(seed: int, low: int, high: int) -> None:
+    """Makers were once trapped here: they closed the gap beyond the fair price and stepped back, for ever."""
+    market = model("APTUSDT", seed, "normal")
+    book = market.book
+    for order, (_, price) in list(book.orders.items()):
+        if low < price < high:
+            book.cancel(order)
+    play(market, 20_000)
+    top = book.top()
+    assert top is not None
+    assert top[2] - top[0] <= 3
+    assert abs((top[0] + top[2]) / 2 - market._fair) < 3
+
+
 def test_the_slow_symbol_changes_every_few_seconds() -> None:
     events = [e for e in play(model("WANUSDT", 3, "normal"), 120_000) if isinstance(e, DepthUpdate)]
     assert 10 < len(events) < 80

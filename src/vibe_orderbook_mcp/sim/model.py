@@ -141,10 +141,9 @@ class MarketModel:
         book, random = self.book, self._random
         self._move_fair(at)
         bid, ask = book.best(BID), book.best(ASK)
-        if bid is None or ask is None:  # a side was eaten: quote around the fair price again
+        if bid is None or ask is None:  # a side was eaten: quote it again
             side = BID if bid is None else ASK
-            other = (ask or self.profile.open_ticks + 1) - 1 if side == BID else (bid or self.profile.open_ticks) + 1
-            book.place(side, max(1, other), self._lots(TOUCH_FACTOR))
+            book.place(side, self._near_fair(side, bid, ask), self._lots(TOUCH_FACTOR))
             return
         tolerance = max(0.5, TOLERANCE_BPS * self._fair / 1e4)
         stale = ASK if self._fair > ask + tolerance else BID if self._fair < bid - tolerance else None
@@ -152,7 +151,7 @@ class MarketModel:
             book.cancel(front)
         elif ask - bid > 1 and random.random() < 0.9:
             side = BID if self._fair > (bid + ask) / 2 else ASK
-            self._rest(at, side, ask - 1 if side == BID else bid + 1, 0.0, TOUCH_FACTOR)
+            self._rest(at, side, self._near_fair(side, bid, ask), 0.0, TOUCH_FACTOR)
         elif random.random() < FAR_SHARE:
             self._move_far(bid, ask)
         else:
@@ -162,6 +161,17 @@ class MarketModel:
             price = bid - self._ticks(bps) if side == BID else ask + self._ticks(bps)
             if price > 0:
                 self._rest(at, side, price, bps, random.choice(JOIN_FACTORS) if joins else 1.0)
+
+    def _near_fair(self, side: int, bid: int | None, ask: int | None) -> int:
+        """Where a maker closes a gap: as near the other side as the fair price allows, and no nearer.
+
+        Quoting beyond the fair price would only make the next maker step back, again and again.
+        """
+        if side == BID:
+            price = math.floor(self._fair) if ask is None else min(ask - 1, math.floor(self._fair))
+            return max(1, price if bid is None else max(bid + 1, price))
+        price = math.ceil(self._fair) if bid is None else max(bid + 1, math.ceil(self._fair))
+        return price if ask is None else min(ask - 1, price)
 
     def _rest(self, at: float, side: int, price: int, bps: float, factor: float) -> None:
         order = self.book.place(side, price, self._lots(factor))
