@@ -178,6 +178,7 @@ def _settings(**overrides: Any) -> Settings:
 
 
 def _serve(settings: Settings, transport: Transport) -> None:
+    settings.check_symbols()
     from vibe_orderbook_mcp.mcp_server import create_server  # noqa: PLC0415  # heavy, and other commands do without
 
     if transport is Transport.STDIO:

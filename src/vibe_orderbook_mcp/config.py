@@ -19,6 +19,14 @@ PREFIX = "VIBE_"
 ENV_FILE = ".env"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
+# Settings that are read from other names too; the first one that is set counts.
+ALIASED = {
+    "VIBE_DATA_PATH": "data_path",
+    "ANALYTICS_DATA_PATH": "data_path",
+    "VIBE_PORT": "port",
+    "PORT": "port",
+}
+
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -30,7 +38,12 @@ class Settings(BaseSettings):
     """Field descriptions are what an error message says is allowed."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", frozen=True
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     symbols: CommaList = Field(
@@ -41,7 +54,7 @@ class Settings(BaseSettings):
     ws_url: str = Field("wss://data-stream.binance.vision", description="a ws(s) URL without a path")
     data_path: Path = Field(
         default_factory=default_data_path,
-        validation_alias=AliasChoices("VIBE_DATA_PATH", "ANALYTICS_DATA_PATH", "data_path"),
+        validation_alias=AliasChoices("VIBE_DATA_PATH", "ANALYTICS_DATA_PATH"),
         description="a directory that can be created and written",
     )
     host: str = Field("127.0.0.1", min_length=1, description="an address or host name to listen on")
@@ -49,7 +62,7 @@ class Settings(BaseSettings):
         8000,
         ge=0,
         le=65535,
-        validation_alias=AliasChoices("VIBE_PORT", "PORT", "port"),
+        validation_alias=AliasChoices("VIBE_PORT", "PORT"),
         description="a port number from 0 to 65535 (0 takes a free one)",
     )
     allowed_hosts: CommaList = Field((), description="host names separated by commas, such as books.example.com")
@@ -91,18 +104,32 @@ class Settings(BaseSettings):
     def _base_url(cls, value: str, info: Any) -> str:
         parts = urlsplit(value)
         schemes = ("http", "https") if info.field_name == "rest_url" else ("ws", "wss")
-        if parts.scheme not in schemes or not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
+        if parts.scheme not in schemes or not parts.hostname or parts.username or any(map(str.isspace, value)):
+            raise ValueError("not a base URL")
+        # `port` raises ValueError for what is none.
+        if parts.path.strip("/") or parts.query or parts.fragment or parts.port == 0:
             raise ValueError("not a base URL")
         return value.rstrip("/")
+
+    @field_validator("data_path")
+    @classmethod
+    def _own_directory(cls, value: Path) -> Path:
+        """Hosts pass "~" on as it is. Set but empty would be the working directory, whatever that is."""
+        if value == Path():
+            raise ValueError("empty")
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError("no such user") from None
 
     @field_validator("auth_token")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value():
-            return None
-        if value is not None and len(value.get_secret_value()) < 8:
+        # Read from a file it may end in a newline, which no header can carry.
+        token = "" if value is None else value.get_secret_value().strip()
+        if token and len(token) < 8:
             raise ValueError("too short")
-        return value
+        return SecretStr(token) if token else None
 
     @property
     def is_loopback(self) -> bool:
@@ -116,6 +143,14 @@ class Settings(BaseSettings):
                 "clients will use, or VIBE_AUTH_TOKEN, or listen on 127.0.0.1."
             )
 
+    def check_symbols(self) -> None:
+        """What is subscribed at start has to fit under the limit."""
+        if len(self.symbols) > self.max_symbols:
+            raise ConfigError(
+                f"VIBE_MAX_SYMBOLS is {self.max_symbols}, and VIBE_SYMBOLS names {len(self.symbols)}: it must be at "
+                "least as many."
+            )
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Read settings; `overrides` (from the command line) win. Raises ConfigError with one sentence a wrong value."""
@@ -123,6 +158,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise ConfigError(" ".join(_sentence(dict(item)) for item in error.errors())) from None
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{ENV_FILE} in the working directory cannot be read as UTF-8 text.") from None
 
 
 def unknown_variables() -> list[str]:
@@ -134,9 +171,10 @@ def unknown_variables() -> list[str]:
 
 def _sentence(item: dict[str, Any]) -> str:
     location = str(item["loc"][0])
-    field = location.lower().removeprefix(PREFIX.lower())
-    field = {"analytics_data_path": "data_path"}.get(field, field)
-    name = location if location.isupper() else f"{PREFIX}{location.upper()}"
+    field = ALIASED.get(location, location)
+    names = [alias for alias, name in ALIASED.items() if name == field] or [f"{PREFIX}{field.upper()}"]
+    given = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
+    name = next((name for name in names if name in given), names[0])
     allowed = Settings.model_fields[field].description if field in Settings.model_fields else "another value"
     shown = "(hidden)" if field == "auth_token" else repr(str(item.get("input"))[:100])
     return f"{name} is {shown}; it must be {allowed}."

@@ -51,17 +51,22 @@ class Guard:
     def _is_host_allowed(self, host: str) -> bool:
         """With or without a port: "books.example.com" allows "books.example.com:8443"."""
         host = host.lower()
-        if host in self._hosts:
-            return True
         name, _, port = host.rpartition(":")
-        return port.isdigit() and (name in self._hosts or name.strip("[]") in self._hosts)
+        if not port.isdigit():  # none was given; an IPv6 address in brackets has colons of its own
+            name = host
+        if name.startswith("[") and name.endswith("]"):
+            name = name[1:-1]
+        return host in self._hosts or name in self._hosts
 
     def _is_origin_allowed(self, origin: str) -> bool:
         origin = origin.lower().rstrip("/")
-        return origin in self._origins or urlsplit(origin).hostname in LOOPBACK
+        try:
+            return origin in self._origins or urlsplit(origin).hostname in LOOPBACK
+        except ValueError:  # a browser sends no such thing
+            return False
 
     def _has_token(self, headers: Headers) -> bool:
         if self._token is None:
             return True
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._token)

@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import sys
+import traceback
 from typing import TYPE_CHECKING, Literal
 
 from loguru import logger
@@ -21,25 +22,30 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
+            text = record.getMessage()
+        except Exception:  # somebody's arguments do not fit their text: said on stderr, and the caller goes on
+            self.handleError(record)
+            return
+        try:
             level: str | int = logger.level(record.levelname).name
         except ValueError:
             level = record.levelno
         frame, depth = inspect.currentframe(), 0
         while frame is not None and (depth == 0 or frame.f_code.co_filename == logging.__file__):
             frame, depth = frame.f_back, depth + 1
-        logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
+        logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", text)
 
 
 def _write_json(message: Message) -> None:
     record = message.record
     line = {
+        **record["extra"],
         "time": record["time"].isoformat(timespec="milliseconds"),
         "level": record["level"].name,
         "message": record["message"],
-        **record["extra"],
     }
-    if record["exception"] is not None:
-        line["exception"] = repr(record["exception"].value)
+    if (error := record["exception"]) is not None:
+        line["exception"] = "".join(traceback.format_exception(error.type, error.value, error.traceback))
     sys.stderr.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
 
 

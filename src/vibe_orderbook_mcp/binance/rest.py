@@ -21,6 +21,10 @@ SHORT_DEPTH_LIMIT = 1000
 DEPTH_SHARE = 0.5
 AGG_TRADES_LIMIT = 1000
 TIMEOUT_SECS = 10.0
+# A whole answer, however it trickles in: the largest has 0.4 MB, and a snapshot that old would not join the stream.
+ANSWER_SECS = 30.0
+# The exchange's longest ban. Whatever else a Retry-After says is a mistake of somebody between.
+LONGEST_WAIT_SECS = 3 * 86_400.0
 # 5000 levels a side are 0.4 MB; nothing that is asked for here comes near this.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -95,9 +99,9 @@ class BinanceRest:
     async def _fetch(self, path: str, symbol: str | None, query: dict[str, int]) -> bytes:
         try:
             parameters: dict[str, str | int] = {**query} if symbol is None else {"symbol": symbol, **query}
-            async with self._http.stream("GET", path, params=parameters) as response:
+            async with asyncio.timeout(ANSWER_SECS), self._http.stream("GET", path, params=parameters) as response:
                 body = await _read_bounded(response)
-        except httpx.TimeoutException as error:
+        except (httpx.TimeoutException, TimeoutError) as error:
             raise ExchangeUnavailable(f"The exchange did not answer within {TIMEOUT_SECS:.0f} s.") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ExchangeUnavailable(f"The exchange cannot be reached ({why_unreachable(error)}).") from error
@@ -149,7 +153,7 @@ async def _read_bounded(response: httpx.Response) -> bytes:
 
 def _retry_after(response: httpx.Response, *, default: float) -> float:
     try:
-        return max(1.0, float(response.headers["Retry-After"]))
+        return min(LONGEST_WAIT_SECS, max(1.0, float(response.headers["Retry-After"])))
     except (KeyError, ValueError):
         return default
 

@@ -1,0 +1,110 @@
+"""Logging: to stderr only, as text or as one JSON object a line, with standard logging in the same log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from vibe_orderbook_mcp.logs import set_up_logging
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Setting up logging is the process's own affair: put back what the test run had."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in logging.Logger.manager.loggerDict}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, old in levels.items():
+        logging.getLogger(name).setLevel(old)
+    logger.remove()
+    logger.add(sys.stderr)
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_json_is_one_object_a_line_with_the_bound_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("INFO", "json")
+    logger.bind(symbol="币安人生USDT", timestamp=1795443450).info(
+        "Stored snapshot for {} at {}", "币安人生USDT", 1795443450
+    )
+    logger.debug("not at this level")
+    logger.warning("two\nlines")
+    out, err = capsys.readouterr()
+    assert out == ""
+    stored, two = lines(err)
+    assert stored["message"] == "Stored snapshot for 币安人生USDT at 1795443450"
+    assert (stored["level"], stored["symbol"], stored["timestamp"]) == ("INFO", "币安人生USDT", 1795443450)
+    assert stored["time"][:2] == "20"
+    assert (two["level"], two["message"]) == ("WARNING", "two\nlines")
+
+
+def test_a_crash_is_logged_with_its_stack_in_both_formats(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever has to mend it needs to know where it was."""
+
+    def failing() -> None:
+        raise ZeroDivisionError("by zero")
+
+    for style in ("json", "text"):
+        set_up_logging("INFO", style)  # type: ignore[arg-type]  # of the two
+        try:
+            failing()
+        except ZeroDivisionError as error:
+            logger.opt(exception=error).error("Tool failed")
+        out, err = capsys.readouterr()
+        assert out == ""
+        text = lines(err)[0]["exception"] if style == "json" else err
+        assert "ZeroDivisionError: by zero" in text
+        assert "in failing" in text
+
+
+def test_text_names_time_level_and_message_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("DEBUG", "text")
+    logger.bind(symbol="BTCUSDT").debug("Captured snapshot for {}", "BTCUSDT")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "DEBUG" in err
+    assert err.endswith("Captured snapshot for BTCUSDT\n")
+
+
+def test_standard_logging_comes_into_the_same_log(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("INFO", "json")
+    logging.getLogger("somebody").warning("with %s and {braces}", "arguments")
+    logging.getLogger("somebody").info("of no interest")
+    for name in ("httpx", "uvicorn.access", "websockets.client", "mcp.server.lowlevel"):
+        logging.getLogger(name).info("a line a request")
+    try:
+        raise KeyError("x")
+    except KeyError:
+        logging.getLogger("uvicorn.error").exception("it broke")
+    found = lines(capsys.readouterr().err)
+    assert [line["message"] for line in found] == ["with arguments and {braces}", "it broke"]
+    assert "KeyError" in found[1]["exception"]
+
+
+def test_a_record_that_cannot_be_put_together_does_not_stop_its_sender(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Standard logging promises that: a library's slip must not break what it was doing."""
+    set_up_logging("INFO", "text")
+    logging.getLogger("somebody").error("%d", "not a number")
+    logging.getLogger("somebody").error("goes on")
+    assert "goes on" in capsys.readouterr().err
+
+
+def test_setting_up_twice_does_not_log_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        set_up_logging("INFO", "json")
+    logger.info("once")
+    logging.getLogger("somebody").error("once too")
+    assert len(lines(capsys.readouterr().err)) == 2

@@ -1,0 +1,173 @@
+"""What the exchange's REST interface can answer, byte by byte, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.shell.wire import http, wire
+from vibe_orderbook_mcp.binance import rest as rest_module
+from vibe_orderbook_mcp.binance.rest import BinanceRest
+from vibe_orderbook_mcp.errors import ExchangeError, ExchangeUnavailable, RateLimited, SymbolUnknown
+from vibe_orderbook_mcp.sim import SimConfig, SimExchange
+from vibe_orderbook_mcp.sim.faults import RestStatus
+
+INVALID = b'{"code":-1121,"msg":"Invalid symbol."}'
+DEPTH = b'{"lastUpdateId":7,"bids":[["1.0","2.0"]],"asks":[["1.1","2.0"]]}'
+
+
+async def failure(*answers: bytes) -> ExchangeError:
+    async with wire(*answers) as server, BinanceRest(server.url) as rest:
+        with pytest.raises(ExchangeError) as caught:
+            await rest.depth("BTCUSDT")
+        assert rest.requests == 1
+        assert rest.failures == (0 if isinstance(caught.value, SymbolUnknown) else 1)
+        return caught.value
+
+
+STATUSES: list[tuple[bytes, type[ExchangeError], int | None, float | None]] = [
+    (http("429 Too Many Requests", b"{}", "Retry-After: 7"), RateLimited, 429, 7.0),
+    (http("429 Too Many Requests"), RateLimited, 429, 60.0),
+    (http("429 Too Many Requests", b"{}", "Retry-After: Wed, 21 Oct 2026 07:28:00 GMT"), RateLimited, 429, 60.0),
+    (http("429 Too Many Requests", b"{}", "Retry-After: 0"), RateLimited, 429, 1.0),
+    (http("429 Too Many Requests", b"{}", "Retry-After: -5"), RateLimited, 429, 1.0),
+    (http("418 I'm a teapot", b"{}", "Retry-After: 300"), RateLimited, 418, 300.0),
+    (http("418 I'm a teapot"), RateLimited, 418, 120.0),
+    (http("451 Unavailable"), ExchangeUnavailable, 451, None),
+    (http("403 Forbidden", b"<html>"), ExchangeUnavailable, 403, None),
+    (http("500 Oops", b'{"code":-1000,"msg":"x"}'), ExchangeUnavailable, 500, None),
+    (http("400 Bad Request", b'{"code":-1003,"msg":"x"}'), ExchangeUnavailable, 400, None),
+    (http("400 Bad Request", b"not json"), ExchangeUnavailable, 400, None),
+    (http("400 Bad Request", b"[1]"), ExchangeUnavailable, 400, None),
+    (http("302 Found", b"", "Location: https://example.com/"), ExchangeUnavailable, 302, None),
+]
+
+
+@pytest.mark.parametrize(("raw", "kind", "status", "wait"), STATUSES)
+def test_each_status_is_its_own_error(
+    raw: bytes, kind: type[ExchangeError], status: int | None, wait: float | None
+) -> None:
+    error = asyncio.run(failure(raw))
+    assert type(error) is kind
+    assert getattr(error, "status", None) == status
+    assert getattr(error, "retry_after_secs", None) == wait
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e400", "99999999999999999999"])
+def test_a_senseless_delay_does_not_silence_the_program_for_ever(value: str) -> None:
+    """The exchange bans for three days at most. And a refusal's delay has to be a number in JSON."""
+    error = asyncio.run(failure(http("429 Too Many Requests", b"{}", f"Retry-After: {value}")))
+    assert isinstance(error, RateLimited)
+    assert 1 <= error.retry_after_secs <= 3 * 86_400
+
+
+def test_a_symbol_the_exchange_refuses_is_unknown() -> None:
+    for code in (b"-1121", b"-1100", b"-1220"):
+        error = asyncio.run(failure(http("400 Bad Request", INVALID.replace(b"-1121", code))))
+        assert isinstance(error, SymbolUnknown)
+        assert error.symbol == "BTCUSDT"
+
+
+def test_after_a_refusal_no_request_is_sent_before_its_time() -> None:
+    """Whoever goes on asking is banned."""
+
+    async def run() -> None:
+        async with wire(http("429 Too Many Requests", b"{}", "Retry-After: 30"), http("200 OK", DEPTH)) as server:
+            async with BinanceRest(server.url) as rest:
+                for _ in range(3):
+                    with pytest.raises(RateLimited) as caught:
+                        await rest.depth("BTCUSDT")
+                    assert 25 < caught.value.retry_after_secs <= 30
+            assert len(server.requests) == 1
+
+    asyncio.run(run())
+
+
+BROKEN = {
+    "cut body": http("200 OK", DEPTH[:20], length=len(DEPTH)),
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "nothing": b"",
+    "wrong JSON": http("200 OK", b'{"lastUpdateId":'),
+    "no JSON": http("200 OK", b"<html>maintenance</html>"),
+    "another JSON": http("200 OK", b'{"serverTime":1}'),
+    "null": http("200 OK", b"null"),
+    "text for an id": http("200 OK", DEPTH.replace(b"7", b'"seven"')),
+    "NaN": http("200 OK", DEPTH.replace(b'"1.0"', b'"nan"')),
+    "not UTF-8": http("200 OK", DEPTH.replace(b"1.0", b"\xff\xfe")),
+    "not gzip": http("200 OK", b"plain", "Content-Encoding: gzip"),
+    "empty": http("200 OK", b""),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_answer_is_an_unavailable_exchange_in_plain_words(name: str) -> None:
+    error = asyncio.run(failure(BROKEN[name])) if name not in PARSED else asyncio.run(parsed_failure(BROKEN[name]))
+    assert type(error) is ExchangeUnavailable
+    assert "Error" not in str(error)
+    assert "127.0.0.1" not in str(error)
+
+
+PARSED = {"wrong JSON", "no JSON", "another JSON", "null", "text for an id", "NaN", "not UTF-8", "empty"}
+
+
+async def parsed_failure(raw: bytes) -> ExchangeError:
+    async with wire(raw) as server, BinanceRest(server.url) as rest:
+        with pytest.raises(ExchangeError) as caught:
+            await rest.depth("BTCUSDT")
+        with pytest.raises(ExchangeUnavailable):
+            await rest.symbol("BTCUSDT")
+        with pytest.raises(ExchangeUnavailable):
+            await rest.agg_trades("BTCUSDT", 1)
+        if b"serverTime" not in raw:
+            with pytest.raises(ExchangeUnavailable):
+                await rest.server_time_ms()
+        return caught.value
+
+
+def test_an_answer_without_end_is_not_read_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest_module, "MAX_BODY_BYTES", 100_000)
+    error = asyncio.run(failure(http("200 OK", b"[" * 1_000_000)))
+    assert type(error) is ExchangeUnavailable
+    assert "too large" in str(error)
+
+
+@pytest.mark.parametrize("drip_secs", [0.0, 0.05], ids=["silent", "a byte now and then"])
+def test_an_answer_that_does_not_come_in_time_is_given_up(drip_secs: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that trickles keeps every pause short, and would hold one of the few places for snapshots for ever."""
+    monkeypatch.setattr(rest_module, "TIMEOUT_SECS", 0.2)
+    monkeypatch.setattr(rest_module, "ANSWER_SECS", 0.5)
+
+    async def run() -> None:
+        if drip_secs:
+            async with wire(http("200 OK", DEPTH * 10)) as server, BinanceRest(server.url) as rest:
+                server.drip_secs = drip_secs
+                await given_up(rest)
+        else:
+            async with SimExchange(SimConfig(symbols=("BTCUSDT",), history_hours=0.0)) as sim:
+                sim.faults.add(RestStatus(status="hang", endpoint="depth"))
+                async with BinanceRest(sim.rest_url) as rest:
+                    await given_up(rest)
+
+    async def given_up(rest: BinanceRest) -> None:
+        began = time.monotonic()
+        with pytest.raises(ExchangeUnavailable, match="did not answer"):
+            await rest.depth("BTCUSDT")
+        assert time.monotonic() - began < 2
+
+    asyncio.run(run())
+
+
+def test_the_exchanges_own_count_of_weight_is_believed() -> None:
+    """Others may use the same address."""
+
+    async def run() -> None:
+        used = http("200 OK", DEPTH, "X-MBX-USED-WEIGHT-1M: 5900")
+        async with wire(used) as server, BinanceRest(server.url) as rest:
+            assert rest.affordable_depth() == 5000
+            await rest.depth("BTCUSDT")
+            assert rest.budget.used == 5900
+            assert rest.affordable_depth() == 1000
+
+    asyncio.run(run())
