@@ -25,7 +25,7 @@ from vibe_orderbook_mcp.guard import Guard
 from vibe_orderbook_mcp.mcp_server import VibeServer
 from vibe_orderbook_mcp.tools.health import readiness
 
-MAX_SESSIONS = 500
+MAX_SESSIONS = 500  # of each transport
 SESSION_IDLE_SECS = 1800.0
 ALIASES = {"/sse/": "/sse", "/mcp/": "/mcp"}
 
@@ -75,7 +75,9 @@ def http_app(server: VibeServer) -> Starlette:
     """Holds the runtime from the start of the application to its end, with or without clients."""
     runtime = server.runtime
     sse = SseServerTransport("/messages/", security_settings=NO_SDK_CHECKS)
-    streamable = server.streamable_http_app(transport_security=NO_SDK_CHECKS)
+    streamable = server.streamable_http_app(
+        transport_security=NO_SDK_CHECKS, max_sessions=MAX_SESSIONS, session_idle_timeout=SESSION_IDLE_SECS
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
