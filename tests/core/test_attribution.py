@@ -70,11 +70,11 @@ def test_buyers_take_asks_and_sellers_take_bids() -> None:
 def test_a_trade_in_an_events_own_millisecond_belongs_to_the_next() -> None:
     """0.2.4: E >= T + 1 ms."""
     rig = Rig()
-    rig.event(10_100, [(100.0, 4.0)])
+    rig.event(10_100, [(100.0, 6.0)])
     rig.trade(10_100, 100.0, 1.0, "sell")
-    rig.event(10_200, [(100.0, 3.0)])
+    rig.event(10_200, [(100.0, 5.0)])
     row = rig.row()
-    assert flow(row, "bid") == (0.0, 1.0, 1.0)
+    assert flow(row, "bid") == (1.0, 0.0, 1.0)
     assert row.joins_late == row.joins_open == 0
 
 
