@@ -32,6 +32,7 @@ SNAPSHOTS_AT_ONCE = 4
 # A quiet symbol's snapshot is accepted when its open stream has said nothing for so long after it.
 CONFIRM_AFTER_SECS = 2.0
 AUDIT_EVERY_SECS = 900.0
+SHORT_AUDIT_SECS = 10.0  # for a book that runs out of known levels
 UNKNOWN_RETRY_SECS = 300.0
 MALFORMED_LOGGED = 5  # then every thousandth
 
@@ -285,15 +286,16 @@ class Feed:
 
     async def _audit_forever(self) -> None:
         """Every book is compared with a fresh snapshot now and then, and early when it runs out of known levels."""
-        due: dict[str, float] = {}
+        audited: dict[str, float] = {}
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
             for symbol, state in list(self.market.symbols.items()):
                 if state.book is None or state.shadow is not None:
                     continue
-                if now >= due.setdefault(symbol, now + self._audit_every_secs) or state.is_running_short:
-                    due[symbol] = now + self._audit_every_secs
+                pause = SHORT_AUDIT_SECS if state.is_running_short else self._audit_every_secs
+                if now >= audited.setdefault(symbol, now) + pause:
+                    audited[symbol] = now
                     await self._audit(symbol)
 
     async def _audit(self, symbol: str) -> None:

@@ -59,7 +59,8 @@ class Line:
     def __init__(self, base_url: str, receiver: Receiver, *, lifetime_secs: float = LIFETIME_SECS) -> None:
         self._base_url = base_url
         self._receiver = receiver
-        self._lifetime_secs = lifetime_secs
+        spread_secs = min(LIFETIME_SPREAD_SECS, lifetime_secs / 10)
+        self._lifetime_secs = lifetime_secs - random.random() * spread_secs  # noqa: S311  # spreading, not a secret
         self.symbols: set[str] = set()
         self.reconnects = 0
         self.replacements = 0
@@ -161,7 +162,7 @@ class Line:
         if self._replace_reason is not None:
             return self._replace_reason
         age_secs = (now_ns - connection.opened_ns) / 1e9
-        if age_secs > self._lifetime_secs - random.random() * min(LIFETIME_SPREAD_SECS, self._lifetime_secs / 10):  # noqa: S311  # spreading
+        if age_secs > self._lifetime_secs:
             return f"it is {age_secs / 3600:.1f} h old"
         silent_secs = (now_ns - connection.frame_ns) / 1e9
         if silent_secs > SILENT_SECS:
