@@ -163,9 +163,12 @@ def test_a_stall_keeps_the_connection_and_sends_nothing() -> None:
                 assert await two.silent()
                 assert {(await one.next())[0] for _ in range(2)} == {OTHER_DEPTH}
                 exchange.faults.remove(fault)
-                fault = exchange.faults.add(Stall(connection=number))
+                while not await one.silent():
+                    pass
+                exchange.faults.add(Stall(connection=number))
                 await exchange.step(300)
                 assert (await two.next())[0] == DEPTH
+                assert await one.silent()
                 exchange.faults.clear()
                 exchange.faults.add(Stall())
                 await exchange.step(300)

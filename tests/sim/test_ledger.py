@@ -33,6 +33,10 @@ def test_an_event_reports_touched_levels_even_when_nothing_is_left_of_the_touch(
     ledger.put(0, 5, 0)
     assert ledger.close_event(100) == ([(5, 0)], [])
     assert ledger.close_event(200) == ([], [])
+    ledger.put(1, 7, 3)
+    assert ledger.close_event(300) == ([], [(7, 3)])
+    ledger.put(1, 7, 0)
+    assert ledger.close_event(400) == ([], [(7, 0)])
 
 
 def test_a_minute_is_remembered_and_no_more() -> None:

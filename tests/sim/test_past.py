@@ -11,7 +11,7 @@ from vibe_orderbook_mcp.sim.catalog import profile_of
 from vibe_orderbook_mcp.sim.past import AggRow, Past
 from vibe_orderbook_mcp.sim.trades import TradeLog
 
-START_MS = 1_795_000_000_123
+START_MS = 1_795_000_001_623  # inside a block of ids
 HOURS = 0.5
 
 
@@ -50,17 +50,22 @@ def test_by_id_gives_the_slice_from_that_id(offset: int, limit: int) -> None:
     assert TRADES.from_id(first_live + offset, limit) == wanted
 
 
-@given(st.integers(-5000, 40), st.integers(0, 5000), st.integers(1, 1000))
+# Times at which something traded, and times around the start at which mostly nothing did.
+moments = st.sampled_from([row.time_ms for row in EVERYTHING]) | st.integers(START_MS - 5000, START_MS + 40)
+
+
+@given(moments, st.sampled_from([0, 700, 5000]), st.integers(1, 1000))
 @settings(deadline=None)
 def test_by_time_gives_the_oldest_from_the_start_or_the_newest_up_to_the_end(
-    start: int, length: int, limit: int
+    begin: int, length: int, limit: int
 ) -> None:
-    begin, end = START_MS + start, START_MS + start + length
+    end = begin + length
     since = [row for row in EVERYTHING if row.time_ms >= begin]
     until = [row for row in EVERYTHING if row.time_ms <= end]
     assert TRADES.between(begin, None, limit) == since[:limit]
     assert TRADES.between(begin, end, limit) == [row for row in since[:limit] if row.time_ms <= end]
     assert TRADES.between(None, end, limit) == until[-limit:]
+    assert TRADES.between(None, begin, limit) == [row for row in EVERYTHING if row.time_ms <= begin][-limit:]
 
 
 def test_without_bounds_the_newest_are_given_and_before_history_nothing_is() -> None:

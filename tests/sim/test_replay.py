@@ -261,6 +261,31 @@ def test_a_gap_in_a_recording_is_passed_on_and_the_book_waits_for_the_next_answe
     run(body())
 
 
+def test_fills_are_served_as_aggregate_trades_to_the_last_one(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "fills",
+        answer(None, 5, 0),
+        depth("AAAUSDT", 6, 6, "10.00000000", "7.00000000", 1),
+        fill("AAAUSDT", 70, "10.00000000", "0.30000000", 2, 1_700_000_001_001),
+        fill("AAAUSDT", 71, "10.00000000", "0.20000000", 3, 1_700_000_001_001),
+        fill("AAAUSDT", 72, "9.00000000", "0.10000000", 4, 1_700_000_001_001),
+    )
+
+    async def body() -> None:
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0))
+        async with exchange, Listener(exchange.ws_url, "aaausdt@aggTrade", "aaausdt@depth@100ms") as listener:
+            await listener.next()
+            streamed = [(await listener.next())[1] for _ in range(2)]
+            assert [(each["a"], each["q"], each["f"], each["l"]) for each in streamed] == [
+                (70, "0.50000000", 70, 71),
+                (71, "0.10000000", 72, 72),
+            ]
+            served = (await get(exchange.rest_url, "/api/v3/aggTrades", symbol="AAAUSDT", fromId=70)).json()
+            assert [(each["a"], each["q"]) for each in served] == [(70, "0.50000000"), (71, "0.10000000")]
+
+    run(body())
+
+
 def test_faults_bend_a_replay_like_any_other_exchange(tmp_path: Path) -> None:
     lines = [depth("AAAUSDT", n, n, "10.00000000", f"{n}.00000000", n) for n in range(6, 16)]
     path = write(tmp_path / "faulty", answer(None, 5, 0), *lines)
