@@ -60,7 +60,7 @@ class Past:
 
     def id_at(self, time_ms: int) -> int:
         """The id of the first trade at or after `time_ms`; `first_live_id` when there is none."""
-        block = int(time_ms / self._block_ms)
+        block = int((time_ms - 1) / self._block_ms)  # times are rounded up: a block may end in the next one's first ms
         if block * BLOCK < self.first_id:
             return self.first_id
         while block * BLOCK < self.first_live_id:
