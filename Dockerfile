@@ -1,0 +1,45 @@
+# docker build -t vibe-orderbook-mcp .
+# docker run -p 127.0.0.1:8000:8000 -v vibe-data:/data vibe-orderbook-mcp
+# With a read-only root: add --read-only --tmpfs /tmp. Only /data is written to.
+
+FROM python:3.13-slim AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+RUN python -m venv /opt/venv
+# Before the source, so that a change in the source does not fetch the packages again.
+COPY requirements.lock ./
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY src ./src
+# What only builds and installs is not needed to run.
+RUN /opt/venv/bin/pip install --no-deps --no-build-isolation . \
+ && /opt/venv/bin/pip uninstall --yes hatchling packaging pathspec pluggy trove-classifiers tomlkit pip \
+ && /opt/venv/bin/vibe-orderbook-mcp --version
+
+FROM python:3.13-slim
+LABEL org.opencontainers.image.title="vibe-orderbook-mcp" \
+      org.opencontainers.image.description="Live, checked Binance order books with a memory, over MCP" \
+      org.opencontainers.image.licenses="MIT"
+# The number is fixed so that a volume keeps its owner from image to image.
+RUN groupadd --gid 10001 vibe \
+ && useradd --uid 10001 --gid vibe --no-create-home --home-dir /data --shell /usr/sbin/nologin vibe \
+ && install --directory --owner vibe --group vibe /data
+COPY --from=build /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    VIBE_DATA_PATH=/data \
+    VIBE_HOST=0.0.0.0 \
+    # Only requests that name localhost are answered. For a public name: -e VIBE_ALLOWED_HOSTS=books.example.com
+    # (and VIBE_ALLOWED_ORIGINS=https://chatgpt.com for ChatGPT, VIBE_AUTH_TOKEN for clients that can send one).
+    VIBE_ALLOWED_HOSTS=localhost
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+# Alive, not ready: a container is not restarted because the exchange is down. /readyz says whether every book is live.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as u; p = os.environ.get('VIBE_PORT') or os.environ.get('PORT') or '8000'; u.urlopen(f'http://127.0.0.1:{p}/healthz', timeout=4)"]
+ENTRYPOINT ["vibe-orderbook-mcp"]
+CMD ["serve", "--transport", "http"]
