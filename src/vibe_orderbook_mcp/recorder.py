@@ -32,6 +32,7 @@ SEAL_TICKS = 60
 SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
 VERIFY_TICKS = 86_400
 SKIP_LOG_TICKS = 10
+OPENING_SECS = 0.1  # how often to look whether history is open
 MICROPRICE_FIRST_TICKS = 60
 MICROPRICE_AGAIN_TICKS = 3600
 
@@ -50,6 +51,7 @@ class Recorder:
         self._market = market
         self._archive = archive
         self._queue: deque[Tick] = deque()
+        self._writing: list[Tick] = []  # the oldest ones, taken out of the queue while they are being written
         self._queued = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._ticks = 0
@@ -63,7 +65,7 @@ class Recorder:
 
     @property
     def queue_ticks(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + len(self._writing)
 
     def start(self, symbols: int) -> None:
         logger.info("Snapshot persistence task started for {} symbols", symbols)
@@ -143,7 +145,10 @@ class Recorder:
                 due = now  # the machine slept: do not run after lost ticks
             await asyncio.sleep(max(0.0, due - now))
             self.lag_secs = max(0.0, time.monotonic() - due)
-            self.tick(time.monotonic_ns())
+            try:
+                self.tick(time.monotonic_ns())
+            except Exception as error:  # a mistake of ours must not end the recording of everything
+                logger.opt(exception=error).error("Collecting a second failed")
 
     async def _write_forever(self) -> None:
         waits = delays(1.0)
@@ -151,6 +156,12 @@ class Recorder:
             await self._queued.wait()
             self._queued.clear()
             while self._queue:
+                if self._archive.mode == "opening":
+                    await asyncio.sleep(OPENING_SECS)
+                    continue
+                if self._archive.mode == "read_only":
+                    self._queue.clear()  # collected before it was known that another process records
+                    break
                 try:
                     await self._write_next()
                     await self._housekeep()
@@ -162,19 +173,22 @@ class Recorder:
                 waits = delays(1.0)
 
     async def _write_next(self) -> None:
-        """Write the oldest ticks. They stay queued until they are stored."""
-        ticks = [self._queue[place] for place in range(min(BATCH_TICKS, len(self._queue)))]
-        seconds = [record for tick in ticks for record in tick.seconds]
-        trades = [batch for tick in ticks for batch in tick.trades]
+        """Write the oldest ticks. They go back into the queue if that fails."""
+        self._writing = [self._queue.popleft() for _ in range(min(BATCH_TICKS, len(self._queue)))]
+        seconds = [record for tick in self._writing for record in tick.seconds]
+        trades = [batch for tick in self._writing for batch in tick.trades]
         try:
             result = await self._archive.writable().append(seconds, trades)
-        except StorageError as error:
-            self._archive.fail(error)
+            self._writing = []
+        except Exception as error:
+            self._archive.fail(failure := _as_storage_error(error))
             for symbol in sorted({record.spec.symbol for record in seconds}):
-                logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, error)
-            raise
-        for _ in ticks:
-            self._queue.popleft()
+                logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, failure)
+            raise failure from error
+        finally:
+            self._queue.extendleft(reversed(self._writing))
+            self._writing = []
+            self._drop_overflow()
         self._archive.succeeded()
         for symbol, reason in result.failed.items():
             self._archive.errors += 1
@@ -183,7 +197,7 @@ class Recorder:
         self.trades_stored.update(result.trades)
         self._trades_since.update(result.trades)
         for record in seconds:
-            if record.top is not None:
+            if record.top is not None and record.spec.symbol not in result.failed:
                 self._log_stored(record)
 
     def _log_stored(self, record: SecondRecord) -> None:
@@ -200,6 +214,15 @@ class Recorder:
         stored.info("Stored snapshot for {} at {}", symbol, second)
 
     async def _housekeep(self) -> None:
+        """What is due beside writing. Raises StorageError."""
+        try:
+            await self._keep_house()
+        except Exception as error:
+            self._archive.fail(failure := _as_storage_error(error))
+            logger.error("Keeping history in order failed: {}", failure)
+            raise failure from error
+
+    async def _keep_house(self) -> None:
         history = self._archive.history
         if history is None:
             return
@@ -215,3 +238,11 @@ class Recorder:
                 if self._ticks % VERIFY_TICKS == 0 and (gone := await history.verify_ids(symbol)):
                     lost = sum(last - first + 1 for first, last in gone)
                     logger.bind(symbol=symbol).info("{} old trades of {} made room for newer ones", lost, symbol)
+
+
+def _as_storage_error(error: Exception) -> StorageError:
+    """Anything else is a mistake of ours: it is logged in full, and the writing goes on."""
+    if isinstance(error, StorageError):
+        return error
+    logger.opt(exception=error).error("Writing history failed in an unforeseen way")
+    return StorageError("Writing failed; the log has the details.")

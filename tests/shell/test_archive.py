@@ -1,0 +1,148 @@
+"""Who writes history, who reads beside it, and coming back from what is wrong with the directory."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.rig import listening, runtime_for, until
+from tests.store.values import START, batch, record
+from tests.tools.serving import exchange
+from vibe_orderbook_mcp.archive import Archive
+from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.store.history import History
+
+HOLDER = """
+import asyncio, sys
+from tests.store.values import START, batch, record
+from vibe_orderbook_mcp.store.history import History
+
+async def main():
+    history = await History.open(sys.argv[1], cap_mb=64, retention_days=7)
+    await history.append([record(START)], [batch(1)])
+    print("held", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await history.append([record(START + 1)], [batch(2)])
+    print("written", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await history.close()
+
+asyncio.run(main())
+"""
+
+
+def archive_at(path: Path) -> Archive:
+    return Archive(path, cap_mb=64, retention_days=7)
+
+
+def test_beside_another_process_history_is_served_and_nothing_is_written(tmp_path: Path) -> None:
+    """Claude Desktop and an HTTP server on one machine: one records, both answer."""
+
+    async def run() -> None:
+        path = tmp_path / "db"
+        holder = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HOLDER, str(path), cwd=Path(__file__).parents[2],
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        try:
+            assert await asyncio.wait_for(holder.stdout.readline(), 20) == b"held\n"
+            async with exchange() as sim:
+                runtime = runtime_for(sim.rest_url, sim.ws_url, path, symbols="BTCUSDT", backfill_hours=1)
+                with listening("WARNING") as logged:
+                    async with runtime.hold():
+                        archive = runtime.archive
+                        await until(lambda: archive.mode == "read_only")
+                        assert archive.history is not None
+                        assert [row.second for row in await archive.history.rows("BTCUSDT", 0, 10**10)] == [START]
+                        holder.stdin.write(b"\n")
+                        assert await asyncio.wait_for(holder.stdout.readline(), 5) == b"written\n"
+                        seconds = [row.second for row in await archive.history.rows("BTCUSDT", 0, 10**10)]
+                        assert seconds == [START, START + 1]  # and what comes meanwhile
+                        assert await runtime.feed.wait_live("BTCUSDT", 10)
+                        with pytest.raises(StorageError, match="Another process records"):
+                            archive.writable()
+                        requests = runtime.rest.requests
+                        await asyncio.sleep(1.2)  # a tick of the recorder, a look of the filler
+                        assert runtime.recorder.queue_ticks == 0
+                        assert runtime.rest.requests == requests
+                assert logged.count("Another process records") == 1
+                assert "Failed to persist" not in logged
+        finally:
+            holder.stdin.write(b"\n")
+            assert await asyncio.wait_for(holder.wait(), 10) == 0
+        archive = archive_at(path)
+        await archive.open()
+        assert archive.mode == "recording"
+        assert await archive.writable().symbols() == ["BTCUSDT"]
+        await archive.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", ["a file", "below a file", "another program's"])
+def test_a_directory_that_cannot_be_used_is_said_without_its_path(how: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "db"
+        if how == "another program's":
+            path.mkdir()
+            (path / "CURRENT").write_text("MANIFEST-000001\n")
+        else:
+            path.write_text("x")
+        archive = archive_at(path / "x" if how == "below a file" else path)
+        await archive.open()
+        assert (archive.mode, archive.history, archive.errors) == ("unavailable", None, 1)
+        assert archive.error
+        assert str(tmp_path) not in archive.error
+        with pytest.raises(StorageError):
+            archive.writable()
+        await archive.close()
+
+    asyncio.run(run())
+
+
+def test_a_directory_that_is_mended_while_the_server_runs_is_recorded_into(tmp_path: Path) -> None:
+    """What waited for it is written."""
+
+    async def run() -> None:
+        path = tmp_path / "db"
+        path.write_text("x")
+        async with exchange() as sim:
+            runtime = runtime_for(sim.rest_url, sim.ws_url, path, symbols="BTCUSDT", backfill_hours=0)
+            async with runtime.hold():
+                await until(lambda: runtime.recorder.queue_ticks >= 1 and runtime.archive.mode == "unavailable")
+                path.unlink()
+                await until(lambda: runtime.archive.mode == "recording" and runtime.recorder.queue_ticks == 0)
+                assert runtime.archive.error is None
+        history = await History.open_secondary(path)
+        seconds = [row.second for row in await history.rows("BTCUSDT", 0, 10**10)]
+        assert seconds == list(range(seconds[0], seconds[0] + len(seconds)))
+        assert len(seconds) >= 3
+        await history.close()
+
+    asyncio.run(run())
+
+
+def test_closing_twice_and_reopening_after_an_error(tmp_path: Path) -> None:
+    async def run() -> None:
+        archive = archive_at(tmp_path / "db")
+        with pytest.raises(StorageError, match="not open"):
+            archive.writable()
+        await archive.open()
+        await archive.writable().append([record(START)], [batch(1)])
+        archive.fail(StorageError("the disk is full"))
+        assert (archive.errors, archive.error) == (1, "the disk is full")
+        await archive.reopen()
+        await archive.writable().append([record(START + 1)], [batch(2)])
+        archive.succeeded()
+        assert archive.error is None
+        assert await archive.writable().ids("BTCUSDT") == [(1, 2)]
+        await archive.close()
+        await archive.close()
+        assert archive.mode == "unavailable"
+
+    asyncio.run(run())

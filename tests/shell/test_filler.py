@@ -1,0 +1,192 @@
+"""Trades that were missed, fetched by id: live holes, what a stop left out, and the hours before the first start."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from tests.e2e.rig import listening, runtime_for, until
+from tests.tools.serving import exchange
+from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.sim import SimConfig, SimExchange
+from vibe_orderbook_mcp.sim.faults import Drop, RestStatus
+from vibe_orderbook_mcp.store.history import History
+
+HOUR_MS = 3_600_000
+SLOW = "ATOMUSDT"  # six trade ids a second of history: an hour is some twenty pages
+
+
+async def ids_of(runtime: Runtime, symbol: str) -> list[tuple[int, int]]:
+    history = runtime.archive.history
+    assert history is not None
+    return await history.ids(symbol)
+
+
+async def until_whole(runtime: Runtime, symbol: str, *, beyond: int = 0, secs: float = 10.0) -> tuple[int, int]:
+    """Wait until the ids held are one interval that reaches `beyond`."""
+    async with asyncio.timeout(secs):
+        while True:
+            ids = [] if runtime.archive.history is None else await ids_of(runtime, symbol)
+            if len(ids) == 1 and ids[0][1] > beyond:
+                return ids[0]
+            await asyncio.sleep(0.02)
+
+
+def started_on(sim: SimExchange, path: Path, symbol: str = "BTCUSDT", hours: int = 0) -> Runtime:
+    return runtime_for(sim.rest_url, sim.ws_url, path, symbols=symbol, backfill_hours=hours)
+
+
+def test_trades_that_the_stream_lost_are_fetched_and_the_hole_is_closed(tmp_path: Path) -> None:
+    async def run() -> None:
+        with listening("INFO") as logged:
+            async with exchange() as sim:
+                runtime = started_on(sim, tmp_path / "db")
+                async with runtime.hold():
+                    await until(lambda: runtime.recorder.trades_stored["BTCUSDT"] > 0)
+                    tape = runtime.market.symbols["BTCUSDT"].tape
+                    sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=5))
+                    await until(lambda: bool(tape.holes))
+                    lost = tape.last_id or 0
+                    await until_whole(runtime, "BTCUSDT", beyond=lost)
+                    assert tape.holes == []
+                    assert runtime.filler.filled["BTCUSDT"] >= 5
+                    history = runtime.archive.history
+                    assert history is not None
+                    trades = await history.trades("BTCUSDT", 0, 10**13)
+                    first, last = (await ids_of(runtime, "BTCUSDT"))[0]
+                    assert [trade.agg_id for trade in trades] == list(range(first, last + 1))
+                    # What was fetched is what the exchange has.
+                    page = await runtime.rest.agg_trades("BTCUSDT", first)
+                    assert trades[: len(page)] == page[: len(trades)]
+        assert "missing trades of BTCUSDT" in logged
+
+    asyncio.run(run())
+
+
+def test_what_happened_between_two_runs_is_fetched_after_the_start(tmp_path: Path) -> None:
+    """Even without a lookback: a hole in what is held is a hole."""
+
+    async def run() -> None:
+        async with exchange() as sim:
+            first = started_on(sim, tmp_path / "db")
+            async with first.hold():
+                await until(lambda: first.recorder.trades_stored["BTCUSDT"] > 0)
+            stopped_at = newest_id(sim)
+            await until(lambda: newest_id(sim) > stopped_at + 10)  # nobody listens
+            second = started_on(sim, tmp_path / "db")
+            async with second.hold():
+                await until(lambda: second.recorder.trades_stored["BTCUSDT"] > 0)
+                whole = await until_whole(second, "BTCUSDT", beyond=stopped_at + 10)
+                assert whole[0] < stopped_at
+                assert second.filler.filled["BTCUSDT"] >= 10
+        history = await History.open_secondary(tmp_path / "db")
+        assert len(await history.ids("BTCUSDT")) == 1
+        await history.close()
+
+    asyncio.run(run())
+
+
+def newest_id(sim: SimExchange) -> int:
+    last = sim.venue.states["BTCUSDT"].trades.last()
+    assert last is not None
+    return last.agg_id
+
+
+def test_the_hours_before_the_start_are_fetched_newest_first_and_no_further(tmp_path: Path) -> None:
+    """What is held stays one interval that ends now, so a profile can be answered at any point on the way."""
+
+    async def run() -> None:
+        async with SimExchange(SimConfig(symbols=(SLOW,), seed=5, history_hours=2.0)) as sim:
+            runtime = started_on(sim, tmp_path / "db", SLOW, hours=1)
+            began: list[int] = []
+            async with runtime.hold():
+                async with asyncio.timeout(20):
+                    oldest_ms = 10**13
+                    while (now_ms := runtime.market.exchange_ms(time.monotonic_ns())) is None or (
+                        oldest_ms > now_ms - HOUR_MS
+                    ):
+                        history = runtime.archive.history
+                        if history is not None and (span := await history.trade_span(SLOW)) is not None:
+                            oldest_ms = span[0]
+                            ids = await history.ids(SLOW)
+                            began.append(ids[0][0])
+                        await asyncio.sleep(0.01)
+                assert began == sorted(began, reverse=True)
+                assert len(set(began)) > 5
+                requests = runtime.rest.requests
+                whole = await until_whole(runtime, SLOW)
+                await asyncio.sleep(1.5)  # it looks once a second
+                assert runtime.rest.requests == requests
+                assert (await ids_of(runtime, SLOW))[0][0] == whole[0]
+                assert now_ms - HOUR_MS - oldest_ms < 1000 / 6 * 1.5 * 1000  # a page at most
+                assert runtime.filler.filled[SLOW] > 15_000
+
+    asyncio.run(run())
+
+
+def test_ids_that_the_exchange_has_no_more_are_given_up_and_not_asked_for_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        with listening("INFO") as logged:
+            async with exchange() as sim:  # an exchange without a past
+                first = started_on(sim, tmp_path / "db", hours=1)
+                async with first.hold():
+                    await until(lambda: first.recorder.trades_stored["BTCUSDT"] > 0)
+                    await until(lambda: bool(first.filler._floor))
+                    await _asks_no_more(first)
+            await asyncio.sleep(1)  # its successor begins with later ids, and knows none of those between
+            async with exchange() as sim:
+                second = started_on(sim, tmp_path / "db")
+                async with second.hold():
+                    await until(lambda: second.recorder.trades_stored["BTCUSDT"] > 0)
+                    await until(lambda: "The exchange has no trades " in logged)
+                    await _asks_no_more(second)
+                    assert len(await ids_of(second, "BTCUSDT")) == 2
+                    # A hole that can be filled still is.
+                    tape = second.market.symbols["BTCUSDT"].tape
+                    sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=2))
+                    await until(lambda: bool(tape.holes))
+                    await until(lambda: tape.holes == [])
+        assert logged.count("The exchange has no trades ") == 1
+
+    asyncio.run(run())
+
+
+async def _asks_no_more(runtime: Runtime) -> None:
+    requests = runtime.rest.requests
+    await asyncio.sleep(1.6)  # it looks once a second
+    assert runtime.rest.requests == requests
+
+
+def test_when_the_exchange_asks_to_wait_the_filler_waits(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim:
+            runtime = started_on(sim, tmp_path / "db")
+            async with runtime.hold():
+                await until(lambda: runtime.recorder.trades_stored["BTCUSDT"] > 0)
+                tape = runtime.market.symbols["BTCUSDT"].tape
+                sim.faults.add(RestStatus(status=429, endpoint="aggTrades", retry_after=2, count=1))
+                sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=3))
+                await until(lambda: runtime.rest.failures == 1)
+                refused, requests = time.monotonic(), runtime.rest.requests
+                await until(lambda: tape.holes == [])
+                assert time.monotonic() - refused >= 1.9
+                assert runtime.rest.requests == requests + 1
+                assert runtime.market.symbols["BTCUSDT"].book is not None
+
+    asyncio.run(run())
+
+
+def test_an_error_of_the_exchange_is_tried_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim:
+            runtime = started_on(sim, tmp_path / "db")
+            async with runtime.hold():
+                await until(lambda: runtime.recorder.trades_stored["BTCUSDT"] > 0)
+                tape = runtime.market.symbols["BTCUSDT"].tape
+                sim.faults.add(RestStatus(status=500, endpoint="aggTrades", count=1))
+                sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=3))
+                await until(lambda: runtime.rest.failures == 1)
+                await until(lambda: tape.holes == [])
+
+    asyncio.run(run())
