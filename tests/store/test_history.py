@@ -13,6 +13,7 @@ from vibe_orderbook_mcp.core.rows import BookTop, SecondRecord, TradeBatch
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.store import reader
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.layout import FAMILIES
 
 pytestmark = pytest.mark.anyio
 
@@ -251,4 +252,4 @@ async def test_stats_tell_size_and_last_write(history: History) -> None:
     assert after.last_error is None
     assert after.disk_bytes > before.disk_bytes > 0
     assert after.free_bytes > 0
-    assert set(after.families) == {"default", "snap", "row", "trade_sec", "trade_min"}
+    assert set(after.families) == set(FAMILIES)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.store.values import BTC, ETH, START, batch, record, trade
-from vibe_orderbook_mcp.store.history import KEYS_A_PIECE, History
+from vibe_orderbook_mcp.store.findings import StoredEvent
+from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE
 from vibe_orderbook_mcp.store.status import Span, SymbolStatus, TradeSpan, store_status
 
 pytestmark = pytest.mark.anyio
@@ -17,6 +19,8 @@ async def test_status_counts_what_is_there_and_what_is_missing(tmp_path: Path) -
     for start in range(0, len(seconds), 500):
         await writer.append([record(START + n, top=n > 2) for n in seconds[start : start + 500]])
     await writer.append([record(START, ETH, top=False)])
+    events = [StoredEvent(type="wall", start_ms=START * 1000 + n, severity="High") for n in range(3)]
+    await writer.put_events(ETH.symbol, events)
     await writer.append([], [batch(*range(700), *range(720, 800), 900)])
     await writer.seal("BTCUSDT", START * 1000 + 60_000)
     reader = await History.open_secondary(tmp_path)
@@ -31,7 +35,7 @@ async def test_status_counts_what_is_there_and_what_is_missing(tmp_path: Path) -
     books = Span(first=START + 3, last=START + 6009, count=len(seconds) - 3, gaps=2, missing_secs=15)
     assert status.symbols == (
         SymbolStatus(symbol=BTC.symbol, snapshots=books, rows=rows, trades=trades),
-        SymbolStatus(symbol=ETH.symbol, snapshots=None, rows=Span(START, START, 1, 0, 0), trades=None),
+        SymbolStatus(symbol=ETH.symbol, snapshots=None, rows=Span(START, START, 1, 0, 0), trades=None, events=3),
     )
 
 

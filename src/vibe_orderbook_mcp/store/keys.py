@@ -1,5 +1,7 @@
 """Keys: `{symbol}:{unix seconds, 10 digits}` and `{symbol}:{unix milliseconds, 13 digits}`. PURE
 
+A roll-up's has `m:` (a minute) or `h:` (an hour) before it, an event's `:{type}` behind it.
+
 Fixed widths make byte order time order (until the year 2286). A symbol never holds a colon, so all keys of one lie
 between `symbol:` and its end, whatever other symbols start alike.
 """
@@ -56,6 +58,34 @@ def symbol_bounds(symbol: str) -> tuple[bytes, bytes]:
     """All keys of a symbol: `;` is the byte after `:`."""
     name = symbol_bytes(symbol)
     return name + b":", name + b";"
+
+
+MINUTES: Final = b"m:"
+HOURS: Final = b"h:"
+
+
+def roll_key(kind: bytes, symbol: str, second: int) -> bytes:
+    return kind + second_key(symbol, second)
+
+
+def roll_bounds(kind: bytes, symbol: str, start: int, end: int) -> tuple[bytes, bytes]:
+    low, high = second_bounds(symbol, start, end)
+    return kind + low, kind + high
+
+
+def event_key(symbol: str, millis: int, kind: str) -> bytes:
+    if not kind or ":" in kind or not kind.isprintable():
+        raise StorageError(f"{kind!r} cannot be stored: a type is printable text without a colon.")
+    return milli_key(symbol, millis) + b":" + kind.encode()
+
+
+def parse_event_key(key: bytes) -> tuple[int, str]:
+    """Start in milliseconds, and type."""
+    try:
+        _, millis, kind = key.rsplit(b":", 2)
+        return int(millis), kind.decode()
+    except ValueError as error:
+        raise StorageCorrupt(f"{key!r} is not the key of an event.") from error
 
 
 def _key(symbol: str, number: int, digits: int) -> bytes:

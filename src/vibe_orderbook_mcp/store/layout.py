@@ -2,14 +2,18 @@
 
 | column family | holds | compaction |
 |---|---|---|
-| `default` | `schema_version`, `symbol:{symbol}`, `ids:{symbol}` | level |
+| `default` | `schema_version`, `symbol:{symbol}`, `ids:{symbol}`, `roll:{symbol}` | level |
 | `snap` | `{symbol}:{second}` -> top of book | FIFO |
 | `row` | `{symbol}:{second}` -> feature row | FIFO |
 | `trade_sec` | `{symbol}:{ms}` -> trades of a second whose minute is not over | FIFO |
 | `trade_min` | `{symbol}:{minute, as a second}` -> trades of a minute in columns | FIFO |
+| `roll` | `m:{symbol}:{minute}`, `h:{symbol}:{hour}`, both as seconds -> trades summed up by price | level |
+| `event` | `{symbol}:{ms}:{type}` -> a finding | FIFO |
+| `base` | `{symbol}:{hour, as a second}` -> a baseline of that hour, opaque to the store | level |
 
 FIFO drops the oldest file when a family is over its share or the file is over its age: cap and retention hold
-without tombstones, and space comes back at once.
+without tombstones, and space comes back at once. What is written again and again (`roll`, `base`) is kept once by
+level compaction instead; `retain` deletes its oldest hours.
 """
 
 from __future__ import annotations
@@ -34,17 +38,25 @@ SNAP: Final = "snap"
 ROW: Final = "row"
 TRADE_SEC: Final = "trade_sec"
 TRADE_MIN: Final = "trade_min"
-FAMILIES: Final = (META, SNAP, ROW, TRADE_SEC, TRADE_MIN)
+ROLL: Final = "roll"
+EVENT: Final = "event"
+BASE: Final = "base"
+FIRST_FAMILIES: Final = (META, SNAP, ROW, TRADE_SEC, TRADE_MIN)  # the others came later: a directory may lack them
+FAMILIES: Final = (*FIRST_FAMILIES, ROLL, EVENT, BASE)
 
-# Shares of the cap. On disk a row takes 190 bytes, a snapshot 104: both reach equally far back. The rest, 14 %:
-# write-ahead log 5, meta and RocksDB's own logs 1, roll-ups to come 6, and room for a file that is being written while
-# the oldest still counts.
-SHARES: Final = {SNAP: 0.22, ROW: 0.40, TRADE_SEC: 0.03, TRADE_MIN: 0.21}
+# Shares of the cap. On disk a row takes 190 bytes, a snapshot 104: both reach equally far back. The rest, 9 %:
+# write-ahead log 5, meta and RocksDB's own logs 1, and room for a file that is being written while the oldest still
+# counts.
+FIFO_SHARES: Final = {SNAP: 0.21, ROW: 0.38, TRADE_SEC: 0.03, TRADE_MIN: 0.20, EVENT: 0.01}
+LEVEL_SHARES: Final = {ROLL: 0.06, BASE: 0.02}
+SHARES: Final = {**FIFO_SHARES, **LEVEL_SHARES}
+_COMPACTING: Final = 0.7  # of a level family's share: the rest is for what a compaction writes before it deletes
 
 _MB: Final = 1_000_000
 _DAY: Final = 86_400
 # Long enough to be sealed after any restart worth the name, short enough to stay within its share.
 _TRADE_SEC_TTL: Final = _DAY
+_BASE_DAYS: Final = 8  # a baseline compares with the same hour a week ago, and with the hour before that
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -60,7 +72,7 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def write_ahead_bytes(self) -> int:
         """The log counts: without a limit an idle family pins it, past the cap."""
-        return max(_MB, min(48 * _MB, self.cap_bytes // 20))
+        return max(_MB // 2, min(48 * _MB, self.cap_bytes // 20))
 
     @property
     def buffer_bytes(self) -> int:
@@ -68,6 +80,19 @@ class Layout(msgspec.Struct, frozen=True):
 
     def family_bytes(self, family: str) -> int:
         return int(self.cap_bytes * SHARES[family])
+
+    def family_buffer_bytes(self, family: str) -> int:
+        """A file as large as its family's share would be dropped by FIFO as soon as it is written."""
+        return self.buffer_bytes if family == META else min(self.buffer_bytes, self.family_bytes(family) // 2)
+
+    def is_over(self, family: str, held_bytes: int) -> float:
+        """How many times what a level family may hold is held."""
+        return held_bytes / max(1.0, self.family_bytes(family) * _COMPACTING)
+
+    def oldest_second(self, family: str, now_sec: int) -> int:
+        """The first second that a level family keeps."""
+        days = _BASE_DAYS if family == BASE else self.retention_days
+        return now_sec - int(days * _DAY)
 
     def ttl(self, family: str) -> int:
         retention = max(1, int(self.retention_days * _DAY))
@@ -80,9 +105,9 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 def database_options(layout: Layout, *, create: bool) -> Options:
-    options = _family_options(layout)
+    options = _family_options(layout, META)
     options.create_if_missing(create)
-    options.create_missing_column_families(create)
+    options.create_missing_column_families(True)  # those that came later; `inspect` has seen to the others
     # Without it a damaged log tail leaves families at different points, and the database cannot be opened.
     options.set_atomic_flush(True)
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
@@ -99,14 +124,13 @@ def database_options(layout: Layout, *, create: bool) -> Options:
 
 def family_options(layout: Layout) -> dict[str, Options]:
     cache = Cache(16 * _MB)
-    families = {META: _family_options(layout, cache)}
-    for family in SHARES:
-        options = _family_options(layout, cache)
+    families = {family: _family_options(layout, family, cache) for family in FAMILIES}
+    for family in FIFO_SHARES:
+        options = families[family]
         options.set_compaction_style(DBCompactionStyle.fifo())
         fifo = FifoCompactOptions()
         fifo.max_table_files_size = layout.family_bytes(family)
         options.set_fifo_compaction_options(fifo)
-        families[family] = options
     return families
 
 
@@ -115,9 +139,9 @@ def raw_options() -> Options:
     return Options(raw_mode=True)
 
 
-def _family_options(layout: Layout, cache: Cache | None = None) -> Options:
+def _family_options(layout: Layout, family: str, cache: Cache | None = None) -> Options:
     options = raw_options()
-    options.set_write_buffer_size(layout.buffer_bytes)
+    options.set_write_buffer_size(layout.family_buffer_bytes(family))
     options.set_compression_type(DBCompressionType.zstd())
     # Level 12 takes 6 % off level 3's size; a week's data is compressed at 1 % of a core.
     options.set_compression_options(-14, 12, 0, 0)

@@ -3,6 +3,7 @@
 `symbol:{symbol}` -> `[1, created, sealed, base, quote, tick_size, step_size, max_price, max_size, trading]`: the spec
 as last seen, and the second up to which whole minutes of trades are in blocks (None: none yet).
 `ids:{symbol}` -> `[first, last, first, last, ...]`: the aggregate trade ids that are held.
+`roll:{symbol}` -> how its trades are summed up (see `rollups`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ def symbol_key(symbol: str) -> bytes:
 
 def ids_key(symbol: str) -> bytes:
     return b"ids:" + symbol_bytes(symbol)
+
+
+def grid_key(symbol: str) -> bytes:
+    return b"roll:" + symbol_bytes(symbol)
 
 
 def encode_meta(meta: SymbolMeta) -> bytes:

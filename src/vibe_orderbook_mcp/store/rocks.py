@@ -25,9 +25,10 @@ from rocksdict import AccessType, ColumnFamily, DbClosedError, Rdict, ReadOption
 from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError, StorageLocked
 from vibe_orderbook_mcp.store.layout import (
     FAMILIES,
+    FIFO_SHARES,
+    FIRST_FAMILIES,
     META,
     SCHEMA_VERSION,
-    SHARES,
     Layout,
     database_options,
     family_options,
@@ -35,6 +36,7 @@ from vibe_orderbook_mcp.store.layout import (
 )
 
 Put = tuple[str, bytes, bytes]  # family, key, value
+Range = tuple[str, bytes, bytes]  # family, first key, first key after it
 
 SCHEMA_KEY: Final = b"schema_version"
 
@@ -108,13 +110,14 @@ def storage_error(error: BaseException, doing: str) -> StorageError:
 class Database:
     """An open database. Methods may be called from any thread; `close` only while no other call runs."""
 
-    def __init__(self, rdict: Rdict, *, writable: bool) -> None:
+    def __init__(self, rdict: Rdict, families: Iterable[str] = FAMILIES, *, writable: bool) -> None:
         self.writable = writable
         self._rdict = rdict
         self._families: dict[str, Rdict] = {META: rdict}
         self._handles: dict[str, ColumnFamily] = {}
-        for family in SHARES:
-            self._families[family] = rdict.get_column_family(family)
+        for family in families:
+            if family != META:
+                self._families[family] = rdict.get_column_family(family)
         if writable:
             for family in FAMILIES:
                 self._handles[family] = rdict.get_column_family_handle(family)
@@ -149,15 +152,16 @@ class Database:
             raise StorageError("Nothing has been recorded: the data directory does not exist or is empty.")
         try:
             layout = Layout(cap_mb=1024, retention_days=7)  # no effect on a reader
+            held = Rdict.list_cf(str(path), raw_options())  # a reader cannot create what came later
             rdict = Rdict(
                 str(path),
                 database_options(layout, create=False),
-                family_options(layout),
+                {family: options for family, options in family_options(layout).items() if family in held},
                 AccessType.secondary(str(scratch)),
             )
         except Exception as error:
             raise storage_error(error, "opening the data directory") from error
-        database = cls(rdict, writable=False)
+        database = cls(rdict, held, writable=False)
         try:
             database.catch_up()
             _check_schema(database.get(META, SCHEMA_KEY))
@@ -175,13 +179,15 @@ class Database:
 
     def set_limits(self, layout: Layout) -> None:
         """Cap and age of every FIFO family; RocksDB forgets them when it is closed."""
-        for family in SHARES:
+        for family in FIFO_SHARES:
             try:
                 self._families[family].set_options(layout.dynamic(family))
             except Exception as error:
                 raise storage_error(error, "setting the limits of the store") from error
 
     def get(self, family: str, key: bytes) -> bytes | None:
+        if self._lacks(family):
+            return None
         try:
             value: bytes | None = self._family(family).get(key)
         except Exception as error:
@@ -196,6 +202,8 @@ class Database:
         return [key for key, _ in self._iterate(family, low, high, limit, values=False)]
 
     def _iterate(self, family: str, low: bytes, high: bytes, limit: int, *, values: bool) -> list[tuple[bytes, bytes]]:
+        if self._lacks(family):
+            return []
         # `high` and `options` stay referenced until the iterator is gone: RocksDB points into them.
         options = ReadOptions()
         options.set_iterate_upper_bound(high)
@@ -225,6 +233,8 @@ class Database:
         return self._edge(family, low, high, last=True)
 
     def _edge(self, family: str, low: bytes, high: bytes | None, *, last: bool) -> bytes | None:
+        if self._lacks(family):
+            return None
         key: bytes | None = None
         iterator = None
         try:
@@ -246,10 +256,12 @@ class Database:
             del iterator
         return key if key is not None and key >= low and (high is None or key < high) else None
 
-    def write(self, puts: Iterable[Put]) -> None:
-        """All or nothing."""
+    def write(self, puts: Iterable[Put], ranges: Iterable[Range] = ()) -> None:
+        """All or nothing. Ranges are deleted first; only in level families, FIFO would keep the space."""
         try:
             batch = WriteBatch(raw_mode=True)
+            for family, low, high in ranges:
+                batch.delete_range(low, high, self._handles[family])
             for family, key, value in puts:
                 batch.put(key, value, self._handles[family])
             self._rdict.write(batch)
@@ -272,6 +284,13 @@ class Database:
         except Exception as error:
             raise storage_error(error, "flushing history") from error
 
+    def compact(self, family: str) -> None:
+        """Give deleted space back now. Takes a moment for each 10 MB; others may work meanwhile."""
+        try:
+            self._family(family).compact_range(None, None)
+        except Exception as error:
+            raise storage_error(error, "compacting history") from error
+
     def catch_up(self) -> None:
         if self.writable:
             return
@@ -281,6 +300,8 @@ class Database:
             raise storage_error(error, "catching up with the recorder") from error
 
     def property(self, family: str, name: str) -> int:
+        if self._lacks(family):
+            return 0
         try:
             return self._family(family).property_int_value(name) or 0
         except Exception as error:
@@ -302,6 +323,10 @@ class Database:
         except KeyError:
             raise StorageError("History is closed.") from None
 
+    def _lacks(self, family: str) -> bool:
+        """A reader of a directory that was last written before this family was thought of."""
+        return family not in self._families and not self.writable and META in self._families
+
 
 def inspect(path: Path) -> bool:
     """True when there is no database yet. Raises for one that is not ours or not whole, without touching it."""
@@ -310,7 +335,7 @@ def inspect(path: Path) -> bool:
     if _raw_mode(path) is False:
         raise ForeignDatabase
     families = set(Rdict.list_cf(str(path), raw_options()))
-    if families == set(FAMILIES):
+    if set(FIRST_FAMILIES) <= families <= set(FAMILIES):
         return False
     if _raw_mode(path) is None:
         raise ForeignDatabase

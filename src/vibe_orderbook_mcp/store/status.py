@@ -35,6 +35,7 @@ class SymbolStatus(msgspec.Struct, frozen=True):
     snapshots: Span | None
     rows: Span | None
     trades: TradeSpan | None
+    events: int = 0
 
 
 class StoreStatus(msgspec.Struct, frozen=True):
@@ -51,6 +52,7 @@ async def store_status(history: History) -> StoreStatus:
             snapshots=await count_seconds(history.iter_seconds("snap", symbol)),
             rows=await count_seconds(history.iter_seconds("row", symbol)),
             trades=await count_trades(history, symbol),
+            events=await history.count_events(symbol),
         )
         for symbol in await history.symbols()
     ]

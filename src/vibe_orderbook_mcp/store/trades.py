@@ -10,14 +10,11 @@ When it is over, one block of columns, a third of the size:
 
 Ascending by agg_id. Columns, each the change from the trade before unless said otherwise: agg_id (less 1), time,
 price, lots (the value), fills (the value less 1), first trade id counted from the last one of the trade before
-(less 1), and a bit for buyer_is_maker. A column is `[width, bytes]`, little-endian integers of 1, 2, 4 or 8 bytes,
-negative width meaning signed: whatever does not fit widens its column.
+(less 1), and a bit for buyer_is_maker. How a column is packed says `packing`.
 """
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, Final
@@ -28,15 +25,13 @@ from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.errors import StorageCorrupt
 from vibe_orderbook_mcp.store.grid import POWERS, exact_exp, to_exact_steps
 from vibe_orderbook_mcp.store.intervals import Interval, of_numbers
+from vibe_orderbook_mcp.store.packing import pack, unpack
 
 VERSION: Final = 1
 
-_TYPE_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q", -1: "b", -2: "h", -4: "i", -8: "q"}
-_BIG_ENDIAN: Final = sys.byteorder == "big"
-
 
 def encode_second(trades: Sequence[Trade], *, tick_exp: int, lot_exp: int) -> bytes:
-    tick_exp, lot_exp, prices, lots = _integers(trades, tick_exp, lot_exp)
+    tick_exp, lot_exp, prices, lots = to_integers(trades, tick_exp, lot_exp)
     return ormsgpack.packb(
         [
             VERSION,
@@ -66,7 +61,7 @@ def decode_second(data: bytes) -> list[Trade]:
 
 def encode_minute(trades: Sequence[Trade], *, tick_exp: int, lot_exp: int) -> bytes:
     """`trades` ascending by agg_id, at least one."""
-    tick_exp, lot_exp, prices, lots = _integers(trades, tick_exp, lot_exp)
+    tick_exp, lot_exp, prices, lots = to_integers(trades, tick_exp, lot_exp)
     first = trades[0]
     makers = sum(trade.buyer_is_maker << index for index, trade in enumerate(trades))
     return ormsgpack.packb(
@@ -79,12 +74,12 @@ def encode_minute(trades: Sequence[Trade], *, tick_exp: int, lot_exp: int) -> by
             first.time_ms,
             prices[0],
             first.first_trade_id,
-            _pack([b.agg_id - a.agg_id - 1 for a, b in pairwise(trades)]),
-            _pack([b.time_ms - a.time_ms for a, b in pairwise(trades)]),
-            _pack([b - a for a, b in pairwise(prices)]),
-            _pack(lots),
-            _pack([trade.last_trade_id - trade.first_trade_id for trade in trades]),
-            _pack([b.first_trade_id - a.last_trade_id - 1 for a, b in pairwise(trades)]),
+            pack([b.agg_id - a.agg_id - 1 for a, b in pairwise(trades)]),
+            pack([b.time_ms - a.time_ms for a, b in pairwise(trades)]),
+            pack([b - a for a, b in pairwise(prices)]),
+            pack(lots),
+            pack([trade.last_trade_id - trade.first_trade_id for trade in trades]),
+            pack([b.first_trade_id - a.last_trade_id - 1 for a, b in pairwise(trades)]),
             makers.to_bytes((len(trades) + 7) // 8, "little"),
         ]
     )
@@ -95,7 +90,7 @@ def decode_minute(data: bytes) -> list[Trade]:
         record: list[Any] = ormsgpack.unpackb(data)
         _check_version(record[0])
         _, count, tick_exp, lot_exp, agg_id, time_ms, price, first_id, *columns, makers = record
-        id_gaps, times, prices, lots, fills, first_gaps = map(_unpack, columns)
+        id_gaps, times, prices, lots, fills, first_gaps = map(unpack, columns)
         if not len(id_gaps) + 1 == len(times) + 1 == len(prices) + 1 == len(first_gaps) + 1 == len(lots) == count:
             raise StorageCorrupt("A stored minute of trades cannot be read: its columns differ in length.")
         tick, lot = POWERS[tick_exp], POWERS[lot_exp]
@@ -129,7 +124,7 @@ def minute_ids(data: bytes) -> list[Interval]:
         first, gaps = record[4], record[8]
         if not any(gaps[1]):
             return [(first, first + record[1] - 1)]
-        return of_numbers(accumulate(_unpack(gaps), lambda a, b: a + b + 1, initial=first))
+        return of_numbers(accumulate(unpack(gaps), lambda a, b: a + b + 1, initial=first))
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise StorageCorrupt("A stored minute of trades cannot be read.") from error
 
@@ -143,7 +138,7 @@ def merge(*parts: Iterable[Trade]) -> list[Trade]:
     return [by_id[agg_id] for agg_id in sorted(by_id)]
 
 
-def _integers(trades: Sequence[Trade], tick_exp: int, lot_exp: int) -> tuple[int, int, list[int], list[int]]:
+def to_integers(trades: Sequence[Trade], tick_exp: int, lot_exp: int) -> tuple[int, int, list[int], list[int]]:
     prices = [trade.price for trade in trades]
     sizes = [trade.size for trade in trades]
     tick_exp, lot_exp = exact_exp(prices, tick_exp), exact_exp(sizes, lot_exp)
@@ -153,23 +148,3 @@ def _integers(trades: Sequence[Trade], tick_exp: int, lot_exp: int) -> tuple[int
 def _check_version(version: object) -> None:
     if version != VERSION:
         raise StorageCorrupt(f"Trades of version {version!r}; this program reads version {VERSION}.")
-
-
-def _pack(values: Sequence[int]) -> list[int | bytes]:
-    low, high = min(values, default=0), max(values, default=0)
-    if low >= 0:
-        width = next(width for width in (1, 2, 4, 8) if high < 1 << 8 * width)
-    else:
-        width = -next(width for width in (1, 2, 4, 8) if max(high, -low - 1) < 1 << 8 * width - 1)
-    column = array(_TYPE_CODES[width], values)
-    if _BIG_ENDIAN:
-        column.byteswap()
-    return [width, column.tobytes()]
-
-
-def _unpack(packed: tuple[int, bytes]) -> Sequence[int]:
-    width, data = packed
-    column = array(_TYPE_CODES[width], data)
-    if _BIG_ENDIAN:
-        column.byteswap()
-    return column

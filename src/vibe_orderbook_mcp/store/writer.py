@@ -12,25 +12,30 @@ from itertools import groupby
 from typing import Final
 
 import msgspec
+from loguru import logger
 
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.store import intervals
+from vibe_orderbook_mcp.store.findings import StoredEvent, encode_event
 from vibe_orderbook_mcp.store.intervals import Interval
-from vibe_orderbook_mcp.store.keys import milli_bounds, milli_key, parse_key, second_key, symbol_bounds
-from vibe_orderbook_mcp.store.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.keys import event_key, milli_bounds, milli_key, parse_key, second_key, symbol_bounds
+from vibe_orderbook_mcp.store.layout import BASE, EVENT, META, ROW, SNAP, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.meta import (
     SymbolMeta,
     decode_ids,
     decode_meta,
     encode_ids,
     encode_meta,
+    grid_key,
     ids_key,
     symbol_key,
 )
-from vibe_orderbook_mcp.store.rocks import Database, Put
+from vibe_orderbook_mcp.store.rocks import Database, Put, Range
+from vibe_orderbook_mcp.store.roller import Roller
+from vibe_orderbook_mcp.store.rollups import HOUR, RollGrid, decode_grid, encode_grid, grid_for
 from vibe_orderbook_mcp.store.rows import encode_row
 from vibe_orderbook_mcp.store.snapshots import encode_snapshot
 from vibe_orderbook_mcp.store.trades import decode_minute, decode_second, encode_minute, encode_second, merge
@@ -57,6 +62,7 @@ class _Symbol(msgspec.Struct):
     ids: list[Interval]
     newest_second: int | None
     newest_trade_second: int | None  # of trade_sec, in seconds
+    grid: RollGrid | None
 
 
 class _Plan:
@@ -66,6 +72,7 @@ class _Plan:
         self.puts: dict[tuple[str, bytes], bytes] = {}
         self.trades: dict[tuple[str, bytes], list[Trade]] = {}  # of trade_sec and trade_min, encoded at the end
         self.exps: dict[tuple[str, bytes], SymbolSpec] = {}
+        self.fresh: dict[bytes, list[Trade]] = {}  # by key of trade_min: what its block did not hold before
         self.symbols: dict[str, _Symbol] = {}
         self.snapshots: dict[str, int] = {}
         self.rows: dict[str, int] = {}
@@ -155,6 +162,9 @@ class Writer:
         if not new:
             return
         self._describe(plan, symbol, spec)
+        if symbol.grid is None:
+            symbol.grid = self._first_grid(spec, new[0].price)
+            plan.puts[META, grid_key(name)] = encode_grid(symbol.grid)
         sealed = (symbol.meta.sealed if symbol.meta else None) or 0
         for second, group in groupby(new, lambda trade: trade.time_ms // 1000):
             if live and second >= sealed:
@@ -181,8 +191,17 @@ class Writer:
             stored = self._database.get(family, key)
             decode = decode_second if family == TRADE_SEC else decode_minute
             held = [] if stored is None else decode(stored)
+        trades = list(trades)
         plan.trades[family, key] = merge(held, trades)
         plan.exps[family, key] = spec
+        if family == TRADE_MIN:
+            plan.fresh.setdefault(key, []).extend(_not_among(held, trades))
+
+    def _first_grid(self, spec: SymbolSpec, price: float) -> RollGrid:
+        """What was stored before there were roll-ups stays without."""
+        grid = grid_for(price, spec.tick_exp)
+        newest = self._database.last_key(TRADE_MIN, *symbol_bounds(spec.symbol))
+        return grid if newest is None else msgspec.structs.replace(grid, floor=_next_hour(parse_key(newest)[1]))
 
     def _describe(self, plan: _Plan, symbol: _Symbol, spec: SymbolSpec) -> None:
         """Keep the symbol's description as the exchange last gave it."""
@@ -212,17 +231,38 @@ class Writer:
         pairs = self._database.scan(TRADE_SEC, low, high, _MAX_SECONDS_A_MINUTE)
         key = second_key(name, minute)
         block = self._database.get(TRADE_MIN, key)
-        trades = merge(decode_minute(block) if block else (), *(decode_second(value) for _, value in pairs))
+        held = decode_minute(block) if block else []
+        trades = merge(held, *(decode_second(value) for _, value in pairs))
         meta = msgspec.structs.replace(symbol.meta, sealed=minute + MINUTE)
         spec = meta.spec
+        grid = symbol.grid or self._first_grid(spec, trades[0].price)
+        rolled, grid = self._roll(spec, grid, {key: (trades, _not_among(held, trades))})
         self._database.write(
             [
                 (TRADE_MIN, key, encode_minute(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)),
                 (META, symbol_key(name), encode_meta(meta)),
+                (META, grid_key(name), encode_grid(grid)),
+                *rolled,
             ]
         )
-        symbol.meta = meta
+        symbol.meta, symbol.grid = meta, grid
         return True
+
+    def _roll(
+        self, spec: SymbolSpec, grid: RollGrid, changes: dict[bytes, tuple[list[Trade], list[Trade]]]
+    ) -> tuple[list[Put], RollGrid]:
+        """The roll-ups for minutes whose blocks change: key in `trade_min` -> all trades, those that are new."""
+        roller = Roller(self._database, spec.symbol, grid, spec.lot_exp)
+        for key, (trades, fresh) in sorted(changes.items()):
+            minute = parse_key(key)[1]
+            if minute < grid.floor:
+                continue
+            try:
+                roller.change(minute, trades, fresh)
+            except StorageCorrupt as error:  # trades are worth more than their sums: those begin anew behind it
+                logger.warning("Roll-ups of {} up to {} are given up: {}", spec.symbol, minute, error)
+                grid = msgspec.structs.replace(grid, floor=_next_hour(minute))
+        return roller.puts(), grid
 
     def _forget_evicted(self, name: str, symbol: _Symbol) -> None:
         """Give up the ids of trades that FIFO has dropped: what lies before the oldest trade still here."""
@@ -251,6 +291,24 @@ class Writer:
             self._database.write([(META, ids_key(name), encode_ids(kept))])
             symbol.ids = kept
 
+    def raise_floor(self, name: str, floor: int, gone: Sequence[Range]) -> None:
+        """Roll-ups before `floor`, a whole hour, are deleted and not made again."""
+        symbol = self._known(name)
+        if symbol.grid is not None and symbol.grid.floor < floor:
+            grid = msgspec.structs.replace(symbol.grid, floor=floor)
+            self._database.write([(META, grid_key(name), encode_grid(grid))], gone)
+            symbol.grid = grid
+
+    # --- events and baselines -----------------------------------------------------------------------------------
+
+    def put_events(self, name: str, events: Sequence[StoredEvent]) -> None:
+        puts = [(EVENT, event_key(name, event.start_ms, event.type), encode_event(event)) for event in events]
+        if puts:
+            self._database.write(puts)
+
+    def put_baseline(self, name: str, hour_sec: int, data: bytes) -> None:
+        self._database.write([(BASE, second_key(name, hour_sec), data)])
+
     # --- the batch ----------------------------------------------------------------------------------------------
 
     def _commit(self, plan: _Plan) -> None:
@@ -259,6 +317,17 @@ class Writer:
             spec = plan.exps[family, key]
             encode = encode_second if family == TRADE_SEC else encode_minute
             puts.append((family, key, encode(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)))
+        for name, symbol in plan.symbols.items():
+            low, high = symbol_bounds(name)
+            changes = {
+                key: (plan.trades[TRADE_MIN, key], fresh) for key, fresh in plan.fresh.items() if low <= key < high
+            }
+            if changes and symbol.grid is not None and symbol.meta is not None:
+                rolled, grid = self._roll(symbol.meta.spec, symbol.grid, changes)
+                puts += rolled
+                if grid != symbol.grid:
+                    symbol.grid = grid
+                    puts.append((META, grid_key(name), encode_grid(grid)))
         if puts:
             self._database.write(puts)
         self._symbols.update(plan.symbols)
@@ -266,13 +335,14 @@ class Writer:
     def _planned(self, plan: _Plan, name: str) -> _Symbol:
         if name not in plan.symbols:
             known = self._known(name)
-            plan.symbols[name] = _Symbol(known.meta, known.ids, known.newest_second, known.newest_trade_second)
+            plan.symbols[name] = msgspec.structs.replace(known)
         return plan.symbols[name]
 
     def _known(self, name: str) -> _Symbol:
         if name not in self._symbols:
             database = self._database
             meta, ids = database.get(META, symbol_key(name)), database.get(META, ids_key(name))
+            grid = database.get(META, grid_key(name))
             bounds = symbol_bounds(name)
             row, trade = database.last_key(ROW, *bounds), database.last_key(TRADE_SEC, *bounds)
             self._symbols[name] = _Symbol(
@@ -280,8 +350,18 @@ class Writer:
                 ids=[] if ids is None else decode_ids(ids),
                 newest_second=None if row is None else parse_key(row)[1],
                 newest_trade_second=None if trade is None else parse_key(trade)[1] // 1000,
+                grid=None if grid is None else decode_grid(grid),
             )
         return self._symbols[name]
+
+
+def _not_among(held: Iterable[Trade], trades: Iterable[Trade]) -> list[Trade]:
+    known = {trade.agg_id for trade in held}
+    return [trade for trade in trades if trade.agg_id not in known]
+
+
+def _next_hour(second: int) -> int:
+    return second - second % HOUR + HOUR
 
 
 def _count(counts: dict[str, int], name: str, number: int) -> None:

@@ -1,0 +1,139 @@
+"""Which trades are held, asked of their times. Synchronous, each a small piece of reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.store import reader
+from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, milli_key, parse_key, roll_bounds, second_key, symbol_bounds
+from vibe_orderbook_mcp.store.layout import META, ROLL, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.meta import grid_key
+from vibe_orderbook_mcp.store.rocks import Database
+from vibe_orderbook_mcp.store.rollups import TradeSums, add_block, decode_grid
+from vibe_orderbook_mcp.store.trades import decode_minute, decode_second, minute_ids
+from vibe_orderbook_mcp.store.writer import MINUTE
+
+_LAST_SECOND: Final = 10**10 - 1
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """A family of trade blocks: what its keys count, and how its blocks are read."""
+
+    family: str
+    unit_ms: int
+    step_ms: int  # what one of the numbers in its keys is
+    key: Callable[[str, int], bytes]
+    decode: Callable[[bytes], list[Trade]]
+    first_id: Callable[[bytes], int]
+
+    def at(self, symbol: str, millis: int) -> bytes:
+        """The key of the block that holds this time."""
+        start = max(0, min(millis, _LAST_SECOND * 1000)) // self.unit_ms * self.unit_ms
+        return self.key(symbol, start // self.step_ms)
+
+    def start_ms(self, key: bytes) -> int:
+        return parse_key(key)[1] * self.step_ms
+
+
+_KINDS: Final = (
+    _Kind(TRADE_MIN, MINUTE * 1000, 1000, second_key, decode_minute, lambda data: minute_ids(data)[0][0]),
+    _Kind(TRADE_SEC, 1000, 1, milli_key, decode_second, lambda data: decode_second(data)[0].agg_id),
+)
+
+
+def last_id_before(database: Database, symbol: str, millis: int) -> int | None:
+    """The id of the newest trade that is older, as far as trades or their roll-ups are kept."""
+    low, _ = symbol_bounds(symbol)
+    found: list[int] = []
+    for kind in _KINDS:
+        own = kind.at(symbol, millis)
+        ids = [trade.agg_id for trade in _block(database, kind, own) if trade.time_ms < millis]
+        if not ids and (key := database.last_key(kind.family, low, own)):
+            ids = [trade.agg_id for trade in _block(database, kind, key)]
+        found += ids
+    key = database.last_key(ROLL, *roll_bounds(MINUTES, symbol, 0, millis // 1000 // MINUTE * MINUTE))
+    if key and (rolled := _sums(database, key)).last_agg_id is not None:
+        found.append(rolled.last_agg_id)
+    return max(found, default=None)
+
+
+def first_id_from(database: Database, symbol: str, millis: int) -> int | None:
+    """The id of the oldest trade that is not older."""
+    _, high = symbol_bounds(symbol)
+    found: list[int] = []
+    for kind in _KINDS:
+        own = kind.at(symbol, millis)
+        ids = [trade.agg_id for trade in _block(database, kind, own) if trade.time_ms >= millis]
+        if not ids and (key := database.first_key(kind.family, own + b"\0", high)):
+            ids = [trade.agg_id for trade in _block(database, kind, key)]
+        found += ids
+    minute = -(-millis // (MINUTE * 1000)) * MINUTE
+    key = database.first_key(ROLL, *roll_bounds(MINUTES, symbol, minute, _LAST_SECOND))
+    if key and (rolled := _sums(database, key)).first_agg_id is not None:
+        found.append(rolled.first_agg_id)
+    return min(found, default=None)
+
+
+def complete_since_ms(database: Database, symbol: str) -> int | None:
+    """The time of the oldest trade from which on, up to the newest, no id is missing. Never earlier than the truth."""
+    ids = reader.ids(database, symbol)
+    if not ids:
+        return None
+    first = ids[-1][0]
+    times = [time for kind in _KINDS if (time := _time_from(database, kind, symbol, first)) is not None]
+    if not times:
+        return None
+    return min(times) if len(ids) > 1 else _rolled_since(database, symbol, first, min(times))
+
+
+def _rolled_since(database: Database, symbol: str, first: int, since_ms: int) -> int:
+    """Roll-ups outlive the trades that they sum up: how much further back the hours go without a hole."""
+    stored = database.get(META, grid_key(symbol))
+    floor = _LAST_SECOND if stored is None else decode_grid(stored).floor
+    low, high = roll_bounds(HOURS, symbol, floor, since_ms // 1000 + 1)
+    while key := database.last_key(ROLL, low, high):
+        hour = _sums(database, key)
+        if hour.missing_ids or hour.first_agg_id is None or hour.last_agg_id is None or hour.first_ms is None:
+            break
+        if not hour.first_agg_id <= first <= hour.last_agg_id + 1:
+            break
+        first, since_ms, high = hour.first_agg_id, min(since_ms, hour.first_ms), key
+    return since_ms
+
+
+def _time_from(database: Database, kind: _Kind, symbol: str, agg_id: int) -> int | None:
+    """The time of the first trade with this id or a later one. Ids ascend with time, so blocks can be halved."""
+    bounds = symbol_bounds(symbol)
+    oldest, newest = database.first_key(kind.family, *bounds), database.last_key(kind.family, *bounds)
+    if oldest is None or newest is None:
+        return None
+    low, high = kind.start_ms(oldest), kind.start_ms(newest)
+    while low < high:
+        middle = (low + high + 1) // 2
+        key = database.first_key(kind.family, kind.key(symbol, -(-middle // kind.step_ms)), bounds[1])
+        data = database.get(kind.family, key) if key else None
+        if key is None or data is None or kind.start_ms(key) > high or kind.first_id(data) > agg_id:
+            high = middle - 1
+        else:
+            low = kind.start_ms(key)
+    for key in (kind.at(symbol, low), database.first_key(kind.family, kind.at(symbol, low) + b"\0", bounds[1])):
+        times = [trade.time_ms for trade in _block(database, kind, key) if trade.agg_id >= agg_id] if key else []
+        if times:
+            return min(times)
+    return None
+
+
+def _block(database: Database, kind: _Kind, key: bytes) -> list[Trade]:
+    data = database.get(kind.family, key)
+    return [] if data is None else kind.decode(data)
+
+
+def _sums(database: Database, key: bytes) -> TradeSums:
+    sums = TradeSums(tick_exp=0, lot_exp=0)
+    if (data := database.get(ROLL, key)) is not None:
+        add_block(sums, data)
+    return sums

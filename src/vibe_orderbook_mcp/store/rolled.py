@@ -1,0 +1,107 @@
+"""One piece of a read of sums each, like `reader`. Synchronous."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.store import reader
+from vibe_orderbook_mcp.store.findings import StoredEvent, decode_event
+from vibe_orderbook_mcp.store.keys import (
+    HOURS,
+    MINUTES,
+    milli_bounds,
+    parse_event_key,
+    parse_key,
+    roll_bounds,
+    second_bounds,
+    symbol_bounds,
+)
+from vibe_orderbook_mcp.store.layout import BASE, EVENT, META, ROLL, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.meta import grid_key
+from vibe_orderbook_mcp.store.rocks import Database
+from vibe_orderbook_mcp.store.rollups import HOUR, RollGrid, TradeSums, add_block, add_trades, decode_grid, grid_for
+from vibe_orderbook_mcp.store.trades import decode_minute
+from vibe_orderbook_mcp.store.writer import MINUTE
+
+FOREVER: Final = 10**10  # beyond every second
+
+
+class RollState(msgspec.Struct, frozen=True):
+    """Between `grid.floor` and `border`, both seconds, roll-ups hold what is stored of whole minutes."""
+
+    grid: RollGrid | None
+    border: int
+    lot_exp: int
+
+
+def roll_state(database: Database, symbol: str) -> RollState:
+    """The border is the first minute that has trades which are not sealed: blocks of later ones hold fills only."""
+    described = reader.meta(database, symbol)
+    stored = database.get(META, grid_key(symbol))
+    sealed = (described.sealed if described else None) or 0
+    bounds = milli_bounds(symbol, sealed * 1000, FOREVER * 1000)
+    unsealed = database.first_key(TRADE_SEC, *bounds)
+    return RollState(
+        grid=None if stored is None else decode_grid(stored),
+        border=FOREVER if unsealed is None else parse_key(unsealed)[1] // 1000 // MINUTE * MINUTE,
+        lot_exp=described.spec.lot_exp if described else 0,
+    )
+
+
+Span = tuple[bytes, int, int]  # kind of roll-up, from a second to a second
+
+
+def spans(start_sec: int, end_sec: int) -> list[Span]:
+    """Whole hours by the hour, the minutes before and after them by the minute. Both are whole minutes."""
+    first, last = -(-start_sec // HOUR) * HOUR, end_sec // HOUR * HOUR
+    if first >= last:
+        return [(MINUTES, start_sec, end_sec)]
+    return [(MINUTES, start_sec, first), (HOURS, first, last), (MINUTES, last, end_sec)]
+
+
+def add_blocks(database: Database, symbol: str, span: Span, limit: int, total: TradeSums) -> Span | None:
+    """Adds up to `limit` blocks to `total`; what is left of the span."""
+    kind, start, end = span
+    pairs = database.scan(ROLL, *roll_bounds(kind, symbol, start, end), limit) if start < end else []
+    for _, data in pairs:
+        add_block(total, data)
+    if len(pairs) < limit:
+        return None
+    return kind, parse_key(pairs[-1][0].removeprefix(kind))[1] + 1, end
+
+
+def add_raw(_: Database, total: TradeSums, trades: list[Trade]) -> None:
+    add_trades(total, trades)
+
+
+def provisional_grid(database: Database, symbol: str) -> RollGrid:
+    """For a symbol whose trades were all stored before there were roll-ups."""
+    described = reader.meta(database, symbol)
+    key = database.first_key(TRADE_MIN, *symbol_bounds(symbol))
+    data = database.get(TRADE_MIN, key) if key else None
+    tick_exp = described.spec.tick_exp if described else 0
+    return grid_for(decode_minute(data)[0].price if data else 0.0, tick_exp)
+
+
+def events(
+    database: Database, symbol: str, start_ms: int, end_ms: int, after: bytes, limit: int
+) -> tuple[list[StoredEvent], bytes | None]:
+    low, high = milli_bounds(symbol, start_ms, end_ms)
+    pairs = database.scan(EVENT, max(low, after), high, limit)
+    found = [decode_event(*parse_event_key(key), value) for key, value in pairs]
+    return found, pairs[-1][0] + b"\0" if len(pairs) == limit else None
+
+
+def count_events(database: Database, symbol: str, after: bytes, limit: int) -> tuple[int, bytes | None]:
+    low, high = symbol_bounds(symbol)
+    keys = database.scan_keys(EVENT, max(low, after), high, limit)
+    return len(keys), keys[-1] + b"\0" if len(keys) == limit else None
+
+
+def baselines(database: Database, symbol: str, since_sec: int, limit: int) -> reader.Piece[tuple[int, bytes]]:
+    pairs = database.scan(BASE, *second_bounds(symbol, since_sec, FOREVER), limit)
+    found = [(parse_key(key)[1], value) for key, value in pairs]
+    return found, found[-1][0] + 1 if len(found) == limit else None
