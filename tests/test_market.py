@@ -123,7 +123,8 @@ def test_a_confirmation_that_comes_too_late_does_not_hide_why_the_book_is_gone()
     exchange.load(10)
     exchange.event(20, 21)
     exchange.market.confirm(SYMBOL)
-    assert (exchange.status(), exchange.state.reason) == ("syncing", "resyncing after a gap in the stream")
+    assert (exchange.status(), exchange.state.reason) == ("syncing", "the first snapshot was older than the stream")
+    assert exchange.state.gaps == 0
 
 
 def test_a_crossed_book_is_given_up_and_counted() -> None:

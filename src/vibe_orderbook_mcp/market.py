@@ -159,6 +159,8 @@ class Market:
             self._applied(state, update, known_id or 0, now_ns)
         elif outcome is Outcome.OLD:
             state.old_events += 1
+        elif outcome is Outcome.OUTRUN:
+            self._lose(state, RowFlag.RESYNC, "the first snapshot was older than the stream")
         elif outcome is Outcome.GAP:
             state.gaps += 1
             self._lose(state, RowFlag.GAP, "resyncing after a gap in the stream")

@@ -65,7 +65,8 @@ def test_a_value_off_the_grid_keeps_its_digits_as_far_as_the_exchange_prints() -
         (spec("0.01", "1", "9999999999999.99"), None),  # 15 digits
         (spec("0.01", "1", "10000000000000"), "a price"),  # 16
         (spec("0.01", "0.00000001", "100", "999.99999999"), None),
-        (spec("0.01", "0.00000001", "100", "10000"), "a level's size"),
+        (spec("0.01", "0.00000001", "100", "100000"), "a level's size"),
+        (spec("0.00000001", "0.01", "1000.0", "92141578736"), None),  # the largest limit, on a fine grid
         (spec("0.00000000", "1", "10000000"), "a price"),
     ],
 )

@@ -25,14 +25,16 @@ from vibe_orderbook_mcp.errors import (
     RateLimited,
     SymbolUnknown,
 )
-from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.market import Market, SymbolState
 
 SYMBOLS_A_LINE = 200  # two streams each; the exchange allows 1024
 SNAPSHOTS_AT_ONCE = 4
 # A quiet symbol's snapshot is accepted when its open stream has said nothing for so long after it.
 CONFIRM_AFTER_SECS = 2.0
+UNPROVEN_LOOK_SECS = 0.05
 AUDIT_EVERY_SECS = 900.0
 SHORT_AUDIT_SECS = 10.0  # for a book that runs out of known levels
+AUDIT_PATIENCE_SECS = 60.0  # a second copy that has not met the first by then never will
 UNKNOWN_RETRY_SECS = 300.0
 MALFORMED_LOGGED = 5  # then every thousandth
 
@@ -258,9 +260,18 @@ class Feed:
             elif loaded is Loaded.TOO_OLD:
                 logger.debug("Snapshot of {} is older than the stream; fetching another", symbol)
                 await asyncio.sleep(next(waits))
-            elif loaded is Loaded.UNPROVEN and not await self.wait_live(symbol, CONFIRM_AFTER_SECS):
+            elif loaded is Loaded.UNPROVEN and await self._stays_silent(state):
                 market.confirm(symbol)
                 self._note_live(symbol)
+
+    async def _stays_silent(self, state: SymbolState) -> bool:
+        """Whether no event comes that proves or outruns the snapshot that was just loaded."""
+        deadline = time.monotonic() + CONFIRM_AFTER_SECS
+        while time.monotonic() < deadline:
+            if state.sync.is_proven or state.sync.needs_snapshot:
+                return False
+            await asyncio.sleep(UNPROVEN_LOOK_SECS)
+        return True
 
     def _note_live(self, symbol: str) -> None:
         state = self.market.symbols.get(symbol)
@@ -286,22 +297,25 @@ class Feed:
 
     async def _audit_forever(self) -> None:
         """Every book is compared with a fresh snapshot now and then, and early when it runs out of known levels."""
-        audited: dict[str, float] = {}
+        begun: dict[str, float] = {}
+        reported: dict[str, int] = {}
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
             for symbol, state in list(self.market.symbols.items()):
-                if state.book is None or state.shadow is not None:
-                    continue
+                if state.audit_mismatches > reported.get(symbol, 0):
+                    reported[symbol] = state.audit_mismatches
+                    logger.error("Audit of {} found levels that differ from the exchange's; mended", symbol)
+                if state.shadow is not None and now > begun[symbol] + AUDIT_PATIENCE_SECS:
+                    self.market.end_audit(symbol)
                 pause = SHORT_AUDIT_SECS if state.is_running_short else self._audit_every_secs
-                if now >= audited.setdefault(symbol, now) + pause:
-                    audited[symbol] = now
+                is_due = now >= begun.setdefault(symbol, now) + pause
+                if is_due and state.book is not None and state.shadow is None:
+                    begun[symbol] = now
                     await self._audit(symbol)
 
     async def _audit(self, symbol: str) -> None:
         market = self.market
-        state = market.symbols[symbol]
-        mismatches = state.audit_mismatches
         market.begin_audit(symbol)
         waits = delays(0.5, 4.0)
         try:
@@ -316,8 +330,6 @@ class Feed:
         except ExchangeError as error:
             market.end_audit(symbol)
             logger.debug("Audit of {} put off: {}", symbol, error)
-        if state.audit_mismatches > mismatches:
-            logger.error("Audit of {} found levels that differ from the exchange's; the fresh copy is used", symbol)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -20,7 +20,8 @@ from loguru import logger
 
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.connection import URL_STREAMS, Connection
-from vibe_orderbook_mcp.errors import ConfigError, ExchangeUnavailable
+from vibe_orderbook_mcp.binance.rest import why_unreachable
+from vibe_orderbook_mcp.errors import ConfigError, ExchangeError, ExchangeUnavailable, StorageError, SymbolUnknown
 
 SNAPSHOT_LEVELS = 5000
 STREAMS = ("depth@100ms", "aggTrade", "trade", "bookTicker")
@@ -29,7 +30,8 @@ STREAMS = ("depth@100ms", "aggTrade", "trade", "bookTicker")
 async def record_to(
     path: Path, symbols: tuple[str, ...], rest_url: str, ws_url: str, *, seconds: float | None = None
 ) -> int:
-    """Until cancelled or `seconds` have passed. Returns the number of frames. Raises ConfigError, ExchangeUnavailable.
+    """Until cancelled or `seconds` have passed. Returns the number of frames. Raises ConfigError, ExchangeUnavailable,
+    SymbolUnknown, and StorageError when the file cannot be written any more.
 
     A connection that breaks is opened again and new depth answers are recorded, so a replay can resync there too.
     """
@@ -39,8 +41,11 @@ async def record_to(
         raise ConfigError(f"{path} cannot be written ({error.strerror}).") from error
     recording = _Recording(file, symbols, rest_url, ws_url)
     # Being told to stop is the ordinary end of a recording: what was received so far is the result.
-    with file, suppress(TimeoutError, asyncio.CancelledError):
-        await asyncio.wait_for(recording.run(), seconds)
+    try:
+        with file, suppress(TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(recording.run(), seconds)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written ({error.strerror}).") from error
     return recording.frames
 
 
@@ -58,40 +63,62 @@ class _Recording:
             raise ConfigError(f"At most {URL_STREAMS // len(STREAMS)} symbols can be recorded into one file.")
         async with httpx.AsyncClient(base_url=self._rest_url, timeout=10.0) as http:
             for symbol in self._symbols:
-                self._write(await _get(http, "/api/v3/exchangeInfo", symbol=symbol))
-            waits = delays()
+                self._write(await _get(http, "/api/v3/exchangeInfo", symbol))
+            connection = await Connection.open(self._ws_url, streams)
             while True:
-                connection = await Connection.open(self._ws_url, streams)
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        snapshots = group.create_task(self._snapshots(http))
-                        async for raw in connection.frames():
-                            self._write(raw)
-                            self.frames += 1
-                        snapshots.cancel()
-                finally:
-                    await connection.close()
+                await self._record(connection, http)
                 logger.warning("The connection ended; opening another")
-                await asyncio.sleep(next(waits))
+                connection = await self._open_again(streams)
+
+    async def _record(self, connection: Connection, http: httpx.AsyncClient) -> None:
+        """Until the connection ends."""
+        snapshots = asyncio.create_task(self._snapshots(http))
+        try:
+            async for raw in connection.frames():
+                self._write(raw)
+                self.frames += 1
+        finally:
+            snapshots.cancel()
+            await asyncio.gather(snapshots, return_exceptions=True)
+            await connection.close()
+
+    async def _open_again(self, streams: list[str]) -> Connection:
+        """A recording of hours does not end because the exchange is away for minutes."""
+        for delay in delays():
+            await asyncio.sleep(delay)
+            try:
+                return await Connection.open(self._ws_url, streams)
+            except ExchangeUnavailable as error:
+                logger.warning("Cannot connect to the exchange's stream: {}", error)
+        raise AssertionError("delays do not end")
 
     async def _snapshots(self, http: httpx.AsyncClient) -> None:
         """After the stream has begun, so that each answer falls into it."""
         for symbol in self._symbols:
-            raw = await _get(http, "/api/v3/depth", symbol=symbol, limit=SNAPSHOT_LEVELS)
-            self._write(b'{"symbol":' + msgspec.json.encode(symbol) + b"," + raw.lstrip()[1:])
+            for delay in delays():
+                try:
+                    raw = await _get(http, "/api/v3/depth", symbol, limit=SNAPSHOT_LEVELS)
+                except ExchangeError as error:
+                    logger.warning("No depth answer of {} yet: {}", symbol, error)
+                    await asyncio.sleep(delay)
+                else:
+                    self._write(b'{"symbol":' + msgspec.json.encode(symbol) + b"," + raw.lstrip()[1:])
+                    break
 
     def _write(self, raw: bytes) -> None:
         line = raw if b"\n" not in raw else raw.replace(b"\n", b" ")
         self._file.write(b"%d %s\n" % (time.time_ns(), line))
 
 
-async def _get(http: httpx.AsyncClient, path: str, **query: str | int) -> bytes:
+async def _get(http: httpx.AsyncClient, path: str, symbol: str, **query: int) -> bytes:
+    """The answer as it came. Raises SymbolUnknown, ExchangeUnavailable."""
     try:
-        response = await http.get(path, params=query)
+        response = await http.get(path, params={"symbol": symbol, **query})
     except httpx.HTTPError as error:
-        raise ExchangeUnavailable(f"The exchange cannot be reached ({type(error).__name__}).") from error
-    if response.status_code != httpx.codes.OK:
-        raise ExchangeUnavailable(
-            f"The exchange answered HTTP {response.status_code} to {path}.", status=response.status_code
-        )
+        raise ExchangeUnavailable(f"The exchange cannot be reached ({why_unreachable(error)}).") from error
+    status = response.status_code
+    if status == httpx.codes.BAD_REQUEST:
+        raise SymbolUnknown(symbol)
+    if status != httpx.codes.OK:
+        raise ExchangeUnavailable(f"The exchange answered HTTP {status} to {path}.", status=status)
     return response.content

@@ -18,6 +18,8 @@ from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthUpdate, Side, Trade
 from vibe_orderbook_mcp.core.levels import LevelMemory
 from vibe_orderbook_mcp.core.open_second import OpenSecond, Touched
+from vibe_orderbook_mcp.core.refills import RefillWatch
+from vibe_orderbook_mcp.core.wall_watch import WallWatch
 
 JOIN_MS = 300
 # Trades were recorded up to 214 ms late against their own time, so an event stays joinable a little longer.
@@ -80,6 +82,8 @@ class Attribution:
         self._skew_ms = 0  # the event that `_skew` is about
         self._from_ms: int | None = None  # the event that was not compared; None: it has not come yet
         self.levels = LevelMemory()
+        self.refills = RefillWatch(lot)
+        self.walls = WallWatch()
 
     def skip_event(self, event_ms: int) -> None:
         """The first event after a sync. Trades up to it belong to it, or to what was before the snapshot."""
@@ -141,6 +145,8 @@ class Attribution:
         self._skew = {}
         self._from_ms = None
         self.levels.clear()
+        self.refills.clear()
+        self.walls.clear()
 
     def _join(self, held: _HeldTrade, event: _HeldEvent) -> None:
         trade, side = held.trade, held.side
@@ -167,6 +173,7 @@ class Attribution:
         touched.show(shown, shown)
         if shown > 0.0:
             self.levels.trade(held.side, trade.price, trade.size)
+        self.refills.refilled(held.side, trade.price, shown, trade.size, trade.time_ms)
 
     def _settle(self, event: _HeldEvent) -> None:
         if event.event_ms - self._skew_ms > SKEW_MS:
@@ -174,6 +181,9 @@ class Attribution:
         skew: dict[tuple[Side, float], tuple[float, OpenSecond]] = {}
         for side in SIDES:
             self._settle_side(event, side, skew)
+            rows, before = event.levels[side], event.before[side]
+            self.refills.settled(side, event.event_ms, rows, before, event.traded)
+            self.walls.settled(side, event.event_ms, rows, before, event.traded)
         self._skew, self._skew_ms = skew, event.event_ms
         for (side, price), touched in event.second.touched.items():
             place = event.find(side, price)
@@ -213,6 +223,7 @@ class Attribution:
         flow = second.flow(side)
         flow.added -= added
         flow.add_events -= 1
+        self.refills.undo(side, price, added)
         return True
 
 

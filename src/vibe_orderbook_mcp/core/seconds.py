@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from vibe_orderbook_mcp.core.attribution import Attribution
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.capture import capture_fields, capture_top
 from vibe_orderbook_mcp.core.events import DepthUpdate, Side, Trade
+from vibe_orderbook_mcp.core.evidence import LevelEvidence
 from vibe_orderbook_mcp.core.levels import LevelMemory
 from vibe_orderbook_mcp.core.ofi import Ladder, event_ofi, ladder
 from vibe_orderbook_mcp.core.open_second import OpenSecond
 from vibe_orderbook_mcp.core.rows import BookTop, RowFlag, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.core.wall_watch import WallLimits
 
 # A second is final this long after its end: joins are settled by then (attribution.HOLD_MS), late trades are in.
 CLOSE_MS = 700
 # Time that jumps further than this (a laptop slept) leaves a hole instead of hundreds of empty rows.
 JUMP_SECONDS = 120
 MIDS_KEPT_MS = 2_000
+# From which size a level is a wall changes slowly, and costs a walk through the book.
+WALL_LIMITS_SECS = 10
+EVIDENCE_SECS = 120
 
 
 class SecondTracker:
@@ -29,6 +35,7 @@ class SecondTracker:
     """
 
     def __init__(self, spec: SymbolSpec) -> None:
+        self.wall_rule: Callable[[OrderBook], WallLimits | None] | None = None  # without it no walls are watched
         self._spec = spec
         self._book: OrderBook | None = None
         self._seconds: dict[int, OpenSecond] = {}  # ascending; trades may open one ahead of the book's time
@@ -43,6 +50,7 @@ class SecondTracker:
         self._unpriced: list[tuple[Trade, OpenSecond]] = []
         self._finished: list[tuple[SecondRow, BookTop | None]] = []
         self._flow = Attribution(10.0**-spec.lot_exp, self._shown)
+        self._evidence: dict[int, LevelEvidence] = {}
 
     @property
     def levels(self) -> LevelMemory:
@@ -52,6 +60,13 @@ class SecondTracker:
         """Rows that became final since the last call, ascending, each with the book at its end."""
         taken, self._finished = self._finished, []
         return taken
+
+    def take_evidence(self, second: int) -> LevelEvidence | None:
+        """What single levels did in a second whose row was taken. Older ones that nobody took are forgotten."""
+        found = self._evidence.pop(second, None)
+        for old in [each for each in self._evidence if each < second]:
+            del self._evidence[old]
+        return found
 
     def roll(self, event_ms: int) -> None:
         """Exchange time has reached `event_ms`."""
@@ -193,6 +208,8 @@ class SecondTracker:
         second.captured = dict(capture_fields(book, self._spec.tick_exp, self._spec.lot_exp))
         if not book.is_crossed and (book.bids.prices or book.asks.prices):
             second.top = capture_top(book)
+        if self.wall_rule is not None and (self._flow.walls.limits is None or second.second % WALL_LIMITS_SECS == 0):
+            self._flow.walls.limits = self.wall_rule(book)
 
     def _settle_time(self, until_ms: int) -> None:
         """Weigh the state that stood since the last event by how long it stood."""
@@ -232,6 +249,16 @@ class SecondTracker:
     def _finish(self, second: OpenSecond) -> None:
         del self._seconds[second.second]
         self._finished.append((second.freeze(self._spec.tick_exp, self._spec.lot_exp), second.top))
+        chains, turnovers = self._flow.refills.take(second.end_ms)
+        walls = self._flow.walls
+        self._evidence[second.second] = LevelEvidence(
+            has_limits=walls.limits is not None and (walls.limits.bid_size or walls.limits.ask_size) is not None,
+            walls=walls.take(second.end_ms),
+            chains=chains,
+            turnovers=turnovers,
+        )
+        while len(self._evidence) > EVIDENCE_SECS:
+            del self._evidence[next(iter(self._evidence))]
 
     def _close_all(self, current: int) -> None:
         """Close what is open where it stands: the rest of the current second is not covered."""

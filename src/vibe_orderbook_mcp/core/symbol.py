@@ -11,8 +11,8 @@ from vibe_orderbook_mcp.errors import InexactSymbol
 # IEEE 754 doubles carry every decimal of up to 15 significant digits there and back unchanged.
 EXACT_DIGITS = 15
 
-# A level holds many orders: allow a thousand of the largest ones before a level's size could lose a digit.
-ORDERS_A_LEVEL = 1000
+# A level holds many orders: allow a hundred of the largest ones before a level's size could lose a digit.
+ORDERS_A_LEVEL = 100
 
 
 class SymbolSpec(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ class Outcome(Enum):
     APPLIED = "applied"
     BUFFERED = "buffered"  # waiting for a snapshot
     OLD = "old"  # already contained in the book
+    OUTRUN = "outrun"  # a loaded snapshot that no event had joined yet is too old: another is needed
     GAP = "gap"  # events are missing: the book is gone, a snapshot is needed now
     CROSSED = "crossed"  # the copy contradicts itself: likewise
 
@@ -78,10 +79,11 @@ class BookSync:
         if update.final_id <= book.last_update_id:
             return Outcome.OLD
         if is_gap(book.last_update_id, update):
+            outcome = Outcome.GAP if self.is_proven else Outcome.OUTRUN
             self.missed = (book.last_update_id + 1, update.first_id)
             self.reset()
             self._buffer.append(update)
-            return Outcome.GAP
+            return outcome
         self.before = book.apply(update)
         self.is_proven = True
         if not book.is_crossed:
@@ -115,7 +117,11 @@ class BookSync:
         return Loaded.LIVE if self.is_proven else Loaded.UNPROVEN
 
     def confirm(self) -> None:
-        """Accept a loaded snapshot of a quiet symbol: its stream is open and has had nothing to say since."""
+        """Accept a loaded snapshot of a quiet symbol: its stream is open and has had nothing to say since.
+
+        An answer that the exchange had kept from before the stream was opened cannot be told apart from a fresh one
+        until the symbol's next event, which then shows the gap.
+        """
         if self.book is not None:
             self.is_proven = True
 

@@ -1,0 +1,101 @@
+"""Large levels that come and go: when each appeared, when it vanished, and how much of it was traded.
+
+Told of every settled change of a level, so a life is known to the 100 ms frame. What counts as large is set from
+outside, every few seconds; without limits nothing is watched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from vibe_orderbook_mcp.core.events import Side
+
+# What is left of a level that "vanished", as a share of the most it showed.
+GONE_SHARE: Final = 0.2
+WATCHED_MOST: Final = 2_000
+# A longer life is no flicker: such a level need not be followed to its end.
+LONGEST_MS: Final = 10_000
+
+
+class WallLimits(msgspec.Struct, frozen=True):
+    """The least size that stands out on each side, and the prices between which it does. None: cannot be told."""
+
+    bid_size: float | None
+    ask_size: float | None
+    lowest: float
+    highest: float
+
+    def least(self, side: Side) -> float | None:
+        return self.bid_size if side == "bid" else self.ask_size
+
+
+class WallLife(msgspec.Struct, frozen=True):
+    """A large level from birth to death. Sizes in base units."""
+
+    side: Side
+    price: float
+    born_ms: int
+    died_ms: int
+    peak: float
+    traded: float
+
+
+class _Wall(msgspec.Struct):
+    born_ms: int
+    peak: float
+    traded: float
+
+
+class WallWatch:
+    __slots__ = ("_ended", "_walls", "limits")
+
+    def __init__(self) -> None:
+        self.limits: WallLimits | None = None
+        self._walls: dict[tuple[Side, float], _Wall] = {}
+        self._ended: list[WallLife] = []
+
+    def settled(
+        self,
+        side: Side,
+        event_ms: int,
+        levels: Sequence[tuple[float, float]],
+        before: Sequence[float],
+        traded: Mapping[tuple[Side, float], float],
+    ) -> None:
+        """One side of an event whose trades are all joined."""
+        limits, walls = self.limits, self._walls
+        least = None if limits is None else limits.least(side)
+        if limits is None or least is None:
+            if not walls:
+                return
+            least = float("inf")
+        for (price, size), old in zip(levels, before, strict=True):
+            if size < least and not walls:
+                continue
+            known = walls.get((side, price))
+            if known is not None:
+                known.traded += traded.get((side, price), 0.0)
+                known.peak = max(known.peak, size)
+                if size <= GONE_SHARE * known.peak:
+                    del walls[side, price]
+                    if event_ms - known.born_ms < LONGEST_MS:
+                        self._ended.append(WallLife(side, price, known.born_ms, event_ms, known.peak, known.traded))
+            elif old < least <= size and limits is not None and limits.lowest <= price <= limits.highest:
+                walls[side, price] = _Wall(event_ms, size, 0.0)
+
+    def take(self, now_ms: int) -> tuple[WallLife, ...]:
+        """Lives that ended within ten seconds, since the last call. Longer ones are forgotten."""
+        old = [key for key, wall in self._walls.items() if now_ms - wall.born_ms > LONGEST_MS]
+        for key in old:
+            del self._walls[key]
+        while len(self._walls) > WATCHED_MOST:
+            del self._walls[next(iter(self._walls))]
+        ended, self._ended = self._ended, []
+        return tuple(ended)
+
+    def clear(self) -> None:
+        """The book was lost: nobody saw what became of them."""
+        self._walls.clear()
