@@ -1,0 +1,151 @@
+"""Fleeting liquidity (definition sheet 5.2): walls near mid that vanish within ten seconds, hardly traded.
+
+Single ones mean nothing: on every exchange much of what is quoted is withdrawn within seconds. A cluster is at least
+three of one side within a minute, more than in all but a thousandth of the symbol's own seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import exp, log
+from statistics import median
+from typing import Final
+
+from vibe_orderbook_mcp.analytics.baseline import Baseline, Count
+from vibe_orderbook_mcp.analytics.findings import Finding, Severity
+from vibe_orderbook_mcp.analytics.snapshot import BookView
+from vibe_orderbook_mcp.analytics.trailing import MAD_TO_SIGMA
+from vibe_orderbook_mcp.analytics.walls import MIN_LEVELS, MIN_SHARE, MIN_Z, wall_candidates
+from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.core.wall_watch import WallLife, WallLimits
+
+LONGEST_LIFE_MS: Final = 10_000
+MOST_TRADED: Final = 0.05
+WINDOW_SECS: Final = 60
+AFTER_SECS: Final = 5
+MIN_CLUSTER: Final = 3
+CLUSTER_SHARE: Final = 0.999
+BAND_BPS: Final = 50
+SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
+
+
+def wall_limits(book: BookView, tick: float) -> WallLimits | None:
+    """From which size a level of its own would be a wall (1.5) now, within 50 bps of mid. None without a mid."""
+    middle = book.mid
+    if middle is None or book.is_crossed or book.is_locked:
+        return None
+    least = {side: _least_size(book, side, middle, tick) for side in SIDES}
+    reach = middle * BAND_BPS / 1e4
+    return WallLimits(least["bid"], least["ask"], middle - reach, middle + reach)
+
+
+def _least_size(book: BookView, side: Side, middle: float, tick: float) -> float | None:
+    sizes = [size for _, size in wall_candidates(book.sure(side), side, middle, tick)]
+    if len(sizes) < MIN_LEVELS:
+        return None
+    logs = [log(size) for size in sizes]
+    centre = median(logs)
+    sigma = MAD_TO_SIGMA * median([abs(value - centre) for value in logs])
+    if sigma == 0.0:
+        return None
+    # A new level adds to the total that it must hold its share of.
+    return max(exp(centre + MIN_Z * sigma), sum(sizes) * MIN_SHARE / (1 - MIN_SHARE))
+
+
+def is_fleeting(life: WallLife) -> bool:
+    return life.died_ms - life.born_ms < LONGEST_LIFE_MS and life.traded <= MOST_TRADED * life.peak
+
+
+@dataclass(slots=True)
+class _Gone:
+    life: WallLife
+    mid: float | None
+    moved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FleetingCount:
+    """One side's last minute."""
+
+    walls: int
+    notional_quote: float
+    opposite_share: float | None  # after how many of them mid moved away from their side within 5 s
+
+
+class FleetingWalls:
+    """Both sides' short-lived walls of the last minute."""
+
+    def __init__(self) -> None:
+        self._gone: dict[Side, deque[_Gone]] = {"bid": deque(), "ask": deque()}
+        self._open: dict[Side, Finding] = {}
+
+    @property
+    def open(self) -> list[Finding]:
+        return list(self._open.values())
+
+    def add(self, second: int, lives: Iterable[WallLife], mid: float | None) -> tuple[int, int]:
+        """A second's ended walls, and mid at its end. Returns how many of the last minute were fleeting, by side."""
+        for life in lives:
+            if is_fleeting(life):
+                self._gone[life.side].append(_Gone(life, mid))
+        start_ms = (second + 1) * 1000
+        for side, gone in self._gone.items():
+            while gone and gone[0].life.died_ms < start_ms - WINDOW_SECS * 1000:
+                gone.popleft()
+            direction = 1 if side == "bid" else -1
+            for each in gone:
+                if each.mid is None or mid is None or each.life.died_ms < start_ms - (AFTER_SECS + 1) * 1000:
+                    continue
+                each.moved = each.moved or (mid - each.mid) * direction > 0.0
+        return len(self._gone["bid"]), len(self._gone["ask"])
+
+    def count(self, side: Side) -> FleetingCount:
+        gone = self._gone[side]
+        return FleetingCount(
+            len(gone),
+            sum(each.life.peak * each.life.price for each in gone),
+            sum(each.moved for each in gone) / len(gone) if gone else None,
+        )
+
+    def second(self, second: int, baseline: Baseline) -> list[Finding]:
+        """What changed, after `add`."""
+        return [found for side in SIDES if (found := self._side(second, side, baseline)) is not None]
+
+    def _side(self, second: int, side: Side, baseline: Baseline) -> Finding | None:
+        walls = len(self._gone[side])
+        known = self._open.get(side)
+        if walls < MIN_CLUSTER:
+            return None if known is None else self._open.pop(side).ended((second + 1) * 1000)
+        if known is not None and walls <= int(known.evidence["fleeting_walls"]):
+            return None
+        standing = baseline.standing_count(_name(side), walls) if baseline.is_ready else None
+        if standing is None or (known is None and standing.rank < CLUSTER_SHARE):
+            return None
+        count = self.count(side)
+        finding = Finding(
+            type="fleeting_cluster",
+            start_ms=self._gone[side][0].life.born_ms if known is None else known.start_ms,
+            end_ms=None,
+            severity=severity_of(walls),
+            rarity=standing.rarity,
+            n_eff=standing.n_eff,
+            side=side,
+            evidence={
+                "fleeting_walls": walls,
+                "notional_quote": count.notional_quote,
+                **({} if count.opposite_share is None else {"opposite_share": count.opposite_share}),
+            },
+            thresholds={"fleeting_walls": MIN_CLUSTER, "rank": CLUSTER_SHARE},
+        )
+        self._open[side] = finding
+        return finding if known is None or known.severity != finding.severity else None
+
+
+def severity_of(walls: int) -> Severity:
+    return "High" if walls >= 12 else "Medium" if walls >= 6 else "Low"
+
+
+def _name(side: Side) -> Count:
+    return "fleeting_bid" if side == "bid" else "fleeting_ask"

@@ -1,0 +1,57 @@
+"""What a detector says: something measurable happened, how big and how rare it was, and what that cannot prove."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from vibe_orderbook_mcp.core.events import Side
+
+FindingType = Literal["update_burst", "fleeting_cluster", "crash_precursor", "absorption", "iceberg"]
+Severity = Literal["Low", "Medium", "High", "Critical"]
+Evidence = dict[str, float | str | bool]
+
+SEVERITIES: Final[tuple[Severity, ...]] = ("Low", "Medium", "High", "Critical")
+TYPES: Final[tuple[FindingType, ...]] = (
+    "update_burst",
+    "fleeting_cluster",
+    "crash_precursor",
+    "absorption",
+    "iceberg",
+)
+
+LIMITS: Final[dict[FindingType, str]] = {
+    "update_burst": "Counts book changes; who made them and why is not in the data.",
+    "fleeting_cluster": "Short-lived large quotes are common; owner and intent are not in the data.",
+    "crash_precursor": "Describes thinning liquidity now; it does not predict a fall.",
+    "absorption": "Volume met a refilled level; one hidden order or several traders cannot be told apart.",
+    "iceberg": "100 ms frames cannot tell one hidden order from several traders quoting again; executed is a lower"
+    " bound of its size.",
+}
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One episode. It is open while `end_ms` is None; `key` stays the same when it is updated or closed."""
+
+    type: FindingType
+    start_ms: int
+    end_ms: int | None
+    severity: Severity
+    rarity: float | None  # 0 to 1 against the symbol's own quiet history; None: too little of it
+    n_eff: float | None = None  # independent observations behind `rarity`
+    side: Side | None = None
+    price: float | None = None
+    evidence: Evidence = {}
+    thresholds: dict[str, float] = {}
+
+    @property
+    def key(self) -> tuple[str, int, str, float]:
+        return self.type, self.start_ms, self.side or "", self.price or 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self.end_ms is None
+
+    def ended(self, end_ms: int) -> Finding:
+        return msgspec.structs.replace(self, end_ms=end_ms)

@@ -1,0 +1,185 @@
+"""One symbol, watched: its baseline and all detectors, fed one row a second."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vibe_orderbook_mcp.analytics.baseline import Baseline, Normal, Sample, decode, encode
+from vibe_orderbook_mcp.analytics.detectors.absorbed import Absorptions
+from vibe_orderbook_mcp.analytics.detectors.bursts import UpdateBursts
+from vibe_orderbook_mcp.analytics.detectors.crash import CrashState, CrashWatch, thinner_side
+from vibe_orderbook_mcp.analytics.detectors.fleeting import FleetingCount, FleetingWalls
+from vibe_orderbook_mcp.analytics.findings import Finding, FindingType
+from vibe_orderbook_mcp.analytics.iceberg import LEVELS_NEEDED, Icebergs
+from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.core.evidence import LevelEvidence
+from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+ROWS_KEPT: Final = 310  # the longest window of a tool, and a little
+RECENT_MOST: Final = 200
+MIN_COVERED_MS: Final = 950
+BAND_10, BAND_50 = 1, 3
+UNSOUND: Final = (
+    RowFlag.GAP | RowFlag.RESYNC | RowFlag.CROSSED | RowFlag.ONE_SIDED | RowFlag.DISCONNECTED | RowFlag.PARTIAL
+)
+
+
+def sample_of(
+    row: SecondRow, before: SecondRow | None, tick: float, fleeting: tuple[int, int] | None = None
+) -> Sample | None:
+    """A second's figures, or None when a gap, a resync or a broken book makes it no sample of anything."""
+    if row.flags & UNSOUND or row.covered_ms < MIN_COVERED_MS or row.mid is None:
+        return None
+    trades = row.buy_trades + row.sell_trades
+    move = None
+    if before is not None and before.second == row.second - 1 and before.mid is not None:
+        move = round(abs(row.mid - before.mid) / tick, 6)
+    thin_10, thin_50 = thinner_side(row, BAND_10), thinner_side(row, BAND_50)
+    return Sample(
+        updates=float(row.ids),
+        order_to_trade=row.ids / max(trades, 1),
+        spread_bps=1e4 * row.spread_mean / row.mid if row.spread_mean else None,
+        depth_50=thin_50[1] if thin_50 is not None and thin_50[1] > 0.0 else None,
+        depth_10=thin_10[1] if thin_10 is not None and thin_10[1] > 0.0 else None,
+        move_ticks=move,
+        mid=row.mid,
+        quote_volume=row.buy_quote + row.sell_quote,
+        buy_volume=row.buy_volume,
+        sell_volume=row.sell_volume,
+        fleeting_bid=None if fleeting is None else fleeting[0],
+        fleeting_ask=None if fleeting is None else fleeting[1],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """A detector that cannot give a verdict now, and why."""
+
+    detector: FindingType
+    reason: str
+
+
+class SymbolWatch:
+    """Call `second` with every final row, in order. `iceberg_parts` is the exchange's limit, where it is known."""
+
+    def __init__(self, spec: SymbolSpec, *, iceberg_parts: int | None = None) -> None:
+        self.spec = spec
+        self.tick = float(spec.tick_size)
+        self.baseline = Baseline(self.tick)
+        self.rows: deque[SecondRow] = deque(maxlen=ROWS_KEPT)
+        self.recent: deque[Finding] = deque(maxlen=RECENT_MOST)  # ended ones, oldest first
+        self._bursts = UpdateBursts()
+        self._crash = CrashWatch(self.tick)
+        self._fleeting = FleetingWalls()
+        self._absorptions = Absorptions(self.tick)
+        self._icebergs = Icebergs(iceberg_parts)
+        self._sample: Sample | None = None
+        self._has_evidence = False
+
+    @property
+    def open(self) -> list[Finding]:
+        """Findings that have not ended."""
+        return [*self._alarms(), *self._icebergs.open, *self._absorptions.open]
+
+    @property
+    def normal(self) -> Normal:
+        return self.baseline.normal
+
+    @property
+    def sample(self) -> Sample | None:
+        """The newest second's figures; None when it says nothing."""
+        return self._sample
+
+    @property
+    def crash_state(self) -> CrashState | None:
+        return self._crash.state
+
+    def fleeting(self, side: Side) -> FleetingCount | None:
+        """None while single levels are not watched."""
+        return self._fleeting.count(side) if self._has_evidence else None
+
+    def second(self, row: SecondRow, evidence: LevelEvidence | None = None) -> list[Finding]:
+        """The next second. Returns findings that opened, changed severity or ended; each has a lasting `key`."""
+        before = self.rows[-1] if self.rows else None
+        if before is not None and row.second <= before.second:
+            return []
+        second, baseline = row.second, self.baseline
+        fleeting = None
+        self._has_evidence = evidence is not None and evidence.has_limits
+        if evidence is not None:
+            fleeting = self._fleeting.add(second, evidence.walls, row.mid)
+        sample = self._sample = sample_of(row, before, self.tick, fleeting if self._has_evidence else None)
+        self.rows.append(row)
+        changed = [
+            found
+            for found in (
+                self._bursts.second(second, sample, row.rows, baseline),
+                self._crash.second(row, sample, baseline),
+            )
+            if found is not None
+        ]
+        if evidence is not None:
+            changed += self._fleeting.second(second, baseline)
+            changed += self._icebergs.second(second, evidence.chains, evidence.turnovers, baseline)
+        changed += self._absorptions.second(second, self.rows, baseline)
+        for finding in self._alarms():
+            baseline.exclude(finding.start_ms // 1000, second)
+        self.recent.extend(finding for finding in changed if not finding.is_open)
+        baseline.observe(second, sample)
+        return changed
+
+    def not_run(self) -> list[NotRun]:
+        """Which detectors can give no verdict, and why. Empty: all can."""
+        out: list[NotRun] = []
+        newest = self.rows[-1] if self.rows else None
+        if newest is None or (newest.mid is None and not newest.flags & RowFlag.ONE_SIDED):
+            reason = "no book in sequence"
+            return [
+                NotRun("update_burst", reason),
+                NotRun("fleeting_cluster", reason),
+                NotRun("crash_precursor", reason),
+            ]
+        if not self.baseline.is_ready:
+            wait = self.baseline.secs_until_ready
+            reason = f"warming up: one hour of history is needed, about {max(1, round(wait / 60))} min to go"
+            out += [NotRun("update_burst", reason), NotRun("crash_precursor", reason)]
+        elif self._sample is not None and self._sample.depth_50 is None:
+            out.append(NotRun("crash_precursor", "the known book ends within 50 bps of mid"))
+        if not self._has_evidence:
+            out.append(NotRun("fleeting_cluster", "no walls can be told: fewer than 20 price groups within 1 %"))
+        elif not self.baseline.is_ready:
+            out.insert(1, NotRun("fleeting_cluster", out[0].reason))
+        if (levels := self.baseline.count("turnover")) < LEVELS_NEEDED:
+            reason = f"{levels} of the {LEVELS_NEEDED} touched levels that a rank needs"
+            out += [NotRun("absorption", reason)]
+        return out
+
+    def hour_blocks(self) -> list[tuple[int, bytes]]:
+        """(hour since the epoch, bytes) of every hour that changed since the last call. Store all of them at once."""
+        return [(block.hour, encode(block)) for block in self.baseline.take_blocks()]
+
+    def restore(self, hours: Iterable[bytes], rows: Sequence[SecondRow]) -> list[Finding]:
+        """Go on where a former process stopped: its stored hours, and rows from `restore_from` on, ascending.
+
+        Returns what the detectors said of seconds that the hours do not count yet. An hour that cannot be read
+        raises StorageCorrupt.
+        """
+        until = self.baseline.restore([decode(data) for data in hours])
+        changed: list[Finding] = []
+        for row in rows:
+            if row.second > until:
+                changed += self.second(row)
+                continue
+            before = self.rows[-1] if self.rows else None
+            self.rows.append(row)
+            self.baseline.refill(row.second, sample_of(row, before, self.tick))
+        return changed
+
+    def _alarms(self) -> list[Finding]:
+        """Open findings whose seconds must not raise their own thresholds. Refilled levels belong to a busy day."""
+        single = [found for found in (self._bursts.open, self._crash.open) if found is not None]
+        return [*single, *self._fleeting.open]
