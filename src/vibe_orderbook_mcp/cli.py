@@ -63,6 +63,9 @@ def main() -> None:
     except VibeError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except OSError as error:  # a full disk under an export; a reader that left (`| head`) is no error, typer sees to it
+        typer.echo(f"Error: {error.strerror or error}.", err=True)
+        sys.exit(1)
 
 
 @app.callback(invoke_without_command=True)
@@ -158,7 +161,10 @@ def export(
     from vibe_orderbook_mcp.offline import export_to  # noqa: PLC0415  # not needed by servers
 
     settings = _settings()
-    _run(export_to(settings.data_path, kind.value, _symbol_list(symbol)[0], start, end, format_.value, output))
+    symbols = _symbol_list(symbol)
+    if len(symbols) > 1:
+        raise ConfigError(f"--symbol is {symbol!r}; one symbol is exported at a time.")
+    _run(export_to(settings.data_path, kind.value, symbols[0], start, end, format_.value, output))
 
 
 @app.command()

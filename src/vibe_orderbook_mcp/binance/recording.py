@@ -12,7 +12,7 @@ import gzip
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import httpx
 import msgspec
@@ -62,13 +62,22 @@ class _Recording:
         if len(streams) > URL_STREAMS:
             raise ConfigError(f"At most {URL_STREAMS // len(STREAMS)} symbols can be recorded into one file.")
         async with httpx.AsyncClient(base_url=self._rest_url, timeout=10.0) as http:
-            for symbol in self._symbols:
-                self._write(await _get(http, "/api/v3/exchangeInfo", symbol))
+            self._write(await self._exchange_info(http))
             connection = await Connection.open(self._ws_url, streams)
             while True:
                 await self._record(connection, http)
                 logger.warning("The connection ended; opening another")
                 connection = await self._open_again(streams)
+
+    async def _exchange_info(self, http: httpx.AsyncClient) -> bytes:
+        """One answer for all symbols, put together from one of each: asked at once, a wrong name is not told apart."""
+        answers = [await _get(http, "/api/v3/exchangeInfo", symbol) for symbol in self._symbols]
+        try:
+            infos: list[dict[str, Any]] = [msgspec.json.decode(answer) for answer in answers]
+            listed = [entry for info in infos for entry in info["symbols"]]
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise ExchangeUnavailable("The exchange sent symbol information that cannot be read.") from error
+        return msgspec.json.encode({**infos[0], "symbols": listed})
 
     async def _record(self, connection: Connection, http: httpx.AsyncClient) -> None:
         """Until the connection ends."""

@@ -1,0 +1,109 @@
+"""A recording of an exchange, and the same exchange out of the recording."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.rig import WatchedMarket, all_live, feeding, listening, until
+from tests.e2e.test_replay import compare
+from tests.tools.serving import exchange
+from vibe_orderbook_mcp.binance.recording import record_to
+from vibe_orderbook_mcp.core.sync import Outcome
+from vibe_orderbook_mcp.errors import ConfigError, ExchangeUnavailable, SymbolUnknown
+from vibe_orderbook_mcp.sim import ReplayConfig, ReplayExchange, book_tickers
+from vibe_orderbook_mcp.sim.faults import Disconnect, Refuse, RestStatus
+
+SYMBOLS = ("BTCUSDT", "币安人生USDT")
+
+
+def lines(path: Path) -> list[tuple[int, dict[str, object]]]:
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    found = []
+    for line in raw.splitlines():
+        received, _, frame = line.partition(b" ")
+        found.append((int(received), json.loads(frame)))
+    return found
+
+
+@pytest.mark.parametrize("name", ["recording.gz", "recording.txt"])
+def test_a_recording_is_served_again_and_its_books_are_the_recorded_ones(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    market = WatchedMarket()
+
+    async def run() -> None:
+        async with exchange(*SYMBOLS) as sim:
+            frames = await record_to(path, SYMBOLS, sim.rest_url, sim.ws_url, seconds=2.0)
+        found = lines(path)
+        assert frames == sum("stream" in frame for _, frame in found) > 50
+        assert [received for received, _ in found] == sorted(received for received, _ in found)
+        assert {frame["symbol"] for _, frame in found if "lastUpdateId" in frame} == set(SYMBOLS)
+        async with (
+            ReplayExchange(ReplayConfig(files=(path,), speed=0)) as replay,
+            feeding(replay.rest_url, replay.ws_url, SYMBOLS, market) as feed,
+        ):
+            await all_live(feed, SYMBOLS)
+            await asyncio.wait_for(replay.finished(), 20)
+            await until(lambda: all(len(market.tops[symbol]) >= 1 for symbol in SYMBOLS))
+            await until(lambda: market.count("BTCUSDT", Outcome.APPLIED) >= 10)
+
+    asyncio.run(run())
+    tickers = book_tickers((path,))
+    for symbol in SYMBOLS:
+        state = market.symbols[symbol]
+        assert (state.gaps, state.crossings) == (0, 0)
+        equal, different = compare(market.tops[symbol], tickers[symbol])
+        assert equal >= 1
+        assert different == 0
+
+
+def test_a_recording_goes_on_after_the_exchange_was_away(tmp_path: Path) -> None:
+    """Handshakes are refused, then the depth answers: both are tried again, and a replay can resync there."""
+
+    async def run() -> None:
+        path = tmp_path / "recording"
+        async with exchange() as sim:
+            with listening("WARNING") as logged:
+                recording = asyncio.create_task(record_to(path, ("BTCUSDT",), sim.rest_url, sim.ws_url))
+                await until(lambda: path.exists() and bool(sim.hub.listeners))
+                await until(lambda: sim.hub.frames_sent > 5)
+                sim.faults.add(Refuse(count=2))
+                sim.faults.add(RestStatus(status=500, endpoint="depth", count=2))
+                sim.faults.add(Disconnect())
+                await until(lambda: "No depth answer of BTCUSDT yet" in logged)
+                await until(lambda: sim.faults.listing() == [])
+                sent = sim.hub.frames_sent
+                await until(lambda: sim.hub.frames_sent > sent + 100)
+                recording.cancel()  # as SIGINT does
+                frames = await recording
+        found = [frame for _, frame in lines(path)]
+        assert frames == sum("stream" in frame for frame in found) > 100
+        assert sum("lastUpdateId" in frame for frame in found) == 2
+        assert logged.count("Cannot connect to the exchange's stream: The exchange refused the stream (HTTP 503).") == 2
+
+    asyncio.run(run())
+
+
+def test_what_cannot_be_recorded_is_said_in_one_sentence(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim:
+            with pytest.raises(SymbolUnknown, match="does not list 'NOPEUSDT'"):
+                await record_to(tmp_path / "x", ("NOPEUSDT",), sim.rest_url, sim.ws_url)
+            with pytest.raises(ConfigError, match="At most 15 symbols"):
+                await record_to(tmp_path / "x", tuple(f"A{n}" for n in range(16)), sim.rest_url, sim.ws_url)
+            with pytest.raises(ConfigError, match="cannot be written"):
+                await record_to(tmp_path / "no" / "x", ("BTCUSDT",), sim.rest_url, sim.ws_url)
+            sim.faults.add(RestStatus(status=451, count=1))
+            with pytest.raises(ExchangeUnavailable, match="HTTP 451"):
+                await record_to(tmp_path / "x", ("BTCUSDT",), sim.rest_url, sim.ws_url)
+            sim.faults.add(Refuse(count=1))
+            with pytest.raises(ExchangeUnavailable, match="HTTP 503"):
+                await record_to(tmp_path / "x", ("BTCUSDT",), sim.rest_url, sim.ws_url)
+        with pytest.raises(ExchangeUnavailable, match=r"cannot be reached \(no connection\)"):
+            await record_to(tmp_path / "x", ("BTCUSDT",), sim.rest_url, sim.ws_url)
+
+    asyncio.run(run())
