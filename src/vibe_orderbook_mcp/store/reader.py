@@ -5,6 +5,7 @@ A piece comes with where the next one starts, or None when it was the last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import ormsgpack
@@ -12,6 +13,7 @@ import ormsgpack
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import BookTop, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.store.columns import Columns, decode_columns
 from vibe_orderbook_mcp.store.intervals import Interval, of_numbers
 from vibe_orderbook_mcp.store.keys import milli_bounds, parse_key, second_bounds, symbol_bounds
 from vibe_orderbook_mcp.store.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
@@ -41,6 +43,15 @@ def rows(database: Database, symbol: str, start: int, end: int, limit: int) -> P
     pairs = database.scan(ROW, *second_bounds(symbol, start, end), limit)
     found = [decode_row(parse_key(key)[1], value) for key, value in pairs]
     return found, found[-1].second + 1 if len(found) == limit else None
+
+
+def columns(
+    database: Database, symbol: str, start: int, end: int, fields: Sequence[str], limit: int
+) -> tuple[Columns, int | None]:
+    pairs = database.scan(ROW, *second_bounds(symbol, start, end), limit)
+    seconds = [int(key[-10:]) for key, _ in pairs]
+    found = Columns(seconds, decode_columns([value for _, value in pairs], fields))
+    return found, seconds[-1] + 1 if len(pairs) == limit else None
 
 
 def snapshots(database: Database, symbol: str, start: int, end: int, limit: int) -> Piece[tuple[int, BookTop]]:

@@ -1,0 +1,189 @@
+"""The coding of a feature row's single values: prices, sizes, logarithms, touched levels. PURE"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from vibe_orderbook_mcp.core.rows import BANDS_BPS, SecondRow, SideFlow, TouchedLevel
+from vibe_orderbook_mcp.store.grid import MAX_EXP, POWERS, to_exact_steps, to_steps
+
+_EXACT: Final = 2**53
+MEAN_STEPS: Final = 1000  # spread_mean counts thousandths of a tick
+_PRICE_STEPS: Final = 255  # a band's mean price, from mid (0) to the band's edge
+
+# A 16-bit logarithm: 0 is 0.0, n is e^((n - 1) / SCALE + LOWEST). From 1e-9 to 1e14, 0.04 % at most from the value.
+_LOWEST: Final = math.log(1e-9)
+_SCALE: Final = 65_534 / (math.log(1e14) - _LOWEST)
+_LOG_VALUES: Final = (0.0, *(math.exp(code / _SCALE + _LOWEST) for code in range(65_535)))
+_log_value: Final = _LOG_VALUES.__getitem__
+
+# By sign and band: what a code makes of mid.
+_BAND_FACTORS: Final = {
+    sign: tuple(
+        tuple(1 + sign * code * width / (1e4 * _PRICE_STEPS) for code in range(_PRICE_STEPS + 1)) for width in BANDS_BPS
+    )
+    for sign in (-1, 1)
+}
+
+
+# --- prices ---------------------------------------------------------------------------------------------------
+
+
+def optional_steps(values: Sequence[float | None], exp: int) -> list[int | None]:
+    return [None if value is None else to_exact_steps((value,), exp)[0] for value in values]
+
+
+def first(*values: int | None) -> int:
+    return next((value for value in values if value is not None), 0)
+
+
+def minus(value: int | None, base: int) -> int | None:
+    return None if value is None else value - base
+
+
+def plus(value: int | None, base: int) -> int | None:
+    return None if value is None else value + base
+
+
+def mid_code(row: SecondRow) -> float | bool | None:
+    """True when it is what the best prices say, to the bit."""
+    if row.best_bid is None or row.best_ask is None or row.mid is None:
+        return row.mid
+    return True if row.mid == (row.best_bid + row.best_ask) / 2 else row.mid
+
+
+def spread_codes(row: SecondRow, tick_exp: int) -> tuple[int | None, int | None, int | None]:
+    low = None if row.spread_min is None else to_steps(row.spread_min, tick_exp)
+    high = None if row.spread_max is None else to_steps(row.spread_max, tick_exp)
+    mean = None if row.spread_mean is None else round(row.spread_mean * POWERS[tick_exp] * MEAN_STEPS)
+    return low, minus(high, low or 0), minus(mean, (low or 0) * MEAN_STEPS)
+
+
+def quote_code(amount: float, expected: int, exp: int) -> int | float:
+    """What a sum of price times size exceeds `expected` by; 0 for a second that traded at one price."""
+    if exp > MAX_EXP or abs(units := amount * POWERS[exp]) >= _EXACT or abs(expected) >= _EXACT:
+        return amount
+    return round(units) - expected
+
+
+# --- sizes ----------------------------------------------------------------------------------------------------
+
+
+def flow_codes(flow: SideFlow, expected_traded: int, lot_exp: int) -> tuple[int, int, int, int, int, int]:
+    """What rests on the bid is traded by sellers: the two volumes are the same but for late joins."""
+    return (
+        to_steps(flow.added, lot_exp),
+        to_steps(flow.cancelled, lot_exp),
+        to_steps(flow.traded, lot_exp) - expected_traded,
+        flow.add_events,
+        flow.cancel_events,
+        flow.discovered,
+    )
+
+
+def logs(values: Sequence[float]) -> bytes:
+    """Low bytes, then high bytes: the high ones hardly change from second to second."""
+    codes = [
+        0 if value <= 0 else max(1, min(65_535, round((math.log(value) - _LOWEST) * _SCALE) + 1)) for value in values
+    ]
+    packed = struct.pack(f"<{len(codes)}H", *codes)
+    return packed[::2] + packed[1::2]
+
+
+def unlog(data: bytes) -> tuple[float, ...]:
+    half = len(data) // 2
+    packed = bytearray(len(data))
+    packed[::2], packed[1::2] = data[:half], data[half:]
+    return tuple(map(_log_value, struct.unpack(f"<{half}H", packed)))
+
+
+def unlog_part(data: bytes, lengths: Sequence[int], part: int) -> tuple[float, ...]:
+    """One of `parts(unlog(data), lengths)`, the others unread."""
+    start = sum(lengths[:part])
+    end = start + lengths[part]
+    half = len(data) // 2
+    pairs = zip(data[start:end], data[half + start : half + end], strict=True)
+    return tuple([_LOG_VALUES[low | high << 8] for low, high in pairs])
+
+
+def parts(values: tuple[float, ...], lengths: Sequence[int]) -> list[tuple[float, ...]]:
+    found = []
+    start = 0
+    for length in lengths:
+        found.append(values[start : start + length])
+        start += length
+    return found
+
+
+def mlofi(sizes: Sequence[float], signs: int, best: int, lot: int) -> tuple[float, ...]:
+    if not sizes:
+        return ()
+    found = [round(size * lot) / lot for size in sizes]
+    found[0] = best / lot
+    if signs > 1:
+        for index in range(1, len(found)):
+            if signs >> index & 1:
+                found[index] = 0.0 - found[index]  # not -0.0
+    return tuple(found)
+
+
+def band_prices(bases: Sequence[float], quotes: Sequence[float], mid: float | None, sign: int) -> bytes | list[float]:
+    """How far from mid the mean price of each band lies; the amounts themselves where that does not say it."""
+    if mid is not None and mid > 0 and len(bases) == len(quotes) == len(BANDS_BPS):
+        away = [
+            round((quote / base / mid - 1) * sign * 1e4 / width * _PRICE_STEPS) if base > 0 else 0
+            for base, quote, width in zip(bases, quotes, BANDS_BPS, strict=True)
+        ]
+        if all(0 <= code <= _PRICE_STEPS for code in away) and not any(
+            quote and base <= 0 for base, quote in zip(bases, quotes, strict=True)
+        ):
+            return bytes(away)
+    return list(quotes)
+
+
+def band_quotes(bases: Sequence[float], prices: bytes | list[float], mid: float | None, sign: int) -> tuple[float, ...]:
+    if not isinstance(prices, bytes) or mid is None:
+        return tuple(float(price) for price in prices)
+    factors = _BAND_FACTORS[sign]
+    return tuple([base * mid * band[code] for base, code, band in zip(bases, prices, factors, strict=True)])
+
+
+# --- touched levels: columns compress better than rows --------------------------------------------------------
+
+
+def touched_columns(levels: Sequence[TouchedLevel], base: int, tick_exp: int, lot_exp: int) -> list[list[int]]:
+    if not levels:
+        return []
+    columns: list[list[int]] = [[], [], [], [], [], []]
+    before = base
+    for level, price in zip(levels, to_exact_steps([level.price for level in levels], tick_exp), strict=True):
+        start, most, end = to_exact_steps((level.shown_start, level.shown_max, level.shown_end), lot_exp)
+        traded = to_steps(level.traded, lot_exp)
+        codes = ((price - before) * 2 + (level.side == "ask"), traded, level.trades, start - traded, most - start, end)
+        for column, code in zip(columns, codes, strict=True):
+            column.append(code)
+        before = price
+    return columns
+
+
+def touched_levels(columns: list[list[int]], base: int, tick: int, lot: int) -> tuple[TouchedLevel, ...]:
+    levels = []
+    price = base
+    for code, traded, trades, rest, rise, end in zip(*columns, strict=True):
+        price += code >> 1
+        start = rest + traded
+        levels.append(
+            TouchedLevel(
+                "ask" if code & 1 else "bid",
+                price / tick,
+                traded / lot,
+                trades,
+                start / lot,
+                (start + rise) / lot,
+                end / lot,
+            )
+        )
+    return tuple(levels)
