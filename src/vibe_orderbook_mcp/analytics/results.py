@@ -61,9 +61,11 @@ class Window(Answer):
     start: str = Field(description="First instant of the window, ISO 8601 UTC.")
     end: str = Field(description="End of the window (exclusive), ISO 8601 UTC.")
     requested_secs: int = Field(description="Length asked for, in seconds.")
-    covered_secs: float = Field(description="Seconds of it with a book in sequence; per-second rates divide by this.")
+    covered_secs: float = Field(description="Seconds of it that were recorded without a gap; rates divide by this.")
     coverage: float = Field(ge=0.0, le=1.0, description="covered_secs / requested_secs, 0 to 1.")
-    samples: int = Field(description="One-second rows the figures were computed from.")
+    samples: int = Field(
+        description="One-second rows (volume profiles: aggregate trades) the figures were computed from."
+    )
 
 
 class WindowedEnvelope(Envelope):

@@ -1,0 +1,321 @@
+"""The answer of `get_liquidity_vacuums`: prices with little traded or little resting, by distance from mid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field
+
+from vibe_orderbook_mcp.analytics.numbers import plain, readable, significant
+from vibe_orderbook_mcp.analytics.profile import PriceHistogram, Profile, choose_width, rebinned
+from vibe_orderbook_mcp.analytics.profile_coverage import (
+    TapeCoverage,
+    check_tape,
+    nothing_traded,
+    tape_quality,
+    tape_warnings,
+    tape_window,
+)
+from vibe_orderbook_mcp.analytics.results import (
+    Answer,
+    Status,
+    WindowedEnvelope,
+    iso,
+    left_out_if_false,
+    left_out_if_none,
+)
+from vibe_orderbook_mcp.analytics.thin_zones import KEPT_MS, MIN_SAMPLES, RestingDepth, thin_zones
+from vibe_orderbook_mcp.analytics.vacuums import Severity, TradedVacuums, traded_vacuums
+from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Quality, Span
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+ZONES_SHOWN = 4  # in each direction
+
+Kind = Literal["traded", "resting"]
+Where = Literal["below", "around", "above"]
+
+
+class VacuumZone(Answer):
+    """Prices with little volume."""
+
+    kind: Kind = Field(
+        description="traded: little was traded there in the window; resting: little stands in the book there now."
+    )
+    side: Where = Field(description="Where it lies from mid; around: mid is inside it.")
+    low: str = Field(description="Lower edge, quote units.")
+    high: str = Field(description="Upper edge (exclusive), quote units.")
+    distance_bps: float = Field(description="From mid to its nearer edge, in bps of mid; 0 around mid.")
+    width_bps: float = Field(description="Its width in bps of mid.")
+    deficit_pct: float | None = left_out_if_none("traded: how much less than a usual bin its bins hold, 50 to 100.")
+    severity: Severity | None = left_out_if_none("traded: Medium to 80 % deficit, High to 95, Critical above.")
+    notional_before_quote: float | None = left_out_if_none(
+        "resting: quote units resting between the touch and the zone: what must trade to reach it."
+    )
+    notional_inside_quote: float | None = left_out_if_none("resting: quote units that must trade to cross it.")
+    confirmed: bool = left_out_if_false("Present and true: a zone of the other kind overlaps it.")
+
+
+class RestingRange(Answer):
+    """How far the resting book was looked at. A zone beyond it is not known, rather than absent."""
+
+    bin_width: str = Field(description="Width of a bin of resting depth, quote units.")
+    samples: int = Field(description="Looks at each bin in the last 60 s; 10 are needed.")
+    down_to: str | None = Field(description="Lowest bid price looked at. Null: no bids.")
+    up_to: str | None = Field(description="Highest ask price looked at. Null: no asks.")
+
+
+class LiquidityVacuumsAnswer(WindowedEnvelope):
+    """Zones that price crosses easily: thin in past trade, in the present book, or in both."""
+
+    quality: Quality = Field(
+        description="Of the traded part. ok: >= 95 % of the window's trades held; partial: >= 50 %; else insufficient."
+    )
+    duration_hours: int = Field(description="Length of the traded window in hours.")
+    mid: str = Field(description="The price that distances are measured from, quote units.")
+    zones: list[VacuumZone] = Field(
+        description="Nearest to mid first; at most 4 below and 4 above without detail. Empty: none."
+    )
+    zones_below: int = Field(description="Zones found below mid.")
+    zones_above: int = Field(description="Zones found above mid.")
+    low_confidence: bool = left_out_if_false("Present and true: a usual bin saw fewer than 10 trades.")
+    bin_width: str | None = Field(description="Width of a bin of traded volume, quote units. Null: too little held.")
+    usual_bin_base: float | None = Field(
+        description="Median volume of the bins that traded, base units; zones are below half of it."
+    )
+    resting: RestingRange | None = Field(description="Null: the book was watched for less than a minute.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Zone:
+    """One zone: prices from `low` (inclusive) to `high` (exclusive)."""
+
+    kind: Kind
+    low: Decimal
+    high: Decimal
+    deficit_pct: float | None = None
+    severity: Severity | None = None
+    before: float | None = None
+    inside: float | None = None
+    confirmed: bool = False
+
+    def where(self, mid: Decimal) -> Where:
+        return "below" if self.high <= mid else "above" if self.low >= mid else "around"
+
+    def distance_bps(self, mid: Decimal) -> float:
+        """To its nearer edge."""
+        return float(10_000 * max(Decimal(0), self.low - mid, mid - self.high) / mid)
+
+    def overlaps(self, other: _Zone) -> bool:
+        return self.low < other.high and other.low < self.high
+
+
+@dataclass(frozen=True, slots=True)
+class _Traded:
+    """The traded part of the answer. Without a profile there is none."""
+
+    zones: list[_Zone]
+    share: float
+    profile: Profile | None = None
+    found: TradedVacuums | None = None
+
+    @property
+    def trades(self) -> int:
+        return sum(self.profile.trades) if self.profile else 0
+
+
+def liquidity_vacuums_answer(
+    spec: SymbolSpec,
+    histogram: PriceHistogram,
+    span: Span,
+    tape: TapeCoverage,
+    *,
+    mid: float,
+    as_of_ms: int,
+    age_ms: int,
+    status: Status,
+    resting: Sequence[RestingDepth] = (),
+    detail: bool = False,
+    warnings: Sequence[str] = (),
+) -> LiquidityVacuumsAnswer:
+    """The answer of `get_liquidity_vacuums`. Either part can be missing; `Refusal` when both are.
+
+    `histogram` holds the trades of `span`, `resting` what `RestingGrid.depth` gives for both sides, `mid` the
+    present mid, or the last price while there is none.
+    """
+    watched = [side for side in resting if side.is_enough]
+    traded = _traded(spec, histogram, span, tape, optional=bool(watched))
+    zones = _confirmed(traded.zones, [zone for side in watched for zone in _resting(side, spec.tick_exp)])
+    middle = Decimal(repr(mid))
+    zones.sort(key=lambda zone: (zone.distance_bps(middle), zone.low, zone.kind))
+    shown = zones if detail else _nearest(zones, middle)
+    profile, found = traded.profile, traded.found
+    sides = [zone.where(middle) for zone in zones]
+    return LiquidityVacuumsAnswer(
+        symbol=spec.symbol,
+        as_of=iso(as_of_ms),
+        age_ms=age_ms,
+        status=status,
+        summary=_summary(spec, span, zones, middle, traded, watched),
+        warnings=[*warnings, *_warnings(span, tape, traded, resting, watched)],
+        window=tape_window(span, traded.share, traded.trades),
+        quality="insufficient" if found is None else tape_quality(traded.share),
+        duration_hours=span.secs // 3600,
+        mid=plain(middle),
+        zones=[_shown(zone, middle) for zone in shown],
+        zones_below=sides.count("below"),
+        zones_above=sides.count("above"),
+        low_confidence=found is not None and found.low_confidence,
+        bin_width=None if profile is None else plain(profile.width),
+        usual_bin_base=None
+        if profile is None or found is None or found.reference is None
+        else significant(found.reference / 10**profile.lot_exp),
+        resting=_resting_range(spec, watched) if watched else None,
+    )
+
+
+def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeCoverage, *, optional: bool) -> _Traded:
+    """Raises `Refusal` where there is no traded part and nothing else to answer with."""
+    share = tape.share(span) if optional else check_tape(spec.symbol, span, tape)
+    profile = None
+    if share >= MIN_COVERAGE:
+        width = choose_width(histogram, spec)
+        profile = rebinned(histogram, width.width_ticks)
+    if profile is None or profile.total == 0:
+        if not optional:
+            raise nothing_traded(spec.symbol, span)
+        return _Traded([], share)
+    found = traded_vacuums(profile.volume, profile.trades)
+    zones = [
+        _Zone("traded", profile.low_edge(zone.first), profile.low_edge(zone.last + 1), zone.deficit_pct, zone.severity)
+        for zone in found.zones
+    ]
+    return _Traded(zones, share, profile, found)
+
+
+def _resting(side: RestingDepth, tick_exp: int) -> list[_Zone]:
+    """One side's thin zones, in quote amounts, each bin valued at its middle."""
+    lows = [low for low, _ in side.bins]
+    notionals = [depth * (low + side.width_ticks / 2) / 10**tick_exp for low, depth in side.bins]
+    return [
+        _Zone(
+            "resting",
+            _price(min(lows[zone.first], lows[zone.last]), tick_exp),
+            _price(max(lows[zone.first], lows[zone.last]) + side.width_ticks, tick_exp),
+            before=zone.before,
+            inside=zone.inside,
+        )
+        for zone in thin_zones(notionals)
+    ]
+
+
+def _confirmed(traded: Sequence[_Zone], resting: Sequence[_Zone]) -> list[_Zone]:
+    return [
+        replace(zone, confirmed=any(zone.overlaps(other) for other in others))
+        for own, others in ((traded, resting), (resting, traded))
+        for zone in own
+    ]
+
+
+def _nearest(zones: Sequence[_Zone], mid: Decimal) -> list[_Zone]:
+    """Of zones in order of distance, the first few in each direction."""
+    left: dict[Where, int] = {"below": ZONES_SHOWN, "around": ZONES_SHOWN, "above": ZONES_SHOWN}
+    shown = []
+    for zone in zones:
+        where = zone.where(mid)
+        if left[where] > 0:
+            left[where] -= 1
+            shown.append(zone)
+    return shown
+
+
+def _shown(zone: _Zone, mid: Decimal) -> VacuumZone:
+    return VacuumZone(
+        kind=zone.kind,
+        side=zone.where(mid),
+        low=plain(zone.low),
+        high=plain(zone.high),
+        distance_bps=significant(zone.distance_bps(mid), 4),
+        width_bps=significant(float(10_000 * (zone.high - zone.low) / mid), 4),
+        deficit_pct=significant(zone.deficit_pct, 4),
+        severity=zone.severity,
+        notional_before_quote=significant(zone.before, 5),
+        notional_inside_quote=significant(zone.inside, 5),
+        confirmed=zone.confirmed,
+    )
+
+
+def _resting_range(spec: SymbolSpec, watched: Sequence[RestingDepth]) -> RestingRange:
+    bids = [low for side in watched if side.side == "bid" for low, _ in side.bins]
+    asks = [low + side.width_ticks for side in watched if side.side == "ask" for low, _ in side.bins]
+    exp = spec.tick_exp
+    return RestingRange(
+        bin_width=plain(_price(watched[0].width_ticks, exp)),
+        samples=min(side.samples for side in watched),
+        down_to=plain(_price(min(bids), exp)) if bids else None,
+        up_to=plain(_price(max(asks), exp)) if asks else None,
+    )
+
+
+def _warnings(
+    span: Span,
+    tape: TapeCoverage,
+    traded: _Traded,
+    resting: Sequence[RestingDepth],
+    watched: Sequence[RestingDepth],
+) -> list[str]:
+    out = []
+    if traded.found is not None:
+        out += tape_warnings(span, tape, traded.share, traded.trades)
+        if traded.found.low_confidence:
+            out.append("A usual bin saw fewer than 10 trades: traded vacuums may be chance.")
+    elif traded.share < MIN_COVERAGE:
+        out.append(f"No traded vacuums: {100 * traded.share:.0f} % of the window's trades are held, 50 % are needed.")
+    else:
+        out.append("No traded vacuums: nothing was traded in the window.")
+    if not watched:
+        seen = max((side.samples for side in resting), default=0)
+        wait = KEPT_MS // 1000 * (MIN_SAMPLES - seen) // MIN_SAMPLES
+        out.append(f"No resting zones yet: the book must be watched for about {wait} s more.")
+    return out
+
+
+def _summary(
+    spec: SymbolSpec,
+    span: Span,
+    zones: Sequence[_Zone],
+    mid: Decimal,
+    traded: _Traded,
+    watched: Sequence[RestingDepth],
+) -> str:
+    parts = [
+        f"{readable(span.secs / 3600)} h of trades" if traded.found is not None else "",
+        "the resting book of the last minute" if watched else "",
+    ]
+    head = f"{spec.symbol}, mid {Decimal(plain(mid)):,f}, from {' and '.join(part for part in parts if part)}"
+    if not zones:
+        return f"{head}: no thin zones."
+    texts = [
+        f"{name} {_zone_text(spec, zone, mid)}"
+        for where, name in (("around", "around mid"), ("below", "nearest below"), ("above", "nearest above"))
+        if (zone := next((zone for zone in zones if zone.where(mid) == where), None)) is not None
+    ]
+    return f"{head}: {'; '.join(texts)}."
+
+
+def _zone_text(spec: SymbolSpec, zone: _Zone, mid: Decimal) -> str:
+    low, high = (f"{Decimal(plain(edge)):,f}" for edge in (zone.low, zone.high))
+    away = f"{readable(zone.distance_bps(mid))} bps away"
+    if zone.kind == "traded":
+        what = f"{zone.severity}, {readable(zone.deficit_pct or 0.0)} % less traded than usual"
+    else:
+        inside, before = readable(zone.inside or 0.0), readable(zone.before or 0.0)
+        what = f"{inside} {spec.quote_asset} rest inside, {before} before it"
+    confirmed = ", thin in both" if zone.confirmed else ""
+    return f"{low}-{high} ({away}; {what}{confirmed})"
+
+
+def _price(ticks: int, tick_exp: int) -> Decimal:
+    return Decimal(ticks).scaleb(-tick_exp)

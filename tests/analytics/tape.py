@@ -1,0 +1,51 @@
+"""Trades and histograms for the tests, and generated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import strategies as st
+
+from tests.analytics.rows import T0
+from vibe_orderbook_mcp.analytics.profile import Histogram, histogram_of
+from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.windows import Span
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+DAY = Span(T0 - 86_400, T0)
+WHOLE = TapeCoverage(held=1000, missing=0, complete_since_ms=DAY.start * 1000)
+
+Deal = tuple[int, int, bool]  # ticks, lots, seller was the aggressor
+
+
+def trades_of(deals: Iterable[Deal], spec: SymbolSpec) -> list[Trade]:
+    """One fill each, a second apart, the last one just before T0."""
+    listed = list(deals)
+    return [
+        Trade(
+            agg_id=100 + index,
+            time_ms=(T0 - len(listed) + index) * 1000,
+            price=ticks / 10**spec.tick_exp,
+            size=lots / 10**spec.lot_exp,
+            first_trade_id=500 + index,
+            last_trade_id=500 + index,
+            buyer_is_maker=maker,
+        )
+        for index, (ticks, lots, maker) in enumerate(listed)
+    ]
+
+
+def histogram(deals: Iterable[Deal], spec: SymbolSpec, width: int = 1) -> Histogram:
+    return histogram_of(trades_of(deals, spec), spec, width)
+
+
+def bars(volumes: Iterable[int], spec: SymbolSpec, *, first: int = 100, width: int = 10, trades: int = 20) -> Histogram:
+    """Bought volume by bin; bins of 0 are absent, as in a stored roll-up, but for the two ends."""
+    listed = list(volumes)
+    bins = {first + i: (lots, 0, trades) for i, lots in enumerate(listed) if lots}
+    return Histogram(spec.tick_exp, spec.lot_exp, width, bins, first * width, (first + len(listed)) * width - 1)
+
+
+deals = st.lists(st.tuples(st.integers(9_000, 12_000), st.integers(1, 10**6), st.booleans()), min_size=1, max_size=60)
+volumes = st.lists(st.integers(0, 10**6), min_size=1, max_size=120)

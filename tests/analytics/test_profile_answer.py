@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.analytics.books import BTC
+from tests.analytics.rows import T0
+from tests.analytics.tape import DAY, WHOLE, Deal, bars, deals, histogram
+from vibe_orderbook_mcp.analytics.profile import Histogram, PriceHistogram
+from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
+from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.errors import Refusal
+
+SHEET = [5, 10, 20, 40, 60, 35, 18, 25, 30, 4, 3]
+# The sheet's eleven rows, 10 USD each from 61 800, in units of 0.01 BTC.
+BARS = bars([lots * 1000 for lots in SHEET], BTC, first=6180, width=1000)
+
+
+def profile(
+    made: PriceHistogram, spec: SymbolSpec = BTC, tape: TapeCoverage = WHOLE, **more: Any
+) -> VolumeProfileAnswer:
+    return volume_profile_answer(spec, made, DAY, tape, as_of_ms=T0 * 1000 - 12, age_ms=14, status="live", **more)
+
+
+def test_the_headline_is_wired_to_the_figures() -> None:
+    """The rows of sheet 3.3 in dollars: every field by hand."""
+    answer = profile(BARS, last_price=61_903.27)
+    assert (answer.poc, answer.poc_bin.low, answer.poc_bin.high, answer.poc_bin.share) == (
+        "61845",
+        "61840",
+        "61850",
+        0.24,
+    )
+    assert (answer.value_area_low, answer.value_area_high, answer.value_area_share) == ("61820", "61890", 0.912)
+    assert (answer.value_area_rule, answer.bin_width, answer.bins) == ("cbot", "10", 11)
+    assert (answer.total_volume_base, answer.buy_volume_base, answer.sell_volume_base) == (2.5, 2.5, 0.0)
+    assert (answer.delta_base, answer.delta_pct) == (2.5, 1.0)
+    assert (answer.low, answer.high, answer.trades) == ("61800.00000000", "61909.99000000", 220)
+    assert (answer.last_price, answer.last_vs_value_area) == ("61903.27000000", "above")
+    assert (answer.value_area_distance_bps, answer.poc_distance_bps) == (2.144, 9.422)
+    assert [node.low for node in answer.high_volume_nodes] == ["61840"]
+    assert [node.low for node in answer.low_volume_nodes] == []
+    assert (answer.duration_hours, answer.quality, answer.low_sample) == (24, "ok", True)
+    assert answer.window.model_dump() == {
+        "start": "2024-04-30T12:00:00Z", "end": "2024-05-01T12:00:00Z", "requested_secs": 86_400,
+        "covered_secs": 86_400.0, "coverage": 1.0, "samples": 220,
+    }  # fmt: skip
+    assert "detail" not in json.loads(answer.model_dump_json())
+
+
+def test_the_summary_is_what_a_desk_would_say() -> None:
+    """Where, how much, and where price stands now."""
+    assert profile(BARS, last_price=61_870.5).summary == (
+        "BTCUSDT, 24 h: most traded at 61,840-61,850 (POC, 24.0 % of 2.5 BTC); value area 61,820-61,890 holds 91.2 %;"
+        " last 61,870.5 is inside."
+    )
+    assert profile(BARS, last_price=61_000.0).summary.endswith("; last 61,000 is below it by 133 bps.")
+    assert profile(BARS, last_price=61_903.27).summary.endswith("; last 61,903.27 is above it by 2.14 bps.")
+    assert profile(BARS).summary.endswith("holds 91.2 %.")
+    assert profile(BARS).last_vs_value_area is None
+
+
+def test_edges_of_the_value_area_are_inside() -> None:
+    """A price at VAH or VAL is at the area, not outside it by nothing."""
+    for price in (61_820.0, 61_890.0):
+        answer = profile(BARS, last_price=price)
+        assert (answer.last_vs_value_area, answer.value_area_distance_bps) == ("inside", 0.0)
+    assert profile(BARS, last_price=61_890.01).last_vs_value_area == "above"
+    assert profile(BARS, last_price=61_819.99).last_vs_value_area == "below"
+
+
+def test_quote_volume_is_price_times_size_of_each_trade() -> None:
+    """Exactly, whatever the bins."""
+    answer = profile(histogram([(6_185_000, 200_000, False), (6_195_050, 100_000, True)], BTC, 100))
+    assert answer.total_volume_quote == 2 * 61_850.0 + 61_950.5
+    assert (answer.buy_volume_base, answer.sell_volume_base, answer.delta_base) == (2.0, 1.0, 1.0)
+
+
+def test_detail_adds_the_histogram_and_the_other_rule() -> None:
+    """Columns, so that a bin costs three numbers."""
+    detail = profile(BARS, detail=True).detail
+    assert detail is not None
+    assert (detail.low, detail.buy_base[:3], detail.trades[0]) == ("61800", [0.05, 0.1, 0.2], 20)
+    assert sum(detail.sell_base) == 0.0
+    assert (detail.value_area_low_centre, detail.value_area_high_centre) == ("61825", "61885")
+    assert detail.other_value_area.model_dump() == {
+        "rule": "single_row", "low": "61820", "high": "61880", "share": 0.792
+    }  # fmt: skip
+    assert len(detail.high_volume_nodes) == 1
+    other = profile(BARS, detail=True, rule="single_row")
+    assert (other.value_area_high, other.value_area_rule) == ("61880", "single_row")
+    assert other.detail is not None
+    assert other.detail.other_value_area.rule == "cbot"
+
+
+def test_nodes_are_the_largest_and_the_nearest_ones() -> None:
+    """Three of each are enough for a headline."""
+    rows = [5, 90, 5, 0, 5, 80, 5, 0, 0, 5, 70, 5, 0, 5, 60, 5, 0, 5]
+    answer = profile(bars(rows, BTC, first=6180, width=1000), last_price=61_850.0)
+    assert [node.low for node in answer.high_volume_nodes] == ["61810", "61850", "61900"]
+    assert [(node.low, node.high) for node in answer.low_volume_nodes] == [
+        ("61830", "61840"), ("61870", "61890"), ("61920", "61930")
+    ]  # fmt: skip
+
+
+def test_a_wish_that_was_not_met_is_told() -> None:
+    """The reader asked for one width and reads another."""
+    assert profile(BARS, tick_size=Decimal("10")).warnings == [
+        "Only 220 trades: fewer than 300 make no dependable profile."
+    ]
+    assert profile(BARS, tick_size=Decimal("12.5")).warnings[1] == (
+        "tick_size 12.5 was widened to 20: bins are whole multiples of what is stored."
+    )
+    fine = histogram([(6_000_000, 1, False), (6_100_000, 1, False)], BTC)
+    assert profile(fine, tick_size=Decimal("0.01")).warnings[1] == (
+        "tick_size 0.01 was widened to 10: it would need more than 200 bins."
+    )
+
+
+def test_a_part_of_the_window_is_answered_as_a_part() -> None:
+    """Sixty per cent held: said in the sentence, the window and a warning."""
+    answer = profile(BARS, tape=TapeCoverage(600, 400, None), warnings=["handed in"])
+    assert answer.summary.startswith("BTCUSDT, 24 h (60 % of its trades held): most traded")
+    assert (answer.quality, answer.window.coverage, answer.window.covered_secs) == ("partial", 0.6, 51_840.0)
+    assert answer.warnings[0] == "handed in"
+    assert answer.warnings[1].startswith("60 % of the window's trades are held")
+
+
+def test_nothing_traded_is_a_refusal() -> None:
+    """An empty window, and one of trades without a size, have no profile."""
+    for empty in (Histogram(2, 5, 100, {}), histogram([(6_000_000, 0, False)], BTC)):
+        with pytest.raises(Refusal) as refused:
+            profile(empty)
+        assert refused.value.code == "insufficient_historical_data"
+        assert "nothing was traded" in refused.value.message
+    with pytest.raises(Refusal):
+        profile(BARS, tape=TapeCoverage(0, 10, None))
+
+
+def test_one_trade_is_a_profile_of_one_bin() -> None:
+    """Any n >= 1 is answered, and labelled."""
+    answer = profile(histogram([(6_185_003, 100, True)], BTC), last_price=61_850.03)
+    assert (answer.poc_bin.low, answer.poc_bin.high, answer.value_area_share, answer.bins) == (
+        "61850.03",
+        "61850.04",
+        1.0,
+        1,
+    )
+    assert (answer.low_sample, answer.delta_pct, answer.last_vs_value_area) == (True, -1.0, "inside")
+
+
+def test_every_field_says_what_it_means() -> None:
+    """The schema is the only manual an assistant has."""
+    schema = VolumeProfileAnswer.model_json_schema()
+    for owner in (schema, *schema["$defs"].values()):
+        for name, field in owner["properties"].items():
+            assert field.get("description"), f"{owner['title']}.{name}"
+
+
+@settings(deadline=None)
+@given(
+    deals, st.sampled_from([1, 10, 100]), st.none() | st.integers(1, 30_000), st.none() | st.sampled_from(["0.03", "7"])
+)
+def test_every_list_of_trades_gives_a_valid_answer(
+    made: list[Deal], base: int, last: int | None, wish: str | None
+) -> None:
+    """Never NaN, bins sum to the total, the point of control lies in the value area, and that within the range."""
+    answer = profile(
+        histogram(made, BTC, base),
+        last_price=None if last is None else last / 100,
+        tick_size=None if wish is None else Decimal(wish),
+        detail=True,
+    )
+    json.loads(answer.model_dump_json(), parse_constant=pytest.fail)
+    assert VolumeProfileAnswer.model_validate_json(answer.model_dump_json()) == answer
+    assert answer.detail is not None
+    assert len(answer.detail.buy_base) == answer.bins <= 200
+    assert sum(answer.detail.buy_base) == pytest.approx(answer.buy_volume_base)
+    assert answer.buy_volume_base + answer.sell_volume_base == pytest.approx(answer.total_volume_base)
+    assert sum(answer.detail.trades) == answer.trades
+    assert float(answer.value_area_low) <= float(answer.poc) <= float(answer.value_area_high)
+    assert float(answer.detail.low) <= float(answer.low) < float(answer.value_area_high)
+    assert 0.7 <= answer.value_area_share <= 1.0
+
+
+@settings(deadline=None)
+@given(deals, st.integers(5_000, 15_000))
+def test_scaling_price_and_tick_leaves_shares_and_bps_alone(made: list[Deal], last: int) -> None:
+    """Sheet 7.4: ten times the price on ten times the tick is the same market."""
+    tenths = SymbolSpec("BTCUSDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.00001"))
+    small = profile(histogram(made, BTC), last_price=last / 100)
+    large = profile(histogram(made, tenths), tenths, last_price=last / 10)
+    for name in ("value_area_share", "last_vs_value_area", "value_area_distance_bps", "poc_distance_bps", "delta_pct"):
+        assert getattr(small, name) == getattr(large, name)
+    assert [node.share for node in small.high_volume_nodes] == [node.share for node in large.high_volume_nodes]
+
+
+@settings(deadline=None)
+@given(deals)
+def test_swapping_aggressors_turns_the_delta_and_nothing_else(made: list[Deal]) -> None:
+    """Sheet 7.4."""
+    one = profile(histogram(made, BTC))
+    two = profile(histogram([(ticks, lots, not maker) for ticks, lots, maker in made], BTC))
+    assert (one.delta_base, one.buy_volume_base) == (-two.delta_base, two.sell_volume_base)
+    assert (one.poc, one.value_area_low, one.value_area_high) == (two.poc, two.value_area_low, two.value_area_high)

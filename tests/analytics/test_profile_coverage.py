@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.analytics.rows import T0
+from tests.analytics.tape import DAY, WHOLE
+from vibe_orderbook_mcp.analytics.profile_coverage import (
+    Backfill,
+    TapeCoverage,
+    check_tape,
+    nothing_traded,
+    tape_quality,
+    tape_warnings,
+    tape_window,
+)
+from vibe_orderbook_mcp.errors import Refusal
+
+NOW_MS = T0 * 1000
+HOUR = 3_600_000
+
+
+def test_coverage_is_counted_by_ids() -> None:
+    """600 of 1000 trades are 60 %, whenever they happened."""
+    assert WHOLE.share(DAY) == 1.0
+    assert TapeCoverage(600, 400, NOW_MS - HOUR).share(DAY) == 0.6
+    assert TapeCoverage(600, 400, None).share(DAY) == 0.6
+
+
+def test_time_that_no_id_accounts_for_is_not_covered() -> None:
+    """Six hours known of twenty-four, a tenth of their trades missing."""
+    tape = TapeCoverage(900, 100, None, accounted_since_ms=NOW_MS - 6 * HOUR)
+    assert tape.share(DAY) == pytest.approx(0.225)
+
+
+def test_a_quiet_symbol_is_covered_without_a_trade() -> None:
+    """That nothing was traded is known, where nothing is missing."""
+    assert TapeCoverage(0, 0, DAY.start * 1000).share(DAY) == 1.0
+    assert TapeCoverage(0, 0, NOW_MS - 6 * HOUR, NOW_MS - 6 * HOUR).share(DAY) == 0.25
+    assert TapeCoverage(0, 0, None).share(DAY) == 0.0
+
+
+def test_less_than_half_is_refused_with_what_can_be_had_and_when() -> None:
+    """The caller can take a shorter window now, or the long one later."""
+    with pytest.raises(Refusal) as refused:
+        check_tape(
+            "BTCUSDT", DAY, TapeCoverage(400, 600, NOW_MS - 9 * HOUR, None, Backfill(DAY.start * 1000, 600, 12.5))
+        )
+    assert refused.value.code == "insufficient_historical_data"
+    assert refused.value.message == "BTCUSDT: 40 % of the trades of the 24 h asked for are held."
+    assert refused.value.hint == (
+        "Older trades are being fetched (600 to go, done in about 48 s). duration_hours=9 can be answered now."
+    )
+    assert refused.value.retry_after_secs == 48.0
+
+
+def test_without_a_back_fill_time_has_to_pass() -> None:
+    """Five of 24 hours recorded: seven more make it half."""
+    tape = TapeCoverage(400, 0, NOW_MS - 5 * HOUR, NOW_MS - 5 * HOUR)
+    with pytest.raises(Refusal) as refused:
+        check_tape("BTCUSDT", DAY, tape)
+    assert refused.value.retry_after_secs == 7 * 3600
+    with pytest.raises(Refusal) as too_short:  # a back-fill of an hour does not make a day
+        check_tape("BTCUSDT", DAY, TapeCoverage(1, 0, NOW_MS, NOW_MS, Backfill(NOW_MS - HOUR, 10, 5.0)))
+    assert too_short.value.retry_after_secs == 12 * 3600
+    assert "back to 2024-05-01T11:00:00.000Z only" in too_short.value.hint
+    assert "duration_hours" not in too_short.value.hint
+
+
+def test_a_window_that_lacks_one_trade_is_not_whole() -> None:
+    """Rounding must not turn 0.99999 into proof of completeness."""
+    tape = TapeCoverage(99_999, 1, None)
+    share = check_tape("BTCUSDT", DAY, tape)
+    assert tape_window(DAY, share, 10).coverage == 0.9999
+    assert tape_warnings(DAY, tape, share, 5000) == [
+        "99.99 % of the window's trades are held (1 known to be missing): volumes are of what is held."
+    ]
+    assert tape_window(DAY, 1.0, 10).coverage == 1.0
+
+
+def test_warnings_say_since_when_and_until_when() -> None:
+    """What is missing, since when nothing is, and when the rest will be there."""
+    tape = TapeCoverage(600, 400, NOW_MS - 9 * HOUR, None, Backfill(DAY.start * 1000, 4000, 10.0))
+    assert tape_warnings(DAY, tape, 0.6, 299) == [
+        "60 % of the window's trades are held (400 known to be missing; nothing is missing since"
+        " 2024-05-01T03:00:00.000Z): volumes are of what is held.",
+        "Older trades are being fetched (4,000 to go, done in about 7 min).",
+        "Only 299 trades: fewer than 300 make no dependable profile.",
+    ]
+    assert tape_warnings(DAY, WHOLE, 1.0, 300) == []
+    slow = TapeCoverage(600, 400, None, None, Backfill(DAY.start * 1000, 40_000, 2.0))
+    assert "about 5.6 h" in tape_warnings(DAY, slow, 0.6, 300)[1]
+    unknown = TapeCoverage(600, 400, None, None, Backfill(DAY.start * 1000, 40_000))
+    assert tape_warnings(DAY, unknown, 0.6, 300)[1] == "Older trades are being fetched (40,000 to go)."
+
+
+def test_qualities_are_those_of_the_sheet() -> None:
+    """Sheet 0.3."""
+    assert [tape_quality(share) for share in (1.0, 0.95, 0.94, 0.5, 0.49)] == [
+        "ok", "ok", "partial", "partial", "insufficient"
+    ]  # fmt: skip
+    assert nothing_traded("BTCUSDT", DAY).code == "insufficient_historical_data"
+
+
+_MS = st.none() | st.integers(NOW_MS - 400 * HOUR, NOW_MS + HOUR)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**9), st.integers(0, 10**9), _MS, _MS, st.floats(0, 1e9))
+def test_every_coverage_is_a_share_and_every_refusal_has_a_time(
+    held: int, missing: int, complete: int | None, accounted: int | None, pace: float
+) -> None:
+    """0 to 1, finite, and a wait that is not nothing."""
+    tape = TapeCoverage(held, missing, complete, accounted, Backfill(DAY.start * 1000, missing, pace))
+    share = tape.share(DAY)
+    assert 0.0 <= share <= 1.0
+    if share < 0.5:
+        with pytest.raises(Refusal) as refused:
+            check_tape("BTCUSDT", DAY, tape)
+        assert 1.0 <= (refused.value.retry_after_secs or 0.0) <= DAY.secs
+        return
+    assert check_tape("BTCUSDT", DAY, tape) == share
+    assert 0.0 <= tape_window(DAY, share, held).coverage <= share
+    assert all(tape_warnings(DAY, tape, share, held))

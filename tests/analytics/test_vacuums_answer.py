@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.analytics.books import BTC
+from tests.analytics.rows import T0
+from tests.analytics.tape import DAY, WHOLE, bars, volumes
+from vibe_orderbook_mcp.analytics.profile import Histogram
+from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.thin_zones import RestingDepth
+from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer, liquidity_vacuums_answer
+from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.errors import Refusal
+
+# The sheet's rows, 10 USD each from 61 800, in units of 0.01 BTC: 61 830 to 61 860 is thin.
+BARS = bars([lots * 1000 for lots in (10, 50, 60, 3, 0, 4, 55, 20, 48, 52, 9)], BTC, first=6180, width=1000)
+NONE_HELD = TapeCoverage(1, 99, None)
+THIN = (50, 60, 55, 5, 4, 0, 6, 70, 80, 65)
+
+
+def resting(
+    side: Side, depths: tuple[float, ...], *, touch: int = 61_900, samples: int = 12, width: int = 5
+) -> RestingDepth:
+    """Bins of `width` USD from a touch on their edge."""
+    lows = [touch - width * (i + 1) if side == "bid" else touch + width * i for i in range(len(depths))]
+    bins = tuple((low * 100, depth) for low, depth in zip(lows, depths, strict=True))
+    return RestingDepth(side, width * 100, bins, samples)
+
+
+def answer(made: Histogram = BARS, tape: TapeCoverage = WHOLE, **more: Any) -> LiquidityVacuumsAnswer:
+    fields: dict[str, Any] = {"mid": 61_900.0, "as_of_ms": T0 * 1000 - 12, "age_ms": 14, "status": "live"}
+    return liquidity_vacuums_answer(BTC, made, DAY, tape, **(fields | more))
+
+
+def test_a_traded_vacuum_is_wired_to_its_figures() -> None:
+    """Sheet 3.5 in dollars: edges, distance, width, deficit and severity."""
+    found = answer()
+    (zone,) = found.zones
+    assert json.loads(zone.model_dump_json()) == {
+        "kind": "traded", "side": "below", "low": "61830", "high": "61860", "distance_bps": 6.462, "width_bps": 4.847,
+        "deficit_pct": 93.14, "severity": "High",
+    }  # fmt: skip
+    assert (found.zones_below, found.zones_above, found.bin_width, found.usual_bin_base) == (1, 0, "10", 0.34)
+    assert (found.quality, found.duration_hours, found.mid, found.resting) == ("ok", 24, "61900", None)
+    assert found.warnings == [
+        "Only 200 trades: fewer than 300 make no dependable profile.",
+        "No resting zones yet: the book must be watched for about 60 s more.",
+    ]
+    assert found.summary == (
+        "BTCUSDT, mid 61,900, from 24 h of trades: nearest below 61,830-61,860"
+        " (6.46 bps away; High, 93.1 % less traded than usual)."
+    )
+
+
+def test_a_resting_zone_is_wired_to_its_figures() -> None:
+    """Sheet 3.6 on the bid side: amounts in quote units, each bin at its middle."""
+    found = answer(mid=61_901.0, resting=[resting("bid", THIN), resting("ask", (50.0,) * 10, touch=61_902)])
+    zone = next(zone for zone in found.zones if zone.kind == "resting")
+    before = sum(depth * (61_900 - 5 * i - 2.5) for i, depth in enumerate(THIN[:3]))
+    inside = sum(depth * (61_900 - 5 * i - 2.5) for i, depth in enumerate(THIN[3:7], 3))
+    assert json.loads(zone.model_dump_json()) == {
+        "kind": "resting", "side": "below", "low": "61865", "high": "61885", "distance_bps": 2.585, "width_bps": 3.231,
+        "notional_before_quote": pytest.approx(before, rel=1e-4),
+        "notional_inside_quote": pytest.approx(inside, rel=1e-4),
+    }  # fmt: skip
+    assert found.resting is not None
+    assert found.resting.model_dump() == {"bin_width": "5", "samples": 12, "down_to": "61850", "up_to": "61952"}
+
+
+def test_zones_that_overlap_confirm_each_other() -> None:
+    """Little traded and little resting at the same prices."""
+    found = answer(resting=[resting("bid", THIN, touch=61_880)])
+    assert [(zone.kind, zone.low, zone.high, zone.confirmed) for zone in found.zones] == [
+        ("resting", "61845", "61865", True),
+        ("traded", "61830", "61860", True),
+    ]
+    assert (
+        "61,845-61,865 (5.65 bps away; 928,000 USDT rest inside, 10,200,000 before it, thin in both)" in found.summary
+    )
+
+
+def test_zones_that_only_touch_do_not_confirm_each_other() -> None:
+    """An edge in common is no price in common."""
+    found = answer(resting=[resting("bid", THIN, touch=61_895)])  # 61 860 to 61 880
+    assert not any(zone.confirmed for zone in found.zones)
+
+
+def test_zones_are_nearest_first_in_both_directions() -> None:
+    """With a few of each unless all were asked for."""
+    rows = [40, 0] * 12 + [40]
+    found = answer(bars([lots * 1000 for lots in rows], BTC, first=6180, width=1000), mid=61_925.0)
+    assert (found.zones_below, found.zones_above) == (6, 6)
+    assert [(zone.side, zone.low) for zone in found.zones] == [
+        ("below", "61910"), ("above", "61930"), ("below", "61890"), ("above", "61950"),
+        ("below", "61870"), ("above", "61970"), ("below", "61850"), ("above", "61990"),
+    ]  # fmt: skip
+    everything = answer(bars([lots * 1000 for lots in rows], BTC, first=6180, width=1000), mid=61_925.0, detail=True)
+    assert len(everything.zones) == 12
+    distances = [zone.distance_bps for zone in everything.zones]
+    assert distances == sorted(distances)
+
+
+def test_mid_inside_a_zone_is_said() -> None:
+    """The market stands in the hole right now."""
+    found = answer(mid=61_845.0)
+    assert [(zone.side, zone.distance_bps) for zone in found.zones] == [("around", 0.0)]
+    assert "around mid 61,830-61,860 (0 bps away" in found.summary
+    assert [answer(mid=edge).zones[0].side for edge in (61_830.0, 61_860.0)] == ["above", "below"]
+
+
+def test_no_zones_is_an_answer() -> None:
+    """An even market is worth saying."""
+    found = answer(bars([4000] * 20, BTC, first=6180, width=1000))
+    assert found.zones == []
+    assert found.summary == "BTCUSDT, mid 61,900, from 24 h of trades: no thin zones."
+
+
+def test_either_part_alone_is_answered_and_the_other_said_to_be_missing() -> None:
+    """A fresh server has a book before it has a day of trades."""
+    sides = [resting("bid", THIN), resting("ask", THIN)]
+    found = answer(tape=NONE_HELD, resting=sides)
+    assert {zone.kind for zone in found.zones} == {"resting"}
+    assert (found.quality, found.bin_width, found.usual_bin_base, found.window.samples) == (
+        "insufficient",
+        None,
+        None,
+        0,
+    )
+    assert found.warnings == ["No traded vacuums: 1 % of the window's trades are held, 50 % are needed."]
+    assert found.summary.startswith("BTCUSDT, mid 61,900, from the resting book of the last minute: nearest below")
+    quiet = answer(Histogram(2, 5, 100, {}), resting=sides)
+    assert quiet.warnings == ["No traded vacuums: nothing was traded in the window."]
+    assert (quiet.quality, quiet.window.coverage) == ("insufficient", 1.0)
+
+
+def test_neither_part_is_a_refusal() -> None:
+    """Too few trades and too short a look at the book."""
+    with pytest.raises(Refusal) as refused:
+        answer(tape=NONE_HELD, resting=[resting("bid", THIN, samples=9)])
+    assert refused.value.code == "insufficient_historical_data"
+    with pytest.raises(Refusal, match="nothing was traded"):
+        answer(Histogram(2, 5, 100, {}))
+
+
+def test_a_book_watched_for_too_short_says_how_long_to_wait() -> None:
+    """Five of ten samples: half a minute more."""
+    found = answer(resting=[resting("bid", THIN, samples=5)])
+    assert found.warnings[-1] == "No resting zones yet: the book must be watched for about 30 s more."
+    assert found.resting is None
+
+
+def test_few_trades_a_bin_are_low_confidence() -> None:
+    """A thin bin may be chance then."""
+    found = answer(bars([40, 1, 40], BTC, first=6180, width=1000, trades=9))
+    assert found.low_confidence
+    assert any("may be chance" in warning for warning in found.warnings)
+
+
+def test_a_one_sided_look_has_one_end() -> None:
+    """Nothing is known of the other side, and no end of it made up."""
+    found = answer(resting=[resting("bid", THIN), resting("ask", ())])
+    assert found.resting is not None
+    assert (found.resting.down_to, found.resting.up_to) == ("61850", None)
+
+
+def test_every_field_says_what_it_means() -> None:
+    """The schema is the only manual an assistant has."""
+    schema = LiquidityVacuumsAnswer.model_json_schema()
+    for owner in (schema, *schema["$defs"].values()):
+        for name, field in owner["properties"].items():
+            assert field.get("description"), f"{owner['title']}.{name}"
+
+
+_DEPTHS = st.lists(st.sampled_from([0.0, 0.001, 1.0, 50.0, 1e6]), max_size=40).map(tuple)
+
+
+@settings(deadline=None)
+@given(volumes, _DEPTHS, _DEPTHS, st.integers(1, 70_000), st.booleans())
+def test_every_market_gives_a_valid_answer_or_a_refusal(
+    traded: list[int], bids: tuple[float, ...], asks: tuple[float, ...], mid: int, detail: bool
+) -> None:
+    """Never NaN, sorted by distance, and sides that agree with mid."""
+    sides = [resting("bid", bids), resting("ask", asks)]
+    found = answer(bars(traded, BTC, first=6180, width=1000), resting=sides, mid=float(mid), detail=detail)
+    json.loads(found.model_dump_json(), parse_constant=pytest.fail)
+    assert LiquidityVacuumsAnswer.model_validate_json(found.model_dump_json()) == found
+    distances = [zone.distance_bps for zone in found.zones]
+    assert distances == sorted(distances)
+    for zone in found.zones:
+        assert float(zone.low) < float(zone.high)
+        assert (zone.side == "below") == (float(zone.high) <= mid)
+        assert (zone.side == "above") == (float(zone.low) >= mid)
