@@ -42,11 +42,11 @@ MINUTE_ENOUGH: Final = 57
 # Where half of all values are equal, the MAD is 0. In units of ln: a tenth is no difference worth a name.
 LEAST_SIGMA: Final = 0.1
 
-Score = Literal["updates", "order_to_trade", "spread", "depth_50"]
+Score = Literal["updates", "order_to_trade", "spread", "depth_50", "depth_25"]
 Level = Literal["spread", "depth_10", "minute_updates", "minute_volume", "buying", "selling", "turnover"]
 Count = Literal["fleeting_bid", "fleeting_ask"]
 
-SCORES: Final[tuple[Score, ...]] = ("updates", "order_to_trade", "spread", "depth_50")
+SCORES: Final[tuple[Score, ...]] = ("updates", "order_to_trade", "spread", "depth_50", "depth_25")
 LEVELS: Final[tuple[Level, ...]] = (
     *("spread", "depth_10", "minute_updates", "minute_volume", "buying", "selling"),
     "turnover",
@@ -61,6 +61,7 @@ class Sample(NamedTuple):
     order_to_trade: float
     spread_bps: float | None
     depth_50: float | None  # quote units of the thinner side
+    depth_25: float | None
     depth_10: float | None
     move_ticks: float | None  # |mid change|
     mid: float | None
@@ -187,7 +188,7 @@ class Baseline:
         }
         self._earlier_secs = 0  # of the day's hours before the present one
         self._excluded: dict[int, int] = {}  # first second -> last
-        self._until = -1
+        self._until = self._restored_until = -1
         self._changed: set[int] = set()
 
     @property
@@ -213,7 +214,10 @@ class Baseline:
         return missing + HOLD_SECS - len(self._held) if missing > 0 else 0
 
     def observe(self, second: int, sample: Sample | None) -> None:
-        """The next second. `sample` is None for a second that says nothing of what is usual."""
+        """The next second. `sample` is None for a second that says nothing of what is usual.
+
+        After `restore`, seconds that the stored hours hold are told again; of them only what is not stored is made.
+        """
         if sample is not None:
             values = _transformed(sample)
             scores = tuple(
@@ -223,13 +227,8 @@ class Baseline:
         while self._held and self._held[0].second <= second - HOLD_SECS:
             held = self._held.popleft()
             if not self._is_excluded(held.second):
-                self._commit(held, counts=True)
-            self._until = held.second
-
-    def refill(self, second: int, sample: Sample | None) -> None:
-        """A second that the stored hours count already: only what is not stored of it is made again."""
-        if sample is not None and not self._is_excluded(second):
-            self._commit(_Held(second, sample, ()), counts=False)
+                self._commit(held, counts=held.second > self._restored_until)
+            self._until = max(self._until, held.second)
 
     def exclude(self, first: int, last: int) -> None:
         """A flagged episode. Its first fifteen minutes and a minute on both sides do not count."""
@@ -312,6 +311,7 @@ class Baseline:
                 self._excluded[first] = max(last, self._excluded.get(first, last))
         if self._hours:
             self._roll(max(self._hours))
+        self._restored_until = self._until
         return self._until
 
     def _commit(self, held: _Held, *, counts: bool) -> None:
@@ -463,12 +463,13 @@ def restore_from(blocks: Sequence[HourBlock], now_second: int) -> int:
 
 
 def _transformed(sample: Sample) -> tuple[float | None, ...]:
-    spread, depth = sample.spread_bps, sample.depth_50
+    spread, wide, near = sample.spread_bps, sample.depth_50, sample.depth_25
     return (
         log1p(sample.updates),
         log1p(sample.order_to_trade),
         None if spread is None else log(spread),
-        None if depth is None else log(depth),
+        None if wide is None else log(wide),
+        None if near is None else log(near),
     )
 
 

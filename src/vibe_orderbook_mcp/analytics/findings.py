@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 
 from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.errors import StorageCorrupt
 
 FindingType = Literal["update_burst", "fleeting_cluster", "crash_precursor", "absorption", "iceberg"]
 Severity = Literal["Low", "Medium", "High", "Critical"]
@@ -55,3 +56,55 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     def ended(self, end_ms: int) -> Finding:
         return msgspec.structs.replace(self, end_ms=end_ms)
+
+
+class StoredFields(TypedDict):
+    """A finding as history keeps it: by type and start, so the type also names side and price."""
+
+    type: str
+    start_ms: int
+    end_ms: int | None
+    severity: str
+    rarity: float | None
+    evidence: dict[str, Any]
+
+
+def to_stored(finding: Finding) -> StoredFields:
+    place = [finding.side or "", "" if finding.price is None else repr(finding.price)]
+    return StoredFields(
+        type=" ".join([finding.type, *filter(None, place)]),
+        start_ms=finding.start_ms,
+        end_ms=finding.end_ms,
+        severity=finding.severity,
+        rarity=finding.rarity,
+        evidence={
+            "side": finding.side,
+            "price": finding.price,
+            "n_eff": finding.n_eff,
+            "values": finding.evidence,
+            "thresholds": finding.thresholds,
+        },
+    )
+
+
+def from_stored(fields: StoredFields) -> Finding:
+    """Raises StorageCorrupt."""
+    kind, evidence = fields["type"].split(" ")[0], fields["evidence"]
+    try:
+        return msgspec.convert(
+            {
+                "type": kind,
+                "start_ms": fields["start_ms"],
+                "end_ms": fields["end_ms"],
+                "severity": fields["severity"],
+                "rarity": fields["rarity"],
+                "side": evidence["side"],
+                "price": evidence["price"],
+                "n_eff": evidence["n_eff"],
+                "evidence": evidence["values"],
+                "thresholds": evidence["thresholds"],
+            },
+            Finding,
+        )
+    except (msgspec.ValidationError, KeyError) as error:
+        raise StorageCorrupt(f"A stored finding of type {kind!r} cannot be read: {error}") from error

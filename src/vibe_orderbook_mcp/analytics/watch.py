@@ -22,7 +22,7 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 ROWS_KEPT: Final = 310  # the longest window of a tool, and a little
 RECENT_MOST: Final = 200
 MIN_COVERED_MS: Final = 950
-BAND_10, BAND_50 = 1, 3
+BAND_10, BAND_25, BAND_50 = 1, 2, 3
 UNSOUND: Final = (
     RowFlag.GAP | RowFlag.RESYNC | RowFlag.CROSSED | RowFlag.ONE_SIDED | RowFlag.DISCONNECTED | RowFlag.PARTIAL
 )
@@ -38,13 +38,13 @@ def sample_of(
     move = None
     if before is not None and before.second == row.second - 1 and before.mid is not None:
         move = round(abs(row.mid - before.mid) / tick, 6)
-    thin_10, thin_50 = thinner_side(row, BAND_10), thinner_side(row, BAND_50)
     return Sample(
         updates=float(row.ids),
         order_to_trade=row.ids / max(trades, 1),
         spread_bps=1e4 * row.spread_mean / row.mid if row.spread_mean else None,
-        depth_50=thin_50[1] if thin_50 is not None and thin_50[1] > 0.0 else None,
-        depth_10=thin_10[1] if thin_10 is not None and thin_10[1] > 0.0 else None,
+        depth_50=_depth(row, BAND_50),
+        depth_25=_depth(row, BAND_25),
+        depth_10=_depth(row, BAND_10),
         move_ticks=move,
         mid=row.mid,
         quote_volume=row.buy_quote + row.sell_quote,
@@ -53,6 +53,11 @@ def sample_of(
         fleeting_bid=None if fleeting is None else fleeting[0],
         fleeting_ask=None if fleeting is None else fleeting[1],
     )
+
+
+def _depth(row: SecondRow, band: int) -> float | None:
+    found = thinner_side(row, band)
+    return found[1] if found is not None and found[1] > 0.0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +152,8 @@ class SymbolWatch:
             wait = self.baseline.secs_until_ready
             reason = f"warming up: one hour of history is needed, about {max(1, round(wait / 60))} min to go"
             out += [NotRun("update_burst", reason), NotRun("crash_precursor", reason)]
-        elif self._sample is not None and self._sample.depth_50 is None:
-            out.append(NotRun("crash_precursor", "the known book ends within 50 bps of mid"))
+        elif self._sample is not None and self._sample.depth_50 is None and self._sample.depth_25 is None:
+            out.append(NotRun("crash_precursor", "the known book ends within 25 bps of mid"))
         if not self._has_evidence:
             out.append(NotRun("fleeting_cluster", "no walls can be told: fewer than 20 price groups within 1 %"))
         elif not self.baseline.is_ready:
@@ -176,7 +181,7 @@ class SymbolWatch:
                 continue
             before = self.rows[-1] if self.rows else None
             self.rows.append(row)
-            self.baseline.refill(row.second, sample_of(row, before, self.tick))
+            self.baseline.observe(row.second, sample_of(row, before, self.tick))
         return changed
 
     def _alarms(self) -> list[Finding]:

@@ -18,6 +18,9 @@ from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
 
 CrashLevel = Literal["none", "watch", "warning", "critical"]
 
+Band = Literal["depth_50", "depth_25"]
+BANDS: Final[dict[Band, int]] = {"depth_50": 3, "depth_25": 2}
+
 DROP, DROP_CRITICAL = 0.5, 0.8
 SPREAD, SPREAD_CRITICAL = 3.0, 10.0
 CANCEL, CANCEL_CRITICAL = 0.8, 0.9
@@ -42,6 +45,7 @@ class CrashState:
     cancel_share: float | None = None
     side: Side | None = None  # the thinner one
     is_one_sided: bool = False
+    band: Band | None = None  # where depth was read
 
 
 def crash_level(drop: float | None, times: float | None, cancel: float | None) -> CrashLevel:
@@ -80,6 +84,18 @@ def thinner_side(row: SecondRow, band: int) -> tuple[Side, float] | None:
     side: Side = "bid" if bid <= ask else "ask"
     truncated = row.bid_truncated if side == "bid" else row.ask_truncated
     return None if truncated >> band & 1 else (side, min(bid, ask))
+
+
+def depth_reading(row: SecondRow, baseline: Baseline) -> tuple[tuple[Side, float] | None, float | None, Band | None]:
+    """The thinner side and its depth, how far that is below usual, and the widest band in which both are known.
+
+    A book loaded with few levels may end within 50 bps; 25 bps against its own usual depth is the next best.
+    """
+    for name, place in BANDS.items():
+        found, usual = thinner_side(row, place), baseline.median(name)
+        if found is not None and usual is not None:
+            return found, depth_drop(found[1], usual), name
+    return thinner_side(row, BANDS["depth_50"]), None, None
 
 
 class CrashWatch:
@@ -127,8 +143,7 @@ class CrashWatch:
             return CrashState("critical", side=side, is_one_sided=True)
         if sample is None:
             return None
-        found, usual = thinner_side(row, 3), baseline.median("depth_50")
-        drop = None if found is None or usual is None else depth_drop(found[1], usual)
+        found, drop, band = depth_reading(row, baseline)
         times, usual_spread = None, baseline.median("spread")
         if sample.spread_bps is not None and usual_spread is not None and sample.mid:
             times = spread_times(sample.spread_bps, usual_spread, spread_floor_bps(self._tick, sample.mid))
@@ -138,7 +153,7 @@ class CrashWatch:
             cancelled = sum(flow.cancelled for flow in flows)
             cancel = ratio(cancelled, cancelled + sum(flow.added for flow in flows))
         level = crash_level(drop, times, cancel) if baseline.is_ready else "none"
-        return CrashState(level, drop, times, cancel, None if found is None else found[0])
+        return CrashState(level, drop, times, cancel, None if found is None else found[0], band=band)
 
     def _finding(
         self,
@@ -165,9 +180,13 @@ class CrashWatch:
         ):
             if value is not None:
                 evidence[name] = value
-        standing = None
-        if sample is not None and sample.depth_50 is not None and not state.is_one_sided:
-            standing = baseline.standing("depth_50", sample.depth_50)
+        if state.band is not None:
+            evidence["band_bps"] = 50 if state.band == "depth_50" else 25
+        standing = depth = None
+        if sample is not None and state.band is not None:
+            depth = sample.depth_50 if state.band == "depth_50" else sample.depth_25
+        if state.band is not None and depth is not None:
+            standing = baseline.standing(state.band, depth)
         return Finding(
             type="crash_precursor",
             start_ms=start_ms,

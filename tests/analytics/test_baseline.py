@@ -1,0 +1,243 @@
+"""What is usual: causal, without what was flagged, the same after a restart."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from math import log, log1p
+from statistics import median
+
+import pytest
+
+from tests.analytics.books import BTC
+from tests.analytics.rows import T0, row
+from tests.analytics.watching import QUIET, quiet_row, quiet_rows, warm
+from vibe_orderbook_mcp.analytics.baseline import (
+    HOLD_SECS,
+    HOUR,
+    LEAST_SIGMA,
+    RELATIVE_SECS,
+    VERDICT_SECS,
+    Baseline,
+    decode,
+    encode,
+    restore_from,
+)
+from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
+from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.errors import StorageCorrupt
+
+TICK = 0.01
+
+
+def observed(rows: list[SecondRow]) -> Baseline:
+    baseline = Baseline(TICK)
+    before = None
+    for each in rows:
+        baseline.observe(each.second, sample_of(each, before, TICK))
+        before = each
+    return baseline
+
+
+def test_a_score_is_the_distance_from_the_hours_median() -> None:
+    """7.2: (x - median) / (1.4826 MAD) of ln, over seconds that are at least a minute old."""
+    rows = quiet_rows(2000)
+    baseline = observed(rows)
+    known = [log1p(each.ids) for each in rows[: 2000 - HOLD_SECS]]
+    middle = median(known)
+    sigma = 1.4826 * median(abs(value - middle) for value in known)
+    assert baseline.score("updates", 400.0) == pytest.approx((log1p(400) - middle) / sigma)
+    assert baseline.median("updates") == pytest.approx(2.718281828459045**middle - 1)
+
+
+def test_below_fifteen_minutes_nothing_relative_is_said() -> None:
+    """And below an hour no verdict."""
+    baseline = observed(quiet_rows(RELATIVE_SECS + HOLD_SECS - 1))
+    assert not baseline.is_relative
+    assert baseline.score("updates", 400.0) is baseline.median("updates") is baseline.median_move_ticks is None
+    assert baseline.normal.spread_bps is None
+    baseline = observed(quiet_rows(RELATIVE_SECS + HOLD_SECS))
+    assert baseline.is_relative
+    assert not baseline.is_ready
+    assert baseline.normal.spread_bps is not None
+    almost = observed(quiet_rows(VERDICT_SECS + HOLD_SECS - 1))
+    assert not almost.is_ready
+    assert almost.secs_until_ready == 1
+    assert observed(quiet_rows(VERDICT_SECS + HOLD_SECS)).is_ready
+
+
+@pytest.mark.parametrize("flag", [RowFlag.GAP, RowFlag.RESYNC, RowFlag.CROSSED, RowFlag.DISCONNECTED, RowFlag.PARTIAL])
+def test_a_second_with_a_broken_book_is_no_sample(flag: RowFlag) -> None:
+    """A resync looks like a crash and a gap like silence."""
+    assert sample_of(quiet_row(1), None, TICK) is not None
+    assert sample_of(quiet_row(1, flags=int(flag)), None, TICK) is None
+    assert sample_of(quiet_row(1, covered_ms=900), None, TICK) is None
+
+
+def test_a_flagged_episode_and_its_margins_do_not_count() -> None:
+    """Otherwise an event raises its own threshold."""
+    rows = quiet_rows(1500)
+    baseline, before = Baseline(TICK), None
+    for place, each in enumerate(rows):
+        if 1000 <= place <= 1010:
+            baseline.exclude(T0 + 1000, each.second)
+        baseline.observe(each.second, sample_of(each, before, TICK))
+        before = each
+    assert baseline.seconds == 1500 - HOLD_SECS - (60 + 11 + 60)
+
+
+def test_an_episode_that_does_not_end_becomes_normal() -> None:
+    """Fifteen minutes of it are left out, not the rest of the week."""
+    baseline = Baseline(TICK)
+    for each in quiet_rows(3000):
+        baseline.exclude(T0, each.second)
+        baseline.observe(each.second, sample_of(each, None, TICK))
+    assert baseline.seconds == 3000 - HOLD_SECS - (900 + 60) - 1
+
+
+def test_an_hour_comes_back_from_its_bytes() -> None:
+    blocks = warm().baseline.take_blocks()
+    assert [decode(encode(block)) for block in blocks] == blocks
+    assert len(encode(blocks[0])) < 6_000
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", encode(warm().baseline.take_blocks()[0])[:-40]])
+def test_a_damaged_hour_is_refused(damage: bytes) -> None:
+    with pytest.raises(StorageCorrupt):
+        decode(damage)
+
+
+def test_another_version_is_refused() -> None:
+    block = warm().baseline.take_blocks()[0]
+    block.version = 99
+    with pytest.raises(StorageCorrupt, match="version 99"):
+        decode(encode(block))
+
+
+def figures(watch: SymbolWatch) -> list[object]:
+    baseline = watch.baseline
+    out: list[object] = [baseline.normal, baseline.seconds, baseline.median_move_ticks]
+    out += [baseline.median_minute_move_ticks, baseline.is_ready]
+    for name, value in (("updates", 300.0), ("order_to_trade", 90.0), ("spread", 0.02), ("depth_50", 4e5)):
+        out += [baseline.median(name), baseline.standing(name, value), baseline.threshold(name, 0.999)]  # type: ignore[arg-type]  # literals
+    out += [baseline.standing_level("buying", 1.0), baseline.standing_level("minute_updates", 3.0)]
+    return out
+
+
+@pytest.mark.parametrize("stop", [3599, 3600, 4000, 5033, 7199, 7290])
+def test_a_restart_changes_nothing(stop: int) -> None:
+    """Stored hours plus the rows since give the same figures to the last digit, wherever the process stopped."""
+    rows = quiet_rows(7400)
+    # A burst and a gap before the stop, so that what is left out has to be remembered too.
+    rows[3000:3006] = [quiet_row(3000 + place, ids=900, trades=0) for place in range(6)]
+    rows[3300] = row(3300, covered_ms=300, flags=int(RowFlag.GAP))
+    going_on = SymbolWatch(BTC)
+    stopped = SymbolWatch(BTC)
+    for each in rows:
+        going_on.second(each)
+    saved: dict[int, bytes] = {}
+    for each in rows[:stop]:
+        stopped.second(each)
+        if each.second % 60 == 17:
+            saved.update(stopped.hour_blocks())
+    since = restore_from([decode(data) for data in saved.values()], T0 + stop)
+    restarted = SymbolWatch(BTC)
+    restarted.restore(saved.values(), [each for each in rows[:stop] if each.second >= since])
+    for each in rows[stop:]:
+        restarted.second(each)
+    assert figures(restarted) == figures(going_on)
+
+
+def test_after_a_long_stop_the_hour_before_is_gathered_anew() -> None:
+    """Yesterday's pool stays; what a value is compared with is the last hour, and that has to be seen first."""
+    watch = warm()
+    again = SymbolWatch(BTC)
+    again.restore([data for _, data in watch.hour_blocks()], [])
+    assert again.baseline.seconds == watch.baseline.seconds
+    assert not again.baseline.is_relative
+    for each in quiet_rows(RELATIVE_SECS + HOLD_SECS, start=50_000):
+        again.second(each, QUIET)
+    assert again.baseline.is_ready
+
+
+def test_only_the_last_day_counts() -> None:
+    """Hours leave the pools as they came."""
+    baseline = observed(quiet_rows(1200))
+    counted = baseline.seconds
+    for each in quiet_rows(1200, start=24 * HOUR):
+        baseline.observe(each.second, sample_of(each, None, TICK))
+    assert baseline.seconds > counted
+    for each in quiet_rows(1200, start=27 * HOUR):
+        baseline.observe(each.second, sample_of(each, None, TICK))
+    assert baseline.seconds == 2 * (1200 - HOLD_SECS) + HOLD_SECS
+    week_later = quiet_rows(200, start=24 * HOUR * 9)
+    for each in week_later:
+        baseline.observe(each.second, sample_of(each, None, TICK))
+    assert baseline.seconds == 200 - HOLD_SECS
+
+
+def test_prices_and_ticks_times_ten_change_nothing_relative() -> None:
+    """Spreads are in basis points and moves in ticks."""
+    rows = quiet_rows(1200)
+    times_ten = [
+        quiet_row(
+            each.second - T0,
+            ids=each.ids,
+            mid=10 * (each.mid or 0.0),
+            trades=each.buy_trades,
+            spread_mean=10 * (each.spread_mean or 0.0),
+            bid_band_quote=each.bid_band_quote,
+            ask_band_quote=each.ask_band_quote,
+        )
+        for each in rows
+    ]
+    one, ten = observed(rows), Baseline(10 * TICK)
+    before = None
+    for each in times_ten:
+        ten.observe(each.second, sample_of(each, before, 10 * TICK))
+        before = each
+    assert ten.median("spread") == pytest.approx(one.median("spread"))
+    assert ten.median_move_ticks == one.median_move_ticks
+    assert ten.score("depth_50", 5e5) == one.score("depth_50", 5e5)
+
+
+def test_a_figure_that_never_varies_has_a_least_spread() -> None:
+    """One tick all day: MAD is 0, and a score must not be infinite."""
+    baseline = observed([quiet_row(second) for second in range(1200)])
+    bps = 1e4 * 0.01 / 60_000.0
+    assert baseline.score("spread", 3 * bps) == pytest.approx(log(3) / LEAST_SIGMA)
+
+
+def simulate(phi: float, *, drift: float, days: int, step: int = 10, seed: int = 7) -> tuple[float, float]:
+    """`simulate_fp` of the sheet on our own pieces: exceedance of yesterday's 0.999 quantile, 3-of-5 alarms a day."""
+    from vibe_orderbook_mcp.analytics.histograms import Pool, bin_of
+    from vibe_orderbook_mcp.analytics.trailing import Trailing
+
+    rng, per = random.Random(seed), 86_400 // step
+    x, sd = 0.0, (1 - phi * phi) ** 0.5
+    trailing, before, above, alarms = Trailing(HOUR), None, 0, 0
+    for _ in range(days + 1):
+        level, today, flags = rng.gauss(0, drift), Pool("score"), []
+        for place in range(per):
+            x = phi * x + sd * rng.gauss(0, 1)
+            middle = trailing.median or 0.0
+            score = (x + level - middle) / (trailing.sigma(middle) or 1.0)
+            trailing.add((_ * per + place) * step, x + level)
+            today.add(bin_of("score", score))
+            flags.append(before is not None and score > before)
+        above += sum(flags)
+        raised = [sum(flags[max(0, at - 4) : at + 1]) >= 3 for at in range(per)]
+        alarms += sum(now and not was for was, now in pairwise([False, *raised]))
+        before = today.quantile(0.999)
+    return above / (per * days), alarms / days
+
+
+@pytest.mark.parametrize(("phi", "drift", "exceedance", "alarms"), [(0.0, 0.0, 1.1e-3, 0.0), (0.9, 1.0, 1.4e-3, 1.4)])
+def test_the_false_alarm_rate_is_the_sheets(phi: float, drift: float, exceedance: float, alarms: float) -> None:
+    """7.3: standardising keeps the rate near its nominal 1e-3 although the level drifts from day to day."""
+    days = 12
+    rate, per_day = simulate(phi, drift=drift, days=days)
+    clusters = 1 if phi == 0.0 else (1 + phi) / (1 - phi)  # exceedances of an AR(1) come together
+    error = (exceedance * clusters / (8640 * days)) ** 0.5
+    assert abs(rate - exceedance) <= 2 * error + 1.5e-4  # bins are 0.05 wide
+    assert abs(per_day - alarms) <= 2 * (max(alarms, 0.1) / days) ** 0.5
