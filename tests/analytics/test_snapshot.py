@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.analytics.books import ASKS, BIDS, BOOK, tick_books, view
 from vibe_orderbook_mcp.analytics.snapshot import (
     BookView,
+    DepthCurve,
     band_depth,
     band_imbalance,
     imbalance,
@@ -19,6 +20,10 @@ from vibe_orderbook_mcp.analytics.snapshot import (
 )
 
 TickSide = list[tuple[int, float]]
+
+
+def within(book: BookView, bps: float) -> float | None:
+    return band_imbalance(book.curve("bid"), book.curve("ask"), book.mid, bps)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,7 @@ def test_a_locked_book_has_its_price_as_mid() -> None:
     """Equal best prices are odd, not impossible: spread 0, and both mids stand there."""
     assert mid(100.0, 100.0) == 100.0
     assert weighted_mid(100.0, 1.0, 100.0, 3.0) == 100.0
-    assert band_imbalance(BookView([(100.0, 3.0)], [(100.0, 1.0)]), 10) == 0.5
+    assert within(BookView([(100.0, 3.0)], [(100.0, 1.0)]), 10) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -88,20 +93,20 @@ def test_imbalance_with_one_side_empty_is_one_and_with_both_none() -> None:
 
 def test_depth_within_a_band_counts_its_edge() -> None:
     """Sheet 1.3: within 20 bps of 100.05 stand 10 against 4."""
-    bid, ask = band_depth(BIDS, "bid", 100.05, 20), band_depth(ASKS, "ask", 100.05, 20)
+    bid, ask = band_depth(DepthCurve(BIDS, "bid"), 100.05, 20), band_depth(DepthCurve(ASKS, "ask"), 100.05, 20)
     assert (bid.base, ask.base) == (10.0, 4.0)
     assert (bid.quote, ask.quote) == pytest.approx((4 * 100.0 + 6 * 99.9, 100.1 + 3 * 100.2))
-    assert band_imbalance(BOOK, 20) == pytest.approx(0.428571, abs=1e-6)
-    assert band_depth([(99.0, 1.0)], "bid", 100.0, 100).base == 1.0
-    assert band_depth([(101.0, 1.0)], "ask", 100.0, 100).base == 1.0
+    assert within(BOOK, 20) == pytest.approx(0.428571, abs=1e-6)
+    assert band_depth(DepthCurve([(99.0, 1.0)], "bid"), 100.0, 100).base == 1.0
+    assert band_depth(DepthCurve([(101.0, 1.0)], "ask"), 100.0, 100).base == 1.0
 
 
 def test_a_band_beyond_the_known_book_is_marked_as_a_lower_bound() -> None:
     """Levels beyond the horizon are seen only once they have changed: the sum may lack some of them."""
-    assert band_depth(BIDS, "bid", 100.05, 20, horizon=99.9).truncated
-    assert not band_depth(BIDS, "bid", 100.05, 10, horizon=99.9).truncated
-    assert band_depth(ASKS, "ask", 100.05, 100, horizon=100.9).truncated
-    assert not band_depth(ASKS, "ask", 100.05, 100, horizon=None).truncated
+    assert band_depth(DepthCurve(BIDS, "bid", 99.9), 100.05, 20).truncated
+    assert not band_depth(DepthCurve(BIDS, "bid", 99.9), 100.05, 10).truncated
+    assert band_depth(DepthCurve(ASKS, "ask", 100.9), 100.05, 100).truncated
+    assert not band_depth(DepthCurve(ASKS, "ask", None), 100.05, 100).truncated
 
 
 def test_only_levels_up_to_the_horizon_are_sure() -> None:
@@ -128,7 +133,7 @@ def test_figures_are_finite_and_ordered_for_every_book(sides: tuple[TickSide, Ti
         assert book.mid is not None
         assert bid <= book.mid <= ask
         assert bid <= fair <= ask
-    for figure in (*(imbalance(book.bids, book.asks, n) for n in (1, 5, 20)), band_imbalance(book, 50)):
+    for figure in (*(imbalance(book.bids, book.asks, n) for n in (1, 5, 20)), within(book, 50)):
         assert figure is None or (isfinite(figure) and -1 <= figure <= 1)
 
 
@@ -140,7 +145,7 @@ def test_scaling_price_and_tick_leaves_bps_figures_alone(sides: tuple[TickSide, 
     assert spread_bps(small.best_bid, small.best_ask) == pytest.approx(spread_bps(large.best_bid, large.best_ask))
     assert spread_ticks(small.best_bid, small.best_ask, 0.01) == spread_ticks(large.best_bid, large.best_ask, 0.1)
     for bps in (5, 10, 25, 50, 100):
-        assert band_imbalance(small, bps) == pytest.approx(band_imbalance(large, bps))
+        assert within(small, bps) == pytest.approx(within(large, bps))
 
 
 @settings(deadline=None)

@@ -15,7 +15,8 @@ from vibe_orderbook_mcp.analytics.slippage import TakerSide, cost_bps, notional_
 from vibe_orderbook_mcp.analytics.snapshot import (
     BookLevels,
     BookView,
-    band_depths,
+    DepthCurve,
+    band_depth,
     band_imbalance,
     imbalance,
     is_beyond,
@@ -34,6 +35,7 @@ WALLS_A_SIDE = 3
 QUOTE_DIGITS = 8
 
 _SIDES: tuple[Side, Side] = ("bid", "ask")
+_TAKERS: tuple[tuple[TakerSide, Side], ...] = (("buy", "ask"), ("sell", "bid"))
 
 
 class Imbalance(Answer):
@@ -165,6 +167,8 @@ def l1_answer(
         fair, model = (weighted, "weighted_mid") if learned is None else (learned, "stoikov")
     spread = None if bid is None or ask is None else _decimal(spec, ask) - _decimal(spec, bid)
     places = spec.tick_exp + 3  # finer than a tick by enough to show where inside the spread it lies
+    curves = {side: book.curve(side) for side in _SIDES}
+    bids, asks = curves["bid"], curves["ask"]
     walls = {side: _walls(spec, book, side, tick, as_of_ms, level_history) for side in _SIDES}
     touch = imbalance(book.bids, book.asks, 1)
     return L1Answer(
@@ -190,14 +194,18 @@ def l1_answer(
             level_1=decimals(touch),
             levels_5=decimals(imbalance(book.bids, book.asks, 5)),
             levels_20=decimals(imbalance(book.bids, book.asks, 20)),
-            within_10_bps=decimals(band_imbalance(book, 10)),
-            within_50_bps=decimals(band_imbalance(book, 50)),
+            within_10_bps=decimals(band_imbalance(bids, asks, book.mid, 10)),
+            within_50_bps=decimals(band_imbalance(bids, asks, book.mid, 50)),
         ),
-        depth=_depth(spec, book),
+        depth=_depth(spec, bids, asks, book.mid),
         bid_walls=walls["bid"],
         ask_walls=walls["ask"],
-        slippage=[_slippage(spec, book, side, notional) for side in ("buy", "sell") for notional in NOTIONALS],
-        price_move=[_price_move(book, bps) for bps in MOVES_BPS],
+        slippage=[
+            _slippage(spec, curves[resting], taker, notional, book.mid)
+            for taker, resting in _TAKERS
+            for notional in NOTIONALS
+        ],
+        price_move=[_price_move(bids, asks, bps) for bps in MOVES_BPS],
         bid_horizon_bps=_horizon_bps(book, "bid"),
         ask_horizon_bps=_horizon_bps(book, "ask"),
     )
@@ -253,10 +261,10 @@ def _exact_levels(spec: SymbolSpec, levels: BookLevels) -> list[tuple[str, str]]
     return [(exact_price(spec, price), exact_size(spec, size)) for price, size in levels]
 
 
-def _depth(spec: SymbolSpec, book: BookView) -> list[DepthBand] | None:
-    if (middle := book.mid) is None:
+def _depth(spec: SymbolSpec, bids: DepthCurve, asks: DepthCurve, middle: float | None) -> list[DepthBand] | None:
+    if middle is None:
         return None
-    bids, asks = (band_depths(book.side(side), side, middle, BANDS_BPS, book.horizon(side)) for side in _SIDES)
+    bands = [(bps, band_depth(bids, middle, bps), band_depth(asks, middle, bps)) for bps in BANDS_BPS]
     return [
         DepthBand(
             within_bps=bps,
@@ -267,7 +275,7 @@ def _depth(spec: SymbolSpec, book: BookView) -> list[DepthBand] | None:
             bid_truncated=bid.truncated,
             ask_truncated=ask.truncated,
         )
-        for bps, bid, ask in zip(BANDS_BPS, bids, asks, strict=True)
+        for bps, bid, ask in bands
     ]
 
 
@@ -299,14 +307,15 @@ def _walls(
     return shown
 
 
-def _slippage(spec: SymbolSpec, book: BookView, side: TakerSide, notional: float) -> SlippageEstimate:
-    resting: Side = "ask" if side == "buy" else "bid"
-    fill = walk(book.sure(resting), notional)
-    best = book.best_ask if side == "buy" else book.best_bid
+def _slippage(
+    spec: SymbolSpec, curve: DepthCurve, side: TakerSide, notional: float, middle: float | None
+) -> SlippageEstimate:
+    fill = walk(curve, notional)
+    best = curve.prices[0] if curve.prices else None
     return SlippageEstimate(
         side=side,
         notional_quote=notional,
-        cost_vs_mid_bps=significant(cost_bps(side, fill.vwap, book.mid), 4),
+        cost_vs_mid_bps=significant(cost_bps(side, fill.vwap, middle), 4),
         cost_vs_best_bps=significant(cost_bps(side, fill.vwap, best), 4),
         worst_price=None if fill.worst_price is None else exact_price(spec, fill.worst_price),
         levels=fill.levels,
@@ -315,8 +324,8 @@ def _slippage(spec: SymbolSpec, book: BookView, side: TakerSide, notional: float
     )
 
 
-def _price_move(book: BookView, bps: int) -> PriceMove:
-    buy, sell = (notional_to_move(book.side(side), side, bps, book.horizon(side)) for side in ("ask", "bid"))
+def _price_move(bids: DepthCurve, asks: DepthCurve, bps: int) -> PriceMove:
+    buy, sell = notional_to_move(asks, bps), notional_to_move(bids, bps)
     return PriceMove(
         bps=bps,
         buy_quote=None if buy is None else significant(buy.notional, QUOTE_DIGITS),

@@ -5,17 +5,21 @@ A static cost: the walk through the book as it stands, without fees, refills or 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import neg, sub
 from typing import Literal
 
 from vibe_orderbook_mcp.analytics.numbers import ratio
-from vibe_orderbook_mcp.analytics.snapshot import BookLevels, is_beyond, limit_at
-from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.analytics.snapshot import DepthCurve, limit_at
 
 TakerSide = Literal["buy", "sell"]
 
 # Sums of price * size carry rounding: an amount this small, relative to the order, is not a shortage.
 _ROUNDING = 1e-9
+# A book that holds less than this part of an order falls short of it, whatever rounding does.
+_CLEARLY = 1 - 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +43,42 @@ class MoveCost:
     lower_bound: bool
 
 
-def walk(levels: BookLevels, notional: float) -> Fill:
+def walk(curve: DepthCurve, notional: float) -> Fill:
     """Consume levels, best first, until `notional` quote units are spent or received.
 
-    Give it levels that are surely complete: a walk across missing ones would overstate the cost.
+    Levels beyond the horizon stay out: a walk across missing ones would overstate the cost.
     """
-    remaining, filled, base, used = notional, 0.0, 0.0, 0
-    worst: float | None = None
-    for price, size in levels:
-        if remaining <= 0.0:
-            break
-        take = min(price * size, remaining)
-        remaining -= take
-        filled += take
-        base += take / price
-        worst = price
-        used += 1
-    short = remaining > notional * _ROUNDING
-    vwap = ratio(filled, base)
-    if vwap is not None and worst is not None:  # rounding must not make an average better than the best price
-        vwap = min(max(vwap, min(levels[0][0], worst)), max(levels[0][0], worst))
+    known = curve.sure
+    if known == 0:
+        return Fill(None, None, 0, 0.0, 0.0, insufficient_depth=True)
+    if curve.quote[known] < notional * _CLEARLY:
+        used, taken, short = known, curve.amounts[known - 1], True
+    else:
+        remaining = _countdown(curve, notional)
+        used = min(known, bisect_left(remaining, 0.0, key=neg))
+        taken = min(curve.amounts[used - 1], remaining[used - 1])  # from the last level
+        short = remaining[used] > notional * _ROUNDING
+    best, worst = curve.prices[0], curve.prices[used - 1]
+    filled = curve.quote[used - 1] + taken
+    vwap = ratio(filled, curve.bought(used - 1) + taken / worst)
+    if vwap is not None:  # rounding must not make an average better than the best price
+        vwap = min(max(vwap, min(best, worst)), max(best, worst))
     return Fill(vwap, worst, used, filled, filled / notional if short else 1.0, short)
+
+
+def _countdown(curve: DepthCurve, notional: float) -> list[float]:
+    """What remains of an order after none, one, two... levels, until nothing does or the known levels end.
+
+    Counted down level by level, as an order is filled: the sum of its parts can differ from an order in the last
+    bit, and that bit decides whether one more level is used.
+    """
+    stop = bisect_left(curve.quote, notional)
+    while True:
+        stop = min(curve.sure, stop)
+        remaining = list(accumulate(curve.amounts[:stop], sub, initial=notional))
+        if remaining[-1] <= 0.0 or stop == curve.sure:
+            return remaining
+        stop = 2 * stop + 8
 
 
 def cost_bps(side: TakerSide, vwap: float | None, reference: float | None) -> float | None:
@@ -69,15 +88,10 @@ def cost_bps(side: TakerSide, vwap: float | None, reference: float | None) -> fl
     return ratio((1e4 if side == "buy" else -1e4) * (vwap - reference), reference)
 
 
-def notional_to_move(levels: BookLevels, side: Side, bps: float, horizon: float | None = None) -> MoveCost | None:
+def notional_to_move(curve: DepthCurve, bps: float) -> MoveCost | None:
     """Quote amount resting at prices less than `bps` from the best one. None on an empty side."""
-    if not levels:
+    if not curve.prices:
         return None
-    target = limit_at(levels[0][0], side, bps)
-    notional = 0.0
-    for price, size in levels:
-        # A level at the target stays: the price has then moved by exactly `bps`.
-        if not is_beyond(target, side, price):
-            break
-        notional += price * size
-    return MoveCost(notional, lower_bound=horizon is not None and is_beyond(target, side, horizon))
+    target = limit_at(curve.prices[0], curve.side, bps)
+    # A level at the target stays: the price has then moved by exactly `bps`.
+    return MoveCost(curve.quote[curve.count_before(target)], lower_bound=curve.ends_within(target))

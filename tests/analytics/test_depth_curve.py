@@ -1,0 +1,135 @@
+"""The figures read off running sums, against the walks through the levels that define them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.analytics.books import ASKS, BIDS, price_at, tick_books, view
+from vibe_orderbook_mcp.analytics.slippage import Fill, MoveCost, notional_to_move, walk
+from vibe_orderbook_mcp.analytics.snapshot import (
+    BandDepth,
+    BookLevels,
+    BookView,
+    DepthCurve,
+    band_depth,
+    count_to,
+    is_beyond,
+    limit_at,
+)
+from vibe_orderbook_mcp.core.events import Side
+
+TickSide = list[tuple[int, float]]
+SIDES: tuple[Side, Side] = ("bid", "ask")
+
+
+def walked(levels: BookLevels, notional: float) -> Fill:
+    """Level by level, as the sheet says it (1.6)."""
+    remaining, filled, base, used = notional, 0.0, 0.0, 0
+    worst: float | None = None
+    for price, size in levels:
+        if remaining <= 0.0:
+            break
+        take = min(price * size, remaining)
+        remaining -= take
+        filled += take
+        base += take / price
+        worst = price
+        used += 1
+    short = remaining > notional * 1e-9
+    vwap = filled / base if base else None
+    if vwap is not None and worst is not None:
+        vwap = min(max(vwap, min(levels[0][0], worst)), max(levels[0][0], worst))
+    return Fill(vwap, worst, used, filled, filled / notional if short else 1.0, short)
+
+
+def walked_band(levels: BookLevels, side: Side, middle: float, bps: float, horizon: float | None) -> BandDepth:
+    limit = limit_at(middle, side, bps)
+    base = quote = 0.0
+    for price, size in levels:
+        if is_beyond(price, side, limit):
+            break
+        base += size
+        quote += price * size
+    return BandDepth(base, quote, truncated=horizon is not None and is_beyond(limit, side, horizon))
+
+
+def walked_move(levels: BookLevels, side: Side, bps: float, horizon: float | None) -> MoveCost | None:
+    if not levels:
+        return None
+    target = limit_at(levels[0][0], side, bps)
+    notional = 0.0
+    for price, size in levels:
+        if not is_beyond(target, side, price):
+            break
+        notional += price * size
+    return MoveCost(notional, lower_bound=horizon is not None and is_beyond(target, side, horizon))
+
+
+def check(book: BookView, amounts: list[float]) -> None:
+    """Equal to the last bit: an answer does not depend on how it was computed."""
+    for side in SIDES:
+        levels, horizon, curve = book.side(side), book.horizon(side), book.curve(side)
+        assert curve.sure == len(book.sure(side))
+        # An order for exactly what the best levels hold, and a hair more or less, decides where a walk ends.
+        exact = [amount * part for amount in curve.quote[1:6] for part in (1.0, 1 - 2e-16, 1 + 3e-16)]
+        for notional in (*amounts, *exact):
+            assert walk(curve, notional) == walked(book.sure(side), notional)
+        for bps in (0, 5, 10, 25, 50, 100, 1000):
+            assert notional_to_move(curve, bps) == walked_move(levels, side, bps, horizon)
+            if (middle := book.mid) is not None:
+                assert band_depth(curve, middle, bps) == walked_band(levels, side, middle, bps, horizon)
+                limit = limit_at(middle, side, bps)
+                assert curve.count_to(limit) == count_to(levels, side, limit)
+
+
+@settings(deadline=None)
+@given(tick_books(), st.lists(st.floats(1e-6, 1e12), max_size=5), st.integers(0, 40), st.sampled_from(["0.01", "0.1"]))
+def test_reading_off_sums_gives_what_walking_gives(
+    sides: tuple[TickSide, TickSide], amounts: list[float], known: int, tick: str
+) -> None:
+    """For every book, order and horizon."""
+    whole = view(*sides, tick=tick)
+    check(whole, amounts)
+    bids, asks = whole.bids, whole.asks
+    check(
+        BookView(
+            bids,
+            asks,
+            bids[min(known, len(bids) - 1)][0] if bids else None,
+            asks[min(known, len(asks) - 1)][0] if asks else None,
+        ),
+        amounts,
+    )
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([0.1, 0.3, 1e-5, 2.7]), min_size=1, max_size=40),
+    st.sampled_from([1.0, 1.1, 99.99, 1000.0]),
+)
+@example([1e-5] * 40, 1.0)
+def test_orders_of_round_parts_end_at_the_same_level(sizes: list[float], factor: float) -> None:
+    """Tenths do not add up exactly: whether the last crumb needs one more level must not depend on the method."""
+    asks = [(price_at(10_000 + i), size) for i, size in enumerate(sizes)]
+    total = sum(price * size for price, size in asks)
+    check(BookView([], asks), [total * factor, total / factor, 10.0, 0.1 + 0.2])
+
+
+def test_a_horizon_inside_the_spread_leaves_nothing_to_walk() -> None:
+    """No level is surely known: nothing fills, and nothing is divided by it."""
+    curve = DepthCurve(ASKS, "ask", horizon=100.0)
+    assert walk(curve, 10.0) == walked([], 10.0)
+    assert DepthCurve(BIDS, "bid", horizon=101.0).sure == 0
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_level_at_a_limit_is_inside_and_one_at_a_target_stays(side: Side) -> None:
+    """The last bit of a product decides neither."""
+    sign = -1 if side == "bid" else 1
+    curve = DepthCurve([(price_at(10_000 + sign * i), 1.0) for i in range(200)], side)
+    for index in (1, 7, 10, 99):
+        price = curve.prices[index]
+        assert curve.count_to(price) == index + 1
+        assert curve.count_before(price) == index
