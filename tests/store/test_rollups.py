@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import random
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.store.values import BTC, START, trade, trade_lists
+from tests.store.values import trade, trade_lists
 from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import TradeBatch
-from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.errors import StorageCorrupt
+from vibe_orderbook_mcp.store.packing import number, pack, to_number, unpack
 from vibe_orderbook_mcp.store.rollups import (
     Histogram,
     RollGrid,
     add_block,
     add_trades,
     decode_block,
+    decode_grid,
     empty_histogram,
     encode_block,
+    encode_grid,
     grid_for,
 )
-
-pytestmark = pytest.mark.anyio
-
-HOUR_MS = 3_600_000
 
 
 def plainly(trades: list[Trade], grid: RollGrid, tick_exp: int, lot_exp: int) -> Histogram:
@@ -93,53 +89,24 @@ def test_blocks_of_any_trades_add_up_to_all_of_them(
     assert total == plainly(trades, grid, total.tick_exp, total.lot_exp)
 
 
-async def _same(history: History, trades: list[Trade], start_ms: int, end_ms: int) -> None:
-    found = await history.histogram("BTCUSDT", start_ms, end_ms)
-    inside = [t for t in trades if start_ms <= t.time_ms < end_ms]
-    grid = RollGrid(found.width_ticks, found.tick_exp)
-    assert found == plainly(inside, grid, found.tick_exp, found.lot_exp)
-    sums = await history.trade_sums("BTCUSDT", start_ms, end_ms)
-    for name in sums.__struct_fields__:
-        assert getattr(sums, name) == getattr(found, name)
+def test_a_block_that_is_none_is_an_error() -> None:
+    grid = RollGrid(100, 2)
+    block = empty_histogram(grid, 5)
+    add_trades(block, [trade(1), trade(2)])
+    stored = encode_block(block)
+    for damaged in (b"", b"\xc1", stored[:-3], b"\x02", b"\x91\x02", stored.replace(b"\x01", b"\x02", 1)):
+        with pytest.raises(StorageCorrupt):
+            decode_block(damaged, grid)
+    with pytest.raises(StorageCorrupt, match="width"):
+        decode_block(stored, RollGrid(10, 2))
+    assert decode_grid(encode_grid(grid)) == grid
+    for damaged in (b"", b"\xc1", b"\x94\x02\x01\x01\x01"):
+        with pytest.raises(StorageCorrupt):
+            decode_grid(damaged)
 
 
-def _day(dice: random.Random, count: int = 3000, hours: int = 6) -> list[Trade]:
-    times = sorted(dice.randrange(hours * HOUR_MS) for _ in range(count))
-    price = 6_500_000
-    trades = []
-    for agg_id, offset in enumerate(times):
-        price += dice.randrange(-300, 301)
-        made = trade(agg_id, START * 1000 + offset)
-        made.price = price / 100
-        trades.append(made)
-    return trades
-
-
-async def test_any_window_of_any_history_is_what_its_trades_say(tmp_path: Path) -> None:
-    """Live, filled late, sealed in between, reopened: at every moment roll-ups and trades tell one story."""
-    dice = random.Random(11)
-    trades = _day(dice)
-    late = [t for t in trades if dice.random() < 0.3]
-    live = [t for t in trades if t not in late]
-    dice.shuffle(late)
-    history = await History.open(tmp_path, cap_mb=64, retention_days=7)
-    held: list[Trade] = []
-    for at in range(0, len(live), 60):
-        part = live[at : at + 60]
-        await history.append([], [TradeBatch(BTC, tuple(part))])
-        held += part
-        now_ms = part[-1].time_ms
-        fills = [late.pop() for _ in range(min(len(late), dice.randrange(50)))]
-        twice = fills + dice.sample(held, 5)
-        await history.add_trades(TradeBatch(BTC, tuple(twice)))
-        held += fills
-        if dice.random() < 0.7:
-            await history.seal("BTCUSDT", now_ms - dice.randrange(200_000))
-        if dice.random() < 0.1:
-            await history.close()
-            history = await History.open(tmp_path, cap_mb=64, retention_days=7)
-        for _ in range(3):
-            start = START * 1000 + dice.randrange(-HOUR_MS, 7 * HOUR_MS)
-            await _same(history, held, start, start + dice.choice((1, 700, 90_000, HOUR_MS, 3 * HOUR_MS, 8 * HOUR_MS)))
-    await _same(history, held, 0, 10**13)
-    await history.close()
+@given(st.lists(st.integers(-(2**70), 2**70) | st.integers(-300, 300), max_size=8))
+def test_columns_take_whole_numbers_of_any_size(values: list[int]) -> None:
+    assert list(unpack(pack(values))) == values
+    for value in values:
+        assert to_number(number(value)) == value

@@ -192,10 +192,11 @@ class History(Summing):
         minutes = 0
         while await self._write(lambda writer: writer.seal_minute(symbol, before_ms)):
             minutes += 1
-        sealed = await self._read(reader.sealed, symbol)  # not `before_ms`: a clock that jumps must not cost history
-        if minutes and sealed // RETAIN_EVERY_SECS != self._retained:
-            self._retained = sealed // RETAIN_EVERY_SECS
-            await self.retain(sealed)
+        if minutes:
+            sealed = await self._read(reader.sealed, symbol)  # not `before_ms`: a clock that jumps costs no history
+            if sealed // RETAIN_EVERY_SECS != self._retained:
+                self._retained = sealed // RETAIN_EVERY_SECS
+                await self.retain(sealed)
         return minutes
 
     async def retain(self, now_sec: int) -> None:

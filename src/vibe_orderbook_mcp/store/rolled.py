@@ -77,8 +77,10 @@ def add_raw(_: Database, total: TradeSums, trades: list[Trade]) -> None:
     add_trades(total, trades)
 
 
-def provisional_grid(database: Database, symbol: str) -> RollGrid:
-    """For a symbol whose trades were all stored before there were roll-ups."""
+def grid(database: Database, symbol: str) -> RollGrid:
+    """The symbol's, or the one it would get: its trades may all be from before there were roll-ups."""
+    if (stored := database.get(META, grid_key(symbol))) is not None:
+        return decode_grid(stored)
     described = reader.meta(database, symbol)
     key = database.first_key(TRADE_MIN, *symbol_bounds(symbol))
     data = database.get(TRADE_MIN, key) if key else None

@@ -40,7 +40,8 @@ class IdCoverage(msgspec.Struct, frozen=True, kw_only=True):
 class Summing(Reading):
     async def histogram(self, symbol: str, start_ms: int, end_ms: int) -> Histogram:
         """Trades of a window by price: what summing up `trades` would give, as exactly, in a fraction of the time."""
-        provisional = await self._read(rolled.provisional_grid, symbol)
+        await self._read(Database.catch_up)
+        provisional = await self._read(rolled.grid, symbol)
 
         def empty(state: rolled.RollState) -> Histogram:
             return empty_histogram(state.grid or provisional, state.lot_exp)
