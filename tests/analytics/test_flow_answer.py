@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from math import sqrt
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0, generated_rows, row, touched
 from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer, order_flow_answer
+from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets
 from vibe_orderbook_mcp.analytics.windows import Span, cut
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow, SideFlow
 from vibe_orderbook_mcp.errors import Refusal
@@ -72,9 +74,39 @@ def test_detail_adds_the_rest() -> None:
     assert (detail.impact, detail.impact_buckets) == (None, 0)
     assert (detail.cvd_quote, detail.cvd_z, detail.cvd_session_base) == (123675.3, 2.0, -1.5)
     assert detail.effective_spread_bps == 0.0016
+    assert (detail.kyle, detail.kyle_buckets, detail.vpin) == (None, 0, None)
+    assert json.loads(detail.amihud.model_dump_json()) == {"value": None, "minutes": 0, "skipped_minutes": 0}
+    assert detail.volatility.model_dump() == {
+        "vol_bps": None, "annualised_pct": None, "jump_share": None, "span_secs": 5, "returns": 1
+    }  # fmt: skip
     check = detail.absorption
     assert (check.kappa_ticks, check.allowance_ticks, check.windows, check.windows_needed) == (None, 1.0, 0, 200)
     assert (check.buying_base_per_tick, check.buying_rarity) == (1.0, None)
+
+
+def test_detail_measures_impact_volatility_and_toxicity_over_the_hour() -> None:
+    """An hour of rows and fifty buckets: every figure is there, in its unit."""
+    rows, mid = [], 60_000.0
+    for second in range(-3590, 10):
+        mid *= 1 + (1 if second % 20 < 10 else -1) * 1e-6
+        buys, sells = (3.0, 1.0) if second % 20 < 10 else (1.0, 3.0)
+        rows.append(busy(second, mid=mid, buy_quote=1e4 * buys, sell_quote=1e4 * sells))
+    buckets = VolumeBuckets(1_000_000)
+    for _ in range(50):
+        buckets.add(700_000, is_buy=True)
+        buckets.add(300_000, is_buy=False)
+    detail = flow(rows, detail=True, buckets=buckets).detail
+    assert detail is not None
+    assert detail.kyle is not None
+    assert (detail.kyle.buckets, detail.kyle_buckets, detail.kyle.not_significant) == (359, 359, False)
+    assert detail.kyle.bps_per_100k_quote == pytest.approx(0.05, rel=1e-3)
+    assert (detail.amihud.minutes, detail.amihud.skipped_minutes) == (59, 0)
+    assert detail.volatility.vol_bps == pytest.approx(1e4 * sqrt(719 * 25e-12), rel=1e-3)
+    assert detail.volatility.annualised_pct == pytest.approx(100 * sqrt(5e-12 * 365 * 86_400), rel=2e-3)
+    assert detail.vpin is not None
+    assert detail.vpin.model_dump() == {
+        "value": 0.4, "buckets": 50, "bucket_base": 10.0, "quality": "ok", "rarity": None
+    }  # fmt: skip
 
 
 def test_a_session_that_is_not_complete_is_null_with_a_note() -> None:

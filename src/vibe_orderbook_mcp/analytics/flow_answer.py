@@ -18,6 +18,17 @@ from vibe_orderbook_mcp.analytics.absorption import (
     replenished,
     window_absorption,
 )
+from vibe_orderbook_mcp.analytics.impact import amihud, kyle_lambda
+from vibe_orderbook_mcp.analytics.impact_answer import (
+    AmihudIlliquidity,
+    KyleImpact,
+    RealisedVolatility,
+    VpinFigure,
+    amihud_part,
+    kyle_part,
+    volatility_part,
+    vpin_part,
+)
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, readable, significant
 from vibe_orderbook_mcp.analytics.order_flow import (
     MIN_BOOK_EVENTS,
@@ -47,6 +58,8 @@ from vibe_orderbook_mcp.analytics.results import (
     left_out_if_false,
     left_out_if_none,
 )
+from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets
+from vibe_orderbook_mcp.analytics.volatility import hour_volatility
 from vibe_orderbook_mcp.analytics.windows import (
     OK_COVERAGE,
     Cut,
@@ -137,6 +150,11 @@ class OrderFlowDetail(Answer):
     effective_spread_bps: float | None = Field(
         description="What takers paid against mid just before, both ways, volume-weighted. Null: no trades."
     )
+    kyle: KyleImpact | None = Field(description="Price impact of trades. Null: under 30 buckets, or no trades.")
+    kyle_buckets: int = Field(description="10 s buckets there are for kyle; 30 are needed.")
+    amihud: AmihudIlliquidity = Field(description="Illiquidity.")
+    volatility: RealisedVolatility = Field(description="Realised volatility.")
+    vpin: VpinFigure | None = Field(description="Toxicity of flow. Null: the day's volume is not known yet.")
     absorption: AbsorptionCheck = Field(description="How the absorption rules were applied.")
 
 
@@ -177,6 +195,7 @@ def order_flow_answer(
     age_ms: int,
     status: Status,
     session: tuple[float, float] | None = None,
+    buckets: VolumeBuckets | None = None,
     detail: bool = False,
     warnings: Sequence[str] = (),
 ) -> OrderFlowAnswer:
@@ -184,7 +203,8 @@ def order_flow_answer(
 
     `rows` holds the window and whatever is older, ascending: the hour before serves the allowance of absorption
     and the impact fit, two hundred windows before serve rarities. `session` is (buys, sells) in base units since
-    00:00 UTC, or None while those are not complete.
+    00:00 UTC, or None while those are not complete. `buckets` holds trades up to now in buckets of a fiftieth of the
+    day's volume (`toxicity.bucket_lots`), or None where that is not known.
     """
     tick = float(spec.tick_size)
     window = check_coverage(spec.symbol, rows, span)
@@ -198,7 +218,8 @@ def order_flow_answer(
     bid_rates, ask_rates = _flow_side(totals.bid, totals), _flow_side(totals.ask, totals)
     more = None
     if detail:
-        impact, buckets = impact_fit(rows, span.end, tick)
+        impact, impact_count = impact_fit(rows, span.end, tick)
+        kyle, kyle_count = kyle_lambda(rows, span.end)
         unusual, windows = delta_rarity(rows, window)
         more = OrderFlowDetail(
             bid=bid_rates,
@@ -210,13 +231,18 @@ def order_flow_answer(
             else Impact(
                 beta_ticks_per_base=significant(impact.beta), r2=decimals(impact.r2, 4), buckets=impact.buckets
             ),
-            impact_buckets=buckets,
+            impact_buckets=impact_count,
             cvd_quote=significant(totals.buy_quote - totals.sell_quote, QUOTE_DIGITS),
             cvd_z=significant(cvd_z(totals)),
             cvd_session_base=None if session is None else decimals(session[0] - session[1], spec.lot_exp),
             delta_rarity=decimals(unusual, 4),
             delta_windows=windows,
             effective_spread_bps=significant(effective_spread_bps(totals), 5),
+            kyle=None if kyle is None else kyle_part(kyle),
+            kyle_buckets=kyle_count,
+            amihud=amihud_part(amihud(rows, span.end)),
+            volatility=volatility_part(hour_volatility(rows, span.end)),
+            vpin=None if buckets is None else vpin_part(spec, buckets),
             absorption=_absorption_check(kappa, by_window, len(before)),
         )
     return OrderFlowAnswer(

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
+from vibe_orderbook_mcp.analytics.impact import moves
 from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.analytics.rarity import rarity
 from vibe_orderbook_mcp.analytics.regression import fit_line
 from vibe_orderbook_mcp.analytics.windows import (
-    OK_COVERAGE,
     Cut,
     Rows,
     SideTotals,
-    Span,
     WindowTotals,
-    cut,
     equal_windows,
 )
 
@@ -31,7 +29,6 @@ NEUTRAL_OFI = 1.0  # average best queues; ours
 
 IMPACT_BUCKET_SECS = 10
 MIN_IMPACT_BUCKETS = 30
-HOUR_SECS = 3600
 MIN_BASELINE_WINDOWS = 30
 
 
@@ -152,23 +149,15 @@ def effective_spread_bps(totals: WindowTotals) -> float | None:
 def impact_buckets(rows: Rows, end: int, tick: float) -> tuple[list[float], list[float]]:
     """OFI and mid change in ticks over the whole 10 s buckets of the hour before `end`."""
     flows: list[float] = []
-    moves: list[float] = []
-    last = end - end % IMPACT_BUCKET_SECS  # buckets stand on the clock, so that a later answer uses the same ones
-    first = -(-(end - HOUR_SECS) // IMPACT_BUCKET_SECS) * IMPACT_BUCKET_SECS
-    for start in range(first, last, IMPACT_BUCKET_SECS):
-        bucket = cut(rows, Span(start, start + IMPACT_BUCKET_SECS))
-        if bucket.coverage < OK_COVERAGE or bucket.mid_before is None:
-            continue
-        closing = bucket.rows[-1]
-        if closing.second != bucket.span.end - 1 or closing.mid is None:
-            continue
-        flows.append(sum(row.ofi for row in bucket.rows))
-        moves.append((closing.mid - bucket.mid_before) / tick)
-    return flows, moves
+    changes: list[float] = []
+    for move in moves(rows, end, IMPACT_BUCKET_SECS):
+        flows.append(sum(row.ofi for row in move.bucket.rows))
+        changes.append((move.mid_after - move.mid_before) / tick)
+    return flows, changes
 
 
 def impact_fit(rows: Rows, end: int, tick: float) -> tuple[ImpactFit | None, int]:
     """The fit over the trailing hour, and how many buckets there are; no fit below 30 or without any flow."""
-    flows, moves = impact_buckets(rows, end, tick)
-    line = fit_line(flows, moves) if len(flows) >= MIN_IMPACT_BUCKETS else None
+    flows, changes = impact_buckets(rows, end, tick)
+    line = fit_line(flows, changes) if len(flows) >= MIN_IMPACT_BUCKETS else None
     return (None if line is None else ImpactFit(line.slope, line.r2, len(flows))), len(flows)

@@ -1,0 +1,95 @@
+"""VPIN: how one-sided trading is, per equal amount of volume rather than per second (definition sheet 2.6).
+
+Every trade's aggressor is known here, so nothing is classified by guess, and published findings about the guessed
+kind do not carry over: read it against its own history, never as the probability of a crash.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vibe_orderbook_mcp.analytics.rarity import rarity
+from vibe_orderbook_mcp.analytics.windows import Quality
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+BUCKETS = 50
+MIN_BUCKETS = 10
+MIN_BASELINE = 30
+KEPT_BUCKETS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Vpin:
+    """`value` is None below ten buckets; `quality` partial below fifty. `rarity`: rank among earlier values."""
+
+    value: float | None
+    buckets: int
+    quality: Quality
+    rarity: float | None
+
+
+class VolumeBuckets:
+    """Trades in buckets of equal volume, in the order they happened; one that spans an edge is split there.
+
+    Add each trade once: O(1). Sizes are whole lots, so no bucket closes early for a rounding error.
+    """
+
+    __slots__ = ("_buy", "_filled", "_imbalances", "bucket_lots")
+
+    def __init__(self, bucket_lots: int) -> None:
+        if bucket_lots <= 0:
+            raise ValueError("A bucket must hold something.")
+        self.bucket_lots = bucket_lots
+        self._imbalances: deque[int] = deque(maxlen=KEPT_BUCKETS)  # |buys - sells| of each full bucket
+        self._buy = 0
+        self._filled = 0
+
+    def add(self, lots: int, *, is_buy: bool) -> None:
+        room = self.bucket_lots - self._filled
+        if lots < room:
+            self._filled += lots
+            self._buy += lots if is_buy else 0
+            return
+        self._buy += room if is_buy else 0
+        self._imbalances.append(abs(2 * self._buy - self.bucket_lots))
+        whole, rest = divmod(lots - room, self.bucket_lots)
+        self._imbalances.extend([self.bucket_lots] * min(whole, KEPT_BUCKETS))
+        self._filled = rest
+        self._buy = rest if is_buy else 0
+
+    @property
+    def imbalances(self) -> tuple[int, ...]:
+        """Lots of |buys - sells| in each full bucket, oldest first."""
+        return tuple(self._imbalances)
+
+    def vpin(self, buckets: int = BUCKETS) -> Vpin:
+        """Over the last full buckets; the one that is filling is left out."""
+        kept = self.imbalances
+        used = min(buckets, len(kept))
+        if used < MIN_BUCKETS:
+            return Vpin(None, used, "insufficient", None)
+        value = self._mean(kept[-used:])
+        if used < buckets:
+            return Vpin(value, used, "partial", None)
+        before = [self._mean(kept[stop - buckets : stop]) for stop in range(buckets, len(kept))]
+        return Vpin(value, used, "ok", rarity(before, value) if len(before) >= MIN_BASELINE else None)
+
+    def _mean(self, imbalances: tuple[int, ...]) -> float:
+        return sum(imbalances) / (len(imbalances) * self.bucket_lots)
+
+
+def volume_buckets(trades: Iterable[Trade], spec: SymbolSpec, bucket_lots: int) -> VolumeBuckets:
+    """Of trades in the order of their ids."""
+    scale = 10.0**spec.lot_exp
+    buckets = VolumeBuckets(bucket_lots)
+    for trade in trades:
+        buckets.add(round(trade.size * scale), is_buy=not trade.buyer_is_maker)
+    return buckets
+
+
+def bucket_lots(day_lots: int) -> int:
+    """A fiftieth of the trailing day's volume."""
+    return max(1, day_lots // BUCKETS)
