@@ -87,14 +87,15 @@ class WallWatch:
                 walls[side, price] = _Wall(event_ms, size, 0.0)
 
     def take(self, now_ms: int) -> tuple[WallLife, ...]:
-        """Lives that ended within ten seconds, since the last call. Longer ones are forgotten."""
+        """Lives of up to ten seconds that ended before `now_ms`, since the last call. Longer ones are forgotten."""
         old = [key for key, wall in self._walls.items() if now_ms - wall.born_ms > LONGEST_MS]
         for key in old:
             del self._walls[key]
         while len(self._walls) > WATCHED_MOST:
             del self._walls[next(iter(self._walls))]
-        ended, self._ended = self._ended, []
-        return tuple(ended)
+        ended = tuple(life for life in self._ended if life.died_ms < now_ms)
+        self._ended = [life for life in self._ended if life.died_ms >= now_ms]
+        return ended
 
     def clear(self) -> None:
         """The book was lost: nobody saw what became of them."""

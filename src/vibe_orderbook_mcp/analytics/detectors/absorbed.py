@@ -23,6 +23,8 @@ from vibe_orderbook_mcp.core.rows import SecondRow
 
 WINDOW_SECS: Final = 60
 EVERY_SECS: Final = 5
+# A level that a passing move of mid hides is still the same one.
+CLEAR_SECS: Final = 30
 # Among the levels that trades touch in a day, how rare a turnover must be to be told unasked.
 MIN_RARITY: Final = 0.99
 
@@ -31,6 +33,7 @@ class Absorptions:
     def __init__(self, tick: float) -> None:
         self._tick = tick
         self._open: dict[tuple[Side, float], Finding] = {}
+        self._last: dict[tuple[Side, float], int] = {}  # the second in which each was last found
 
     @property
     def open(self) -> list[Finding]:
@@ -43,14 +46,13 @@ class Absorptions:
         recent = list(islice(reversed(rows), WINDOW_SECS + 1))[::-1]
         window = cut(recent, Span(second + 1 - WINDOW_SECS, second + 1))
         changed: list[Finding] = []
-        found: set[tuple[Side, float]] = set()
         for level in level_absorption(window, self._tick, baseline.median_minute_move_ticks):
             turnover = level.traded / level.shown_max
             standing = baseline.standing_level("turnover", log(turnover))
             if standing is None or standing.n < LEVELS_NEEDED or standing.rarity < MIN_RARITY:
                 continue
             key = level.side, level.price
-            found.add(key)
+            self._last[key] = second
             if key in self._open:
                 continue
             self._open[key] = Finding(
@@ -73,5 +75,5 @@ class Absorptions:
                 thresholds={"turnover": MIN_TURNOVER, "replenished_share": MIN_REPLENISHED, "rarity": MIN_RARITY},
             )
             changed.append(self._open[key])
-        over = [key for key in self._open if key not in found]
-        return changed + [self._open.pop(key).ended((second + 1) * 1000) for key in over]
+        over = [key for key, last in self._last.items() if second - last >= CLEAR_SECS]
+        return changed + [self._open.pop(key).ended((self._last.pop(key) + 1) * 1000) for key in over]

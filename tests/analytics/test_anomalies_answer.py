@@ -1,0 +1,158 @@
+"""What `detect_market_anomalies` says: the present, the past, and what could not be looked at."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.analytics.books import BTC
+from tests.analytics.rows import T0, row
+from tests.analytics.test_detectors import TURNOVERS, calm, flicker, refilled, stuffing, thin
+from tests.analytics.watching import QUIET, WARM_SECS, feed, quiet_row, quiet_rows, warm
+from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
+from vibe_orderbook_mcp.analytics.findings import Finding
+from vibe_orderbook_mcp.analytics.quiet import QuietRun, count_verdicts
+from vibe_orderbook_mcp.analytics.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.windows import Span
+from vibe_orderbook_mcp.core.evidence import LevelEvidence
+from vibe_orderbook_mcp.core.rows import RowFlag
+from vibe_orderbook_mcp.errors import Refusal
+
+AT = WARM_SECS
+
+
+def ask(watch: SymbolWatch, *, secs: int = 60, **options: object) -> AnomaliesAnswer:
+    end = watch.rows[-1].second + 1 if watch.rows else T0
+    return anomalies_answer(
+        watch,
+        Span(end - secs, end),
+        as_of_ms=end * 1000,
+        age_ms=20,
+        **{"status": "live", **options},  # type: ignore[arg-type]  # one dict of them for all tests
+    )
+
+
+def test_a_quiet_market_is_said_in_one_line() -> None:
+    """No findings, nothing that could not look, and the baseline behind it."""
+    watch = warm()
+    assert ask(watch).summary.endswith("of its own history; not checked: absorption.")
+    watch.second(quiet_row(AT), LevelEvidence(has_limits=True, turnovers=TURNOVERS))
+    found = ask(watch)
+    assert found.summary == "BTCUSDT: quiet, nothing unusual in the last 60 s against 1 h of its own history."
+    said = found.model_dump()
+    assert found.findings == []
+    assert found.cannot_run == []
+    assert "past_findings" not in said
+    assert "limits" not in said
+    assert found.measured.warming_up is None
+    assert len(json.dumps(said)) < 1_300
+
+
+def test_a_burst_reads_as_a_desk_would_say_it() -> None:
+    watch = warm()
+    feed(watch, [quiet_row(AT), *stuffing(5, start=AT + 1)])
+    found = ask(watch)
+    assert found.summary.startswith("BTCUSDT: Update burst since 13:03:21 (High): 700 updates/s, ")
+    assert found.summary.endswith("x its hourly median, 700 updates per trade; mid did not move.")
+    (burst,) = found.findings
+    assert burst.end is None
+    assert burst.confidence == burst.rarity
+    assert burst.thresholds is None
+    assert burst.limits is None
+    assert found.limits is not None
+    detailed = ask(watch, detail=True)
+    assert detailed.limits is None
+    assert detailed.findings[0].thresholds is not None
+    assert detailed.findings[0].thresholds["times_median"] == 5
+
+
+def test_the_most_severe_comes_first() -> None:
+    """And the others are counted in the summary."""
+    watch = warm()
+    watch.second(quiet_row(AT), LevelEvidence(has_limits=True, chains=(refilled(),)))
+    feed(watch, thin(4, start=AT + 1))
+    found = ask(watch)
+    assert [each.type for each in found.findings] == ["crash_precursor", "iceberg"]
+    assert "Liquidity critical since 13:03:21 (Critical): bid depth 90 % below its hourly median" in found.summary
+    assert found.summary.endswith("1 more.")
+    assert found.findings[1].price == "60000.00000000"
+
+
+def test_other_findings_have_their_sentences() -> None:
+    watch = warm()
+    for place in range(3):
+        watch.second(quiet_row(AT + place), flicker(AT + place))
+    assert "Fleeting asks since" in ask(watch).summary
+    watch = SymbolWatch(BTC)
+    feed(watch, quiet_rows(70))
+    watch.second(quiet_row(70), LevelEvidence(has_limits=True, chains=(refilled(start_ms=T0 * 1000 + 70_000),)))
+    summary = ask(watch).summary
+    assert "Refilled bid at 60,000.00" in summary
+    assert "(native_like): 10 executed against 2 BTC shown at most, 4 refills." in summary
+
+
+def test_a_finding_leaves_the_window_but_not_the_past() -> None:
+    """One that touches the window is told once, as present."""
+    watch = warm()
+    feed(watch, [quiet_row(AT), *stuffing(4, start=AT + 1), *calm(AT + 5, 30)])
+    ended = watch.recent[-1]
+    older = Finding(type="update_burst", start_ms=T0 * 1000, end_ms=T0 * 1000 + 9, severity="Low", rarity=None)
+    now = ask(watch, past=[older, ended])
+    assert [each.start for each in now.findings] == ["2024-05-01T13:03:21.000Z"]
+    assert now.past_findings is not None
+    assert [each.severity for each in now.past_findings] == ["Low"]
+    assert "13:03:21 to 13:03:25" in now.summary
+    feed(watch, calm(AT + 35, 60))
+    later = ask(watch, past=[older, ended])
+    assert later.findings == []
+    assert later.past_findings is not None
+    assert [each.severity for each in later.past_findings] == ["High", "Low"]
+    assert later.summary.startswith("BTCUSDT: quiet")
+
+
+def test_a_cold_baseline_gives_values_and_no_verdict() -> None:
+    """Measured, marked as warming up, and how long it takes."""
+    watch = SymbolWatch(BTC)
+    feed(watch, [*quiet_rows(100), *stuffing(10, start=100)])
+    found = ask(watch)
+    assert found.findings == []
+    assert found.measured.warming_up is True
+    assert found.measured.updates_per_s_peak == 700
+    assert found.measured.updates_times_median is None
+    assert found.summary.startswith("BTCUSDT: no verdict yet; an hour of its own history is needed, about 59 min")
+    assert {each.detector for each in found.cannot_run} >= {"update_burst", "crash_precursor", "fleeting_cluster"}
+
+
+def test_a_symbol_without_a_book_says_so() -> None:
+    """Also in the first second, before anything came."""
+    assert [each.reason for each in SymbolWatch(BTC).not_run()] == ["no book in sequence"] * 3
+    with pytest.raises(Refusal):
+        ask(SymbolWatch(BTC))
+    watch = warm()
+    feed(watch, [row(AT + place, covered_ms=0, flags=int(RowFlag.DISCONNECTED)) for place in range(20)])
+    found = ask(watch, status="syncing")
+    assert found.findings == []
+    assert {each.reason for each in found.cannot_run} == {"no book in sequence"}
+    assert "not checked" in found.summary
+    assert any("covered" in each for each in found.warnings)
+
+
+def test_without_walls_to_tell_fleeting_cannot_run() -> None:
+    watch = warm()
+    watch.second(quiet_row(AT), LevelEvidence(has_limits=False))
+    found = ask(watch)
+    assert found.measured.fleeting_walls_bid is None
+    assert "fleeting_cluster" in [each.detector for each in found.cannot_run]
+
+
+def test_false_alarms_of_a_quiet_market_are_counted() -> None:
+    """Once when they open, per judged second; a warm-up judges nothing."""
+    quiet = count_verdicts(warm(), ((each, QUIET) for each in quiet_rows(1200, start=AT, seed=9)))
+    assert (quiet.seconds, quiet.judged, quiet.opened) == (1200, 1200, {})
+    assert quiet.per_day("update_burst") == 0.0
+    loud = [quiet_row(AT), *stuffing(4, start=AT + 1), *calm(AT + 5, 55)]
+    run = count_verdicts(warm(), ((each, QUIET) for each in loud))
+    assert run == QuietRun(60, 60, {"update_burst": 1})
+    assert run.per_day("update_burst") == 1440.0
+    assert count_verdicts(SymbolWatch(BTC), ((each, None) for each in quiet_rows(50))).per_day("iceberg") is None

@@ -1,0 +1,106 @@
+"""Chains of refills: the worked figures of 4.2, and what the settled changes of a book make of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.core.rig import START_MS, Rig
+from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.core.refills import RefillChain, RefillWatch, common_size
+
+LOT = 0.001
+
+
+def chain_of(states: list[float], trades: list[float], *, every_ms: int = 100) -> RefillWatch:
+    watch = RefillWatch(LOT)
+    for place, traded in enumerate(trades):
+        event_ms = START_MS + every_ms * (place + 1)
+        taken: dict[tuple[Side, float], float] = {("bid", 100.0): traded} if traded else {}
+        watch.settled("bid", event_ms, [(100.0, states[place + 1])], [states[place]], taken)
+    return watch
+
+
+def only(watch: RefillWatch) -> RefillChain:
+    ((chain,), _) = watch.take(START_MS + 5000)
+    return chain
+
+
+def test_the_iceberg_of_the_sheet() -> None:
+    """2.0 shown, five hits of 2.0, four equal refills: executed 10, five times what was shown, 8 put back."""
+    chain = only(chain_of([2.0, 2.0, 2.0, 2.0, 2.0, 0.0], [2.0] * 5))
+    assert (chain.executed, chain.refills, chain.turnover, chain.replenished) == (10.0, 4, 5.0, 8.0)
+    assert (chain.tranche, chain.equal_share, chain.over_execution, chain.max_shown) == (2.0, 1.0, 0.0, 2.0)
+
+
+def test_the_busy_touch_of_the_sheet_is_none() -> None:
+    """8.1 executed against a peak of 5 is 1.62; it counts as a touched level when it is over."""
+    watch = chain_of([3.0, 2.4, 4.1, 3.3, 5.0, 1.0], [1.0, 0.7, 2.0, 0.4, 4.0])
+    assert watch.take(START_MS + 5000) == ((), ())
+    assert watch.take(START_MS + 60_000)[1] == pytest.approx((1.62,))
+
+
+def test_more_was_traded_than_was_shown() -> None:
+    """4.0 against 1.0 in one frame: over-execution 3.0. One refill alone is no chain."""
+    watch = chain_of([1.0, 1.0], [4.0])
+    assert watch.take(START_MS + 1000)[0] == ()
+    watch = chain_of([1.0] * 4, [4.0] * 3)
+    assert only(watch).over_execution == 9.0
+
+
+def test_refills_too_far_apart_are_two_chains() -> None:
+    """At most 30 s; the first chain's turnover is told when it ends."""
+    states, trades = [2.0] * 4, [2.0] * 3
+    assert only(chain_of(states, trades, every_ms=30_000)).refills == 3
+    watch = chain_of(states, trades, every_ms=30_001)
+    assert watch.take(START_MS + 90_003) == ((), (1.0, 1.0))
+
+
+def test_size_that_is_added_without_a_trade_is_no_refill_but_was_shown() -> None:
+    watch = chain_of([2.0, 2.0, 9.0, 2.0, 2.0, 2.0], [2.0, 0.0, 0.0, 2.0, 2.0])
+    assert watch.take(START_MS + 1000)[0] == ()  # three refills, but 6 executed against 9 shown
+
+
+def test_a_level_that_is_left_is_swept_out() -> None:
+    watch = chain_of([2.0, 2.0], [2.0])
+    assert watch.take(START_MS + 31_000)[1] == (1.0,)
+    assert watch.take(START_MS + 99_000)[1] == ()
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [([], 0.0), ([1.0, 1.01, 1.0201], 1.0), ([1, 2, 3, 4], 0.25)])
+def test_sizes_that_agree_within_one_percent(sizes: list[float], expected: float) -> None:
+    """1.01 agrees with both of its neighbours."""
+    assert common_size(sizes)[1] == expected
+
+
+def test_settled_events_of_a_book_make_the_chain() -> None:
+    """Through the joins. A level that no event names was refilled too."""
+    rig = Rig([(100.0, 2.0), (99.0, 7.0)])
+    for place in range(4):
+        rig.trade(10_150 + 100 * place, 100.0, 2.0, "sell")
+        rig.event(10_200 + 100 * place, [(100.0, 2.0)])
+    rig.trade(10_600, 100.0, 2.0, "sell")  # nothing names it
+    rig.event(10_950, [(99.0, 8.0)])
+    rig.event(12_800)
+    chain = rig.tracker.take_evidence(10)
+    assert chain is not None
+    (found,) = chain.chains
+    assert (found.side, found.price, found.executed, found.refills) == ("bid", 100.0, 10.0, 5)
+
+
+def test_a_trade_joined_one_event_early_is_no_refill() -> None:
+    """The next event takes away what the first seemed to add."""
+    rig = Rig([(100.0, 5.0), (99.0, 7.0)])
+    for place in range(4):
+        base = 10_100 + 200 * place
+        rig.trade(base - 50, 100.0, 1.0, "sell")
+        rig.event(base, [(100.0, 5.0 - place)])
+        rig.event(base + 100, [(100.0, 4.0 - place)])
+    rig.event(12_800)
+    refills = rig.tracker._flow.refills._chains["bid", 100.0]
+    assert (refills.executed, refills.refills) == (4.0, 0)
+
+
+def test_a_lost_book_forgets_its_chains() -> None:
+    watch = chain_of([2.0] * 6, [2.0] * 5)
+    watch.clear()
+    assert watch.take(START_MS + 99_000) == ((), ())
