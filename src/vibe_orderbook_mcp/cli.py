@@ -29,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# The simulated exchange has two hours of past trades, and a demo wants its profile soon.
+DEMO_BACKFILL_HOURS = 1
+
 
 class Transport(StrEnum):
     STDIO = "stdio"
@@ -102,7 +105,9 @@ def demo(
         is_given = "data_path" in base.model_fields_set
         data_path = base.data_path if is_given else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         urls = stack.enter_context(simulated_exchange(seed, base.log_level))
-        settings = base.model_copy(update={"rest_url": urls[0], "ws_url": urls[1], "data_path": data_path})
+        hours = base.backfill_hours if "backfill_hours" in base.model_fields_set else DEMO_BACKFILL_HOURS
+        changes = {"rest_url": urls[0], "ws_url": urls[1], "data_path": data_path, "backfill_hours": hours}
+        settings = base.model_copy(update=changes)
         logger.info("Demo: prices are simulated. History goes to {}", data_path)
         _serve(settings, transport)
 

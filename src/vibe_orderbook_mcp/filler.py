@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from loguru import logger
 
+from vibe_orderbook_mcp.analytics.profile_coverage import Backfill
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, BinanceRest
@@ -28,6 +29,25 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
 
+class _Lookback:
+    """How far back the trades of one symbol have been fetched, and how fast that goes."""
+
+    def __init__(self, newest_ms: int) -> None:
+        self.began = time.monotonic()
+        self.newest_ms = newest_ms
+        self.reached_ms = newest_ms
+        self.ids = 0
+        self.is_done = False
+
+    def progress(self, target_ms: int) -> Backfill | None:
+        """None when it is through, or has not said anything yet."""
+        passed_ms, secs = self.newest_ms - self.reached_ms, time.monotonic() - self.began
+        if self.is_done or passed_ms <= 0 or secs <= 0:
+            return None
+        left = (self.reached_ms - target_ms) * self.ids / passed_ms
+        return Backfill(reaches_ms=target_ms, ids_left=max(0, round(left)), ids_per_sec=self.ids / secs)
+
+
 class Filler:
     """Runs in the background with at most half of the exchange's weight (see `BinanceRest.agg_trades`)."""
 
@@ -38,7 +58,14 @@ class Filler:
         self._backfill_ms = backfill_hours * HOUR_MS
         self._floor: dict[str, int] = {}  # ids below this are too old, or the exchange has none
         self._no_trades: dict[str, set[tuple[int, int]]] = {}
+        self._lookback: dict[str, _Lookback] = {}
+        self.exhausted: set[str] = set()  # the exchange has no older trades than are held
         self.filled: Counter[str] = Counter()
+
+    def progress(self, symbol: str) -> Backfill | None:
+        """How the fetching of older trades stands; None when nothing is being fetched."""
+        lookback, now_ms = self._lookback.get(symbol), self._market.exchange_ms(time.monotonic_ns())
+        return None if lookback is None or now_ms is None else lookback.progress(now_ms - self._backfill_ms)
 
     async def run(self) -> None:
         waits = delays(1.0, 60.0)
@@ -104,8 +131,12 @@ class Filler:
             await history.add_trades(TradeBatch(state.spec, wanted))
             state.tape.fill(wanted[0].agg_id, wanted[-1].agg_id)
             self.filled[symbol] += len(wanted)
+            if is_lookback:
+                lookback = self._lookback.setdefault(symbol, _Lookback(wanted[-1].time_ms))
+                lookback.reached_ms = wanted[0].time_ms
+                lookback.ids += len(wanted)
             if wanted[0].time_ms < oldest_ms:
-                self._floor[symbol] = max(self._floor.get(symbol, 0), wanted[0].agg_id)
+                self._end_lookback(symbol, wanted[0].agg_id)
                 break
             high = start - 1
         return pages
@@ -113,10 +144,16 @@ class Filler:
     def _give_up(self, symbol: str, low: int, high: int) -> None:
         """The exchange has no trades with these ids any more: they stay missing, and are not asked for again."""
         if low == self._floor.get(symbol, 0):
-            self._floor[symbol] = high + 1
+            self.exhausted.add(symbol)
+            self._end_lookback(symbol, high + 1)
         else:
             self._no_trades.setdefault(symbol, set()).add((low, high))
             logger.bind(symbol=symbol).warning("The exchange has no trades {} to {} of {} any more", low, high, symbol)
+
+    def _end_lookback(self, symbol: str, floor: int) -> None:
+        self._floor[symbol] = max(self._floor.get(symbol, 0), floor)
+        if (lookback := self._lookback.get(symbol)) is not None:
+            lookback.is_done = True
 
     def _oldest_wanted_ms(self, *, is_lookback: bool) -> int | None:
         now_ms = self._market.exchange_ms(time.monotonic_ns())

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from vibe_orderbook_mcp.analytics.detectors.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
+from vibe_orderbook_mcp.analytics.snapshot import BookView
+from vibe_orderbook_mcp.analytics.thin_zones import RestingGrid
+from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.core.audit import differing_levels
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS, ExchangeClock
@@ -69,6 +73,10 @@ class SymbolState:
         self.seconds = SecondTracker(spec)
         self.tape = TradeTape()
         self.microprice = MicropriceModel()
+        self.watch = SymbolWatch(spec)
+        self.resting = RestingGrid(spec)
+        tick = float(spec.tick_size)
+        self.seconds.wall_rule = lambda book: wall_limits(view(book), tick)
         self.microprice_table: MicropriceTable | None = None  # solved hourly, off the event path
         self.reason = "waiting for the first snapshot"  # why the book is not live
         self.events = 0
@@ -93,6 +101,12 @@ class SymbolState:
     def book(self) -> OrderBook | None:
         """The book, if it is in proven sequence."""
         return self.sync.book if self.sync.is_live else None
+
+    @property
+    def last_price(self) -> float | None:
+        """Mid, or the last trade's price while there is none."""
+        mid = self.book.mid if self.book is not None else None
+        return self.tape.last_price if mid is None else mid
 
     def age_ns(self, now_ns: int) -> int | None:
         return None if self.received_ns is None else max(0, now_ns - self.received_ns)
@@ -257,6 +271,7 @@ class Market:
         state.reason = reason
         state.shadow = None
         state.seconds.lost(flag)
+        state.resting.clear()
         state.microprice.break_chain()
 
     def _settle_shadow(self, state: SymbolState, now_ns: int) -> None:
@@ -278,3 +293,13 @@ class Market:
         """A damaged time stamp must not close hours of seconds."""
         now = self.clock.now_ms(now_ns)
         return event_ms if now is None else min(event_ms, now + PLAUSIBLE_MS)
+
+
+def view(book: OrderBook, levels: int | None = None) -> BookView:
+    """The book as the analytics take it: plain lists, best first."""
+    return BookView(
+        bids=book.bids.top(levels or len(book.bids.prices)),
+        asks=book.asks.top(levels or len(book.asks.prices)),
+        bid_horizon=book.bids.horizon,
+        ask_horizon=book.asks.horizon,
+    )

@@ -27,10 +27,11 @@ from vibe_orderbook_mcp.tools.service import Tools
 
 # Hosts show a model the first 512 characters.
 INSTRUCTIONS = (
-    "Live Binance spot order books, checked against the exchange's sequence numbers, and their recent history. "
-    "orderbook_l1: spread, imbalance, depth, cost of trading now. orderbook_l2: price levels. get_order_flow: who "
-    "bought and sold in the last minutes. orderbook_health: is the data live. Quote `summary`; mention `warnings` and "
-    "a `status` other than live. Refusals are JSON with code, message, hint and retry_after_secs. Data, not advice."
+    "Live Binance spot order books, checked by sequence numbers, and their history. orderbook_l1: spread, depth, cost "
+    "of trading; orderbook_l2: levels; get_order_flow: who bought and sold; get_volume_profile, get_liquidity_vacuums: "
+    "where volume is and is not; get_microstructure_health, detect_market_anomalies: is this normal; orderbook_health: "
+    "is the data live. Quote `summary`, mention `warnings` and a `status` other than live. Refusals are JSON with a "
+    "hint. No advice."
 )
 
 

@@ -1,4 +1,4 @@
-"""Once a second: rows, snapshots and trades of every symbol to the archive.
+"""Once a second: rows, snapshots and trades of every symbol to the archive, and every row past its detectors.
 
 The tick only collects what the market has ready and never waits for the disk. A writer task behind a bounded queue
 does, and when the disk fails the queue holds what could not be written until it is back or the queue is full.
@@ -19,6 +19,7 @@ from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.market import Market, SymbolState
+from vibe_orderbook_mcp.watcher import Watcher
 
 TICK_SECS = 1.0
 # A symbol that says nothing has its seconds closed by the clock, this long after the exchange's time.
@@ -30,6 +31,7 @@ TRADE_SUMMARY_TICKS = 10
 SYNC_TICKS = 10  # how much a power loss may take
 SEAL_TICKS = 60
 SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
+SAVE_HOURS_TICKS = 60
 VERIFY_TICKS = 86_400
 SKIP_LOG_TICKS = 10
 OPENING_SECS = 0.1  # how often to look whether history is open
@@ -50,6 +52,7 @@ class Recorder:
     def __init__(self, market: Market, archive: Archive) -> None:
         self._market = market
         self._archive = archive
+        self.watcher = Watcher(archive)
         self._queue: deque[Tick] = deque()
         self._writing: list[Tick] = []  # the oldest ones, taken out of the queue while they are being written
         self._queued = asyncio.Event()
@@ -81,6 +84,7 @@ class Recorder:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.watcher.aclose()
         for state in self._market.symbols.values():
             state.seconds.finish()
         self.tick(time.monotonic_ns())
@@ -89,6 +93,8 @@ class Recorder:
             with suppress(StorageError):
                 while self._queue:
                     await self._write_next()
+                await self.watcher.save(history)
+                await self.watcher.save_hours(history, list(self._market.symbols.values()))
                 await history.flush(sync=True)
         logger.info("Snapshot persistence task stopped")
 
@@ -107,7 +113,9 @@ class Recorder:
             if self.is_running:
                 self._note_skipped(state)
             self._learn_microprice(state)
+            self._sample_resting(state, now_ms)
             for row, top in state.seconds.take():
+                self.watcher.observe(state, row, state.seconds.take_evidence(row.second))
                 seconds.append(SecondRecord(state.spec, row, top))
             if taken := state.tape.take():
                 trades.append(TradeBatch(state.spec, taken))
@@ -115,6 +123,10 @@ class Recorder:
             self._queue.append(Tick(seconds, trades))
             self._drop_overflow()
             self._queued.set()
+
+    def _sample_resting(self, state: SymbolState, now_ms: int | None) -> None:
+        if (book := state.book) is not None and now_ms is not None:
+            state.resting.sample(now_ms, book.bids, book.asks)
 
     def _note_skipped(self, state: SymbolState) -> None:
         symbol, book = state.spec.symbol, state.book
@@ -226,6 +238,9 @@ class Recorder:
         history = self._archive.history
         if history is None:
             return
+        await self.watcher.save(history)
+        if self._ticks % SAVE_HOURS_TICKS == 0:
+            await self.watcher.save_hours(history, list(self._market.symbols.values()))
         if self._ticks % TRADE_SUMMARY_TICKS == 0:
             for symbol, count in sorted(self._trades_since.items()):
                 logger.bind(symbol=symbol).info("Stored {} trades for {}", count, symbol)

@@ -22,7 +22,16 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.e2e.processes import environment, free_port, ready, started
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 
-TOOLS = {"orderbook_l1", "orderbook_l2", "get_order_flow", "orderbook_health"}
+TOOLS = {
+    "orderbook_l1",
+    "orderbook_l2",
+    "get_order_flow",
+    "get_volume_profile",
+    "get_microstructure_health",
+    "get_liquidity_vacuums",
+    "detect_market_anomalies",
+    "orderbook_health",
+}
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 

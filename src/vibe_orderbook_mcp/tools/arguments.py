@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal, InvalidOperation
 
 from vibe_orderbook_mcp.core.symbol import LONGEST_SYMBOL, normal_symbol
 from vibe_orderbook_mcp.errors import Refusal
+
+SMALLEST, LARGEST = Decimal("1e-12"), Decimal("1e12")
 
 
 def symbol_of(value: object) -> str:
@@ -28,6 +31,21 @@ def whole_number(name: str, value: object, low: int, high: int) -> int:
             "invalid_argument",
             f"{name} must be a whole number from {low} to {high}.",
             f"Call again with {name} between {low} and {high}.",
+        )
+    return number
+
+
+def positive_decimal(name: str, value: object) -> Decimal:
+    """A number above 0, given as text or number. Raises Refusal."""
+    try:
+        number = Decimal(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    except InvalidOperation:
+        number = None
+    if number is None or not number.is_finite() or not SMALLEST <= number <= LARGEST:
+        raise Refusal(
+            "invalid_argument",
+            f'{name} must be a number above 0, such as 0.5 or "0.01".',
+            f"Leave {name} out to have a fitting one chosen.",
         )
     return number
 

@@ -12,12 +12,16 @@ from mcp.server.mcpserver import MCPServer
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
+from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer
 from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer
 from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer
+from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer
+from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer
+from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer
 from vibe_orderbook_mcp.errors import Refusal
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.tools.health import HealthAnswer
-from vibe_orderbook_mcp.tools.service import MOST_LEVELS, Tools
+from vibe_orderbook_mcp.tools.service import LONGEST_SECS, MOST_HOURS, MOST_LEVELS, SHORTEST_SECS, Tools
 
 # Arguments are typed loosely for the SDK and checked in `arguments`: its own texts for a wrong value name pydantic
 # and repeat the input. What clients see in the schema is written here.
@@ -39,7 +43,28 @@ WindowArgument = Annotated[
     Any,
     Field(
         description="Length of the window that ends now, in seconds.",
-        json_schema_extra={"type": "integer", "minimum": 10, "maximum": 300},
+        json_schema_extra={"type": "integer", "minimum": SHORTEST_SECS, "maximum": LONGEST_SECS},
+    ),
+]
+HoursArgument = Annotated[
+    Any,
+    Field(
+        description="Length of the window that ends now, in hours.",
+        json_schema_extra={"type": "integer", "minimum": 1, "maximum": MOST_HOURS},
+    ),
+]
+SinceArgument = Annotated[
+    Any,
+    Field(
+        description="Also tell what was found in the last so many hours; 0: only the window.",
+        json_schema_extra={"type": "integer", "minimum": 0, "maximum": MOST_HOURS},
+    ),
+]
+TickArgument = Annotated[
+    Any,
+    Field(
+        description="Width of the price bins in quote units; left out or null: chosen to give about 100 bins.",
+        json_schema_extra={"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]},
     ),
 ]
 DetailArgument = Annotated[
@@ -60,6 +85,26 @@ FLOW_TEXT = (
     "Use this for who has been buying and selling in the last 10 to 300 seconds: traded buy and sell volume by "
     "aggressor, order-flow imbalance of the book, orders added and cancelled per side, effective spread paid, and "
     "levels that absorbed trading. Computed from every book event and trade, not from samples."
+)
+PROFILE_TEXT = (
+    "Use this for where volume traded over the last 1 to 168 hours: point of control (most traded price), value area "
+    "(70 % of volume), high and low volume nodes, buy and sell split. Exact from every trade; coverage is counted "
+    "by trade ids. Prices in quote units, volume in base units."
+)
+MARKET_HEALTH_TEXT = (
+    "Use this for whether a market is in good shape to trade in now: a score from 0 to 100 from spread, depth, balance "
+    "of flow and update rate, each against the symbol's own normal, with the weakest part named. About the market; for "
+    "the state of this server use orderbook_health."
+)
+VACUUM_TEXT = (
+    "Use this for price zones with little to stop a move: where little was traded in the last hours, and where the "
+    "resting book is thin now, nearest first on both sides, with distance in bps and the amount that must trade to "
+    "reach and cross a zone."
+)
+ANOMALY_TEXT = (
+    "Use this for anything unusual: update bursts with hardly any trades, clusters of short-lived large orders, "
+    "thinning liquidity, absorption and refilled levels, now or (since_hours) in the past. Each finding says how rare "
+    "it is for this symbol and what it cannot prove; it never names an owner or an intent."
 )
 HEALTH_TEXT = (
     "Use this to see whether the server's books are live and its history is being recorded: per symbol sync state, "
@@ -92,12 +137,46 @@ def register_tools(server: MCPServer[Any], tools: Tools, metrics: Metrics, prefi
     ) -> Annotated[CallToolResult, OrderFlowAnswer]:
         return await answering.call("get_order_flow", tools.get_order_flow(symbol, window_duration_secs, detail))
 
+    async def get_volume_profile(
+        symbol: SymbolArgument,
+        duration_hours: HoursArgument = 24,
+        tick_size: TickArgument = None,
+        detail: DetailArgument = False,
+    ) -> Annotated[CallToolResult, VolumeProfileAnswer]:
+        work = tools.get_volume_profile(symbol, duration_hours, tick_size, detail)
+        return await answering.call("get_volume_profile", work)
+
+    async def get_microstructure_health(
+        symbol: SymbolArgument, window_duration_secs: WindowArgument = 60, detail: DetailArgument = False
+    ) -> Annotated[CallToolResult, HealthScoreAnswer]:
+        work = tools.get_microstructure_health(symbol, window_duration_secs, detail)
+        return await answering.call("get_microstructure_health", work)
+
+    async def get_liquidity_vacuums(
+        symbol: SymbolArgument, duration_hours: HoursArgument = 24, detail: DetailArgument = False
+    ) -> Annotated[CallToolResult, LiquidityVacuumsAnswer]:
+        work = tools.get_liquidity_vacuums(symbol, duration_hours, detail)
+        return await answering.call("get_liquidity_vacuums", work)
+
+    async def detect_market_anomalies(
+        symbol: SymbolArgument,
+        window_duration_secs: WindowArgument = 60,
+        since_hours: SinceArgument = 0,
+        detail: DetailArgument = False,
+    ) -> Annotated[CallToolResult, AnomaliesAnswer]:
+        work = tools.detect_market_anomalies(symbol, window_duration_secs, since_hours, detail)
+        return await answering.call("detect_market_anomalies", work)
+
     async def orderbook_health() -> Annotated[CallToolResult, HealthAnswer]:
         return await answering.call("orderbook_health", tools.orderbook_health())
 
     add("orderbook_l1", "Best bid and ask", L1_TEXT, orderbook_l1)
     add("orderbook_l2", "Order book levels", L2_TEXT, orderbook_l2)
     add("get_order_flow", "Order flow", FLOW_TEXT, get_order_flow)
+    add("get_volume_profile", "Volume profile", PROFILE_TEXT, get_volume_profile)
+    add("get_microstructure_health", "Market health", MARKET_HEALTH_TEXT, get_microstructure_health)
+    add("get_liquidity_vacuums", "Liquidity vacuums", VACUUM_TEXT, get_liquidity_vacuums)
+    add("detect_market_anomalies", "Market anomalies", ANOMALY_TEXT, detect_market_anomalies)
     add("orderbook_health", "Server health", HEALTH_TEXT, orderbook_health)
 
 

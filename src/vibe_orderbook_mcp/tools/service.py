@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import time
+from typing import TypedDict
 
+from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer, l1_answer, l2_answer
 from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer, order_flow_answer
-from vibe_orderbook_mcp.analytics.snapshot import BookView
+from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
+from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
+from vibe_orderbook_mcp.analytics.results import Status
+from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer, liquidity_vacuums_answer
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.market import SymbolState
+from vibe_orderbook_mcp.market import SymbolState, view
 from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.tools import trade_window
 from vibe_orderbook_mcp.tools.access import history_of, live_state, not_live, storage_refusal
-from vibe_orderbook_mcp.tools.arguments import flag, symbol_of, whole_number
+from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
 from vibe_orderbook_mcp.tools.row_cache import RowCache
+from vibe_orderbook_mcp.watcher import finding_of
 
+SIDES: tuple[Side, Side] = ("bid", "ask")
 MOST_LEVELS = 1000
+SHORTEST_SECS, LONGEST_SECS = 10, 300
+MOST_HOURS = 168
+HOUR_SECS = 3600
 # The newest row is final 0.7 s after its second and stored a tick later. A window that ends there is the present.
 WRITE_LAG_SECS = 5
+
+
+class Facts(TypedDict):
+    """What every answer about a symbol says of the moment it was made."""
+
+    as_of_ms: int
+    age_ms: int
+    status: Status
+    warnings: list[str]
 
 
 class Tools:
@@ -31,66 +52,138 @@ class Tools:
 
     async def orderbook_l1(self, symbol: object) -> L1Answer:
         state, book = await self._book(symbol)
-        now_ns = time.monotonic_ns()
         levels = state.seconds.levels
         return l1_answer(
             state.spec,
             view(book),
             last_update_id=book.last_update_id,
-            as_of_ms=book.event_ms or 0,
-            age_ms=(state.age_ns(now_ns) or 0) // 1_000_000,
-            status=state.status(now_ns),
             microprice=state.microprice_table,
             level_history=lambda side, price: (levels.first_seen_ms(side, price), levels.traded(side, price)),
-            warnings=self._warnings(state, now_ns),
+            **self._facts(state),
         )
 
     async def orderbook_l2(self, symbol: object, levels: object = 20) -> L2Answer:
         count = whole_number("levels", levels, 1, MOST_LEVELS)
         state, book = await self._book(symbol)
-        now_ns = time.monotonic_ns()
         return l2_answer(
-            state.spec,
-            view(book, count),
-            levels=count,
-            last_update_id=book.last_update_id,
-            as_of_ms=book.event_ms or 0,
-            age_ms=(state.age_ns(now_ns) or 0) // 1_000_000,
-            status=state.status(now_ns),
-            warnings=self._warnings(state, now_ns),
+            state.spec, view(book, count), levels=count, last_update_id=book.last_update_id, **self._facts(state)
         )
 
     async def get_order_flow(
         self, symbol: object, window_duration_secs: object = 60, detail: object = False
     ) -> OrderFlowAnswer:
-        window_secs = whole_number("window_duration_secs", window_duration_secs, 10, 300)
+        secs = whole_number("window_duration_secs", window_duration_secs, SHORTEST_SECS, LONGEST_SECS)
         with_detail = flag("detail", detail)
-        name = symbol_of(symbol)
-        state = await self._known(name)
+        state = await self._known(symbol_of(symbol))
         history = history_of(self._runtime)
-        now_ms = self._runtime.market.exchange_ms(time.monotonic_ns())
-        if now_ms is None:
-            raise not_live(self._runtime, state)
+        end = self._end(state)
         try:
-            newest = await history.newest_second(name)
-            end = now_ms // 1000
-            if newest is not None and end - WRITE_LAG_SECS <= newest + 1 <= end:
-                end = newest + 1
-            rows = await self._rows.rows(history, name, end)
+            rows = await self._rows.rows(history, state.spec.symbol, end)
         except StorageError as error:
             raise storage_refusal(error) from error
-        now_ns = time.monotonic_ns()
-        book = state.book
         return order_flow_answer(
             state.spec,
             rows,
-            Span(end - window_secs, end),
-            as_of_ms=(book.event_ms if book is not None else None) or end * 1000,
-            age_ms=(state.age_ns(now_ns) or 0) // 1_000_000,
-            status=state.status(now_ns),
+            Span(end - secs, end),
             session=state.session_volumes,
             detail=with_detail,
-            warnings=self._warnings(state, now_ns),
+            **self._facts(state, end),
+        )
+
+    async def get_volume_profile(
+        self, symbol: object, duration_hours: object = 24, tick_size: object = None, detail: object = False
+    ) -> VolumeProfileAnswer:
+        hours = whole_number("duration_hours", duration_hours, 1, MOST_HOURS)
+        width = None if tick_size is None else positive_decimal("tick_size", tick_size)
+        with_detail = flag("detail", detail)
+        state = await self._known(symbol_of(symbol))
+        name, history, end = state.spec.symbol, history_of(self._runtime), self._end(state)
+        span = Span(end - hours * HOUR_SECS, end)
+        try:
+            histogram = await trade_window.traded(history, name, span)
+            tape = await trade_window.coverage(self._runtime, history, name, span)
+        except StorageError as error:
+            raise storage_refusal(error) from error
+        return volume_profile_answer(
+            state.spec,
+            histogram,
+            span,
+            tape,
+            last_price=state.last_price,
+            tick_size=width,
+            detail=with_detail,
+            **self._facts(state, end),
+        )
+
+    async def get_liquidity_vacuums(
+        self, symbol: object, duration_hours: object = 24, detail: object = False
+    ) -> LiquidityVacuumsAnswer:
+        hours = whole_number("duration_hours", duration_hours, 1, MOST_HOURS)
+        with_detail = flag("detail", detail)
+        state = await self._known(symbol_of(symbol))
+        name, history, end = state.spec.symbol, history_of(self._runtime), self._end(state)
+        span = Span(end - hours * HOUR_SECS, end)
+        try:
+            histogram = await trade_window.traded(history, name, span)
+            tape = await trade_window.coverage(self._runtime, history, name, span)
+        except StorageError as error:
+            raise storage_refusal(error) from error
+        if (price := state.last_price) is None:
+            raise not_live(self._runtime, state)
+        resting = [depth for side in SIDES if (depth := state.resting.depth(side)) is not None]
+        return liquidity_vacuums_answer(
+            state.spec,
+            histogram,
+            span,
+            tape,
+            mid=price,
+            resting=resting,
+            detail=with_detail,
+            **self._facts(state, end),
+        )
+
+    async def get_microstructure_health(
+        self, symbol: object, window_duration_secs: object = 60, detail: object = False
+    ) -> HealthScoreAnswer:
+        secs = whole_number("window_duration_secs", window_duration_secs, SHORTEST_SECS, LONGEST_SECS)
+        with_detail = flag("detail", detail)
+        state = await self._known(symbol_of(symbol))
+        end = self._end(state)
+        book = state.book
+        invalid = None
+        if book is None:
+            invalid = state.reason or "the book is not in sequence"
+        elif not book.is_two_sided:
+            invalid = "one side of the book is empty"
+        return health_score_answer(
+            state.spec,
+            list(state.watch.rows),
+            Span(end - secs, end),
+            state.watch.normal,
+            invalid_reason=invalid,
+            detail=with_detail,
+            **self._facts(state, end),
+        )
+
+    async def detect_market_anomalies(
+        self, symbol: object, window_duration_secs: object = 60, since_hours: object = 0, detail: object = False
+    ) -> AnomaliesAnswer:
+        secs = whole_number("window_duration_secs", window_duration_secs, SHORTEST_SECS, LONGEST_SECS)
+        hours = whole_number("since_hours", since_hours, 0, MOST_HOURS)
+        with_detail = flag("detail", detail)
+        state = await self._known(symbol_of(symbol))
+        end = self._end(state)
+        past = None
+        if hours:
+            try:
+                stored = await history_of(self._runtime).events(
+                    state.spec.symbol, (end - hours * HOUR_SECS) * 1000, (end + WRITE_LAG_SECS) * 1000
+                )
+                past = [finding_of(event) for event in stored]
+            except StorageError as error:
+                raise storage_refusal(error) from error
+        return anomalies_answer(
+            state.watch, Span(end - secs, end), past=past, detail=with_detail, **self._facts(state, end)
         )
 
     async def orderbook_health(self) -> HealthAnswer:
@@ -108,6 +201,26 @@ class Tools:
             raise not_live(self._runtime, state)
         return state, book
 
+    def _end(self, state: SymbolState) -> int:
+        """The end of a window that reaches up to now: behind the newest row, unless rows have stopped coming."""
+        now_ms = self._runtime.market.exchange_ms(time.monotonic_ns())
+        if now_ms is None:
+            raise not_live(self._runtime, state)
+        now = now_ms // 1000
+        rows = state.watch.rows
+        newest = rows[-1].second + 1 if rows else None
+        return newest if newest is not None and now - WRITE_LAG_SECS <= newest <= now else now
+
+    def _facts(self, state: SymbolState, end: int = 0) -> Facts:
+        now_ns = time.monotonic_ns()
+        book = state.book
+        return Facts(
+            as_of_ms=(book.event_ms if book is not None else None) or end * 1000,
+            age_ms=(state.age_ns(now_ns) or 0) // 1_000_000,
+            status=state.status(now_ns),
+            warnings=self._warnings(state, now_ns),
+        )
+
     def _warnings(self, state: SymbolState, now_ns: int) -> list[str]:
         warnings: list[str] = []
         if state.status(now_ns) == "stale":
@@ -118,13 +231,3 @@ class Tools:
         if not state.spec.trading:
             warnings.append(f"{state.spec.symbol} was not trading at the exchange when it was subscribed.")
         return warnings
-
-
-def view(book: OrderBook, levels: int | None = None) -> BookView:
-    """The book as the analytics take it: plain lists, best first."""
-    return BookView(
-        bids=book.bids.top(levels or len(book.bids.prices)),
-        asks=book.asks.top(levels or len(book.asks.prices)),
-        bid_horizon=book.bids.horizon,
-        ask_horizon=book.asks.horizon,
-    )

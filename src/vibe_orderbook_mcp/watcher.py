@@ -1,0 +1,139 @@
+"""Every second of every symbol past its detectors, and what they find into the archive.
+
+A symbol's normal survives a restart: its stored hours and the rows behind them are read once before the first new
+row is looked at. Until then new rows wait, so that nothing is seen out of order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from loguru import logger
+
+from vibe_orderbook_mcp.analytics.baseline import decode, restore_from
+from vibe_orderbook_mcp.analytics.findings import Finding, from_stored, to_stored
+from vibe_orderbook_mcp.archive import Archive
+from vibe_orderbook_mcp.core.evidence import LevelEvidence
+from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.market import SymbolState
+from vibe_orderbook_mcp.store.findings import StoredEvent
+from vibe_orderbook_mcp.store.history import History
+
+RESTORE_HOURS = 7 * 24
+WAITING_MOST = 600  # rows; an archive that takes longer to open is not waited for
+UNFINISHED_LOOKBACK_MS = 7 * 86_400_000
+
+
+class _Watched:
+    """One symbol between the market and the archive."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[SecondRow, LevelEvidence | None]] = deque()
+        self.is_restored = False
+        self.restoring: asyncio.Task[None] | None = None
+        self.unsaved: dict[tuple[object, ...], Finding] = {}
+
+
+class Watcher:
+    """`observe` every row as it becomes final; `save` once a tick on the writer's side."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._watched: dict[str, _Watched] = {}
+        self.findings = 0
+
+    def observe(self, state: SymbolState, row: SecondRow, evidence: LevelEvidence | None) -> None:
+        watched = self._watched.setdefault(state.spec.symbol, _Watched())
+        if watched.is_restored:
+            self._see(state, watched, row, evidence)
+            return
+        watched.waiting.append((row, evidence))
+        if len(watched.waiting) > WAITING_MOST:
+            self._begin(state, watched)
+        elif watched.restoring is None and self._archive.mode != "opening":
+            watched.restoring = asyncio.create_task(self._restore(state, watched, row.second))
+
+    async def save(self, history: History) -> None:
+        """Raises StorageError; what could not be stored is tried again."""
+        for symbol, watched in self._watched.items():
+            if watched.unsaved:
+                unsaved, watched.unsaved = watched.unsaved, {}
+                try:
+                    await history.put_events(symbol, [_stored(finding) for finding in unsaved.values()])
+                except StorageError:
+                    watched.unsaved = {**unsaved, **watched.unsaved}
+                    raise
+
+    async def save_hours(self, history: History, states: list[SymbolState]) -> None:
+        """Raises StorageError."""
+        for state in states:
+            for hour, data in state.watch.hour_blocks():
+                await history.put_baseline(state.spec.symbol, hour * 3600, data)
+
+    async def aclose(self) -> None:
+        tasks = [watched.restoring for watched in self._watched.values() if watched.restoring is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _see(self, state: SymbolState, watched: _Watched, row: SecondRow, evidence: LevelEvidence | None) -> None:
+        for finding in state.watch.second(row, evidence):
+            self._note(state, watched, finding)
+
+    def _note(self, state: SymbolState, watched: _Watched, finding: Finding) -> None:
+        is_new = finding.is_open and finding.key not in watched.unsaved
+        watched.unsaved[finding.key] = finding
+        if is_new:
+            self.findings += 1
+            logger.bind(symbol=state.spec.symbol).info(
+                "Found {} ({}) on {}", finding.type, finding.severity, state.spec.symbol
+            )
+
+    async def _restore(self, state: SymbolState, watched: _Watched, second: int) -> None:
+        history = self._archive.history
+        if history is not None:
+            try:
+                await self._read_past(history, state, watched, second)
+            except StorageError as error:
+                logger.warning("The past of {} cannot be read: {}", state.spec.symbol, error)
+        self._begin(state, watched)
+
+    async def _read_past(self, history: History, state: SymbolState, watched: _Watched, second: int) -> None:
+        symbol = state.spec.symbol
+        hours = [data for _, data in await history.baselines(symbol, second - RESTORE_HOURS * 3600)]
+        start = restore_from([decode(data) for data in hours], second)
+        rows = await history.rows(symbol, start, second)
+        for finding in state.watch.restore(hours, rows):
+            self._note(state, watched, finding)
+        # What was still open when a former process ended lasted until its last row, as far as anybody knows.
+        still_open = {finding.key for finding in state.watch.open}
+        for event in await history.events(symbol, second * 1000 - UNFINISHED_LOOKBACK_MS, second * 1000):
+            finding = finding_of(event)
+            if finding.is_open and finding.key not in still_open:
+                end_ms = 1000 * (rows[-1].second + 1) if rows else finding.start_ms
+                watched.unsaved[finding.key] = finding.ended(max(end_ms, finding.start_ms))
+
+    def _begin(self, state: SymbolState, watched: _Watched) -> None:
+        watched.is_restored = True
+        while watched.waiting:
+            self._see(state, watched, *watched.waiting.popleft())
+
+
+def finding_of(event: StoredEvent) -> Finding:
+    """Raises StorageCorrupt."""
+    return from_stored(
+        {
+            "type": event.type,
+            "start_ms": event.start_ms,
+            "end_ms": event.end_ms,
+            "severity": event.severity,
+            "rarity": event.rarity,
+            "evidence": event.evidence,
+        }
+    )
+
+
+def _stored(finding: Finding) -> StoredEvent:
+    return StoredEvent(**to_stored(finding))
