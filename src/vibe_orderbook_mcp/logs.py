@@ -53,7 +53,8 @@ def set_up_logging(level: str, style: Literal["text", "json"]) -> None:
     """Call before the MCP server is made: the SDK sets up a handler of its own where none is."""
     logger.remove()
     if style == "json":
-        logger.add(_write_json, level=level)
+        # Without these two, values of local variables are gathered for every stack that is logged.
+        logger.add(_write_json, level=level, backtrace=False, diagnose=False)
     else:
         logger.add(sys.stderr, level=level, format=TEXT, backtrace=False, diagnose=False)
     logging.basicConfig(handlers=[_Forward()], level=logging.NOTSET, force=True)

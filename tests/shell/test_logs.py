@@ -26,7 +26,7 @@ def _logging_as_it_was() -> Iterator[None]:
     for name, old in levels.items():
         logging.getLogger(name).setLevel(old)
     logger.remove()
-    logger.add(sys.stderr)
+    logger.add(sys.__stderr__ or sys.stderr)  # not a test's own, which is closed after it
 
 
 def lines(text: str) -> list[dict[str, Any]]:

@@ -85,14 +85,14 @@ def checked_refusal(result: CallToolResult) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def tracebacks() -> Iterator[list[str]]:
-    """The tracebacks that are logged meanwhile."""
+    """The errors that are logged meanwhile, each with its traceback."""
     found: list[str] = []
 
     def note(message: Any) -> None:
         if (error := message.record["exception"]) is not None:
-            found.append("".join(traceback.format_exception(error.value)))
+            found.append(message.record["message"] + "\n" + "".join(traceback.format_exception(error.value)))
 
-    sink = logger.add(note, level="ERROR")
+    sink = logger.add(note, level="ERROR", backtrace=False, diagnose=False)
     try:
         yield found
     finally:

@@ -112,6 +112,7 @@ class _Recording:
                     await asyncio.sleep(delay)
                 else:
                     self._write(b'{"symbol":' + msgspec.json.encode(symbol) + b"," + raw.lstrip()[1:])
+                    logger.info("Recorded the book of {}", symbol)
                     break
 
     def _write(self, raw: bytes) -> None:
