@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -89,10 +90,10 @@ async def test_a_window_without_trades_is_complete_when_its_neighbours_follow_ea
     await history.close()
 
 
-async def test_sums_prove_more_than_the_trades_that_are_left(tmp_path: Path) -> None:
-    """Trades go first, when space is short; what they added up to is still known to be whole."""
-    history = await History.open(tmp_path, cap_mb=64, retention_days=7)
-    every = [trade(n, START_MS + n * 5000) for n in range(7200)]  # ten hours
+async def _without_old_trades(path: Path, numbers: Iterable[int]) -> History:
+    """Ten hours, a trade every five seconds; of the first five only the sums are left."""
+    history = await History.open(path, cap_mb=64, retention_days=7)
+    every = [trade(n, START_MS + n * 5000) for n in numbers]
     await history.append([], [TradeBatch(BTC, tuple(every))])
     await history.seal("BTCUSDT", FOREVER_MS)
     database = history._database
@@ -101,6 +102,21 @@ async def test_sums_prove_more_than_the_trades_that_are_left(tmp_path: Path) -> 
     database._family(TRADE_MIN).delete_range(b"BTCUSDT:", b"BTCUSDT:%010d" % cut)
     database._family(TRADE_SEC).delete_range(b"BTCUSDT:", b"BTCUSDT:%013d" % (cut * 1000))
     await history.verify_ids("BTCUSDT")
+    return history
+
+
+async def test_a_hole_in_the_sums_ends_what_they_prove(tmp_path: Path) -> None:
+    history = await _without_old_trades(tmp_path, [n for n in range(7200) if n != 1000])
+    found = await history.id_coverage("BTCUSDT", START_MS, FOREVER_MS)
+    assert (found.held, found.missing) == (7199, 1)
+    next_hour = -(-(START + 5000) // 3600) * 3600
+    assert found.complete_since_ms == next_hour * 1000
+    await history.close()
+
+
+async def test_sums_prove_more_than_the_trades_that_are_left(tmp_path: Path) -> None:
+    """Trades go first, when space is short; what they added up to is still known to be whole."""
+    history = await _without_old_trades(tmp_path, range(7200))
     assert (await history.ids("BTCUSDT"))[0][0] > 3000
     found = await history.id_coverage("BTCUSDT", START_MS, FOREVER_MS)
     assert (found.held, found.missing, found.complete_since_ms) == (7200, 0, START_MS)
