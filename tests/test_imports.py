@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "core.*": ("core.*", "errors"),
     "analytics.*": ("analytics.*", "core.*", "errors"),
-    "market": ("core.*", "analytics.microprice", "errors"),
+    "market": ("core.*", "analytics.*", "errors"),
     "binance.messages": ("core.events", "core.symbol", "errors"),
     "binance.weights": (),
     "binance.backoff": (),

@@ -56,9 +56,12 @@ class TapeCoverage:
 
 
 def check_tape(symbol: str, span: Span, tape: TapeCoverage) -> float:
-    """The window's coverage, or a `Refusal` when less than half of its trades is held."""
+    """The window's coverage, or a `Refusal` when not one of its trades is held but some are known to be missing.
+
+    A profile of a part is exact for that part, and the answer says how large it is: one trade is answered.
+    """
     share = tape.share(span)
-    if share >= MIN_COVERAGE:
+    if tape.held > 0 or share >= MIN_COVERAGE:
         return share
     hint = _progress(tape, span) or "The server records trades while it runs."
     complete = tape.complete_since_ms
@@ -82,7 +85,8 @@ def nothing_traded(symbol: str, span: Span) -> Refusal:
 
 
 def tape_quality(share: float) -> Quality:
-    return quality(share, 1, 1)
+    """What is answered is at least a part, however small."""
+    return quality(max(share, MIN_COVERAGE), 1, 1)
 
 
 def tape_window(span: Span, share: float, trades: int) -> Window:
