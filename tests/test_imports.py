@@ -47,7 +47,12 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "store.keys": IMPURE,
     "store.rows": IMPURE,
     "store.snapshots": IMPURE,
-    "store.trades": tuple(name for name in IMPURE if name != "sys"),  # sys.byteorder
+    "store.trades": IMPURE,
+    "store.rollups": IMPURE,
+    "store.row_codes": IMPURE,
+    "store.columns": IMPURE,
+    "store.findings": IMPURE,
+    "store.packing": tuple(name for name in IMPURE if name != "sys"),  # sys.byteorder
     "sim.ledger": IMPURE,
     "sim.matching": IMPURE,
 }

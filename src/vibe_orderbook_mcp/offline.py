@@ -87,6 +87,8 @@ def _lines(item: SymbolStatus) -> list[tuple[str, ...]]:
             out.append((item.symbol, what, *_seconds(span)))
     if item.trades is not None:
         out.append((item.symbol, "trades", *_trades(item.trades)))
+    if item.events:
+        out.append((item.symbol, "findings", "", "", f"{item.events:,}", "", ""))
     return out
 
 
