@@ -214,6 +214,7 @@ def test_a_draining_side_is_found(side: Side) -> None:
         pytest.param([*thin(1), *calm(AT + 1, 1), *thin(1, start=AT + 2)], id="never two in a row"),
         pytest.param(changed(thin(5), flags=int(RowFlag.RESYNC)), id="resync"),
         pytest.param(changed(thin(5), flags=int(RowFlag.GAP)), id="gap"),
+        pytest.param([*thin(1), *thin(1, start=AT + 2)], id="a second missing between"),
         pytest.param([*thin(1), *changed(thin(1, start=AT + 1), flags=2), *thin(1, start=AT + 2)], id="gap between"),
         pytest.param(changed(thin(5), bid_truncated=0b11100), id="the known book ends"),
         pytest.param(thin(5, depth=1.0, spread=0.5), id="ticks on a major"),
@@ -287,15 +288,15 @@ def test_two_or_traded_ones_are_no_cluster() -> None:
 def test_where_walls_flicker_all_day_a_cluster_is_ordinary() -> None:
     """The rank decides: three a minute are nothing to a market that always has them."""
     watch = SymbolWatch(BTC)
-    for each in quiet_rows(WARM_SECS):
+    found: list[Finding] = []
+    for each in quiet_rows(WARM_SECS + 60):
         second = each.second - T0
-        watch.second(each, flicker(second) if second % 15 == 0 else QUIET)
-    found = [
-        finding
-        for second in range(AT, AT + 60)
-        for finding in watch.second(quiet_row(second), flicker(second) if second % 15 == 0 else QUIET)
-    ]
+        found += watch.second(each, flicker(second) if second % 15 == 0 else QUIET)
     assert found == []
+    assert watch.baseline.is_ready
+    count = watch.fleeting("ask")
+    assert count is not None
+    assert count.walls >= 3
 
 
 def test_the_least_size_of_a_wall_makes_one() -> None:

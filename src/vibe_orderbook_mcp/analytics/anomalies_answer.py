@@ -241,7 +241,7 @@ def _sentence(spec: SymbolSpec, finding: Finding) -> str:
         return (
             f"Update burst {when} ({finding.severity}): {float(evidence['updates_per_s']):,.0f} updates/s,"
             f" {float(evidence['times_median']):.0f}x its hourly median,"
-            f" {readable(float(evidence['order_to_trade']))} updates per trade; mid did not move."
+            f" hardly any trades; mid {_moved(float(evidence['mid_move_ticks']))}."
         )
     if finding.type == "fleeting_cluster":
         return (
@@ -260,6 +260,10 @@ def _sentence(spec: SymbolSpec, finding: Finding) -> str:
         f"Refilled {finding.side}{price} {when} ({evidence['class']}): {readable(float(evidence['executed_base']))}"
         f" executed against {shown}, {int(evidence['refills'])} refills."
     )
+
+
+def _moved(ticks: float) -> str:
+    return "did not move" if ticks == 0.0 else f"moved {readable(ticks, 2)} ticks, no more than usual"
 
 
 def _drained(finding: Finding) -> str:
