@@ -182,7 +182,7 @@ def test_a_book_that_was_torn_open_closes_around_the_fair_price(seed: int, low: 
     top = book.top()
     assert top is not None
     assert top[2] - top[0] <= 3
-    assert abs((top[0] + top[2]) / 2 - market._fair) < 3
+    assert abs((top[0] + top[2]) / 2 - market.fair) < 3
 
 
 def test_the_slow_symbol_changes_every_few_seconds() -> None:

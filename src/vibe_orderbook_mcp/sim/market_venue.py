@@ -7,13 +7,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim.catalog import Profile
+from vibe_orderbook_mcp.sim.episode import Truth
 from vibe_orderbook_mcp.sim.model import Ids, MarketModel
 from vibe_orderbook_mcp.sim.past import AggRow, Past
-from vibe_orderbook_mcp.sim.scenarios import Scenario
+from vibe_orderbook_mcp.sim.scenarios import AnyRequest, Scenario
 from vibe_orderbook_mcp.sim.trades import TradeLog
 from vibe_orderbook_mcp.sim.venue import Drained, Publish, SymbolState, Wanted
-from vibe_orderbook_mcp.sim.wire import AggTrade, Event, TradeFill
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthUpdate, Event, TradeFill
 
 STEP_MS: Final = 20  # trades reach clients at most this much late
 SLICE_MS: Final = 200  # after a pause (a suspended laptop) time is made up in slices, so that sockets stay alive
@@ -55,6 +57,23 @@ class ModelVenue:
         """A question is answered at its own moment, not the last step's: ids inside an event are the rule there too."""
         self._advance(symbol, self.now_ms())
 
+    def play(self, request: AnyRequest) -> Truth:
+        """Have something happen in a symbol's market, counted from now."""
+        model = self._models.get(request.symbol)
+        if model is None:
+            raise ConfigError(f"The simulated exchange does not list {request.symbol!r}.")
+        self.refresh(request.symbol)
+        return model.scenario(request)
+
+    def truths(self) -> list[Truth]:
+        """What happens and has happened, symbol by symbol in the order of its planning."""
+        return [truth for model in self._models.values() for truth in model.programme.truths]
+
+    def stop_playing(self, symbol: str, number: int) -> bool:
+        """End a scenario now; False when there is none."""
+        model = self._models.get(symbol)
+        return model is not None and model.programme.stop(number)
+
     async def ready(self, symbol: str) -> bool:
         self.refresh(symbol)
         return True
@@ -92,7 +111,7 @@ class ModelVenue:
         events = model.advance(to_ms)
         if events:
             self._remember(self.states[symbol], events)
-            self._publish(symbol, events)
+            self._publish(symbol, _delivered(model, events, to_ms))
 
     def _remember(self, state: SymbolState, events: Sequence[Event]) -> None:
         price, size = state.rules.price.units, state.rules.size.units
@@ -119,3 +138,17 @@ class ModelVenue:
 
     def status(self) -> dict[str, Any]:
         return {"mode": "model", "time_ms": self.now_ms(), "symbols": list(self.states)}
+
+
+def _delivered(model: MarketModel, events: list[Event], now_ms: int) -> list[Event]:
+    """Without those that a scenario loses. A book ticker carries no time: it is as late as can be."""
+    programme = model.programme
+    if not programme.is_losing:
+        return events
+    return [
+        event
+        for event in events
+        if not programme.loses(
+            isinstance(event, DepthUpdate), now_ms if isinstance(event, BookTicker) else event.event_ms
+        )
+    ]

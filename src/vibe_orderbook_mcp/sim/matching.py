@@ -26,6 +26,7 @@ class MatchingBook:
         self._queues: tuple[dict[int, dict[int, int]], dict[int, dict[int, int]]] = ({}, {})  # price -> id -> lots
         self._keys: tuple[list[int], list[int]] = ([], [])
         self._next_order = 1
+        self._hidden: dict[int, tuple[int, int]] = {}  # iceberg's id -> tranche, lots not shown yet
 
     def best(self, side: int) -> int | None:
         keys = self._keys[side]
@@ -53,6 +54,33 @@ class MatchingBook:
             raise ValueError(f"a passive order at {price} would cross {other}")
         self.ledger.last_id += 1
         return self._rest(side, price, lots)
+
+    def place_iceberg(self, side: int, price: int, tranche: int, total: int) -> int:
+        """Rest an order that shows `tranche` of `total`; the next tranche queues behind the others at its price."""
+        order_id = self.place(side, price, min(tranche, total))
+        if total > tranche:
+            self._hidden[order_id] = (tranche, total - tranche)
+        return order_id
+
+    def shown(self, order_id: int) -> int:
+        """What is left of an order, as far as it is shown; 0 when it is gone."""
+        if order_id not in self.orders:
+            return 0
+        side, price = self.orders[order_id]
+        return self._queues[side][price][order_id]
+
+    def hidden(self, order_id: int) -> int:
+        return self._hidden.get(order_id, (0, 0))[1]
+
+    def orders_at(self, side: int, price: int) -> list[tuple[int, int]]:
+        """(order id, lots shown) in the order of the queue."""
+        return list(self._queues[side].get(price, {}).items())
+
+    def prices(self, side: int, limit: int | None = None) -> list[int]:
+        """Prices with orders from the best to `limit`, inclusive; all of them without a limit."""
+        keys = self._keys[side]
+        start = 0 if limit is None else bisect_left(keys, limit if side == BID else -limit)
+        return [key if side == BID else -key for key in reversed(keys[start:])]
 
     def cancel(self, order_id: int) -> bool:
         """Take an order out; False when it is gone already, which is no action and uses no id."""
@@ -91,7 +119,8 @@ class MatchingBook:
                 lots -= part
                 left -= part
                 if part == resting:
-                    del queue[order_id], self.orders[order_id]
+                    del queue[order_id]
+                    left += self._show_next(order_id, queue)
                 else:
                     queue[order_id] = resting - part  # keeps its place in the queue
             self.ledger.put(side, price, left)
@@ -100,6 +129,17 @@ class MatchingBook:
                 self._keys[side].pop()
             fills.append(Fill(price, taken))
         return fills
+
+    def _show_next(self, order_id: int, queue: dict[int, int]) -> int:
+        """An order's shown part was filled: an iceberg shows its next tranche, any other order is done."""
+        tranche, hidden = self._hidden.pop(order_id, (0, 0))
+        if not hidden:
+            del self.orders[order_id]
+            return 0
+        shown = queue[order_id] = min(tranche, hidden)
+        if hidden > shown:
+            self._hidden[order_id] = (tranche, hidden - shown)
+        return shown
 
     def _rest(self, side: int, price: int, lots: int) -> int:
         order_id = self._next_order
@@ -117,6 +157,7 @@ class MatchingBook:
 
     def _remove(self, order_id: int) -> None:
         side, price = self.orders.pop(order_id)
+        self._hidden.pop(order_id, None)
         queue = self._queues[side][price]
         lots = queue.pop(order_id)
         self.ledger.put(side, price, self.ledger.sides[side][price] - lots)

@@ -2,6 +2,7 @@
 
 async with SimExchange(SimConfig(symbols=("BTCUSDT",), seed=7)) as sim:
     ... sim.rest_url, sim.ws_url, sim.faults.add(Drop(count=3)), sim.truth("BTCUSDT", update_id)
+    ... sim.scenario("drain", "BTCUSDT", after=10, seconds=20, side="bid")
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from starlette.routing import Route
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim.catalog import DEFAULT_SYMBOLS, profile_of
 from vibe_orderbook_mcp.sim.channels import Channels
+from vibe_orderbook_mcp.sim.episode import Truth
 from vibe_orderbook_mcp.sim.faults import Action, Disconnect, Faults, parse_faults
 from vibe_orderbook_mcp.sim.hub import Hub
 from vibe_orderbook_mcp.sim.ledger import best_first
 from vibe_orderbook_mcp.sim.market_venue import ModelVenue
 from vibe_orderbook_mcp.sim.rest import Rest
-from vibe_orderbook_mcp.sim.scenarios import scenario_of
+from vibe_orderbook_mcp.sim.scenarios import announcement, parse_requests, repeated, request_of, scenario_of
 from vibe_orderbook_mcp.sim.streams import StreamConnection, StreamLimits
 from vibe_orderbook_mcp.sim.venue import TruthSides, Venue
 from vibe_orderbook_mcp.sim.wire import Event
@@ -45,7 +47,7 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
-    scenario: str = "normal"  # one of scenarios.SCENARIOS
+    scenario: str = "normal"  # one of scenarios.NAMES; what is no pace happens in the first symbol, again and again
     history_hours: float = 2.0  # trades from before the start, over REST
     start_ms: int | None = None  # exchange time at start; None is the present
     manual: bool = False  # time stands still but for `SimExchange.step`
@@ -235,9 +237,35 @@ class SimExchange(VenueServer):
             limits=config.limits,
         )
 
+        request = repeated(config.scenario, config.symbols[0])
+        self.announcement = None if request is None else announcement(request)
+        if request is not None:
+            venue.play(request)
+
+    def scenario(self, name: str, symbol: str, **fields: Any) -> Truth:
+        """Have a scenario happen; `fields` are those of its request. The answer is filled in while it does."""
+        return self.venue.play(request_of(name, symbol, **fields))
+
     async def step(self, millis: int) -> None:
         """Let exchange time pass (manual exchanges only)."""
         await self.venue.step(millis)
+
+    def _control(self) -> list[Route]:
+        methods = ["GET", "POST", "DELETE"]
+        return [*super()._control(), Route("/sim/scenario", self._scenario_endpoint, methods=methods)]
+
+    async def _scenario_endpoint(self, request: Request) -> JSONResponse:
+        if request.method == "POST":
+            try:
+                wanted = parse_requests(await request.body())
+                return JSONResponse({"scenarios": [msgspec.to_builtins(self.venue.play(each)) for each in wanted]})
+            except ConfigError as error:
+                return JSONResponse({"error": str(error)}, 400)
+        if request.method == "DELETE":
+            symbol, number = request.query_params.get("symbol", ""), request.query_params.get("id", "")
+            if not number.isdecimal() or not self.venue.stop_playing(symbol, int(number)):
+                return JSONResponse({"error": f"No scenario of {symbol!r} has the id {number!r}."}, 404)
+        return JSONResponse({"scenarios": [msgspec.to_builtins(truth) for truth in self.venue.truths()]})
 
 
 class _QuietServer(uvicorn.Server):
@@ -261,4 +289,6 @@ async def serve_sim(config: SimConfig, *, started: Callable[[str], None]) -> Non
     async with SimExchange(config) as sim:
         logger.info("Simulated exchange for {} symbols on {}", len(sim.venue.states), sim.rest_url)
         started(f"Simulated exchange: REST {sim.rest_url}, websocket {sim.ws_url}")
+        if sim.announcement is not None:
+            started(sim.announcement)
         await sim.wait()
