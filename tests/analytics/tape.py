@@ -47,5 +47,9 @@ def bars(volumes: Iterable[int], spec: SymbolSpec, *, first: int = 100, width: i
     return Histogram(spec.tick_exp, spec.lot_exp, width, bins, first * width, (first + len(listed)) * width - 1)
 
 
-deals = st.lists(st.tuples(st.integers(9_000, 12_000), st.integers(1, 10**6), st.booleans()), min_size=1, max_size=60)
+deals = st.lists(
+    st.tuples(st.integers(9_000, 9_020) | st.integers(9_000, 12_000), st.integers(1, 10**6), st.booleans()),
+    min_size=1,
+    max_size=60,
+)
 volumes = st.lists(st.integers(0, 10**6), min_size=1, max_size=120)

@@ -67,7 +67,7 @@ def test_only_the_last_fifty_buckets_count() -> None:
 
 def test_a_figure_is_ranked_among_its_own_earlier_values() -> None:
     """There is no level at which flow is toxic for every symbol."""
-    calm: Flow = [(5 + i % 3, i % 2 == 0) for i in range(400)]
+    calm: Flow = [(6, True), (4, False)] * 240
     one_sided: Flow = [(10, True)] * 50
     risen, fallen = filled([*calm, *one_sided], 10).vpin().rarity, filled([*one_sided, *calm], 10).vpin().rarity
     assert risen is not None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0
 from tests.analytics.tape import DAY, WHOLE, bars, volumes
+from vibe_orderbook_mcp.analytics.numbers import significant
 from vibe_orderbook_mcp.analytics.profile import Histogram
 from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.thin_zones import RestingDepth
@@ -70,6 +71,14 @@ def test_a_resting_zone_is_wired_to_its_figures() -> None:
     }  # fmt: skip
     assert found.resting is not None
     assert found.resting.model_dump() == {"bin_width": "5", "samples": 12, "down_to": "61850", "up_to": "61952"}
+
+
+def test_amounts_are_valued_at_the_middle_of_each_bin() -> None:
+    """With bins of 100 USD that is to be seen in the fifth digit."""
+    found = answer(mid=61_901.0, resting=[resting("bid", THIN, width=100)])
+    zone = next(zone for zone in found.zones if zone.kind == "resting")
+    assert zone.notional_before_quote == significant(50 * 61_850 + 60 * 61_750 + 55 * 61_650, 5)
+    assert zone.notional_inside_quote == significant(5 * 61_550 + 4 * 61_450 + 6 * 61_250, 5)
 
 
 def test_zones_that_overlap_confirm_each_other() -> None:

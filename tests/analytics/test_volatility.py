@@ -49,7 +49,11 @@ def test_what_is_missing_is_made_up_for_where_it_is_little() -> None:
     holed = realised([None if i in {10, 30} else mid for i, mid in enumerate(swing)], 5)
     assert holed.coverage == 0.9
     assert holed.variance == pytest.approx(whole.variance)
-    assert holed.jump_share == pytest.approx(whole.jump_share, abs=0.02)
+    # A large and a small step by turns: holes must not make the lack of neighbouring pairs look like jumps.
+    uneven = [100.0 * (1 + (0.0, 4e-4, 5e-4, 1e-4)[i % 4]) for i in range(41)]
+    known, part = realised(uneven, 5), realised([None if i in {10, 30} else mid for i, mid in enumerate(uneven)], 5)
+    assert known.jump_share == pytest.approx(0.28, abs=0.01)
+    assert part.jump_share == pytest.approx(known.jump_share, abs=0.005)
     assert realised([None if i % 8 == 4 else mid for i, mid in enumerate(swing)], 5).variance is None
 
 
