@@ -149,7 +149,7 @@ def test_either_part_alone_is_answered_and_the_other_said_to_be_missing() -> Non
 
 def test_neither_part_is_a_refusal() -> None:
     """Too few trades and too short a look at the book."""
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(Refusal, match="1 % of the trades of the 24 h asked for are held") as refused:
         answer(tape=NONE_HELD, resting=[resting("bid", THIN, samples=9)])
     assert refused.value.code == "insufficient_historical_data"
     with pytest.raises(Refusal, match="nothing was traded"):

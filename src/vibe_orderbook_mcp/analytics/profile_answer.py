@@ -78,7 +78,7 @@ class ProfileDetail(Answer):
 class VolumeProfileAnswer(WindowedEnvelope):
     """Where the volume of a window was traded, every trade in full at its own price."""
 
-    quality: Quality = Field(description="ok: >= 95 % of the window's trades held; partial: >= 50 %.")
+    quality: Quality = Field(description="ok: >= 95 % of the window's trades held; partial: fewer.")
     duration_hours: int = Field(description="Length of the window in hours.")
     poc: str = Field(description="Point of control: centre of the bin with most volume, quote units.")
     poc_bin: PriceRange = Field(description="That bin.")

@@ -63,12 +63,18 @@ def check_tape(symbol: str, span: Span, tape: TapeCoverage) -> float:
     share = tape.share(span)
     if tape.held > 0 or share >= MIN_COVERAGE:
         return share
+    raise too_little_held(symbol, span, tape)
+
+
+def too_little_held(symbol: str, span: Span, tape: TapeCoverage) -> Refusal:
+    """With what can be had now, and when to come back."""
+    share = tape.share(span)
     hint = _progress(tape, span) or "The server records trades while it runs."
     complete = tape.complete_since_ms
     whole_hours = 0 if complete is None else (span.end * 1000 - complete) // HOUR_MS
     if whole_hours >= 1:
         hint += f" duration_hours={whole_hours} can be answered now."
-    raise Refusal(
+    return Refusal(
         "insufficient_historical_data",
         f"{symbol}: {100 * share:.0f} % of the trades of the {readable(span.secs / 3600)} h asked for are held.",
         hint,

@@ -13,11 +13,11 @@ from vibe_orderbook_mcp.analytics.numbers import plain, readable, significant
 from vibe_orderbook_mcp.analytics.profile import PriceHistogram, Profile, choose_width, rebinned
 from vibe_orderbook_mcp.analytics.profile_coverage import (
     TapeCoverage,
-    check_tape,
     nothing_traded,
     tape_quality,
     tape_warnings,
     tape_window,
+    too_little_held,
 )
 from vibe_orderbook_mcp.analytics.results import (
     Answer,
@@ -177,8 +177,13 @@ def liquidity_vacuums_answer(
 
 
 def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeCoverage, *, optional: bool) -> _Traded:
-    """Raises `Refusal` where there is no traded part and nothing else to answer with."""
-    share = tape.share(span) if optional else check_tape(spec.symbol, span, tape)
+    """Raises `Refusal` where there is no traded part and nothing else to answer with.
+
+    Half of the trades are needed: where few are held, prices look thin that are not.
+    """
+    share = tape.share(span)
+    if share < MIN_COVERAGE and not optional:
+        raise too_little_held(spec.symbol, span, tape)
     profile = None
     if share >= MIN_COVERAGE:
         width = choose_width(histogram, spec)
