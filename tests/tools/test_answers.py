@@ -22,12 +22,19 @@ BOUNDS: dict[str, dict[str, Any]] = {
     "symbol": {"type": "string", "minLength": 1, "maxLength": 40},
     "levels": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20},
     "window_duration_secs": {"type": "integer", "minimum": 10, "maximum": 300, "default": 60},
+    "duration_hours": {"type": "integer", "minimum": 1, "maximum": 168, "default": 24},
+    "since_hours": {"type": "integer", "minimum": 0, "maximum": 168, "default": 0},
+    "tick_size": {"default": None},
     "detail": {"type": "boolean", "default": False},
 }
 PARAMETERS = {
     "orderbook_l1": ["symbol"],
     "orderbook_l2": ["symbol", "levels"],
     "get_order_flow": ["symbol", "window_duration_secs", "detail"],
+    "get_volume_profile": ["symbol", "duration_hours", "tick_size", "detail"],
+    "get_microstructure_health": ["symbol", "window_duration_secs", "detail"],
+    "get_liquidity_vacuums": ["symbol", "duration_hours", "detail"],
+    "detect_market_anomalies": ["symbol", "window_duration_secs", "since_hours", "detail"],
     "orderbook_health": [],
 }
 

@@ -71,6 +71,23 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (FLOW, {**BTC, "detail": "yes"}, "detail"),
     (FLOW, {**BTC, "detail": None}, "detail"),
     (HEALTH, {"symbol": "BTCUSDT"}, "symbol"),
+    ("get_volume_profile", {}, "symbol"),
+    ("get_volume_profile", {**BTC, "duration_hours": 0}, "duration_hours"),
+    ("get_volume_profile", {**BTC, "duration_hours": 169}, "duration_hours"),
+    ("get_volume_profile", {**BTC, "duration_hours": True}, "duration_hours"),
+    ("get_volume_profile", {**BTC, "tick_size": True}, "tick_size"),
+    ("get_volume_profile", {**BTC, "tick_size": "nan"}, "tick_size"),
+    ("get_volume_profile", {**BTC, "tick_size": -1}, "tick_size"),
+    ("get_volume_profile", {**BTC, "tick_size": "0"}, "tick_size"),
+    ("get_volume_profile", {**BTC, "tick_size": "1e400"}, "tick_size"),
+    ("get_volume_profile", {**BTC, "tick_size": "9" * 300}, "tick_size"),
+    ("get_volume_profile", {**BTC, "tick_size": [1]}, "tick_size"),
+    ("get_microstructure_health", {**BTC, "window_duration_secs": 9}, "window_duration_secs"),
+    ("get_liquidity_vacuums", {**BTC, "duration_hours": 1.5}, "duration_hours"),
+    ("detect_market_anomalies", {**BTC, "window_duration_secs": 301}, "window_duration_secs"),
+    ("detect_market_anomalies", {**BTC, "since_hours": -1}, "since_hours"),
+    ("detect_market_anomalies", {**BTC, "since_hours": 169}, "since_hours"),
+    ("detect_market_anomalies", {**BTC, "detail": "yes"}, "detail"),
 ]
 
 
