@@ -199,11 +199,11 @@ def test_a_book_of_unknown_pace_is_given_a_minute() -> None:
     assert exchange.status() == "stale"
 
 
-@pytest.mark.parametrize(("pace_ms", "stale_after_ms"), [(100, 5_000), (1_000, 30_000)])
+@pytest.mark.parametrize(("pace_ms", "stale_after_ms"), [(100, 3_000), (1_000, 30_000)])
 def test_a_book_is_stale_after_thirty_of_its_usual_intervals_but_not_before_five_seconds(
     pace_ms: int, stale_after_ms: int
 ) -> None:
-    """A major that says nothing for five seconds is stuck; a slow symbol that does so for thirty is as it was."""
+    """A major that says nothing for three seconds is stuck; a slow symbol that does so for thirty is as it was."""
     exchange = Exchange().live()
     for update_id in range(11, 31):
         exchange.event(update_id, update_id, after_ms=pace_ms)

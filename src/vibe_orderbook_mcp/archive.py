@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -34,9 +35,10 @@ class Archive:
         except StorageLocked:
             await self._open_beside_writer()
         except StorageError as error:
+            if str(error) != self.error:  # tried again and again: said once
+                logger.error("History cannot be opened: {}", error)
             self.fail(error)
             self.mode = "unavailable"
-            logger.error("History cannot be opened: {}", error)
         else:
             self.mode, self.error = "recording", None
             logger.info("History is open for recording at {}", self._path)
@@ -61,15 +63,36 @@ class Archive:
             try:
                 await self.history.reopen()
             except StorageError as error:
+                await self._close_history()
+                self.mode = "unavailable"
                 self.fail(error)
         elif self.mode == "unavailable":
             await self.open()
 
+    async def take_over(self) -> None:
+        """Beside another writer: record from now on if it has gone."""
+        if self.mode != "read_only":
+            return
+        try:
+            history = await History.open(self._path, cap_mb=self._cap_mb, retention_days=self._retention_days)
+        except StorageLocked:
+            return
+        except StorageError as error:
+            self.fail(error)
+            return
+        await self._close_history()
+        self.history, self.mode, self.error = history, "recording", None
+        logger.info("The other process has gone: this one records from now on")
+
     async def close(self) -> None:
+        await self._close_history()
+        self.mode = "unavailable"
+
+    async def _close_history(self) -> None:
         history, self.history = self.history, None
         if history is not None:
-            await history.close()
-        self.mode = "unavailable"
+            with suppress(StorageError):
+                await history.close()
 
     async def _open_beside_writer(self) -> None:
         try:

@@ -7,7 +7,8 @@ import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine
+import threading
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,11 +110,12 @@ def demo(
         changes = {"rest_url": urls[0], "ws_url": urls[1], "data_path": data_path, "backfill_hours": hours}
         settings = base.model_copy(update=changes)
         logger.info("Demo: prices are simulated. History goes to {}", data_path)
-        _serve(settings, transport)
+        _serve(settings, transport, before_exit=stack.close)
 
 
 @app.command()
 def sim(
+    *,
     port: Annotated[int, typer.Option(help="Port for REST and websocket.")] = 9443,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     symbols: SymbolsOption = None,
@@ -121,12 +123,15 @@ def sim(
     scenario: Annotated[str, typer.Option(help="quiet, normal or busy.")] = "normal",
     replay: Annotated[list[Path] | None, typer.Option(help="Recording to serve instead; may be repeated.")] = None,
     speed: Annotated[float, typer.Option(help="Replay speed; 0 is as fast as clients take it.")] = 1.0,
+    with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input ends.")] = False,
     files: Annotated[list[Path] | None, typer.Argument(help="More files of the recording.")] = None,
 ) -> None:
     """Serve only the simulated exchange: Binance's public REST and websocket API."""
     from vibe_orderbook_mcp.sim.server import SimConfig, serve_sim  # noqa: PLC0415  # not needed by servers
 
     _settings()
+    if with_parent:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     recordings = [*(replay or []), *(files or [])]
     if recordings:
         from vibe_orderbook_mcp.sim.replay import ReplayConfig, serve_replay  # noqa: PLC0415  # likewise
@@ -180,6 +185,12 @@ def status() -> None:
     _run(print_status(_settings().data_path))
 
 
+def _end_with_input() -> None:
+    """The parent holds the other end: when it is gone, however it went, this process stops too."""
+    sys.stdin.buffer.read()
+    signal.raise_signal(signal.SIGTERM)
+
+
 def _settings(**overrides: Any) -> Settings:
     settings = load_settings(**overrides)
     set_up_logging(settings.log_level, settings.log_format)
@@ -188,17 +199,22 @@ def _settings(**overrides: Any) -> Settings:
     return settings
 
 
-def _serve(settings: Settings, transport: Transport) -> None:
+def _serve(settings: Settings, transport: Transport, before_exit: Callable[[], None] | None = None) -> None:
     settings.check_symbols()
+    settings.check_data_path()
+    if transport is Transport.HTTP:
+        settings.check_bind()
     from vibe_orderbook_mcp.mcp_server import create_server  # noqa: PLC0415  # heavy, and other commands do without
 
+    server = create_server(settings)
     if transport is Transport.STDIO:
-        create_server(settings).run("stdio")
+        if before_exit is not None:
+            server.before_exit = before_exit
+        server.run("stdio")
         return
     from vibe_orderbook_mcp.http_serving import serve_http  # noqa: PLC0415  # not needed for stdio
 
-    settings.check_bind()
-    serve_http(create_server(settings))
+    serve_http(server)
 
 
 def _symbol_list(text: str) -> tuple[str, ...]:

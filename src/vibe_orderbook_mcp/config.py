@@ -118,9 +118,20 @@ class Settings(BaseSettings):
         if value == Path():
             raise ValueError("empty")
         try:
-            return value.expanduser()
+            path = value.expanduser()
         except RuntimeError:
             raise ValueError("no such user") from None
+        return path
+
+    @field_validator("allowed_hosts", "allowed_origins")
+    @classmethod
+    def _host_or_origin(cls, value: tuple[str, ...], info: Any) -> tuple[str, ...]:
+        """ "https://x" among hosts, or "x" among origins, would look right and let nobody in."""
+        wants_scheme = info.field_name == "allowed_origins"
+        for item in value:
+            if ("://" in item) != wants_scheme or (not wants_scheme and "/" in item):
+                raise ValueError("a scheme too many or too few")
+        return value
 
     @field_validator("auth_token")
     @classmethod
@@ -134,6 +145,11 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         return self.host in LOOPBACK
+
+    def check_data_path(self) -> None:
+        """A file where the directory should be will not go away by waiting."""
+        if self.data_path.exists() and not self.data_path.is_dir():
+            raise ConfigError(f"VIBE_DATA_PATH is {str(self.data_path)!r}, which is a file; it must be a directory.")
 
     def check_bind(self) -> None:
         """Beyond loopback somebody must have said who may come in."""

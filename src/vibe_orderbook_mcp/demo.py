@@ -16,11 +16,11 @@ STOP_SECS = 3.0
 @contextlib.contextmanager
 def simulated_exchange(seed: int, log_level: str) -> Iterator[tuple[str, str]]:
     """(REST URL, websocket URL) of a fresh simulated exchange on a free port; stopped at the end."""
-    command = [sys.executable, "-m", "vibe_orderbook_mcp", "sim", "--port", "0", "--seed", str(seed)]
+    command = [sys.executable, "-m", "vibe_orderbook_mcp", "sim", "--with-parent", "--port", "0", "--seed", str(seed)]
     process = subprocess.Popen(  # noqa: S603  # our own program
         command,
         start_new_session=True,  # Ctrl-C reaches the server, which stops first and then ends this
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # closed when this process ends in whatever way: the exchange ends with its input
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "VIBE_LOG_LEVEL": log_level},

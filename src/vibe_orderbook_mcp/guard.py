@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 from urllib.parse import urlsplit
 
+from loguru import logger
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,6 +18,7 @@ from vibe_orderbook_mcp.config import LOOPBACK, Settings
 
 # Load balancers ask these without a token.
 OPEN_PATHS = ("/healthz", "/readyz")
+LOGGED_FIRST, LOGGED_EACH = 10, 1000
 
 
 class Guard:
@@ -28,18 +30,22 @@ class Guard:
         self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
         token = settings.auth_token
         self._token = None if token is None else token.get_secret_value().encode()
+        # Beyond loopback with a token and no list, every name will do: a page that rebinds a name has no token.
+        self._checks_hosts = token is None or settings.is_loopback or bool(settings.allowed_hosts)
+        self._refused = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             refusal = self._refusal(scope["path"], headers)
             if refusal is not None:
+                self._log(refusal.status_code, scope["path"], headers)
                 await refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     def _refusal(self, path: str, headers: Headers) -> JSONResponse | None:
-        if not self._is_host_allowed(headers.get("host", "")):
+        if self._checks_hosts and not self._is_host_allowed(headers.get("host", "")):
             return JSONResponse({"error": "This host name is not served. See VIBE_ALLOWED_HOSTS."}, 421)
         origin = headers.get("origin")
         if origin is not None and not self._is_origin_allowed(origin):
@@ -47,6 +53,12 @@ class Guard:
         if self._token is not None and path not in OPEN_PATHS and not self._has_token(headers):
             return JSONResponse({"error": "A bearer token is needed."}, 401, headers={"WWW-Authenticate": "Bearer"})
         return None
+
+    def _log(self, status: int, path: str, headers: Headers) -> None:
+        self._refused += 1
+        if self._refused <= LOGGED_FIRST or self._refused % LOGGED_EACH == 0:
+            said = {name: headers.get(name, "")[:100] for name in ("host", "origin")}
+            logger.warning("Refused request {} ({}) to {}: {}", self._refused, status, path[:100], said)
 
     def _is_host_allowed(self, host: str) -> bool:
         """With or without a port: "books.example.com" allows "books.example.com:8443"."""

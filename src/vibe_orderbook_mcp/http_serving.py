@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import uvicorn
 from loguru import logger
 
@@ -11,6 +14,20 @@ from vibe_orderbook_mcp.mcp_server import VibeServer
 
 # A request that hangs must not hold up the stop, which has to be over within 5 s.
 SHUTDOWN_SECS = 1
+# Assistants pause between calls; a connection that closes at the moment of the next call loses it.
+KEEP_ALIVE_SECS = 75
+
+
+class _Server(uvicorn.Server):
+    """Stops on SIGTERM and SIGINT and returns: uvicorn would raise the signal again, past whoever cleans up."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self._captured_signals.clear()
 
 
 def serve_http(server: VibeServer) -> None:
@@ -22,6 +39,7 @@ def serve_http(server: VibeServer) -> None:
         port=settings.port,
         log_config=None,  # ours is set up already
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECS,
         timeout_graceful_shutdown=SHUTDOWN_SECS,
         server_header=False,
     )
@@ -37,4 +55,4 @@ def serve_http(server: VibeServer) -> None:
     logger.info(
         "Serving MCP on http://{}:{}/sse/ (SSE) and http://{}:{}/mcp (streamable HTTP)", shown, port, shown, port
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config).run(sockets=[listening])

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 TEXT = "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> {message}"
 
 
+# uvicorn says this of every event stream that a stop ends: nothing failed.
+EXPECTED = "ASGI callable returned without completing response"
+
+
 class _Forward(logging.Handler):
     """Standard logging (uvicorn, the SDK, httpx) into the same log."""
 
@@ -25,6 +29,8 @@ class _Forward(logging.Handler):
             text = record.getMessage()
         except Exception:  # somebody's arguments do not fit their text: said on stderr, and the caller goes on
             self.handleError(record)
+            return
+        if EXPECTED in text:
             return
         try:
             level: str | int = logger.level(record.levelname).name

@@ -20,17 +20,20 @@ from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.core.rows import RowFlag
 from vibe_orderbook_mcp.core.seconds import SecondTracker
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome
+from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome, is_gap
 from vibe_orderbook_mcp.core.tape import TradeTape
 
 Status = Literal["live", "stale", "syncing"]
 
-# A book is stale when it has been silent for this many of its usual intervals, but at least 5 s: a major that says
-# nothing for 5 s is stuck, an illiquid symbol may say nothing for minutes. Until its pace is known it gets a minute.
+# A book is stale when it has been silent for this many of its usual intervals, but at least 3 s: a major that says
+# nothing for 3 s is stuck, an illiquid symbol may say nothing for minutes. Until its pace is known it gets a minute.
 STALE_INTERVALS = 30
-STALE_MIN_NS = 5_000_000_000
+STALE_MIN_NS = 3_000_000_000
 STALE_UNKNOWN_NS = 60_000_000_000
 PACE_KNOWN_EVENTS = 10
+# Silence that counts as seen: nothing happened. Beyond it, it is not known whether something did.
+QUIET_INTERVALS = 10
+QUIET_MIN_NS = 1_000_000_000
 DAY_MS = 86_400_000
 # With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
 FEW_LEVELS = 200
@@ -122,6 +125,13 @@ class SymbolState:
             return STALE_UNKNOWN_NS
         return max(STALE_MIN_NS, int(STALE_INTERVALS * self._interval_ns))
 
+    @property
+    def quiet_ns(self) -> int:
+        """For how long the symbol may say nothing and its book still count as seen."""
+        if self._paced_events < PACE_KNOWN_EVENTS:
+            return STALE_UNKNOWN_NS
+        return max(QUIET_MIN_NS, int(QUIET_INTERVALS * self._interval_ns))
+
     def status(self, now_ns: int) -> Status:
         if self.book is None:
             return "syncing"
@@ -166,6 +176,8 @@ class Market:
         self.clock.observe(update.event_ms, now_ns)
         book = state.sync.book
         known_id = None if book is None else book.last_update_id
+        if known_id is not None and is_gap(known_id, update):
+            state.seconds.stale()  # events are missing since the last one: that time was not seen
         if known_id is None or update.final_id > known_id:
             state.seconds.roll(self._believable(update.event_ms, now_ns))
         outcome = state.sync.receive(update)

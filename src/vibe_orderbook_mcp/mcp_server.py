@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -41,6 +41,7 @@ class VibeServer(MCPServer[Runtime]):
     def __init__(self, settings: Settings) -> None:
         self.runtime = Runtime(settings)
         self.metrics = Metrics(self.runtime)
+        self.before_exit: Callable[[], None] = _nothing  # what a stop by signal has to clean up
         super().__init__(
             name="vibe-orderbook",
             title="Vibe Orderbook",
@@ -100,6 +101,7 @@ class VibeServer(MCPServer[Runtime]):
                 if serving.done():
                     return serving.result()
             await self.runtime.stop()
+        self.before_exit()
         logging.shutdown()
         sys.stderr.flush()
         os._exit(0)
@@ -109,6 +111,10 @@ class VibeServer(MCPServer[Runtime]):
         from vibe_orderbook_mcp.http import http_app  # noqa: PLC0415  # http imports this module
 
         return http_app(self)
+
+
+def _nothing() -> None:
+    pass
 
 
 def create_server(settings: Settings) -> VibeServer:

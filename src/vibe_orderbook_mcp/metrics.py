@@ -85,7 +85,8 @@ class _RuntimeCollector(Collector):
         yield CounterMetricFamily("vibe_rest_requests", "REST requests sent.", value=runtime.rest.requests)
         yield CounterMetricFamily("vibe_rest_failures", "REST requests that failed.", value=runtime.rest.failures)
         yield CounterMetricFamily("vibe_storage_errors", "Failed writes and openings.", value=archive.errors)
-        yield GaugeMetricFamily("vibe_storage_recording", "1 when recording.", value=float(archive.mode == "recording"))
+        is_recording = archive.mode == "recording" and archive.error is None
+        yield GaugeMetricFamily("vibe_storage_recording", "1 when recording.", value=float(is_recording))
         yield GaugeMetricFamily(
             "vibe_recorder_queue_ticks", "Seconds that wait for the disk.", value=recorder.queue_ticks
         )

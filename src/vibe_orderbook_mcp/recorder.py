@@ -33,6 +33,7 @@ SEAL_TICKS = 60
 SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
 SAVE_HOURS_TICKS = 60
 VERIFY_TICKS = 86_400
+TAKE_OVER_TICKS = 5
 SKIP_LOG_TICKS = 10
 OPENING_SECS = 0.1  # how often to look whether history is open
 MICROPRICE_FIRST_TICKS = 60
@@ -60,6 +61,7 @@ class Recorder:
         self._ticks = 0
         self._trades_since: Counter[str] = Counter()
         self._skipping: Counter[str] = Counter()
+        self._stale: set[str] = set()
         self.snapshots_stored: Counter[str] = Counter()
         self.trades_stored: Counter[str] = Counter()
         self.seconds_dropped = 0
@@ -96,6 +98,8 @@ class Recorder:
                 await self.watcher.save(history)
                 await self.watcher.save_hours(history, list(self._market.symbols.values()))
                 await history.flush(sync=True)
+        if (left := self.queue_ticks) > 0 and self._archive.mode != "read_only":
+            logger.error("{} seconds of history could not be written and are lost", left)
         logger.info("Snapshot persistence task stopped")
 
     def tick(self, now_ns: int) -> None:
@@ -106,12 +110,13 @@ class Recorder:
         trades: list[TradeBatch] = []
         for state in list(self._market.symbols.values()):
             age = state.age_ns(now_ns)
+            if age is not None and age > state.quiet_ns:
+                state.seconds.stale()
             if now_ms is not None and (age is None or age > QUIET_NS or state.sync.needs_snapshot):
                 state.seconds.roll(now_ms - QUIET_LAG_MS)
-            if state.status(now_ns) == "stale":
-                state.seconds.stale()
             if self.is_running:
                 self._note_skipped(state)
+                self._note_stale(state, now_ns)
             self._learn_microprice(state)
             self._sample_resting(state, now_ms)
             for row, top in state.seconds.take():
@@ -133,9 +138,19 @@ class Recorder:
         if book is not None and (book.bids.prices or book.asks.prices):
             self._skipping.pop(symbol, None)
             return
-        if self._skipping[symbol] % SKIP_LOG_TICKS == 0:
+        if self._skipping[symbol] % SKIP_LOG_TICKS == 1:  # in its first second a new symbol has none yet
             logger.bind(symbol=symbol).warning("Skipping snapshot for {}: empty orderbook", symbol)
         self._skipping[symbol] += 1
+
+    def _note_stale(self, state: SymbolState, now_ns: int) -> None:
+        symbol, is_stale = state.spec.symbol, state.status(now_ns) == "stale"
+        if is_stale and symbol not in self._stale:
+            silent = (state.age_ns(now_ns) or 0) / 1e9
+            logger.bind(symbol=symbol).warning("{} has been silent for {:.0f} s: its book is stale", symbol, silent)
+            self._stale.add(symbol)
+        elif symbol in self._stale and state.status(now_ns) == "live":
+            logger.bind(symbol=symbol).info("{} is live again", symbol)
+            self._stale.discard(symbol)
 
     def _learn_microprice(self, state: SymbolState) -> None:
         every = MICROPRICE_FIRST_TICKS if state.microprice_table is None else MICROPRICE_AGAIN_TICKS
@@ -157,6 +172,8 @@ class Recorder:
                 due = now  # the machine slept: do not run after lost ticks
             await asyncio.sleep(max(0.0, due - now))
             self.lag_secs = max(0.0, time.monotonic() - due)
+            if self._archive.mode == "read_only" and self._ticks % TAKE_OVER_TICKS == 0:
+                await self._archive.take_over()
             try:
                 self.tick(time.monotonic_ns())
             except Exception as error:  # a mistake of ours must not end the recording of everything

@@ -34,6 +34,7 @@ class _Watched:
         self.is_restored = False
         self.restoring: asyncio.Task[None] | None = None
         self.unsaved: dict[tuple[object, ...], Finding] = {}
+        self.unsaved_hours: dict[int, bytes] = {}
 
 
 class Watcher:
@@ -67,10 +68,13 @@ class Watcher:
                     raise
 
     async def save_hours(self, history: History, states: list[SymbolState]) -> None:
-        """Raises StorageError."""
+        """Raises StorageError; what could not be stored is tried again."""
         for state in states:
-            for hour, data in state.watch.hour_blocks():
-                await history.put_baseline(state.spec.symbol, hour * 3600, data)
+            watched = self._watched.setdefault(state.spec.symbol, _Watched())
+            watched.unsaved_hours.update(state.watch.hour_blocks())
+            for hour in sorted(watched.unsaved_hours):
+                await history.put_baseline(state.spec.symbol, hour * 3600, watched.unsaved_hours[hour])
+                del watched.unsaved_hours[hour]
 
     async def aclose(self) -> None:
         tasks = [watched.restoring for watched in self._watched.values() if watched.restoring is not None]

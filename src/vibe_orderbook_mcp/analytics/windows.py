@@ -173,7 +173,7 @@ def total(window: Cut) -> WindowTotals:
         sell_quote=sum(row.sell_quote for row in rows),
         fills=sum(row.buy_trades + row.sell_trades for row in rows),
         agg_trades=sum(row.agg_trades for row in rows),
-        missing_trades=_missing_trades(rows),
+        missing_trades=missing_trades(rows),
         size_squares=sum(row.size_squares for row in rows),
         effective_spread_sum=sum(row.effective_spread_sum for row in rows),
         effective_spread_volume=sum(row.effective_spread_volume for row in rows),
@@ -256,7 +256,7 @@ def _side_totals(flows: Sequence[SideFlow], mids: Sequence[float]) -> SideTotals
     )
 
 
-def _missing_trades(rows: Rows) -> int:
+def missing_trades(rows: Rows) -> int:
     """Aggregate ids are consecutive, so trades that were not seen between the first and last can be counted."""
     firsts = [row.first_agg_id for row in rows if row.first_agg_id is not None]
     lasts = [row.last_agg_id for row in rows if row.last_agg_id is not None]

@@ -245,13 +245,11 @@ class Feed:
                     limit = self._rest.affordable_depth()
                     snapshot = await self._rest.depth(symbol, limit)
             except RateLimited as error:
-                state.reason = str(error)
-                logger.warning("Snapshot of {}: {}", symbol, error)
+                self._note_refused(state, error)
                 await asyncio.sleep(error.retry_after_secs)
                 continue
             except ExchangeError as error:
-                state.reason = self.last_error = str(error)
-                logger.warning("Snapshot of {}: {}", symbol, error)
+                self._note_refused(state, error)
                 await asyncio.sleep(next(waits))
                 continue
             loaded = market.load(symbol, snapshot, limit, time.monotonic_ns())
@@ -263,6 +261,13 @@ class Feed:
             elif loaded is Loaded.UNPROVEN and await self._stays_silent(state):
                 market.confirm(symbol)
                 self._note_live(symbol)
+
+    def _note_refused(self, state: SymbolState, error: ExchangeError) -> None:
+        """Said once for each reason: it is asked again every few seconds, for every symbol."""
+        reason = str(error).rstrip(".")
+        if state.reason != reason:
+            logger.warning("Snapshot of {}: {}", state.spec.symbol, reason)
+        state.reason = self.last_error = reason
 
     async def _stays_silent(self, state: SymbolState) -> bool:
         """Whether no event comes that proves or outruns the snapshot that was just loaded."""

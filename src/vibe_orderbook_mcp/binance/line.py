@@ -26,6 +26,7 @@ LIFETIME_SECS = 23 * 3600.0  # the exchange ends a connection at 24 h
 LIFETIME_SPREAD_SECS = 1800.0  # so that several connections do not change at once
 SILENT_SECS = 10.0
 WATCH_SECS = 1.0
+RECONNECT_MOST_SECS = 8.0  # far within the 300 attempts that the exchange allows in five minutes
 SETTLED_NS = 10_000_000_000  # a connection that lived this long was a good one
 HANDOVER_SECS = 5.0
 # Between two replacements of a connection for silence; doubles while the replacement is silent too.
@@ -73,7 +74,7 @@ class Line:
 
     async def run(self) -> None:
         """Keep a connection until cancelled."""
-        waits = delays()
+        waits = delays(most_secs=RECONNECT_MOST_SECS)
         while True:
             connection, streams = await self._open_first(waits)
             self._begin(connection)
@@ -86,7 +87,7 @@ class Line:
             self.reconnects += 1
             self._receiver.disconnected(set(self.symbols), reason)
             if time.monotonic_ns() - connection.opened_ns > SETTLED_NS:
-                waits = delays()
+                waits = delays(most_secs=RECONNECT_MOST_SECS)
             else:
                 await asyncio.sleep(next(waits))  # it opens and breaks again: do not hammer
 

@@ -11,6 +11,7 @@ from vibe_orderbook_mcp.core.rows import (
     SideFlow,
     TouchedLevel,
 )
+from vibe_orderbook_mcp.core.traded import trade_fields
 
 # A sweep can run through many levels in a second; the most traded ones carry the evidence.
 TOUCHED_KEPT = 8
@@ -119,11 +120,6 @@ class OpenSecond:
 
     def freeze(self, tick_exp: int, lot_exp: int) -> SecondRow:
         """The row. Sums of doubles are put back on the exchange's grid, where they are exact."""
-        buys = [trade for trade in self.trades if not trade.buyer_is_maker]
-        sells = [trade for trade in self.trades if trade.buyer_is_maker]
-        ids = [trade.agg_id for trade in self.trades]
-        prices = [trade.price for trade in self.trades]
-        amount_exp = tick_exp + lot_exp
         return SecondRow(
             second=self.second,
             covered_ms=self.covered_ms,
@@ -139,18 +135,7 @@ class OpenSecond:
             ofi=round(self.mlofi[0], lot_exp) if self.mlofi else 0.0,
             mlofi=tuple(round(value, lot_exp) for value in self.mlofi[:MLOFI_LEVELS]),
             level_depth=tuple(value / self.ofi_events for value in self.depth_sums),
-            buy_volume=round(sum(trade.size for trade in buys), lot_exp),
-            sell_volume=round(sum(trade.size for trade in sells), lot_exp),
-            buy_quote=round(sum(trade.price * trade.size for trade in buys), amount_exp),
-            sell_quote=round(sum(trade.price * trade.size for trade in sells), amount_exp),
-            buy_trades=sum(trade.fills for trade in buys),
-            sell_trades=sum(trade.fills for trade in sells),
-            agg_trades=len(self.trades),
-            first_agg_id=min(ids, default=None),
-            last_agg_id=max(ids, default=None),
-            size_squares=sum(trade.size * trade.size for trade in self.trades),
-            high=max(prices, default=None),
-            low=min(prices, default=None),
+            **trade_fields(self.trades, tick_exp, lot_exp),
             effective_spread_sum=self.effective_sum,
             effective_spread_volume=round(self.effective_volume, lot_exp),
             joins_late=self.joins_late,

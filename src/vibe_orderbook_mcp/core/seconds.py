@@ -43,6 +43,7 @@ class SecondTracker:
         self._watermark_ms = 0
         self._settled_ms = 0
         self._spread: float | None = None
+        self._is_silent = False
         self._loss = RowFlag.PARTIAL  # why there is no book
         self._ladder: Ladder | None = None
         self._skip_flow = False
@@ -93,6 +94,7 @@ class SecondTracker:
 
     def synced(self, book: OrderBook) -> None:
         """A book was loaded. Its first event is not compared with what was there before."""
+        self._is_silent = False
         self._book = book
         self._skip_flow = True
         self._ladder = None
@@ -116,14 +118,19 @@ class SecondTracker:
             self._open(self._current).flags |= flag
 
     def stale(self) -> None:
-        """Nothing has come for too long: the time from here on is not covered until an event does."""
+        """The time since the last event proves nothing: it is not covered, and its ends are no snapshots of a book.
+
+        Said when a symbol is silent for longer than is usual for it, and when an event shows that others are missing.
+        """
         self._spread = None
+        self._is_silent = True
 
     def applied(self, update: DepthUpdate, before: tuple[list[float], list[float]], ids: int) -> None:
         """An event was applied to the book; `ids` is how many updates of it were new."""
         book = self._book
         if book is None or self._current is None:
             return
+        self._is_silent = False
         second = self._open(self._current)
         second.events += 1
         second.rows += len(update.bids) + len(update.asks)
@@ -197,7 +204,7 @@ class SecondTracker:
 
     def _capture(self, second: OpenSecond) -> None:
         book = self._book
-        if book is None:
+        if book is None or self._is_silent:
             return
         if not book.is_two_sided:
             second.flags |= RowFlag.ONE_SIDED

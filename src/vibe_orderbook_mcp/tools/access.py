@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterator
 
 from vibe_orderbook_mcp.errors import (
     ExchangeError,
@@ -70,7 +72,7 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolSt
         raise Refusal(
             "symbol_not_found",
             f"The exchange does not list {symbol}.",
-            "Check the spelling: base asset then quote asset, such as BTCUSDT or ETHBTC.",
+            "Check the spelling: base asset then quote asset without the rest, such as BTCUSDT or SOLUSDT.",
         ) from error
     except InexactSymbol as error:
         raise Refusal("symbol_not_found", str(error), "This symbol cannot be kept exactly; ask for another.") from error
@@ -91,6 +93,26 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolSt
             retry_after_secs=RETRY_SECS,
         ) from error
     return runtime.market.symbols[symbol]
+
+
+@contextlib.contextmanager
+def explained(state: SymbolState) -> Iterator[None]:
+    """A window that cannot be answered while nothing comes: waiting as such does not help, and the refusal says so."""
+    try:
+        yield
+    except Refusal as refusal:
+        now_ns = time.monotonic_ns()
+        status = state.status(now_ns)
+        if refusal.code != "insufficient_historical_data" or status == "live":
+            raise
+        silent = (state.age_ns(now_ns) or 0) / 1e9
+        why = f"has been silent for {silent:.0f} s" if status == "stale" else f"is not in sequence ({state.reason})"
+        raise Refusal(
+            refusal.code,
+            f"{refusal.message} The book of {state.spec.symbol} {why}: nothing is being recorded of it.",
+            "orderbook_health tells how the feed stands; ask for the window again once the book is live.",
+            retry_after_secs=max(RETRY_SECS, refusal.retry_after_secs or 0.0),
+        ) from refusal
 
 
 def history_of(runtime: Runtime) -> History:

@@ -10,6 +10,8 @@ from vibe_orderbook_mcp.analytics.results import Answer, Envelope, Status, iso
 from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
 
+ALL = "ALL"  # the symbol of an answer about all of them
+
 
 class SymbolHealth(Answer):
     """One symbol's book and record."""
@@ -35,7 +37,7 @@ class HealthAnswer(Envelope):
 
     connected: bool = Field(description="Whether every connection to the exchange is open.")
     reconnects: int = Field(description="Connections that broke since the start.")
-    replacements: int = Field(description="Connections changed on purpose without missing an event.")
+    replacements: int = Field(description="Connections replaced while still open: for their age or their silence.")
     malformed_frames: int = Field(description="Frames that could not be read and were skipped.")
     recorder: str = Field(description="running or stopped.")
     storage: str = Field(description="opening, recording, read_only (another process records) or unavailable.")
@@ -59,13 +61,13 @@ def health_answer(runtime: Runtime) -> HealthAnswer:
         status = "syncing"
     elif not_live:
         status = "stale"
-    warnings = [f"{item.symbol} is {item.status}: {item.reason or 'silent'}." for item in not_live]
+    warnings = [f"{item.symbol} is {item.status}: {item.reason}." for item in not_live]
     warnings += [f"{symbol} is not subscribed: {why}" for symbol, why in feed.failed.items()]
     if archive.error is not None:
         warnings.append(f"Storage: {archive.error}")
     written = archive.written_ns
     return HealthAnswer(
-        symbol="ALL",
+        symbol=ALL,
         as_of=iso(newest_ms),
         age_ms=min(ages, default=0),
         status=status,
@@ -95,7 +97,8 @@ def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
             symbols[symbol] = runtime.feed.failed.get(symbol, "not subscribed yet")
         else:
             status = state.status(now_ns)
-            symbols[symbol] = status if status == "live" or not state.reason else f"{status}: {state.reason}"
+            reason = state.reason or silence(state, now_ns)
+            symbols[symbol] = status if status == "live" or not reason else f"{status}: {reason}"
     archive = runtime.archive
     is_recording = runtime.recorder.is_running and archive.mode == "recording" and archive.error is None
     is_ready = is_recording and all(value == "live" for value in symbols.values())
@@ -107,12 +110,19 @@ def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
     return is_ready, body
 
 
+def silence(state: SymbolState, now_ns: int) -> str:
+    """Why a book in sequence is not live: empty when it is."""
+    if state.status(now_ns) != "stale":
+        return ""
+    return f"silent for {(state.age_ns(now_ns) or 0) / 1e9:.0f} s"
+
+
 def _symbol_health(runtime: Runtime, state: SymbolState, now_ns: int) -> SymbolHealth:
     symbol, book, age = state.spec.symbol, state.book, state.age_ns(now_ns)
     return SymbolHealth(
         symbol=symbol,
         status=state.status(now_ns),
-        reason=state.reason,
+        reason=state.reason or silence(state, now_ns),
         age_ms=None if age is None else age // 1_000_000,
         last_update_id=None if book is None else book.last_update_id,
         bid_levels=0 if book is None else len(book.bids.prices),
@@ -139,5 +149,7 @@ def _summary(runtime: Runtime, symbols: list[SymbolHealth]) -> str:
     }[runtime.archive.mode]
     if runtime.archive.error is not None and runtime.archive.mode == "recording":
         storage = "history is NOT being written"
-    books = f"{live} of {wanted} books live, {gaps} gaps noticed and resynced, {runtime.feed.reconnects} reconnects"
+    if symbols and not live and runtime.archive.mode == "recording":
+        storage = "history is open, and there is no live book to record"
+    books = f"{live} of {wanted} books live, gaps noticed and resynced: {gaps}, reconnects: {runtime.feed.reconnects}"
     return f"{books}; {storage}."

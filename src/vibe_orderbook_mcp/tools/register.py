@@ -17,10 +17,11 @@ from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer
 from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer
 from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer
+from vibe_orderbook_mcp.analytics.results import Envelope
 from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer
 from vibe_orderbook_mcp.errors import Refusal
 from vibe_orderbook_mcp.metrics import Metrics
-from vibe_orderbook_mcp.tools.health import HealthAnswer
+from vibe_orderbook_mcp.tools.health import ALL, HealthAnswer
 from vibe_orderbook_mcp.tools.service import LONGEST_SECS, MOST_HOURS, MOST_LEVELS, SHORTEST_SECS, Tools
 
 # Arguments are typed loosely for the SDK and checked in `arguments`: its own texts for a wrong value name pydantic
@@ -42,14 +43,14 @@ LevelsArgument = Annotated[
 WindowArgument = Annotated[
     Any,
     Field(
-        description="Length of the window that ends now, in seconds.",
+        description="Length of the window in seconds; it ends with the newest whole second, 1 to 2 s ago (window.end).",
         json_schema_extra={"type": "integer", "minimum": SHORTEST_SECS, "maximum": LONGEST_SECS},
     ),
 ]
 HoursArgument = Annotated[
     Any,
     Field(
-        description="Length of the window that ends now, in hours.",
+        description="Length of the window in hours; it ends with the newest whole second, 1 to 2 s ago (window.end).",
         json_schema_extra={"type": "integer", "minimum": 1, "maximum": MOST_HOURS},
     ),
 ]
@@ -199,11 +200,19 @@ class _Answering:
             raise
         finally:
             self._metrics.tool_seconds.labels(self._prefix + name).observe(time.perf_counter() - began)
+        answer = _dated(answer)
         # Compact text: the SDK's own is indented, about twice the bytes, and a model pays for each.
         text = answer.model_dump_json()
         return CallToolResult(
             content=[TextContent(type="text", text=text)], structured_content=json.loads(text), is_error=False
         )
+
+
+def _dated(answer: BaseModel) -> BaseModel:
+    """A summary is quoted without its surroundings: one of a book that has stopped says so itself."""
+    if isinstance(answer, Envelope) and answer.status == "stale" and answer.symbol != ALL:
+        return answer.model_copy(update={"summary": f"As of {answer.age_ms / 1000:.0f} s ago: {answer.summary}"})
+    return answer
 
 
 def refused(refusal: Refusal) -> CallToolResult:

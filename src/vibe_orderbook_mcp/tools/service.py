@@ -12,14 +12,17 @@ from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health
 from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
 from vibe_orderbook_mcp.analytics.results import Status
 from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer, liquidity_vacuums_answer
-from vibe_orderbook_mcp.analytics.windows import Span
+from vibe_orderbook_mcp.analytics.windows import Span, missing_trades
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.core.traded import with_trades
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.market import SymbolState, view
 from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.tools import trade_window
-from vibe_orderbook_mcp.tools.access import history_of, live_state, not_live, storage_refusal
+from vibe_orderbook_mcp.tools.access import explained, history_of, live_state, not_live, storage_refusal
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
 from vibe_orderbook_mcp.tools.row_cache import RowCache
@@ -77,18 +80,15 @@ class Tools:
         state = await self._known(symbol_of(symbol))
         history = history_of(self._runtime)
         end = self._end(state)
+        span = Span(end - secs, end)
         try:
-            rows = await self._rows.rows(history, state.spec.symbol, end)
+            rows = await self._flow_rows(history, state, span)
         except StorageError as error:
             raise storage_refusal(error) from error
-        return order_flow_answer(
-            state.spec,
-            rows,
-            Span(end - secs, end),
-            session=state.session_volumes,
-            detail=with_detail,
-            **self._facts(state, end),
-        )
+        with explained(state):
+            return order_flow_answer(
+                state.spec, rows, span, session=state.session_volumes, detail=with_detail, **self._facts(state, end)
+            )
 
     async def get_volume_profile(
         self, symbol: object, duration_hours: object = 24, tick_size: object = None, detail: object = False
@@ -155,15 +155,16 @@ class Tools:
             invalid = state.reason or "the book is not in sequence"
         elif not book.is_two_sided:
             invalid = "one side of the book is empty"
-        return health_score_answer(
-            state.spec,
-            list(state.watch.rows),
-            Span(end - secs, end),
-            state.watch.normal,
-            invalid_reason=invalid,
-            detail=with_detail,
-            **self._facts(state, end),
-        )
+        with explained(state):
+            return health_score_answer(
+                state.spec,
+                list(state.watch.rows),
+                Span(end - secs, end),
+                state.watch.normal,
+                invalid_reason=invalid,
+                detail=with_detail,
+                **self._facts(state, end),
+            )
 
     async def detect_market_anomalies(
         self, symbol: object, window_duration_secs: object = 60, since_hours: object = 0, detail: object = False
@@ -182,12 +183,29 @@ class Tools:
                 past = [finding_of(event) for event in stored]
             except StorageError as error:
                 raise storage_refusal(error) from error
-        return anomalies_answer(
-            state.watch, Span(end - secs, end), past=past, detail=with_detail, **self._facts(state, end)
-        )
+        with explained(state):
+            return anomalies_answer(
+                state.watch, Span(end - secs, end), past=past, detail=with_detail, **self._facts(state, end)
+            )
 
     async def orderbook_health(self) -> HealthAnswer:
         return health_answer(self._runtime)
+
+    async def _flow_rows(self, history: History, state: SymbolState, span: Span) -> list[SecondRow]:
+        """Rows of the hour before the window and of the window, those included that are not written yet.
+
+        Trades that were fetched by id after their rows were final are summed up anew. Raises StorageError.
+        """
+        rows = await self._rows.rows(history, state.spec.symbol, span.end)
+        newest = rows[-1].second if rows else -1
+        rows += [row for row in state.watch.rows if newest < row.second < span.end]
+        window = [row for row in rows if row.second >= span.start]
+        if missing_trades(window):
+            stored = await history.trades(state.spec.symbol, span.start * 1000, span.end * 1000)
+            whole = with_trades(window, stored, state.spec)
+            if missing_trades(whole) < missing_trades(window):
+                return [*(row for row in rows if row.second < span.start), *whole]
+        return rows
 
     async def _known(self, symbol: str) -> SymbolState:
         """A symbol with a past can be asked about while its book resyncs; one never used is subscribed first."""
@@ -211,11 +229,14 @@ class Tools:
         newest = rows[-1].second + 1 if rows else None
         return newest if newest is not None and now - WRITE_LAG_SECS <= newest <= now else now
 
-    def _facts(self, state: SymbolState, end: int = 0) -> Facts:
+    def _facts(self, state: SymbolState, end: int | None = None) -> Facts:
+        """`end` is that of a window: events behind it were not used."""
         now_ns = time.monotonic_ns()
         book = state.book
+        newest_ms = book.event_ms if book is not None else None
+        as_of_ms = (newest_ms or 0) if end is None else min(newest_ms or end * 1000, end * 1000)
         return Facts(
-            as_of_ms=(book.event_ms if book is not None else None) or end * 1000,
+            as_of_ms=as_of_ms,
             age_ms=(state.age_ns(now_ns) or 0) // 1_000_000,
             status=state.status(now_ns),
             warnings=self._warnings(state, now_ns),

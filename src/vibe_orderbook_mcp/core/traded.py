@@ -1,0 +1,67 @@
+"""The trades of a second, as its row sums them up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TypedDict
+
+import msgspec
+
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+
+class TradeFields(TypedDict):
+    """The fields of `SecondRow` that come from trades alone."""
+
+    buy_volume: float
+    sell_volume: float
+    buy_quote: float
+    sell_quote: float
+    buy_trades: int
+    sell_trades: int
+    agg_trades: int
+    first_agg_id: int | None
+    last_agg_id: int | None
+    size_squares: float
+    high: float | None
+    low: float | None
+
+
+def trade_fields(trades: Sequence[Trade], tick_exp: int, lot_exp: int) -> TradeFields:
+    """Sums of doubles are put back on the exchange's grid, where they are exact."""
+    buys = [trade for trade in trades if not trade.buyer_is_maker]
+    sells = [trade for trade in trades if trade.buyer_is_maker]
+    ids = [trade.agg_id for trade in trades]
+    prices = [trade.price for trade in trades]
+    amount_exp = tick_exp + lot_exp
+    return TradeFields(
+        buy_volume=round(sum(trade.size for trade in buys), lot_exp),
+        sell_volume=round(sum(trade.size for trade in sells), lot_exp),
+        buy_quote=round(sum(trade.price * trade.size for trade in buys), amount_exp),
+        sell_quote=round(sum(trade.price * trade.size for trade in sells), amount_exp),
+        buy_trades=sum(trade.fills for trade in buys),
+        sell_trades=sum(trade.fills for trade in sells),
+        agg_trades=len(trades),
+        first_agg_id=min(ids, default=None),
+        last_agg_id=max(ids, default=None),
+        size_squares=sum(trade.size * trade.size for trade in trades),
+        high=max(prices, default=None),
+        low=min(prices, default=None),
+    )
+
+
+def with_trades(rows: Sequence[SecondRow], trades: Sequence[Trade], spec: SymbolSpec) -> list[SecondRow]:
+    """The same rows with the sums of these trades: trades that were fetched by id came after their rows were final.
+
+    What rows say of the book (flow per side, effective spread, touched levels) stays what was seen at the time.
+    """
+    by_second: dict[int, list[Trade]] = defaultdict(list)
+    for trade in trades:
+        by_second[trade.time_ms // 1000].append(trade)
+    return [
+        msgspec.structs.replace(row, **trade_fields(by_second.get(row.second, ()), spec.tick_exp, spec.lot_exp))
+        for row in rows
+    ]
