@@ -144,7 +144,6 @@ def test_a_snapshot_that_does_not_fit_changes_nothing() -> None:
     exchange.event(11, 12)
     assert exchange.load(3) is Loaded.TOO_OLD
     assert exchange.state.resyncs == 0
-    assert exchange.state.synced_ns is None
     exchange.load(11)
     assert exchange.load(50) is Loaded.NOT_NEEDED
     assert exchange.state.resyncs == 1
@@ -152,17 +151,19 @@ def test_a_snapshot_that_does_not_fit_changes_nothing() -> None:
 
 
 def test_a_loaded_book_has_the_time_of_its_newest_event_or_of_the_clock() -> None:
-    """A REST answer carries no time; levels without a first sight are at least this old."""
+    """A REST answer carries no time."""
     exchange = Exchange().live()
-    assert exchange.state.synced_ms == exchange.book.event_ms == START_MS + 100
+    assert exchange.book.event_ms == START_MS + 100
     exchange.market.disconnected({SYMBOL})
     exchange.now_ms = 5_000
     exchange.load(30)
-    assert exchange.state.synced_ms == START_MS + 5_000
+    exchange.market.confirm(SYMBOL)
+    assert exchange.book.event_ms == START_MS + 5_000
     assert exchange.market.exchange_ms(exchange.now_ns) == START_MS + 5_000
     first = Exchange()
     first.load(10)
-    assert first.state.synced_ms is None
+    first.market.confirm(SYMBOL)
+    assert first.book.event_ms is None
 
 
 def test_ids_are_counted_once_when_events_overlap() -> None:
@@ -348,7 +349,7 @@ def test_the_time_without_a_connection_is_not_covered() -> None:
     exchange.event(51, 51, after_ms=100)
     exchange.event(52, 52, after_ms=600)
     rows = exchange.rows()
-    assert [row.covered_ms for row in rows] == [400, 0, 0, 0, 0, 700, 0]
+    assert [row.covered_ms for row in rows] == [400, 0, 0, 0, 0, 600, 0]
     assert [bool(row.flags & RowFlag.DISCONNECTED) for row in rows] == [True] * 6 + [False]
 
 
@@ -404,3 +405,42 @@ def test_a_late_trade_of_yesterday_is_not_todays_volume() -> None:
         session.add(trade)
     assert session.volumes == (1.0, 0.0)
     assert session.is_whole
+
+
+def test_time_before_a_gap_was_not_seen() -> None:
+    """The event that shows a gap also shows that the time since the last one proves nothing."""
+    exchange = Exchange().live()
+    for update_id in range(11, 31):
+        exchange.event(update_id, update_id, after_ms=100)
+    last_ms = START_MS + exchange.now_ms
+    exchange.event(40, 41, after_ms=5_000)  # nine updates are missing
+    exchange.state.seconds.finish()
+    taken = exchange.state.seconds.take()
+    assert sum(row.covered_ms for row, _ in taken) == 2_000  # from the first event to the last that joined
+    assert all(top is None for row, top in taken if (row.second + 1) * 1000 > last_ms)
+
+
+def test_silence_between_two_events_that_join_is_time_that_was_seen() -> None:
+    """Nothing happened: the ids say so."""
+    exchange = Exchange().live()
+    exchange.event(11, 11, after_ms=100)
+    exchange.event(12, 12, after_ms=5_000)
+    exchange.event(13, 13, after_ms=2_000)
+    rows = [row for row, _ in exchange.state.seconds.take()]
+    assert [row.covered_ms for row in rows[1:4]] == [1000, 1000, 1000]
+
+
+def test_silence_beyond_what_is_usual_is_not_seen_when_the_clock_closes_its_seconds() -> None:
+    """A frozen feed stores no snapshots and covers nothing."""
+    exchange = Exchange().live()
+    for update_id in range(11, 31):
+        exchange.event(update_id, update_id, after_ms=100)
+    assert exchange.state.quiet_ns == SECOND_NS
+    exchange.now_ms += 6_000
+    exchange.state.seconds.stale()  # what the recorder says of a symbol that is silent beyond `quiet_ns`
+    exchange.state.seconds.roll(START_MS + exchange.now_ms)
+    taken = exchange.state.seconds.take()
+    assert sum(row.covered_ms for row, _ in taken) == 2_000
+    assert [top for row, top in taken][3:] == [None] * (len(taken) - 3)
+    exchange.event(31, 31)
+    assert exchange.status() == "live"

@@ -91,9 +91,7 @@ class SymbolState:
         self.audit_mismatches = 0
         self.trades = 0
         self.received_ns: int | None = None  # of the newest depth event that was applied
-        self.synced_ns: int | None = None
         self.audited_ns: int | None = None
-        self.synced_ms: int | None = None  # exchange time: levels without a first-seen time are at least this old
         self.shadow: BookSync | None = None
         self.session = Session()
         self.shadow_from_id = 0
@@ -180,8 +178,11 @@ class Market:
             state.seconds.stale()  # events are missing since the last one: that time was not seen
         if known_id is None or update.final_id > known_id:
             state.seconds.roll(self._believable(update.event_ms, now_ns))
+        was_proven = state.sync.is_proven
         outcome = state.sync.receive(update)
         if outcome is Outcome.APPLIED:
+            if not was_proven and state.sync.book is not None:
+                state.seconds.synced(state.sync.book)
             self._applied(state, update, known_id or 0, now_ns)
         elif outcome is Outcome.OLD:
             state.old_events += 1
@@ -218,13 +219,13 @@ class Market:
             if book.event_ms is None:
                 book.event_ms = self.clock.now_ms(now_ns)
             state.resyncs += 1
-            state.synced_ns = state.received_ns = now_ns
-            state.synced_ms = book.event_ms
+            state.received_ns = now_ns
             state.reason = "" if loaded is Loaded.LIVE else "waiting for the stream to confirm the snapshot"
             if book.event_ms is not None:
                 # The time without a book ends here, not where the next event shows that it has passed.
                 state.seconds.roll(self._believable(book.event_ms, now_ns))
-            state.seconds.synced(book)
+            if loaded is Loaded.LIVE:
+                state.seconds.synced(book)
         return loaded
 
     def confirm(self, symbol: str) -> None:
@@ -232,8 +233,9 @@ class Market:
         state = self.symbols.get(symbol)
         if state is not None:
             state.sync.confirm()
-            if state.book is not None:
+            if (book := state.book) is not None:
                 state.reason = ""
+                state.seconds.synced(book)
 
     def disconnected(self, symbols: set[str]) -> None:
         """The connection is gone and with it the proof of sequence."""

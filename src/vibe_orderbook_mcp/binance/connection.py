@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import count
 from urllib.parse import quote
 
+from loguru import logger
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
@@ -55,8 +56,11 @@ class Connection:
         except InvalidStatus as error:
             status = error.response.status_code
             raise ExchangeUnavailable(f"The exchange refused the stream (HTTP {status}).", status=status) from error
-        except (OSError, WebSocketException, TimeoutError, ValueError) as error:
-            raise ExchangeUnavailable(f"The exchange's stream cannot be reached ({type(error).__name__}).") from error
+        except TimeoutError as error:
+            raise ExchangeUnavailable("The exchange's stream did not open in time.") from error
+        except (OSError, WebSocketException, ValueError) as error:
+            logger.debug("Opening the exchange's stream failed: {!r}", error)
+            raise ExchangeUnavailable("The exchange's stream cannot be reached.") from error
         return cls(socket)
 
     async def frames(self) -> AsyncIterator[bytes]:

@@ -271,5 +271,5 @@ def _ended(reader: asyncio.Task[None], connection: Connection | None) -> str:
     error = reader.exception()
     if error is not None:
         logger.opt(exception=error).error("Reading the exchange's stream failed")
-        return type(error).__name__
+        return "reading it failed"
     return connection.close_reason if connection is not None else "closed"

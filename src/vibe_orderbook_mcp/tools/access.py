@@ -21,6 +21,7 @@ from vibe_orderbook_mcp.store.history import History
 
 ANSWER_SECS = 4.5  # a first use is answered or refused within 5 s
 RETRY_SECS = 2.0
+WRITE_LAG_SECS = 2.0  # a second can be read so long after its end
 
 
 async def live_state(runtime: Runtime, symbol: str) -> SymbolState:
@@ -103,7 +104,10 @@ def explained(state: SymbolState) -> Iterator[None]:
     except Refusal as refusal:
         now_ns = time.monotonic_ns()
         status = state.status(now_ns)
-        if refusal.code != "insufficient_historical_data" or status == "live":
+        if refusal.code != "insufficient_historical_data":
+            raise
+        if status == "live":
+            refusal.retry_after_secs = (refusal.retry_after_secs or 0.0) + WRITE_LAG_SECS
             raise
         silent = (state.age_ns(now_ns) or 0) / 1e9
         why = f"has been silent for {silent:.0f} s" if status == "stale" else f"is not in sequence ({state.reason})"
