@@ -21,7 +21,7 @@ from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange, wire
 from vibe_orderbook_mcp.sim.driver import START_MS, Drive, drive, model_of
-from vibe_orderbook_mcp.sim.episode import Truth
+from vibe_orderbook_mcp.sim.episode import USUAL, Mood, Truth
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.matching import MatchingBook
 from vibe_orderbook_mcp.sim.scenarios import NAMES, REQUESTS, parse_requests, request_of, scenario_of
@@ -179,7 +179,9 @@ def test_news_is_as_many_updates_with_as_many_trades_and_a_price_that_runs(side:
     """What sets it apart from stuffing are its trades and its price."""
     client = Client("BTCUSDT")
     client.follow(60)
+    resting = len(client.drive.model.book.orders)
     truth = client.play("news_burst", after=0, side=side)
+    assert len(client.drive.model.book.orders) < 1.2 * resting  # who quotes in a hurry leaves in a hurry
     assert truth.start_ms is not None
     assert truth.end_ms is not None
     usual_ids = client.ids(START_MS, truth.start_ms)
@@ -307,14 +309,14 @@ def test_a_frozen_feed_says_nothing_while_its_market_goes_on() -> None:
 
 
 def test_a_resync_loses_a_few_frames_and_no_trade() -> None:
-    client, other = Client("ADAUSDT"), Client("ADAUSDT")
-    truth = client.play("resync", frames=4)
-    other.follow(30)
-    assert truth.numbers["lost_depth"] == 4
+    client, other = Client("BTCUSDT", pace="normal"), Client("BTCUSDT", pace="normal")
+    truth = client.play("resync", after=2, frames=10)
+    other.follow(12)
+    assert truth.numbers["lost_depth"] == 10
     assert client.hits == other.hits
     assert len(client.gaps) == 1
     # The frame that showed the gap, and one that the snapshot may have held already.
-    assert 4 + 1 <= len(other.frames) - len(client.frames) <= 4 + 2
+    assert 10 + 1 <= len(other.frames) - len(client.frames) <= 10 + 2
     assert client.sides == other.sides
 
 
@@ -504,6 +506,38 @@ def test_one_at_a_time_changes_a_market_and_it_can_be_stopped() -> None:
     assert drain.state == "over"
     assert not model.programme.stop(drain.id)
     model.scenario(request_of("update_burst", "APTUSDT"))
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("iceberg", 1, 1), ("wall", 1, 1), ("update_burst", 12, 42)])
+def test_its_own_orders_leave_with_it(name: str, least: int, most: int) -> None:
+    model = model_of("ADAUSDT", seed=2)
+    truth = model.scenario(request_of(name, "ADAUSDT"))
+    model.advance(START_MS + 2500)
+    before = set(model.book.orders)
+    assert model.programme.stop(truth.id)
+    assert least <= len(before - set(model.book.orders)) <= most
+    assert not model.book._hidden
+
+
+def test_what_was_withdrawn_stays_away_when_the_price_has_moved_over_it() -> None:
+    model = model_of("ADAUSDT", seed=2)
+    truth = model.scenario(request_of("drain", "ADAUSDT"))
+    model.advance(START_MS + 10_000)
+    model.fair *= 0.99
+    model.advance(START_MS + 90_000)
+    top = model.book.top()
+    assert truth.state == "over"
+    assert top is not None
+    assert abs((top[0] + top[2]) / 2 - model.fair) < 4
+
+
+def test_takers_that_stay_away_do_so_at_once() -> None:
+    model = model_of("BTCUSDT", scenario="busy")
+    model.advance(START_MS + 2000)
+    model.set_mood(Mood(takes=0.0), START_MS + 2000)
+    assert not [each for each in model.advance(START_MS + 4000) if isinstance(each, wire.AggTrade)]
+    model.set_mood(USUAL, START_MS + 4000)
+    assert [each for each in model.advance(START_MS + 6000) if isinstance(each, wire.AggTrade)]
 
 
 def test_a_repeated_one_begins_on_time_on_the_other_side() -> None:

@@ -12,6 +12,7 @@ from vibe_orderbook_mcp.sim.sinks import Sink
 
 GUARD: Final = 20.0  # usual orders that hold the touch while a burst goes on
 LIVE: Final = 40  # orders of a burst that stand at the same time
+CANCELLED: Final = 0.45  # share of cancels until that many stand
 SPREAD_BPS: Final = 4.0  # their mean distance from the touch
 MARGIN: Final = 1.1  # a burst is somewhat faster than was asked for
 TRADES_A_SECOND: Final = 0.5
@@ -49,7 +50,7 @@ class UpdateBurstEpisode(Episode[UpdateBurst]):
             self._next_trade += 1000.0 / TRADES_A_SECOND
             side = BID if self.random.random() < 0.5 else ASK
             self.market.send(side, self.lots(0.02), self._touch[side], int(at), sink)
-        elif len(self._live) >= LIVE or (self._live and self.random.random() < 0.5):
+        elif len(self._live) >= LIVE or (self._live and self.random.random() < CANCELLED):
             self.market.book.cancel(self._live.pop(self.random.randrange(len(self._live))))
         else:
             side = BID if self.random.random() < 0.5 else ASK
