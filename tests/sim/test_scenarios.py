@@ -181,7 +181,7 @@ def test_news_is_as_many_updates_with_as_many_trades_and_a_price_that_runs(side:
     client.follow(60)
     resting = len(client.drive.model.book.orders)
     truth = client.play("news_burst", after=0, side=side)
-    assert len(client.drive.model.book.orders) < 1.2 * resting  # who quotes in a hurry leaves in a hurry
+    assert len(client.drive.model.book.orders) < 1.05 * resting  # who quotes in a hurry leaves in a hurry
     assert truth.start_ms is not None
     assert truth.end_ms is not None
     usual_ids = client.ids(START_MS, truth.start_ms)
