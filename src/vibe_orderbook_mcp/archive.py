@@ -11,6 +11,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp.errors import StorageError, StorageLocked
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.lock import is_held
 
 Mode = Literal["opening", "recording", "read_only", "unavailable"]
 
@@ -71,7 +72,7 @@ class Archive:
 
     async def take_over(self) -> None:
         """Beside another writer: record from now on if it has gone."""
-        if self.mode != "read_only":
+        if self.mode != "read_only" or is_held(self._path):
             return
         try:
             history = await History.open(self._path, cap_mb=self._cap_mb, retention_days=self._retention_days)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import tempfile
@@ -187,7 +188,8 @@ def status() -> None:
 
 def _end_with_input() -> None:
     """The parent holds the other end: when it is gone, however it went, this process stops too."""
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not through sys.stdin: its lock would be held while the interpreter ends
+        pass
     signal.raise_signal(signal.SIGTERM)
 
 

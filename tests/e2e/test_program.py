@@ -240,3 +240,67 @@ def test_a_name_that_looks_like_a_setting_is_warned_about(tmp_path: Path) -> Non
             assert command.count("VIBE_SIMBOLS is not a setting") == 1
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_demo_leaves_no_exchange_and_no_data_behind(how: signal.Signals, tmp_path: Path) -> None:
+    """The simulated exchange is a process of its own, and history a temporary directory."""
+
+    async def run() -> None:
+        port = free_port()
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        env = environment() | {"TMPDIR": str(scratch)}
+        async with started("demo", "--port", str(port), cwd=tmp_path, env=env) as demo:
+            await ready(f"http://127.0.0.1:{port}")
+            rest = next(line.split()[-1] for line in demo.lines if "Simulated exchange for" in line)
+            assert list(scratch.iterdir())
+            demo.process.send_signal(how)
+            await demo.ended(6)
+            assert demo.count("Traceback") == 0, "\n".join(demo.lines)
+        async with httpx.AsyncClient() as http, asyncio.timeout(5):
+            while True:
+                try:
+                    await http.get(f"{rest}/api/v3/ping")
+                except httpx.TransportError:
+                    break
+                await asyncio.sleep(0.05)
+        if how is not signal.SIGKILL:
+            assert list(scratch.iterdir()) == []
+
+    asyncio.run(run())
+
+
+def test_a_second_process_reads_history_and_records_on_when_the_first_has_gone(tmp_path: Path) -> None:
+    """Claude Desktop's process beside the HTTP server is a normal day."""
+
+    async def run() -> None:
+        ports = free_port(), free_port()
+        urls = [f"http://127.0.0.1:{port}" for port in ports]
+        async with simulated() as sim:
+            env = env_for(sim, tmp_path / "db", backfill_hours=0)
+            serve = ("serve", "--transport", "http", "--port")
+            async with started(*serve, str(ports[0]), cwd=tmp_path, env=env) as first:
+                await ready(urls[0])
+                async with started(*serve, str(ports[1]), cwd=tmp_path, env=env) as second:
+                    async with asyncio.timeout(20):
+                        while second.count("this one reads its history") == 0:
+                            await asyncio.sleep(0.1)
+                    async with asyncio.timeout(20):
+                        while first.count("Stored snapshot for BTCUSDT") < 12:
+                            await asyncio.sleep(0.1)
+                    async with Client(f"{urls[1]}/mcp") as client:
+                        health = await call(client, "orderbook_health")
+                        assert health["storage"] == "read_only"
+                        flow = await call(client, "get_order_flow", symbol="BTCUSDT", window_duration_secs=10)
+                        assert flow["window"]["coverage"] >= 0.5
+                    assert second.count("Stored snapshot") == 0
+                    first.process.send_signal(signal.SIGTERM)
+                    await first.ended(6)
+                    async with asyncio.timeout(20):
+                        while second.count("Stored snapshot for BTCUSDT") < 2:
+                            await asyncio.sleep(0.1)
+                    assert second.count("this one records from now on") == 1
+                    await ready(urls[1])
+
+    asyncio.run(run())

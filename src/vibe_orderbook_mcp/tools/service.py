@@ -26,6 +26,7 @@ from vibe_orderbook_mcp.tools.access import explained, history_of, live_state, n
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
 from vibe_orderbook_mcp.tools.row_cache import RowCache
+from vibe_orderbook_mcp.tools.volume_clock import VolumeClocks
 from vibe_orderbook_mcp.watcher import finding_of
 
 SIDES: tuple[Side, Side] = ("bid", "ask")
@@ -52,6 +53,7 @@ class Tools:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._rows = RowCache()
+        self._clocks = VolumeClocks()
 
     async def orderbook_l1(self, symbol: object) -> L1Answer:
         state, book = await self._book(symbol)
@@ -83,11 +85,18 @@ class Tools:
         span = Span(end - secs, end)
         try:
             rows = await self._flow_rows(history, state, span)
+            buckets = await self._clocks.buckets(history, state.spec, end * 1000) if with_detail else None
         except StorageError as error:
             raise storage_refusal(error) from error
         with explained(state):
             return order_flow_answer(
-                state.spec, rows, span, session=state.session_volumes, detail=with_detail, **self._facts(state, end)
+                state.spec,
+                rows,
+                span,
+                session=state.session_volumes,
+                buckets=buckets,
+                detail=with_detail,
+                **self._facts(state, end),
             )
 
     async def get_volume_profile(
