@@ -404,7 +404,7 @@ def test_the_market_finds_the_resync_and_the_empty_side() -> None:
     mirrored=st.booleans(),
     steps=st.lists(st.integers(1, 900), max_size=20),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_stream_stays_whole_and_the_same_however_time_is_stepped(
     name: str, symbol: str, seed: int, after: float, length: int, mirrored: bool, steps: list[int]
 ) -> None:
