@@ -161,6 +161,8 @@ class SymbolWatch:
         if (levels := self.baseline.count("turnover")) < LEVELS_NEEDED:
             reason = f"{levels} of the {LEVELS_NEEDED} touched levels that a rank needs"
             out += [NotRun("absorption", reason)]
+        elif not self.baseline.is_ready:
+            out += [NotRun("absorption", out[0].reason)]
         return out
 
     def hour_blocks(self) -> list[tuple[int, bytes]]:
