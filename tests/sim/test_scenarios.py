@@ -194,6 +194,19 @@ def test_news_is_as_many_updates_with_as_many_trades_and_a_price_that_runs(side:
     assert later == pytest.approx(truth.numbers["mid_after"], rel=1e-4)
 
 
+def test_news_moves_the_price_of_a_coarse_grid_in_nearly_every_second() -> None:
+    """Otherwise single seconds of it are many updates with a mid that stands: stuffing, for all that rows can tell."""
+    client = Client("ADAUSDT")
+    truth = client.play("news_burst")
+    assert truth.start_ms is not None
+    mids = [
+        max((each for each in client.moments if each.event_ms <= end), key=lambda each: each.event_ms).mid
+        for end in range(truth.start_ms, truth.start_ms + 10_001, 1000)
+    ]
+    moved = [round(10**client.drive.rules.price.exp * abs(right - left), 1) for left, right in pairwise(mids)]
+    assert sum(each > 2 for each in moved) >= 8
+
+
 @pytest.mark.parametrize(("symbol", "side"), [("BTCUSDT", "bid"), ("ADAUSDT", "ask"), ("APTUSDT", "bid")])
 def test_an_iceberg_never_shows_more_than_its_tranche_and_trades_what_it_hid(symbol: str, side: str) -> None:
     client = Client(symbol)

@@ -66,7 +66,7 @@ class UpdateBurst(Request, tag="update_burst", frozen=True):
 
 
 class NewsBurst(Request, tag="news_burst", frozen=True):
-    """Everybody acts `times` as fast, trades included, and the price moves by `move_bps`."""
+    """Everybody acts `times` as fast, trades included, and the price moves by `move_bps`, or more on a coarse grid."""
 
     seconds: Length = 10.0
     side: Direction = "buy"

@@ -14,6 +14,8 @@ REACH_BPS: Final = 3.0  # how far beyond the touch an aggressor follows the pric
 FLOW_TIMES: Final = 3.0  # how lively a one-sided flow is against the usual one
 LEAST_FLOW: Final = 2.0  # orders a second
 FLOW_DRIFT: Final = 0.5  # bps a second: flow moves prices
+NEWS_TICKS: Final = 4.0  # a second, at least: on a coarse grid a few bps would be no move at all
+NEWS_TRADES: Final = 2.0  # trades quicken more than quotes do
 HIT_SHARES: Final = (0.35, 0.95)  # of the tranche: one hit shows one new tranche at most
 HIT_WITHIN: Final = 0.75  # of the episode, for the whole iceberg
 
@@ -49,8 +51,8 @@ class NewsBurstEpisode(Episode[NewsBurst]):
     def begin(self, at: float) -> None:
         request = self.request
         sign = 1.0 if request.side == "buy" else -1.0
-        drift = sign * request.move_bps / request.seconds
-        self.change_mood(Mood(makes=request.times, takes=request.times, drift=drift), at)
+        drift = sign * max(request.move_bps / request.seconds, NEWS_TICKS * 1e4 / self.market.fair)
+        self.change_mood(Mood(makes=request.times, takes=request.times * NEWS_TRADES, drift=drift), at)
 
 
 class IcebergEpisode(Episode[Iceberg]):
