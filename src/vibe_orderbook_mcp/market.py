@@ -105,9 +105,14 @@ class SymbolState:
 
     @property
     def last_price(self) -> float | None:
-        """Mid, or the last trade's price while there is none."""
+        """The last trade's price, or mid while none has come."""
+        return self.mid if self.tape.last_price is None else self.tape.last_price
+
+    @property
+    def mid(self) -> float | None:
+        """Half a tick is the finest that a mid can have: on that grid it is exact."""
         mid = self.book.mid if self.book is not None else None
-        return self.tape.last_price if mid is None else mid
+        return None if mid is None else round(mid, self.spec.tick_exp + 1)
 
     def age_ns(self, now_ns: int) -> int | None:
         return None if self.received_ns is None else max(0, now_ns - self.received_ns)

@@ -33,6 +33,7 @@ SEAL_TICKS = 60
 SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
 SAVE_HOURS_TICKS = 60
 VERIFY_TICKS = 86_400
+VERIFY_FIRST_TICKS = 600  # also where the process is restarted every day
 TAKE_OVER_TICKS = 5
 SKIP_LOG_TICKS = 10
 OPENING_SECS = 0.1  # how often to look whether history is open
@@ -62,6 +63,7 @@ class Recorder:
         self._trades_since: Counter[str] = Counter()
         self._skipping: Counter[str] = Counter()
         self._stale: set[str] = set()
+        self._due: dict[str, int] = {"verify": VERIFY_FIRST_TICKS}
         self.snapshots_stored: Counter[str] = Counter()
         self.trades_stored: Counter[str] = Counter()
         self.seconds_dropped = 0
@@ -256,20 +258,30 @@ class Recorder:
         if history is None:
             return
         await self.watcher.save(history)
-        if self._ticks % SAVE_HOURS_TICKS == 0:
+        if self._is_due("hours", SAVE_HOURS_TICKS):
             await self.watcher.save_hours(history, list(self._market.symbols.values()))
-        if self._ticks % TRADE_SUMMARY_TICKS == 0:
+        if self._is_due("summary", TRADE_SUMMARY_TICKS):
             for symbol, count in sorted(self._trades_since.items()):
                 logger.bind(symbol=symbol).info("Stored {} trades for {}", count, symbol)
             self._trades_since.clear()
-        if self._ticks % SYNC_TICKS == 0:
+        if self._is_due("sync", SYNC_TICKS):
             await history.flush(sync=True)
-        if self._ticks % SEAL_TICKS == 0 and (now_ms := self._market.exchange_ms(time.monotonic_ns())) is not None:
+        now_ms = self._market.exchange_ms(time.monotonic_ns())
+        if now_ms is not None and self._is_due("seal", SEAL_TICKS):
             for symbol in list(self._market.symbols):
                 await history.seal(symbol, now_ms - SEAL_BEFORE_MS)
-                if self._ticks % VERIFY_TICKS == 0 and (gone := await history.verify_ids(symbol)):
+        if self._is_due("verify", VERIFY_TICKS):
+            for symbol in list(self._market.symbols):
+                if gone := await history.verify_ids(symbol):
                     lost = sum(last - first + 1 for first, last in gone)
                     logger.bind(symbol=symbol).info("{} old trades of {} made room for newer ones", lost, symbol)
+
+    def _is_due(self, chore: str, every_ticks: int) -> bool:
+        """Whether its time has come. Ticks are written late and several at once, so none is waited for by number."""
+        if self._ticks < self._due.setdefault(chore, self._ticks - self._ticks % every_ticks + every_ticks):
+            return False
+        self._due[chore] = self._ticks - self._ticks % every_ticks + every_ticks
+        return True
 
 
 def _as_storage_error(error: Exception) -> StorageError:

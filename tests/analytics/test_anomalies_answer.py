@@ -11,7 +11,7 @@ from tests.analytics.rows import T0, row
 from tests.analytics.test_detectors import TURNOVERS, calm, flicker, refilled, stuffing, thin
 from tests.analytics.watching import QUIET, WARM_SECS, feed, quiet_row, quiet_rows, warm
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
-from vibe_orderbook_mcp.analytics.findings import Finding
+from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
 from vibe_orderbook_mcp.analytics.quiet import QuietRun, count_verdicts
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.windows import Span
@@ -126,15 +126,15 @@ def test_a_cold_baseline_gives_values_and_no_verdict() -> None:
 
 def test_a_symbol_without_a_book_says_so() -> None:
     """Also in the first second, before anything came."""
-    assert [each.reason for each in SymbolWatch(BTC).not_run()] == ["no book in sequence"] * 3
+    assert [each.detector for each in SymbolWatch(BTC).not_run()] == list(TYPES)
     with pytest.raises(Refusal):
         ask(SymbolWatch(BTC))
     watch = warm()
     feed(watch, [row(AT + place, covered_ms=0, flags=int(RowFlag.DISCONNECTED)) for place in range(20)])
     found = ask(watch, status="syncing")
     assert found.findings == []
-    assert {each.reason for each in found.cannot_run} == {"no book in sequence"}
-    assert "not checked" in found.summary
+    assert [each.detector for each in found.cannot_run] == list(TYPES)
+    assert "nothing can be judged now" in found.summary
     assert any("covered" in each for each in found.warnings)
 
 

@@ -36,7 +36,7 @@ from vibe_orderbook_mcp.errors import StorageCorrupt
 
 AT = WARM_SECS
 MS = (T0 + AT) * 1000
-TURNOVERS = tuple(random.Random(1).uniform(0.1, 4.0) for _ in range(400))
+TURNOVERS = tuple(random.Random(1).uniform(0.1, 4.0) for _ in range(4000))
 
 
 def kinds(findings: Sequence[Finding]) -> set[str]:
@@ -326,9 +326,15 @@ def test_a_book_that_is_short_or_flat_or_one_sided_has_no_limits() -> None:
 
 
 def refilled(
-    *, executed: float = 10.0, refills: int = 4, shown: float = 2.0, equal: float = 1.0, start_ms: int = MS
+    *,
+    executed: float = 10.0,
+    refills: int = 4,
+    shown: float = 2.0,
+    equal: float = 1.0,
+    start_ms: int = MS,
+    ms: int = 900,
 ) -> RefillChain:
-    return RefillChain("bid", 60_000.0, start_ms, start_ms + 900, executed, refills, 2.0, equal, 0.0, shown, 8.0)
+    return RefillChain("bid", 60_000.0, start_ms, start_ms + ms, executed, refills, 2.0, equal, 0.0, shown, 8.0)
 
 
 @pytest.mark.parametrize(
@@ -364,16 +370,17 @@ def test_a_native_like_iceberg_is_told_at_once() -> None:
     assert [each.end_ms for each in over] == [MS + 900]
 
 
-def test_a_replenished_level_must_be_rare() -> None:
-    """Among at least 200 touched levels: it is what a busy touch looks like."""
-    chain = refilled(equal=0.2, executed=30.0)
-    watch = SymbolWatch(BTC)
-    assert watch.second(quiet_row(0), LevelEvidence(has_limits=True, chains=(chain,))) == []
-    busy = LevelEvidence(has_limits=True, turnovers=TURNOVERS)
-    watch.second(quiet_row(1), busy)
-    (found,) = watch.second(quiet_row(2), LevelEvidence(has_limits=True, chains=(chain,)))
+def test_a_replenished_level_must_be_rare_and_last() -> None:
+    """Among thousands of touched levels, and not within moments: a sweep meets many makers."""
+    chain = refilled(equal=0.2, executed=30.0, ms=5_000)
+    watch = warm()
+    assert kinds(watch.second(quiet_row(AT), LevelEvidence(has_limits=True, chains=(chain,)))) == set()
+    watch.second(quiet_row(AT + 1), LevelEvidence(has_limits=True, turnovers=TURNOVERS))
+    sweep = refilled(equal=0.2, executed=30.0, ms=900)
+    assert kinds(watch.second(quiet_row(AT + 2), LevelEvidence(has_limits=True, chains=(sweep,)))) == set()
+    (found,) = watch.second(quiet_row(AT + 3), LevelEvidence(has_limits=True, chains=(chain,)))
     assert found.severity == "Medium"
-    assert found.rarity == pytest.approx(1 - 1 / 401)  # capped: 400 values cannot tell more
+    assert found.rarity == pytest.approx(1 - 1 / 4001)  # capped: 4000 values cannot tell more
 
 
 def test_absorption_is_found_live() -> None:

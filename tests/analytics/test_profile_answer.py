@@ -126,10 +126,10 @@ def test_a_wish_that_was_not_met_is_told() -> None:
 def test_a_part_of_the_window_is_answered_as_a_part() -> None:
     """Sixty per cent held: said in the sentence, the window and a warning."""
     answer = profile(BARS, tape=TapeCoverage(600, 400, None), warnings=["handed in"])
-    assert answer.summary.startswith("BTCUSDT, 24 h (60 % of its trades held): most traded")
+    assert answer.summary.startswith("BTCUSDT, 24 h (60 % of it covered): most traded")
     assert (answer.quality, answer.window.coverage, answer.window.covered_secs) == ("partial", 0.6, 51_840.0)
     assert answer.warnings[0] == "handed in"
-    assert answer.warnings[1].startswith("60 % of the window's trades are held")
+    assert answer.warnings[1].startswith("60 % of the window is covered by trades")
 
 
 def test_nothing_traded_is_a_refusal() -> None:

@@ -48,20 +48,20 @@ def test_a_part_is_answered_and_only_nothing_is_refused() -> None:
     with pytest.raises(Refusal) as refused:
         check_tape("BTCUSDT", DAY, TapeCoverage(0, 600, None, None, fetching))
     assert refused.value.code == "insufficient_historical_data"
-    assert refused.value.message == "BTCUSDT: 0 % of the trades of the 24 h asked for are held."
+    assert refused.value.message == "BTCUSDT: 0 % of the 24 h asked for is covered by trades."
     assert refused.value.hint == "Older trades are being fetched (600 to go, done in about 48 s)."
     assert refused.value.retry_after_secs == 48.0
 
 
 def test_without_a_back_fill_time_has_to_pass() -> None:
-    """Five of 24 hours recorded: seven more make it half."""
+    """Nothing was traded in what is covered, which is too little to say that nothing was."""
     tape = TapeCoverage(0, 0, NOW_MS - 5 * HOUR, NOW_MS - 5 * HOUR)
     with pytest.raises(Refusal) as refused:
         check_tape("BTCUSDT", DAY, tape)
-    assert refused.value.retry_after_secs == 7 * 3600
+    assert refused.value.retry_after_secs == 60  # nothing is held yet: the first trade is answered
     with pytest.raises(Refusal) as too_short:  # a back-fill of an hour does not make a day
         check_tape("BTCUSDT", DAY, TapeCoverage(0, 0, NOW_MS, NOW_MS, Backfill(NOW_MS - HOUR, 10, 5.0)))
-    assert too_short.value.retry_after_secs == 12 * 3600
+    assert too_short.value.retry_after_secs == 60
     assert "back to 2024-05-01T11:00:00.000Z only" in too_short.value.hint
     assert "duration_hours" not in too_short.value.hint
 
@@ -72,7 +72,7 @@ def test_a_window_that_lacks_one_trade_is_not_whole() -> None:
     share = check_tape("BTCUSDT", DAY, tape)
     assert tape_window(DAY, share, 10).coverage == 0.9999
     assert tape_warnings(DAY, tape, share, 5000) == [
-        "99.99 % of the window's trades are held (1 known to be missing): volumes are of what is held."
+        "99.99 % of the window is covered by trades that are held (1 known to be missing): volumes are of what is held."
     ]
     assert tape_window(DAY, 1.0, 10).coverage == 1.0
 
@@ -81,7 +81,7 @@ def test_warnings_say_since_when_and_until_when() -> None:
     """What is missing, since when nothing is, and when the rest will be there."""
     tape = TapeCoverage(600, 400, NOW_MS - 9 * HOUR, None, Backfill(DAY.start * 1000, 4000, 10.0))
     assert tape_warnings(DAY, tape, 0.6, 299) == [
-        "60 % of the window's trades are held (400 known to be missing; nothing is missing since"
+        "60 % of the window is covered by trades that are held (400 known to be missing; nothing is missing since"
         " 2024-05-01T03:00:00.000Z): volumes are of what is held.",
         "Older trades are being fetched (4,000 to go, done in about 7 min).",
         "Only 299 trades: fewer than 300 make no dependable profile.",

@@ -140,7 +140,7 @@ def test_either_part_alone_is_answered_and_the_other_said_to_be_missing() -> Non
         None,
         0,
     )
-    assert found.warnings == ["No traded vacuums: 1 % of the window's trades are held, 50 % are needed."]
+    assert found.warnings == ["No traded vacuums: 1 % of the window is covered by trades, 50 % is needed."]
     assert found.summary.startswith("BTCUSDT, mid 61,900, from the resting book of the last minute: nearest below")
     quiet = answer(Histogram(2, 5, 100, {}), resting=sides)
     assert quiet.warnings == ["No traded vacuums: nothing was traded in the window."]
@@ -149,7 +149,7 @@ def test_either_part_alone_is_answered_and_the_other_said_to_be_missing() -> Non
 
 def test_neither_part_is_a_refusal() -> None:
     """Too few trades and too short a look at the book."""
-    with pytest.raises(Refusal, match="1 % of the trades of the 24 h asked for are held") as refused:
+    with pytest.raises(Refusal, match="1 % of the 24 h asked for is covered by trades") as refused:
         answer(tape=NONE_HELD, resting=[resting("bid", THIN, samples=9)])
     assert refused.value.code == "insufficient_historical_data"
     with pytest.raises(Refusal, match="nothing was traded"):

@@ -113,8 +113,8 @@ def anomalies_answer(
     if past is not None:
         earlier = sorted((each for each in past if each.key not in keys), key=lambda each: -each.start_ms)[:PAST_MOST]
     cannot = watch.not_run()
-    if status != "live" and not cannot:
-        cannot = [NotRun(name, f"the book is {status}") for name in ("update_burst", "crash_precursor")]
+    if status != "live":
+        cannot = [NotRun(name, f"the book is {status}: nothing comes to be judged") for name in TYPES]
     measured = _measured(watch, window)
     told = dict.fromkeys(each.type for each in (*shown, *(earlier or ())))
     return AnomaliesAnswer(
@@ -122,7 +122,7 @@ def anomalies_answer(
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=_summary(watch, window, present, cannot, measured),
+        summary=_summary(watch, window, present, cannot, measured) + _past_text(earlier),
         warnings=[*warnings, *_warnings(window, len(present))],
         window=Window(
             start=iso_second(span.start),
@@ -218,6 +218,8 @@ def _summary(
     if present:
         more = f" {len(present) - 1} more." if len(present) > 1 else ""
         return f"{symbol}: {_sentence(watch.spec, present[0])}{more}"
+    if len(cannot) == len(TYPES):
+        return f"{symbol}: nothing can be judged now: {cannot[0].reason}."
     if measured.warming_up:
         wait = max(1, round(watch.baseline.secs_until_ready / 60))
         return (
@@ -230,6 +232,14 @@ def _summary(
     if cannot:
         return f"{quiet}; not checked: {', '.join(each.detector for each in cannot)}."
     return f"{quiet}."
+
+
+def _past_text(earlier: Sequence[Finding] | None) -> str:
+    if not earlier:
+        return ""
+    newest = earlier[0]
+    count = f"{len(earlier)} earlier finding{'' if len(earlier) == 1 else 's'}"
+    return f" {count}, the newest {newest.type} at {iso(newest.start_ms)[11:19]}."
 
 
 def _sentence(spec: SymbolSpec, finding: Finding) -> str:

@@ -368,7 +368,8 @@ def _summary(
     absorbed: Sequence[AbsorptionEvent],
 ) -> str:
     base, delta = spec.base_asset, delta_pct(totals.buy_volume, totals.sell_volume)
-    head = f"{spec.symbol}, {totals.span.secs} s: "
+    part = "" if totals.coverage >= OK_COVERAGE else f" ({readable(totals.covered_secs)} s of it covered)"
+    head = f"{spec.symbol}, {totals.span.secs} s{part}: "
     if delta is None:
         text = f"{head}no trades (NO_FLOW)"
     else:
@@ -377,7 +378,8 @@ def _summary(
         net = cvd(totals)
         text = (
             f"{head}takers bought {readable(totals.buy_volume)} and sold {readable(totals.sell_volume)} {base} in"
-            f" {fills}, net {'+' if net > 0 else ''}{readable(net)} {base} ({100 * delta:+.0f} %): {direction}{few}"
+            f" {fills}, net {'+' if net > 0 else ''}{readable(net)} {base} ({round(100 * delta):+d} %):"
+            f" {direction}{few}"
         )
     queues = normalised_ofi(totals)
     if queues is not None and pressure != "NO_FLOW":

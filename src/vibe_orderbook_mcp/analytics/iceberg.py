@@ -19,7 +19,10 @@ IcebergClass = Literal["native_like", "replenished_level"]
 SAME_SHARE: Final = 0.5
 LEVELS_NEEDED: Final = 200
 # A level refilled by all and sundry is the usual state of a busy touch; only a rare one is worth a sentence.
-REPLENISHED_RARITY: Final = 0.99
+# A busy symbol has thousands of touched levels a day, so one in a hundred would be dozens of findings.
+REPLENISHED_RARITY: Final = 0.9995
+# A sweep takes what several makers put up within moments; a level that is kept up is kept up for longer.
+REPLENISHED_MS: Final = 3_000
 OPEN_MOST: Final = 50
 
 _ROUNDING: Final = 1e-9
@@ -85,8 +88,10 @@ class Icebergs:
         standing = baseline.standing_level("turnover", log(turnover))
         if standing is not None and standing.n < LEVELS_NEEDED:
             standing = None
-        if kind == "replenished_level" and (standing is None or standing.rarity < REPLENISHED_RARITY):
-            return None
+        if kind == "replenished_level":
+            is_brief = chain.last_ms - chain.start_ms < REPLENISHED_MS
+            if is_brief or standing is None or standing.rarity < REPLENISHED_RARITY:
+                return None
         evidence: Evidence = {
             "class": kind,
             "executed_base": chain.executed,

@@ -282,7 +282,7 @@ def _width_warnings(profile: Profile, width: WidthChoice) -> list[str]:
 def _summary(spec: SymbolSpec, prices: BinPrices, span: Span, share: float, area: ValueArea) -> str:
     profile = prices.profile
     control = point_of_control(profile.volume) or 0
-    held = "" if share >= 1.0 else f" ({int(100 * share)} % of its trades held)"
+    held = "" if share >= 1.0 else f" ({int(100 * share)} % of it covered)"
     return (
         f"{spec.symbol}, {readable(span.secs / 3600)} h{held}: most traded at {prices.spoken(control, control)} (POC,"
         f" {100 * profile.share(control, control):.1f} % of {readable(profile.total / prices.lot_scale)}"

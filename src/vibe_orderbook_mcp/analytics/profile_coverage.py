@@ -12,6 +12,7 @@ from vibe_orderbook_mcp.errors import Refusal
 
 LOW_SAMPLE_TRADES = 300
 HOUR_MS = 3_600_000
+FIRST_TRADES_SECS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def too_little_held(symbol: str, span: Span, tape: TapeCoverage) -> Refusal:
         hint += f" duration_hours={whole_hours} can be answered now."
     return Refusal(
         "insufficient_historical_data",
-        f"{symbol}: {100 * share:.0f} % of the trades of the {readable(span.secs / 3600)} h asked for are held.",
+        f"{symbol}: {100 * share:.0f} % of the {readable(span.secs / 3600)} h asked for is covered by trades.",
         hint,
         retry_after_secs=_retry_secs(tape, span, share),
     )
@@ -112,8 +113,8 @@ def tape_warnings(span: Span, tape: TapeCoverage, share: float, trades: int) -> 
     if share < 1.0:
         since = "" if tape.complete_since_ms is None else f"; nothing is missing since {iso(tape.complete_since_ms)}"
         out.append(
-            f"{min(99.99, 100 * share):.4g} % of the window's trades are held ({tape.missing:,} known to be"
-            f" missing{since}): volumes are of what is held."
+            f"{min(99.99, 100 * share):.4g} % of the window is covered by trades that are held ({tape.missing:,} known"
+            f" to be missing{since}): volumes are of what is held."
         )
         if progress := _progress(tape, span):
             out.append(progress)
@@ -136,6 +137,8 @@ def _progress(tape: TapeCoverage, span: Span) -> str | None:
 def _retry_secs(tape: TapeCoverage, span: Span, share: float) -> float:
     """Until enough time has passed, or the back-fill is through, where it reaches far enough."""
     wait = (MIN_COVERAGE - share) * span.secs
+    if tape.held == 0:
+        wait = min(wait, FIRST_TRADES_SECS)  # one trade is answered
     fetched = tape.backfill
     halfway_ms = (span.start + span.end) * 500
     if fetched is not None and fetched.reaches_ms <= halfway_ms and fetched.eta_secs is not None:

@@ -183,7 +183,10 @@ def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeC
     """
     share = tape.share(span)
     if share < MIN_COVERAGE and not optional:
-        raise too_little_held(spec.symbol, span, tape)
+        refusal = too_little_held(spec.symbol, span, tape)
+        # The resting book has its zones after a minute, whatever is held of the trades.
+        refusal.retry_after_secs = min(KEPT_MS / 1000, refusal.retry_after_secs or KEPT_MS / 1000)
+        raise refusal
     profile = None
     if share >= MIN_COVERAGE:
         width = choose_width(histogram, spec)
@@ -277,7 +280,7 @@ def _warnings(
         if traded.found.low_confidence:
             out.append("A usual bin saw fewer than 10 trades: traded vacuums may be chance.")
     elif traded.share < MIN_COVERAGE:
-        out.append(f"No traded vacuums: {100 * traded.share:.0f} % of the window's trades are held, 50 % are needed.")
+        out.append(f"No traded vacuums: {100 * traded.share:.0f} % of the window is covered by trades, 50 % is needed.")
     else:
         out.append("No traded vacuums: nothing was traded in the window.")
     if not watched:

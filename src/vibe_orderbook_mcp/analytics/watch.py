@@ -12,7 +12,7 @@ from vibe_orderbook_mcp.analytics.detectors.absorbed import Absorptions
 from vibe_orderbook_mcp.analytics.detectors.bursts import UpdateBursts
 from vibe_orderbook_mcp.analytics.detectors.crash import CrashState, CrashWatch, thinner_side
 from vibe_orderbook_mcp.analytics.detectors.fleeting import FleetingCount, FleetingWalls
-from vibe_orderbook_mcp.analytics.findings import Finding, FindingType
+from vibe_orderbook_mcp.analytics.findings import TYPES, Finding, FindingType
 from vibe_orderbook_mcp.analytics.iceberg import LEVELS_NEEDED, Icebergs
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
@@ -88,7 +88,7 @@ class SymbolWatch:
     @property
     def open(self) -> list[Finding]:
         """Findings that have not ended."""
-        return [*self._alarms(), *self._icebergs.open, *self._absorptions.open]
+        return [*self._alarms(), *self._fleeting.open, *self._icebergs.open, *self._absorptions.open]
 
     @property
     def normal(self) -> Normal:
@@ -142,12 +142,7 @@ class SymbolWatch:
         out: list[NotRun] = []
         newest = self.rows[-1] if self.rows else None
         if newest is None or (newest.mid is None and not newest.flags & RowFlag.ONE_SIDED):
-            reason = "no book in sequence"
-            return [
-                NotRun("update_burst", reason),
-                NotRun("fleeting_cluster", reason),
-                NotRun("crash_precursor", reason),
-            ]
+            return [NotRun(name, "no book in sequence") for name in TYPES]
         if not self.baseline.is_ready:
             wait = self.baseline.secs_until_ready
             reason = f"warming up: one hour of history is needed, about {max(1, round(wait / 60))} min to go"
@@ -187,6 +182,9 @@ class SymbolWatch:
         return changed
 
     def _alarms(self) -> list[Finding]:
-        """Open findings whose seconds must not raise their own thresholds. Refilled levels belong to a busy day."""
-        single = [found for found in (self._bursts.open, self._crash.open) if found is not None]
-        return [*single, *self._fleeting.open]
+        """Open findings whose seconds must not raise their own thresholds.
+
+        Refilled levels and fleeting walls belong to a busy day: left out of what is usual, the most usual cluster
+        would stay rare for ever.
+        """
+        return [found for found in (self._bursts.open, self._crash.open) if found is not None]

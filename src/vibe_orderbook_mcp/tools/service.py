@@ -106,7 +106,7 @@ class Tools:
         width = None if tick_size is None else positive_decimal("tick_size", tick_size)
         with_detail = flag("detail", detail)
         state = await self._known(symbol_of(symbol))
-        name, history, end = state.spec.symbol, history_of(self._runtime), self._end(state)
+        name, history, end = state.spec.symbol, history_of(self._runtime), self._proven_end(state)
         span = Span(end - hours * HOUR_SECS, end)
         try:
             histogram = await trade_window.traded(history, name, span)
@@ -130,14 +130,14 @@ class Tools:
         hours = whole_number("duration_hours", duration_hours, 1, MOST_HOURS)
         with_detail = flag("detail", detail)
         state = await self._known(symbol_of(symbol))
-        name, history, end = state.spec.symbol, history_of(self._runtime), self._end(state)
+        name, history, end = state.spec.symbol, history_of(self._runtime), self._proven_end(state)
         span = Span(end - hours * HOUR_SECS, end)
         try:
             histogram = await trade_window.traded(history, name, span)
             tape = await trade_window.coverage(self._runtime, history, name, span)
         except StorageError as error:
             raise storage_refusal(error) from error
-        if (price := state.last_price) is None:
+        if (price := state.mid if state.mid is not None else state.last_price) is None:
             raise not_live(self._runtime, state)
         resting = [depth for side in SIDES if (depth := state.resting.depth(side)) is not None]
         return liquidity_vacuums_answer(
@@ -164,11 +164,13 @@ class Tools:
             invalid = state.reason or "the book is not in sequence"
         elif not book.is_two_sided:
             invalid = "one side of the book is empty"
+        span = Span(end - secs, end)
+        rows = await self._with_late_trades(state, list(state.watch.rows), span)
         with explained(state):
             return health_score_answer(
                 state.spec,
-                list(state.watch.rows),
-                Span(end - secs, end),
+                rows,
+                span,
                 state.watch.normal,
                 invalid_reason=invalid,
                 detail=with_detail,
@@ -203,18 +205,27 @@ class Tools:
     async def _flow_rows(self, history: History, state: SymbolState, span: Span) -> list[SecondRow]:
         """Rows of the hour before the window and of the window, those included that are not written yet.
 
-        Trades that were fetched by id after their rows were final are summed up anew. Raises StorageError.
+        Raises StorageError.
         """
         rows = await self._rows.rows(history, state.spec.symbol, span.end)
         newest = rows[-1].second if rows else -1
         rows += [row for row in state.watch.rows if newest < row.second < span.end]
-        window = [row for row in rows if row.second >= span.start]
-        if missing_trades(window):
+        return await self._with_late_trades(state, rows, span)
+
+    async def _with_late_trades(self, state: SymbolState, rows: list[SecondRow], span: Span) -> list[SecondRow]:
+        """Rows of a window whose trades were fetched by id after they were final, summed up anew."""
+        window = [row for row in rows if span.start <= row.second < span.end]
+        history = self._runtime.archive.history
+        if not missing_trades(window) or history is None:
+            return rows
+        try:
             stored = await history.trades(state.spec.symbol, span.start * 1000, span.end * 1000)
-            whole = with_trades(window, stored, state.spec)
-            if missing_trades(whole) < missing_trades(window):
-                return [*(row for row in rows if row.second < span.start), *whole]
-        return rows
+        except StorageError:
+            return rows  # what was seen, with the warning that trades are missing
+        whole = with_trades(window, stored, state.spec)
+        if missing_trades(whole) >= missing_trades(window):
+            return rows
+        return [*(row for row in rows if row.second < span.start), *whole, *(r for r in rows if r.second >= span.end)]
 
     async def _known(self, symbol: str) -> SymbolState:
         """A symbol with a past can be asked about while its book resyncs; one never used is subscribed first."""
@@ -237,6 +248,14 @@ class Tools:
         rows = state.watch.rows
         newest = rows[-1].second + 1 if rows else None
         return newest if newest is not None and now - WRITE_LAG_SECS <= newest <= now else now
+
+    def _proven_end(self, state: SymbolState) -> int:
+        """The same, but no later than the last event while nothing comes: trades since then may be missing."""
+        end = self._end(state)
+        book = state.sync.book
+        if state.status(time.monotonic_ns()) == "live" or book is None or book.event_ms is None:
+            return end
+        return min(end, book.event_ms // 1000)
 
     def _facts(self, state: SymbolState, end: int | None = None) -> Facts:
         """`end` is that of a window: events behind it were not used."""

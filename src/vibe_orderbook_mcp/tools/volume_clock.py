@@ -54,6 +54,7 @@ class VolumeClocks:
         try:
             day = await history.trade_sums(spec.symbol, start_ms, clock.began_ms)
             if day.trades == 0 or day.first_ms is None:
+                self._clocks.pop(spec.symbol, None)  # asked again with the next question
                 return
             held_ms = max(1, clock.began_ms - day.first_ms)
             lots = (day.buy_lots + day.sell_lots) * DAY_MS // held_ms  # as if the rest of the day had been like it

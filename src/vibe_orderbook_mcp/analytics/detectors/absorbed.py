@@ -26,7 +26,7 @@ EVERY_SECS: Final = 5
 # A level that a passing move of mid hides is still the same one.
 CLEAR_SECS: Final = 30
 # Among the levels that trades touch in a day, how rare a turnover must be to be told unasked.
-MIN_RARITY: Final = 0.99
+MIN_RARITY: Final = 0.9995
 
 
 class Absorptions:

@@ -26,6 +26,7 @@ SPREAD, SPREAD_CRITICAL = 3.0, 10.0
 CANCEL, CANCEL_CRITICAL = 0.8, 0.9
 CANCEL_SECS: Final = 5
 CONFIRM_SECS: Final = 2
+RARE_RANK: Final = 0.999
 CLEAR_SECS: Final = 10
 SPREAD_FLOOR_BPS: Final = 0.5
 # Sums of lots carry rounding; a threshold met exactly is met.
@@ -153,6 +154,8 @@ class CrashWatch:
             cancelled = sum(flow.cancelled for flow in flows)
             cancel = ratio(cancelled, cancelled + sum(flow.added for flow in flows))
         level = crash_level(drop, times, cancel) if baseline.is_ready else "none"
+        if level in ("watch", "warning") and not _is_rare(sample, band, baseline):
+            level = "none"
         return CrashState(level, drop, times, cancel, None if found is None else found[0], band=band)
 
     def _finding(
@@ -213,3 +216,12 @@ def _lower(one: CrashState | None, other: CrashState | None) -> CrashLevel:
 
 def _met(value: float, least: float) -> bool:
     return value >= least * (1 - _ROUNDING)
+
+
+def _is_rare(sample: Sample, band: Band | None, baseline: Baseline) -> bool:
+    """Whether depth or spread is at the end of the symbol's own range: where halved depth is usual it says nothing."""
+    depth = None if band is None else sample.depth_50 if band == "depth_50" else sample.depth_25
+    low = None if band is None or depth is None else baseline.standing(band, depth)
+    wide = None if sample.spread_bps is None else baseline.standing("spread", sample.spread_bps)
+    is_low = low is not None and low.rank <= 1 - RARE_RANK
+    return is_low or (wide is not None and wide.rank >= RARE_RANK)
