@@ -121,7 +121,7 @@ def sim(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     symbols: SymbolsOption = None,
     seed: SeedOption = 1,
-    scenario: Annotated[str, typer.Option(help="quiet, normal or busy.")] = "normal",
+    scenario: Annotated[str, typer.Option(help="A pace (quiet, normal, busy) or an event such as drain.")] = "normal",
     replay: Annotated[list[Path] | None, typer.Option(help="Recording to serve instead; may be repeated.")] = None,
     speed: Annotated[float, typer.Option(help="Replay speed; 0 is as fast as clients take it.")] = 1.0,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input ends.")] = False,
