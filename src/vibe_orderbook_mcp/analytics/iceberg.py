@@ -90,7 +90,7 @@ class Icebergs:
             standing = None
         if kind == "replenished_level":
             is_brief = chain.last_ms - chain.start_ms < REPLENISHED_MS
-            if is_brief or standing is None or standing.rarity < REPLENISHED_RARITY:
+            if is_brief or not baseline.is_ready or standing is None or standing.rarity < REPLENISHED_RARITY:
                 return None
         evidence: Evidence = {
             "class": kind,
