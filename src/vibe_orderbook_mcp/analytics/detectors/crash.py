@@ -219,9 +219,12 @@ def _met(value: float, least: float) -> bool:
 
 
 def _is_rare(sample: Sample, band: Band | None, baseline: Baseline) -> bool:
-    """Whether depth or spread is at the end of the symbol's own range: where halved depth is usual it says nothing."""
+    """Whether depth and spread are both at the end of the symbol's own range.
+
+    Where a halved depth is usual it says nothing, and a spread of three ticks is usual on a coarse grid.
+    """
     depth = None if band is None else sample.depth_50 if band == "depth_50" else sample.depth_25
     low = None if band is None or depth is None else baseline.standing(band, depth)
     wide = None if sample.spread_bps is None else baseline.standing("spread", sample.spread_bps)
     is_low = low is not None and low.rank <= 1 - RARE_RANK
-    return is_low or (wide is not None and wide.rank >= RARE_RANK)
+    return is_low and wide is not None and wide.rank >= RARE_RANK
