@@ -444,3 +444,16 @@ def test_silence_beyond_what_is_usual_is_not_seen_when_the_clock_closes_its_seco
     assert [top for row, top in taken][3:] == [None] * (len(taken) - 3)
     exchange.event(31, 31)
     assert exchange.status() == "live"
+
+
+def test_after_a_loss_the_micro_price_starts_a_new_chain() -> None:
+    """The state after a gap does not follow from the one before it."""
+    exchange = Exchange().live()
+    for update_id in range(11, 21):
+        exchange.event(update_id, update_id, [(100.99, float(update_id))])
+    counted = exchange.state.microprice.transitions
+    assert counted > 0
+    exchange.event(40, 41)
+    exchange.load(41)
+    exchange.event(42, 42, [(100.99, 3.0)])
+    assert exchange.state.microprice.transitions == counted  # one state, no step to it
