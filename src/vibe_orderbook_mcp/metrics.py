@@ -65,6 +65,8 @@ class _RuntimeCollector(Collector):
         ]
         for name, text, field in counters:
             yield _per_symbol(name, text, {symbol: getattr(state, field) for symbol, state in states.items()})
+        duplicates = {symbol: state.tape.duplicates for symbol, state in states.items()}
+        yield _per_symbol("vibe_trades_duplicate", "Trades that had come already.", duplicates)
         yield _per_symbol("vibe_snapshots_stored", "Seconds written.", {s: stored[s] for s in states})
         yield _per_symbol("vibe_trades_stored", "Trades written as they came.", {s: trades[s] for s in states})
         yield _per_symbol("vibe_trades_filled", "Trades fetched by id.", {s: runtime.filler.filled[s] for s in states})
@@ -93,6 +95,8 @@ class _RuntimeCollector(Collector):
         yield CounterMetricFamily(
             "vibe_seconds_dropped", "Seconds lost to a failing disk.", value=recorder.seconds_dropped
         )
+        yield GaugeMetricFamily("vibe_recorder_lag_seconds", "Of the newest second's tick.", value=recorder.lag_secs)
+        yield CounterMetricFamily("vibe_findings", "Findings that were opened.", value=recorder.watcher.findings)
         if archive.written_ns is not None:
             since = (time.monotonic_ns() - archive.written_ns) / 1e9
             yield GaugeMetricFamily("vibe_last_write_age_seconds", "Since the last successful write.", value=since)

@@ -10,7 +10,7 @@ from typing import Final
 from vibe_orderbook_mcp.analytics.baseline import Baseline, Normal, Sample, decode, encode
 from vibe_orderbook_mcp.analytics.detectors.absorbed import Absorptions
 from vibe_orderbook_mcp.analytics.detectors.bursts import UpdateBursts
-from vibe_orderbook_mcp.analytics.detectors.crash import CrashState, CrashWatch, thinner_side
+from vibe_orderbook_mcp.analytics.detectors.crash import CrashWatch, thinner_side
 from vibe_orderbook_mcp.analytics.detectors.fleeting import FleetingCount, FleetingWalls
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding, FindingType
 from vibe_orderbook_mcp.analytics.iceberg import LEVELS_NEEDED, Icebergs
@@ -98,10 +98,6 @@ class SymbolWatch:
     def sample(self) -> Sample | None:
         """The newest second's figures; None when it says nothing."""
         return self._sample
-
-    @property
-    def crash_state(self) -> CrashState | None:
-        return self._crash.state
 
     def fleeting(self, side: Side) -> FleetingCount | None:
         """None while single levels are not watched."""

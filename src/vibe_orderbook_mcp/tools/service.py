@@ -10,6 +10,7 @@ from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer, l1_ans
 from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer, order_flow_answer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
 from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
+from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.results import Status
 from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer, liquidity_vacuums_answer
 from vibe_orderbook_mcp.analytics.windows import Span, missing_trades
@@ -21,11 +22,12 @@ from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.market import SymbolState, view
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.tools import trade_window
+from vibe_orderbook_mcp.store.rollups import Histogram
 from vibe_orderbook_mcp.tools.access import explained, history_of, live_state, not_live, storage_refusal
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
 from vibe_orderbook_mcp.tools.row_cache import RowCache
+from vibe_orderbook_mcp.tools.trade_window import coverage
 from vibe_orderbook_mcp.tools.volume_clock import VolumeClocks
 from vibe_orderbook_mcp.watcher import finding_of
 
@@ -106,13 +108,7 @@ class Tools:
         width = None if tick_size is None else positive_decimal("tick_size", tick_size)
         with_detail = flag("detail", detail)
         state = await self._known(symbol_of(symbol))
-        name, history, end = state.spec.symbol, history_of(self._runtime), self._proven_end(state)
-        span = Span(end - hours * HOUR_SECS, end)
-        try:
-            histogram = await trade_window.traded(history, name, span)
-            tape = await trade_window.coverage(self._runtime, history, name, span)
-        except StorageError as error:
-            raise storage_refusal(error) from error
+        span, histogram, tape = await self._traded(state, hours)
         return volume_profile_answer(
             state.spec,
             histogram,
@@ -121,7 +117,7 @@ class Tools:
             last_price=state.last_price,
             tick_size=width,
             detail=with_detail,
-            **self._facts(state, end),
+            **self._facts(state, span.end),
         )
 
     async def get_liquidity_vacuums(
@@ -130,13 +126,7 @@ class Tools:
         hours = whole_number("duration_hours", duration_hours, 1, MOST_HOURS)
         with_detail = flag("detail", detail)
         state = await self._known(symbol_of(symbol))
-        name, history, end = state.spec.symbol, history_of(self._runtime), self._proven_end(state)
-        span = Span(end - hours * HOUR_SECS, end)
-        try:
-            histogram = await trade_window.traded(history, name, span)
-            tape = await trade_window.coverage(self._runtime, history, name, span)
-        except StorageError as error:
-            raise storage_refusal(error) from error
+        span, histogram, tape = await self._traded(state, hours)
         if (price := state.mid if state.mid is not None else state.last_price) is None:
             raise not_live(self._runtime, state)
         resting = [depth for side in SIDES if (depth := state.resting.depth(side)) is not None]
@@ -148,7 +138,7 @@ class Tools:
             mid=price,
             resting=resting,
             detail=with_detail,
-            **self._facts(state, end),
+            **self._facts(state, span.end),
         )
 
     async def get_microstructure_health(
@@ -201,6 +191,16 @@ class Tools:
 
     async def orderbook_health(self) -> HealthAnswer:
         return health_answer(self._runtime)
+
+    async def _traded(self, state: SymbolState, hours: int) -> tuple[Span, Histogram, TapeCoverage]:
+        """The trades of the last hours by price, and which part of them is held."""
+        name, history, end = state.spec.symbol, history_of(self._runtime), self._proven_end(state)
+        span = Span(end - hours * HOUR_SECS, end)
+        try:
+            histogram = await history.histogram(name, span.start * 1000, span.end * 1000)
+            return span, histogram, await coverage(self._runtime, history, name, span)
+        except StorageError as error:
+            raise storage_refusal(error) from error
 
     async def _flow_rows(self, history: History, state: SymbolState, span: Span) -> list[SecondRow]:
         """Rows of the hour before the window and of the window, those included that are not written yet.

@@ -1,4 +1,4 @@
-"""The trades of a long window: by price, and how many of them are held."""
+"""Which part of a long window's trades is held."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.rollups import Histogram
-
-
-async def traded(history: History, symbol: str, span: Span) -> Histogram:
-    """Raises StorageError."""
-    return await history.histogram(symbol, span.start * 1000, span.end * 1000)
 
 
 async def coverage(runtime: Runtime, history: History, symbol: str, span: Span) -> TapeCoverage:
