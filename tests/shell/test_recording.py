@@ -36,13 +36,13 @@ def test_a_recording_is_served_again_and_its_books_are_the_recorded_ones(tmp_pat
 
     async def run() -> None:
         async with exchange(*SYMBOLS) as sim:
-            frames = await record_to(path, SYMBOLS, sim.rest_url, sim.ws_url, seconds=2.0)
+            frames = await record_to(path, SYMBOLS, sim.rest_url, sim.ws_url, seconds=4.0)
         found = lines(path)
         assert frames == sum("stream" in frame for _, frame in found) > 50
         assert [received for received, _ in found] == sorted(received for received, _ in found)
         assert {frame["symbol"] for _, frame in found if "lastUpdateId" in frame} == set(SYMBOLS)
         async with (
-            ReplayExchange(ReplayConfig(files=(path,), speed=0)) as replay,
+            ReplayExchange(ReplayConfig(files=(path,), speed=2)) as replay,  # slow enough for snapshots to fall into it
             feeding(replay.rest_url, replay.ws_url, SYMBOLS, market) as feed,
         ):
             await all_live(feed, SYMBOLS)
