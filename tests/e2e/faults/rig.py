@@ -1,0 +1,214 @@
+"""The whole program beside a simulated exchange, with somebody who asks all the time and somebody who knows better.
+
+Every book that the program would serve is held against the true one at the same update id, whenever it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.rig import Logged, listening, runtime_for, until
+from tests.outcomes import Outcome as Row
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.core.sync import Loaded, Outcome
+from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.metrics import Metrics
+from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.sim import SimConfig, SimExchange
+from vibe_orderbook_mcp.sim.faults import Fault
+from vibe_orderbook_mcp.tools.service import Tools
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+LEVELS = 20
+DEEP_LEVELS = 1000
+LOOK_SECS = 0.02
+ASK_SECS = 0.1
+LATE_SECS = 0.25  # an answer that took longer had to wait for its book
+SETTLED_EVENTS = 5
+
+
+class JudgedMarket(Market):
+    """A market whose every servable book is compared with the exchange's own, at the moment it becomes one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sim: SimExchange | None = None
+        self.checked = 0
+        self.wrong: list[tuple[str, int]] = []
+        self.outcomes: dict[str, Counter[Outcome]] = defaultdict(Counter)
+
+    def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
+        outcome = super().receive_depth(update, now_ns)
+        if outcome is not None:
+            self.outcomes[update.symbol][outcome] += 1
+        if outcome is Outcome.APPLIED:
+            self.judge(update.symbol)
+        return outcome
+
+    def load(self, symbol: str, snapshot: DepthSnapshot, limit: int, now_ns: int) -> Loaded:
+        loaded = super().load(symbol, snapshot, limit, now_ns)
+        self.judge(symbol)
+        return loaded
+
+    def confirm(self, symbol: str) -> None:
+        super().confirm(symbol)
+        self.judge(symbol)
+
+    def judge(self, symbol: str, levels: int = LEVELS) -> None:
+        state = self.symbols.get(symbol)
+        book = None if state is None else state.book
+        if book is None or self.sim is None:
+            return
+        truth = self.sim.truth(symbol, book.last_update_id, levels)
+        self.checked += 1
+        if truth is None or tops(book, levels) != tuple([(float(p), float(s)) for p, s in side] for side in truth):
+            self.wrong.append((symbol, book.last_update_id))
+
+
+def tops(book: OrderBook, levels: int) -> tuple[list[tuple[float, float]], ...]:
+    return book.bids.top(levels), book.asks.top(levels)
+
+
+class Told(NamedTuple):
+    """What one call was answered, and when."""
+
+    at: float
+    symbol: str
+    what: str  # live, stale, or the code of a refusal
+    took: float
+    text: str  # warnings, or the refusal's message
+
+
+class Watch:
+    """A running program, a user of it for every symbol, and what both went through."""
+
+    def __init__(self, sim: SimExchange, runtime: Runtime, market: JudgedMarket, logged: Logged) -> None:
+        self.sim = sim
+        self.runtime = runtime
+        self.market = market
+        self.logged = logged
+        self.told: list[Told] = []
+        self.not_live_at = 0.0  # the last moment at which a book was not live
+        self._tools = Tools(runtime)
+        self._metrics = Metrics(runtime)
+
+    @property
+    def feed(self) -> Any:
+        return self.runtime.feed
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self._metrics.text().decode())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def statuses(self) -> dict[str, str]:
+        now_ns = time.monotonic_ns()
+        return {symbol: state.status(now_ns) for symbol, state in self.market.symbols.items()}
+
+    async def all_live(self, secs: float = 15.0) -> None:
+        symbols = self.runtime.settings.symbols
+        await until(lambda: [self.statuses().get(symbol) for symbol in symbols] == ["live"] * len(symbols), secs)
+
+    async def settled(self, secs: float = 25.0) -> None:
+        """Every symbol goes on: live, with further events in sequence behind it."""
+        applied = {s: self.market.outcomes[s][Outcome.APPLIED] for s in self.runtime.settings.symbols}
+
+        def goes_on() -> bool:
+            return all(self.market.outcomes[s][Outcome.APPLIED] >= n + SETTLED_EVENTS for s, n in applied.items())
+
+        await until(goes_on, secs)
+        await self.all_live(secs)
+
+    async def ask_forever(self, symbol: str) -> None:
+        while True:
+            self.told.append(await self.ask(symbol))
+            await asyncio.sleep(ASK_SECS)
+
+    async def ask(self, symbol: str) -> Told:
+        began = time.monotonic()
+        try:
+            answer = await self._tools.orderbook_l2(symbol, LEVELS)
+        except Refusal as refusal:
+            return Told(began, symbol, refusal.code, time.monotonic() - began, refusal.message)
+        took = time.monotonic() - began
+        return Told(began, symbol, answer.status, took, " ".join(answer.warnings))
+
+    async def look_forever(self) -> None:
+        while True:
+            if any(status != "live" for status in self.statuses().values()):
+                self.not_live_at = time.monotonic()
+            await asyncio.sleep(LOOK_SECS)
+
+    def saw(self, since: float) -> str:
+        """What users were told who asked since then, in words for the table."""
+        told = [each for each in self.told if each.at >= since]
+        late = max((each.took for each in told if each.what == "live"), default=0.0)
+        words = [what for what, _ in groupby(each.what for each in told) if what != "live"]
+        distinct = list(dict.fromkeys(words))
+        if late > LATE_SECS:
+            distinct.insert(0, f"answers up to {late:.1f} s late")
+        return ", ".join(distinct) or "live throughout"
+
+    def deep_check(self) -> None:
+        """The books now, far down."""
+        for symbol in self.market.symbols:
+            self.market.judge(symbol, DEEP_LEVELS)
+
+    def tell(self, row: Row, *, since: float, over: float) -> None:
+        """Fill in the row of a fault that began at `since` and was over at `over`."""
+        self.deep_check()
+        row.recovered(max(0.0, self.not_live_at - over), saw=self.saw(since))
+        row.books(checked=self.market.checked, wrong=len(self.market.wrong))
+
+    async def suffer(self, faults: list[Fault], secs: float = 20.0) -> tuple[float, float]:
+        """Switch the faults on and wait until they are over: (when they began, when they ended)."""
+        began = time.monotonic()
+        for fault in faults:
+            self.sim.faults.add(fault)
+        await until(lambda: self.sim.faults.listing() == [], secs)
+        return began, time.monotonic()
+
+
+def exchange(**changes: Any) -> SimExchange:
+    return SimExchange(SimConfig(**{"symbols": SYMBOLS, "seed": 11, "history_hours": 0.0, **changes}))
+
+
+@contextlib.asynccontextmanager
+async def watching(sim: SimExchange, path: Path, **settings: Any) -> AsyncIterator[Watch]:
+    """The program on this exchange, which the caller has started (or not: then addresses are given)."""
+    market = JudgedMarket()
+    market.sim = sim
+    options = {"symbols": ",".join(SYMBOLS), "backfill_hours": 0, **settings}
+    with listening("INFO") as logged:
+        runtime = runtime_for(
+            options.pop("rest_url", sim.rest_url), options.pop("ws_url", sim.ws_url), path, market, **options
+        )
+        async with runtime.hold():
+            watch = Watch(sim, runtime, market, logged)
+            with in_background(watch.look_forever(), *map(watch.ask_forever, runtime.settings.symbols)):
+                yield watch
+
+
+@contextlib.contextmanager
+def in_background(*work: Any) -> Iterator[None]:
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
