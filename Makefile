@@ -8,13 +8,14 @@ PARALLEL ?= -n 3 --dist worksteal
 LOCK := pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" --quiet
 
-.PHONY: help demo run test check lock clean
+.PHONY: help demo run test check bench lock clean
 
 help:
 	@echo "make demo    serve simulated order books on http://127.0.0.1:8000 (no network needed)"
 	@echo "make run     the same program on the live exchange"
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, tests: before handing in"
+	@echo "make bench   measure the program beside its peers (a few minutes; docs/PERFORMANCE.md)"
 	@echo "make lock    renew requirements*.lock from pyproject.toml (UPGRADE=--upgrade for newer versions)"
 	@echo "make clean   remove .venv and caches; stored market data stays"
 
@@ -34,11 +35,15 @@ check:
 	@scripts/setup requirements-dev.lock
 	@scripts/check $(ARGS)
 
+bench:
+	@bench/setup
+	@.venv-bench/bin/python -m bench $(ARGS)
+
 lock:
 	@command -v $(UV) >/dev/null || { scripts/setup requirements.lock && $(BIN)/python -m pip install --quiet uv; }
 	$(UV) $(LOCK) $(UPGRADE) --output-file requirements.lock
 	$(UV) $(LOCK) $(UPGRADE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find src tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Measurements: `make bench`. What they show is in docs/PERFORMANCE.md."""
