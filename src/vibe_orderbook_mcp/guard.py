@@ -9,22 +9,22 @@ from __future__ import annotations
 import hmac
 from urllib.parse import urlsplit
 
-from loguru import logger
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vibe_orderbook_mcp.config import LOOPBACK, Settings
+from vibe_orderbook_mcp.http_limits import Refusals
 
 # Load balancers ask these without a token.
 OPEN_PATHS = ("/healthz", "/readyz")
-LOGGED_FIRST, LOGGED_EACH = 10, 1000
+REASONS = {421: "host", 403: "origin", 401: "token"}
 
 
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, refusals: Refusals) -> None:
         self._app = app
         self._hosts = {host.lower() for host in (*LOOPBACK, *settings.allowed_hosts)}
         self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
@@ -32,14 +32,14 @@ class Guard:
         self._token = None if token is None else token.get_secret_value().encode()
         # Beyond loopback with a token and no list, every name will do: a page that rebinds a name has no token.
         self._checks_hosts = token is None or settings.is_loopback or bool(settings.allowed_hosts)
-        self._refused = 0
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             refusal = self._refusal(scope["path"], headers)
             if refusal is not None:
-                self._log(refusal.status_code, scope["path"], headers)
+                self._note(refusal.status_code, scope["path"], headers)
                 await refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -54,11 +54,9 @@ class Guard:
             return JSONResponse({"error": "A bearer token is needed."}, 401, headers={"WWW-Authenticate": "Bearer"})
         return None
 
-    def _log(self, status: int, path: str, headers: Headers) -> None:
-        self._refused += 1
-        if self._refused <= LOGGED_FIRST or self._refused % LOGGED_EACH == 0:
-            said = {name: headers.get(name, "")[:100] for name in ("host", "origin")}
-            logger.warning("Refused request {} ({}) to {}: {}", self._refused, status, path[:100], said)
+    def _note(self, status: int, path: str, headers: Headers) -> None:
+        said = {name: headers.get(name, "")[:100] for name in ("host", "origin")}
+        self._refusals.note(REASONS[status], f"{path[:100]!r} asked with {said}")
 
     def _is_host_allowed(self, host: str) -> bool:
         """With or without a port: "books.example.com" allows "books.example.com:8443"."""

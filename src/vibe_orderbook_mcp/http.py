@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from mcp.server.runner import serve_dual_era_loop
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp.shared._context_streams import ContextSendStream
+from mcp.shared.message import SessionMessage
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -22,12 +25,20 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vibe_orderbook_mcp.guard import Guard
+from vibe_orderbook_mcp.http_limits import (
+    MCP_PATH,
+    MESSAGES_PATH,
+    InFlight,
+    Limits,
+    Refusals,
+    SseSession,
+    SseSessions,
+    too_many_sessions,
+)
 from vibe_orderbook_mcp.mcp_server import VibeServer
 from vibe_orderbook_mcp.tools.health import readiness
 
-MAX_SESSIONS = 500  # of each transport
-SESSION_IDLE_SECS = 1800.0
-ALIASES = {"/sse/": "/sse", "/mcp/": "/mcp"}
+ALIASES = {"/sse/": "/sse", "/mcp/": MCP_PATH}
 
 # `Guard` checks Host and Origin for every path; the SDK's narrower check is switched off so that there is one rule.
 NO_SDK_CHECKS = TransportSecuritySettings(enable_dns_rebinding_protection=False)
@@ -36,26 +47,53 @@ NO_SDK_CHECKS = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 class SseEndpoint:
     """`GET /sse`: one MCP session on an event stream. A class, so that Starlette hands over the raw scope."""
 
-    def __init__(self, server: VibeServer, transport: SseServerTransport) -> None:
+    def __init__(
+        self, server: VibeServer, transport: SseServerTransport, sessions: SseSessions, refusals: Refusals
+    ) -> None:
         self._server = server
         self._transport = transport
+        self._sessions = sessions
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        runtime = self._server.runtime
-        if runtime.sessions["sse"] >= MAX_SESSIONS:
-            busy = JSONResponse({"error": "Too many sessions."}, 503, headers={"Retry-After": "30"})
-            await busy(scope, receive, send)
+        if not self._sessions.has_room():
+            self._refusals.note("sessions")
+            await too_many_sessions()(scope, receive, send)
             return
+        runtime = self._server.runtime
         inner = self._server._lowlevel_server  # the SDK has no public way past its own sse_app
-        with runtime.session("sse"):
-            async with self._transport.connect_sse(scope, receive, send) as (reader, writer):
+        with self._sessions.opened() as session, runtime.session("sse"):
+            named = self._sessions.naming(session, send)
+            async with self._transport.connect_sse(scope, partial(session.receive, receive), named) as (reader, writer):
                 await serve_dual_era_loop(
                     inner,
                     reader,
-                    writer,
+                    _Answers(writer, session, self._server.in_flight),
                     lifespan_state=runtime,
                     init_options=inner.create_initialization_options(),
                 )
+
+
+class _Answers:
+    """What a session says. An answer that its client does not take counts as in flight, so that no pile grows."""
+
+    def __init__(self, writer: ContextSendStream[SessionMessage], session: SseSession, in_flight: InFlight) -> None:
+        self._writer = writer
+        self._session = session
+        self._in_flight = in_flight
+
+    async def send(self, item: SessionMessage, /) -> None:
+        with self._in_flight.held(self._session.name):
+            await self._writer.send(item)
+
+    async def aclose(self) -> None:
+        await self._writer.aclose()
+
+    async def __aenter__(self) -> _Answers:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
 class PathAliases:
@@ -74,14 +112,19 @@ class PathAliases:
 def http_app(server: VibeServer) -> Starlette:
     """Holds the runtime from the start of the application to its end, with or without clients."""
     runtime = server.runtime
-    sse = SseServerTransport("/messages/", security_settings=NO_SDK_CHECKS)
+    limits, refusals = server.limits, server.refusals
+    sessions = SseSessions(limits)
+    sse = SseServerTransport(MESSAGES_PATH, security_settings=NO_SDK_CHECKS, max_request_body_size=limits.body_bytes)
     streamable = server.streamable_http_app(
-        transport_security=NO_SDK_CHECKS, max_sessions=MAX_SESSIONS, session_idle_timeout=SESSION_IDLE_SECS
+        transport_security=NO_SDK_CHECKS,
+        max_sessions=limits.sessions,
+        session_idle_timeout=limits.session_idle_secs,
+        max_request_body_size=limits.body_bytes,
     )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with runtime.hold(), server.session_manager.run():
+        async with runtime.hold(), server.session_manager.run(), server.metrics.watching_loop():
             yield
 
     async def healthz(_: Request) -> Response:
@@ -100,14 +143,15 @@ def http_app(server: VibeServer) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
-            Route("/sse", SseEndpoint(server, sse), methods=["GET"]),
-            Mount("/messages/", app=sse.handle_post_message),
+            Route("/sse", SseEndpoint(server, sse, sessions, refusals), methods=["GET"]),
+            Mount(MESSAGES_PATH, app=sse.handle_post_message),
             *streamable.routes,
         ],
         lifespan=lifespan,
         middleware=[
-            Middleware(Guard, settings=runtime.settings),
+            Middleware(Guard, settings=runtime.settings, refusals=refusals),
             Middleware(PathAliases),
+            Middleware(Limits, limits=limits, in_flight=server.in_flight, sessions=sessions, refusals=refusals),
             *streamable.user_middleware,
         ],
     )

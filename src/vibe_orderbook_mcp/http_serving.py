@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 
 import uvicorn
@@ -10,12 +11,15 @@ from loguru import logger
 
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.http import http_app
+from vibe_orderbook_mcp.http_protocol import bounded
 from vibe_orderbook_mcp.mcp_server import VibeServer
 
 # A request that hangs must not hold up the stop, which has to be over within 5 s.
 SHUTDOWN_SECS = 1
 # Assistants pause between calls; a connection that closes at the moment of the next call loses it.
 KEEP_ALIVE_SECS = 75
+# Files that are no client's: RocksDB's, the exchange's sockets.
+OTHER_FILES = 300
 
 
 class _Server(uvicorn.Server):
@@ -30,19 +34,45 @@ class _Server(uvicorn.Server):
                 self._captured_signals.clear()
 
 
-def serve_http(server: VibeServer) -> None:
-    """Until SIGTERM or SIGINT. Raises ConfigError when the port cannot be had."""
+def uvicorn_config(server: VibeServer) -> uvicorn.Config:
     settings = server.runtime.settings
-    config = uvicorn.Config(
+    limits = dataclasses.replace(server.limits, connections=affordable_connections(server.limits.connections))
+    logger.info("Limits: {}", ", ".join(f"{name} {value:g}" for name, value in dataclasses.asdict(limits).items()))
+    return uvicorn.Config(
         http_app(server),
         host=settings.host,
         port=settings.port,
+        http=bounded(limits, server.refusals.note),
+        ws="none",
         log_config=None,  # ours is set up already
         access_log=False,
         timeout_keep_alive=KEEP_ALIVE_SECS,
         timeout_graceful_shutdown=SHUTDOWN_SECS,
         server_header=False,
     )
+
+
+def affordable_connections(wanted: int) -> int:
+    """As many as the system lets this process open; without a free file no history can be written either."""
+    try:
+        import resource  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    if soft < wanted + OTHER_FILES:
+        with contextlib.suppress(OSError, ValueError):  # some systems allow less than they say
+            more = wanted + OTHER_FILES if hard == resource.RLIM_INFINITY else min(wanted + OTHER_FILES, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
+    return min(wanted, max(soft // 2, soft - OTHER_FILES))
+
+
+def serve_http(server: VibeServer) -> None:
+    """Until SIGTERM or SIGINT. Raises ConfigError when the port cannot be had."""
+    settings = server.runtime.settings
+    config = uvicorn_config(server)
     try:
         listening = config.bind_socket()
     except SystemExit:

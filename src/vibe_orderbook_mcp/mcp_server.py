@@ -16,10 +16,12 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent
 from pydantic import ValidationError
+from starlette.requests import Request
 
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.config import Settings
 from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.http_limits import MESSAGES_PATH, HttpLimits, InFlight, Refusals, session_named
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.tools.register import refused, register_tools
@@ -38,9 +40,12 @@ INSTRUCTIONS = (
 class VibeServer(MCPServer[Runtime]):
     """`runtime` exists once for all transports; nothing is opened before the first holder."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limits: HttpLimits | None = None) -> None:
         self.runtime = Runtime(settings)
-        self.metrics = Metrics(self.runtime)
+        self.limits = limits or HttpLimits()
+        self.in_flight = InFlight(self.limits)
+        self.metrics = Metrics(self.runtime, self.in_flight)
+        self.refusals = Refusals(self.metrics.http_refusals)
         self.before_exit: Callable[[], None] = _nothing  # what a stop by signal has to clean up
         super().__init__(
             name="vibe-orderbook",
@@ -71,7 +76,8 @@ class VibeServer(MCPServer[Runtime]):
             allowed = ", ".join(sorted(known)) or "no arguments"
             return refused(Refusal("invalid_argument", f"Unknown arguments: {shown}.", f"This tool takes {allowed}."))
         try:
-            return await super().call_tool(name, arguments, context)
+            with self._counted(context):
+                return await super().call_tool(name, arguments, context)
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 missing = ", ".join(str(item["loc"][-1]) for item in error.__cause__.errors()[:5])
@@ -81,6 +87,13 @@ class VibeServer(MCPServer[Runtime]):
             # The crash is in our log; its text stays there.
             text = json.dumps({"code": "internal_error", "message": "The tool failed.", "hint": "Ask again."})
             return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+
+    def _counted(self, context: Context[Runtime, Any] | None) -> contextlib.AbstractContextManager[None]:
+        """Over SSE the POST that brought a call is over before the call is: it goes on counting as in flight."""
+        request = None if context is None or context._request_context is None else context._request_context.request
+        if isinstance(request, Request) and request.scope["path"] == MESSAGES_PATH:
+            return self.in_flight.held(session_named(request.scope))
+        return contextlib.nullcontext()
 
     async def run_stdio_async(self) -> None:
         """Serve stdio until end of input, SIGTERM or SIGINT.

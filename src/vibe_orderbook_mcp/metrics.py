@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from vibe_orderbook_mcp.http_limits import InFlight
 from vibe_orderbook_mcp.runtime import Runtime
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LOOP_LOOK_SECS = 0.5
 
 
 class Metrics:
     """One registry a runtime, so that two in one process (tests) do not mix."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, in_flight: InFlight) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_RuntimeCollector(runtime))
+        self.registry.register(_LoopCollector(in_flight))
+        ProcessCollector(namespace="vibe", registry=self.registry)  # memory, open files, CPU; Linux only
         self.tool_seconds = Histogram(
             "vibe_tool_seconds", "Duration of a tool call.", ["tool"], registry=self.registry, buckets=BUCKETS
         )
@@ -27,8 +34,33 @@ class Metrics:
             "vibe_tool_refusals", "Tool calls that were refused.", ["tool", "code"], registry=self.registry
         )
 
+        self.http_refusals = Counter(
+            "vibe_http_refused", "HTTP requests and connections refused or dropped.", ["reason"], registry=self.registry
+        )
+        self.loop_lag = Histogram(
+            "vibe_loop_lag_seconds",
+            "How late the event loop was, looked at twice a second.",
+            registry=self.registry,
+            buckets=BUCKETS,
+        )
+
     def text(self) -> bytes:
         return generate_latest(self.registry)
+
+    @contextlib.asynccontextmanager
+    async def watching_loop(self) -> AsyncIterator[None]:
+        watching = asyncio.create_task(self._watch_loop())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _watch_loop(self) -> None:
+        """Whatever holds the loop holds up books, ticks and answers alike."""
+        while True:
+            due = time.perf_counter() + LOOP_LOOK_SECS
+            await asyncio.sleep(LOOP_LOOK_SECS)
+            self.loop_lag.observe(max(0.0, time.perf_counter() - due))
 
 
 class _RuntimeCollector(Collector):
@@ -104,6 +136,17 @@ class _RuntimeCollector(Collector):
         for transport in ("stdio", "sse", "http"):
             sessions.add_metric([transport], runtime.sessions[transport])
         yield sessions
+
+
+class _LoopCollector(Collector):
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("vibe_in_flight", "Requests and calls being worked on.", value=self._in_flight.total)
+        yield GaugeMetricFamily("vibe_threads", "Threads of the process.", value=threading.active_count())
+        with contextlib.suppress(RuntimeError):  # read outside the loop
+            yield GaugeMetricFamily("vibe_tasks", "Tasks of the event loop.", value=len(asyncio.all_tasks()))
 
 
 def _per_symbol(name: str, text: str, values: dict[str, int]) -> CounterMetricFamily:

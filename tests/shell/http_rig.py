@@ -13,7 +13,8 @@ import httpx
 import uvicorn
 
 from tests.tools.serving import server_for
-from vibe_orderbook_mcp.http import http_app
+from vibe_orderbook_mcp.http_limits import HttpLimits
+from vibe_orderbook_mcp.http_serving import uvicorn_config
 from vibe_orderbook_mcp.mcp_server import VibeServer
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.sim import SimExchange
@@ -37,10 +38,12 @@ class _Quiet(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def http_serving(path: Path, sim: SimExchange, **settings: Any) -> AsyncIterator[Served]:
+async def http_serving(
+    path: Path, sim: SimExchange, limits: HttpLimits | None = None, **settings: Any
+) -> AsyncIterator[Served]:
     """`sim` is entered by the caller: some tests want it gone, or not there yet."""
-    server = server_for(sim, path, **settings)
-    config = uvicorn.Config(http_app(server), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    server = server_for(sim, path, limits, **settings)
+    config = uvicorn_config(server)
     listening = socket.create_server(("127.0.0.1", 0))
     quiet = _Quiet(config)
     serving = asyncio.create_task(quiet.serve(sockets=[listening]))

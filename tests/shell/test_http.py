@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.rig import listening, until
 from tests.shell.http_rig import Served, http_serving
 from tests.tools.serving import answer, checked_refusal, exchange
-from vibe_orderbook_mcp.http import MAX_SESSIONS
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest, Stall
 
 TOKEN = "open sesame, please"  # noqa: S105  # nobody's
@@ -297,22 +296,6 @@ def test_open_sessions_are_counted_by_transport_and_leave_the_count_with_the_cli
                 await come_to(served, (1, 0, 0))
             await come_to(served, (0, 0, 0))
             assert served.runtime.market.symbols["BTCUSDT"].resyncs == 1  # clients come and go, the book stays
-
-    asyncio.run(run())
-
-
-def test_there_is_a_limit_of_sessions_for_each_transport(tmp_path: Path) -> None:
-    """Each holds a tenth of a megabyte, and an open port is asked by anybody."""
-
-    async def run() -> None:
-        async with exchange() as sim, http_serving(tmp_path / "db", sim) as served:
-            served.runtime.sessions["sse"] = MAX_SESSIONS
-            response = await served.http.get("/sse")
-            assert (response.status_code, response.headers["retry-after"]) == (503, "30")
-            served.runtime.sessions["sse"] = MAX_SESSIONS - 1
-            assert await status(served, "GET", "/sse") == 200
-            manager = served.server.session_manager
-            assert manager.max_sessions == MAX_SESSIONS
 
     asyncio.run(run())
 

@@ -16,6 +16,7 @@ from mcp_types import CallToolResult, TextContent
 
 from tests.e2e.rig import settings_for
 from vibe_orderbook_mcp.errors import RefusalCode
+from vibe_orderbook_mcp.http_limits import HttpLimits
 from vibe_orderbook_mcp.mcp_server import VibeServer
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 
@@ -48,9 +49,9 @@ async def serving(
             yield Serving(sim, server, client)
 
 
-def server_for(sim: SimExchange, path: Path, **settings: Any) -> VibeServer:
+def server_for(sim: SimExchange, path: Path, limits: HttpLimits | None = None, **settings: Any) -> VibeServer:
     settings = {"symbols": "BTCUSDT", "backfill_hours": 0, **settings}
-    return VibeServer(settings_for(sim.rest_url, sim.ws_url, path, **settings))
+    return VibeServer(settings_for(sim.rest_url, sim.ws_url, path, **settings), limits)
 
 
 async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:

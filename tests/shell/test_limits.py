@@ -1,0 +1,322 @@
+"""Limits over real sockets: too much is refused clearly, and a slow or stuck client costs nobody else anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from mcp import Client
+from mcp.client.sse import sse_client
+
+from tests.e2e.rig import until
+from tests.shell.http_rig import Served, http_serving
+from tests.shell.test_http import ACCEPT, INITIALIZE, scrape, until_ready
+from tests.tools.serving import answer, exchange, tracebacks
+from vibe_orderbook_mcp.http_limits import HttpLimits
+from vibe_orderbook_mcp.sim.faults import RestStatus
+
+HEAD = b"Host: localhost\r\nContent-Type: application/json\r\n"
+CALL: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "method": "tools/call",
+    "params": {"name": "orderbook_l2", "arguments": {"symbol": "BTCUSDT"}},
+}
+
+
+async def refused(served: Served, reason: str) -> float:
+    return (await scrape(served)).get(("vibe_http_refused_total", reason), 0.0)
+
+
+async def raw(served: Served, request: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that keeps to nothing but TCP."""
+    url = httpx.URL(served.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(request)
+    await writer.drain()
+    return reader, writer
+
+
+@contextlib.asynccontextmanager
+async def sse_stream(served: Served) -> AsyncIterator[tuple[AsyncIterator[str], str]]:
+    """The lines of an event stream and where to post."""
+    async with served.http.stream("GET", "/sse") as events:
+        lines = events.aiter_lines()
+        while not (line := await anext(lines)).startswith("data: "):
+            pass
+        yield lines, line.removeprefix("data: ")
+
+
+# --- sessions -------------------------------------------------------------------------------------------------------
+
+
+def test_one_session_more_than_there_are_places_is_told_to_come_again(tmp_path: Path) -> None:
+    """Each holds a tenth of a megabyte, and an open port is asked by anybody."""
+
+    async def run() -> None:
+        async with (
+            exchange() as sim,
+            http_serving(tmp_path / "db", sim, HttpLimits(sessions=2)) as served,
+        ):
+            await until_ready(served)
+            async with sse_stream(served), Client(sse_client(f"{served.url}/sse")) as second:
+                third = await served.http.get("/sse")
+                assert (third.status_code, third.headers["retry-after"]) == (503, "30")
+                assert "error" in third.json()
+                await answer(second, "orderbook_l1", symbol="BTCUSDT")
+            await until(lambda: served.runtime.sessions["sse"] == 0)
+            async with sse_stream(served):
+                pass
+            opened = [await served.http.post("/mcp", json=INITIALIZE, headers=ACCEPT) for _ in range(3)]
+            assert [response.status_code for response in opened] == [200, 200, 503]
+            assert opened[2].headers["retry-after"] == "30"
+            assert await refused(served, "sessions") == 2
+
+    asyncio.run(run())
+
+
+def test_an_idle_stream_makes_room_for_a_new_client_and_a_busy_one_does_not(tmp_path: Path) -> None:
+    async def run() -> None:
+        limits = HttpLimits(sessions=2, session_idle_secs=0.2)
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
+            await until_ready(served)
+            async with sse_stream(served) as (idle, _), Client(sse_client(f"{served.url}/sse")) as busy:
+                await asyncio.sleep(0.3)
+                await answer(busy, "orderbook_l1", symbol="BTCUSDT")
+                async with sse_stream(served):
+                    with contextlib.suppress(httpx.RemoteProtocolError):  # its stream ends here
+                        async with asyncio.timeout(5):
+                            async for _ in idle:
+                                pass
+                    await answer(busy, "orderbook_l1", symbol="BTCUSDT")
+                    assert served.runtime.sessions["sse"] == 2
+
+    asyncio.run(run())
+
+
+# --- slow and stuck clients -----------------------------------------------------------------------------------------
+
+
+def test_who_opens_and_says_nothing_or_half_a_head_is_dropped(tmp_path: Path) -> None:
+    async def run() -> None:
+        limits = HttpLimits(head_secs=0.3)
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
+            await until_ready(served)
+            again = b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n"
+            for sent, expected in (
+                (b"", b" 408 "),
+                (b"GET /healthz HTTP/1.1\r\nHost: local", b" 408 "),
+                (again + b"GET /healthz HT", b" 200 "),  # the second request of a connection
+            ):
+                reader, writer = await raw(served, sent)
+                async with asyncio.timeout(5):
+                    assert expected in await reader.read()
+                writer.close()
+            assert await refused(served, "head_time") == 3
+            reader, writer = await raw(served, again)  # between two requests there is all the time of keep-alive
+            await asyncio.sleep(0.5)
+            writer.write(again)
+            async with asyncio.timeout(5):
+                assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
+                assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    asyncio.run(run())
+
+
+def test_who_sends_a_head_and_stalls_is_answered_and_dropped(tmp_path: Path) -> None:
+    async def run() -> None:
+        limits = HttpLimits(body_secs=0.3, in_flight=1)
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
+            await until_ready(served)
+            stalled = [
+                await raw(served, b"POST /mcp HTTP/1.1\r\n" + HEAD + b"Content-Length: 99\r\n\r\n{") for _ in range(5)
+            ]
+            # They hold no place among the requests that are worked on.
+            async with Client(f"{served.url}/mcp") as client:
+                await answer(client, "orderbook_l1", symbol="BTCUSDT")
+            for reader, writer in stalled:
+                async with asyncio.timeout(5):
+                    assert (await reader.read()).startswith(b"HTTP/1.1 408")
+                writer.close()
+            assert await refused(served, "body_time") == 5
+
+    asyncio.run(run())
+
+
+def test_who_never_reads_its_stream_is_dropped_and_nobody_else_waits(tmp_path: Path) -> None:
+    """Its answers would pile up: they fill the sockets, then count as in flight, then posts are refused."""
+
+    async def run() -> None:
+        limits = HttpLimits(stall_secs=1.0, in_flight=12, in_flight_a_session=4)
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
+            await until_ready(served)
+            url = httpx.URL(served.url)
+            stuck = socket.create_connection((url.host, url.port))
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stuck.setblocking(False)
+            stuck.sendall(b"GET /sse HTTP/1.1\r\n" + HEAD + b"\r\n")
+            told = ""
+            while "session_id=" not in told:
+                told += (await asyncio.get_running_loop().sock_recv(stuck, 4096)).decode()
+            endpoint = next(line.removeprefix("data: ") for line in told.splitlines() if "session_id=" in line)
+            await served.http.post(endpoint, json=INITIALIZE)
+            await served.http.post(endpoint, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+            with tracebacks() as errors:
+                async with Client(sse_client(f"{served.url}/sse")) as other:
+                    codes = []
+                    for number in range(2, 5000):
+                        call = {
+                            **CALL,
+                            "id": number,
+                            "params": {**CALL["params"], "arguments": {"symbol": "BTCUSDT", "levels": 1000}},
+                        }
+                        codes.append((await served.http.post(endpoint, json=call)).status_code)
+                        if codes[-1] != 202:
+                            break
+                    assert codes[-1] == 503
+                    assert served.server.in_flight.total <= limits.in_flight_a_session
+                    await answer(other, "orderbook_l1", symbol="BTCUSDT")
+                    await until(lambda: served.runtime.sessions["sse"] == 1)  # the stuck one has gone
+                    await until(lambda: served.server.in_flight.total == 0)
+                    assert (await served.http.post(endpoint, json=CALL)).status_code == 404
+                    await answer(other, "orderbook_l1", symbol="BTCUSDT")
+            stuck.close()
+            assert errors == []
+            assert await refused(served, "stalled") == 1
+            assert await refused(served, "in_flight") >= 1
+
+    asyncio.run(run())
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+def test_calls_above_the_limit_are_refused_and_the_others_answered(tmp_path: Path) -> None:
+    """A symbol used first takes seconds when the exchange hangs: such calls must not pile up without end."""
+
+    async def run() -> None:
+        limits = HttpLimits(in_flight=6, in_flight_a_session=3)
+        async with exchange("BTCUSDT", "ETHUSDT") as sim, http_serving(tmp_path / "db", sim, limits) as served:
+            await until_ready(served)
+            hanging = sim.faults.add(RestStatus(status="hang", endpoint="exchangeInfo"))
+            slow = {**CALL, "params": {"name": "orderbook_l1", "arguments": {"symbol": "ETHUSDT"}}}
+            async with sse_stream(served) as (_, one), sse_stream(served) as (_, two):
+                for endpoint in (one, two):
+                    await served.http.post(endpoint, json=INITIALIZE)
+                    await served.http.post(endpoint, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+                await until(lambda: served.server.in_flight.total == 0)
+                for number in range(3):
+                    response = await served.http.post(one, json={**slow, "id": 10 + number})
+                    assert response.status_code == 202
+                await until(lambda: served.server.in_flight.total == 3)
+                full = await served.http.post(one, json={**slow, "id": 20})
+                assert (full.status_code, full.headers["retry-after"]) == (503, "1")
+                for number in range(3):  # another session has places of its own, as long as there are any
+                    assert (await served.http.post(two, json={**slow, "id": 30 + number})).status_code == 202
+                await until(lambda: served.server.in_flight.total == 6)
+                assert (await served.http.post("/mcp", json=INITIALIZE, headers=ACCEPT)).status_code == 503
+                assert (await served.http.get("/healthz")).status_code == 200
+                sim.faults.remove(hanging)
+                await until(lambda: served.server.in_flight.total == 0)
+                assert (await served.http.post("/mcp", json=INITIALIZE, headers=ACCEPT)).status_code == 200
+            assert await refused(served, "in_flight") == 2
+
+    asyncio.run(run())
+
+
+def test_a_body_that_is_too_large_is_refused_however_it_is_sent(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, HttpLimits(body_bytes=1000)) as served:
+            await until_ready(served)
+            large = json.dumps({**INITIALIZE, "x": "x" * 2000}).encode()
+
+            async def pieces() -> AsyncIterator[bytes]:
+                for start in range(0, len(large), 100):
+                    yield large[start : start + 100]
+
+            async with sse_stream(served) as (_, endpoint):
+                for path in ("/mcp", "/mcp/", endpoint):
+                    for content in (large, pieces()):
+                        headers = {**ACCEPT, "Content-Type": "application/json"}
+                        response = await served.http.post(path, content=content, headers=headers)
+                        assert response.status_code == 413, path
+                        assert "1000 bytes" in response.json()["error"]
+            assert await refused(served, "body_size") == 6
+            reader, writer = await raw(
+                served, b"POST /mcp HTTP/1.1\r\n" + HEAD + b"Content-Length: 9" + b"9" * 30 + b"\r\n\r\n"
+            )
+            async with asyncio.timeout(5):
+                assert b" 4" in await reader.readline()
+            writer.close()
+
+    asyncio.run(run())
+
+
+def test_connections_above_the_limit_hear_so_and_more_than_that_are_cut(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, HttpLimits(connections=3)) as served:
+            request = b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n"
+            kept = [await raw(served, request) for _ in range(3)]
+            for reader, _ in kept:
+                assert b" 200 " in await reader.readline()
+            reader, writer = await raw(served, request)
+            text = await reader.read()
+            assert text.startswith(b"HTTP/1.1 503")
+            assert b"retry-after: 5" in text.lower()
+            silent = [await raw(served) for _ in range(80)]
+            cut = 0
+            for reader, _ in silent[-5:]:
+                with contextlib.suppress(ConnectionError):
+                    async with asyncio.timeout(5):
+                        assert await reader.read() == b""
+                cut += 1
+            assert cut == 5
+            for _, other in [*kept, *silent, (reader, writer)]:
+                other.close()
+            await until(lambda: True)
+            assert served.server.refusals is not None
+            await until_answered(served)
+            assert await refused(served, "connections") >= 70
+
+    async def until_answered(served: Served) -> None:
+        async with asyncio.timeout(5):
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await served.http.get("/healthz")).status_code == 200:
+                        return
+                await asyncio.sleep(0.02)
+
+    asyncio.run(run())
+
+
+def test_garbage_on_the_port_is_answered_counted_and_not_logged_each_time(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim, http_serving(tmp_path / "db", sim) as served:
+            for garbage in (
+                b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+                b"GET\r\n\r\n",
+                b"\x00" * 50 + b"\r\n\r\n",
+                b"A" * 70_000,
+            ):
+                reader, writer = await raw(served, garbage)
+                async with asyncio.timeout(15):
+                    with contextlib.suppress(ConnectionError):
+                        assert (await reader.read()).startswith(b"HTTP/1.1 4")
+                writer.close()
+            upgrade = (
+                b"GET /sse HTTP/1.1\r\n"
+                + HEAD
+                + b"Connection: Upgrade\r\nUpgrade: websocket\r\nHost: evil.example\r\n\r\n"
+            )
+            reader, writer = await raw(served, upgrade)
+            assert (await reader.readline()).split()[1] in (b"400", b"421")
+            writer.close()
+            assert await refused(served, "malformed") >= 3
+
+    asyncio.run(run())
