@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 import sys
 import traceback
 from typing import TYPE_CHECKING, Literal
@@ -12,13 +13,29 @@ from typing import TYPE_CHECKING, Literal
 from loguru import logger
 
 if TYPE_CHECKING:
-    from loguru import Message
+    from loguru import Message, Record
 
-TEXT = "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> {message}"
+TEXT = "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> {extra[shown]}"
 
 
-# uvicorn says this of every event stream that a stop ends: nothing failed.
-EXPECTED = "ASGI callable returned without completing response"
+# What libraries say of requests that anybody can send. They are answered and, where that helps, counted by us.
+EXPECTED = (
+    "ASGI callable returned without completing response",  # of every event stream that a stop ends
+    "Invalid HTTP request received",
+    "Failed to parse message",  # with the message and a stack
+    "Received request without session_id",
+    "Received invalid session ID",
+    "Could not find session for ID",
+)
+
+# Control characters (a line break forges a line, an escape colours a terminal), Unicode's own line breaks, and what
+# turns the direction of text around.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Text that somebody else may have chosen, on one line and without effect on what shows it."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class _Forward(logging.Handler):
@@ -30,7 +47,7 @@ class _Forward(logging.Handler):
         except Exception:  # somebody's arguments do not fit their text: said on stderr, and the caller goes on
             self.handleError(record)
             return
-        if EXPECTED in text:
+        if text.startswith(EXPECTED):
             return
         try:
             level: str | int = logger.level(record.levelname).name
@@ -52,7 +69,18 @@ def _write_json(message: Message) -> None:
     }
     if (error := record["exception"]) is not None:
         line["exception"] = "".join(traceback.format_exception(error.type, error.value, error.traceback))
-    sys.stderr.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    # What JSON lets through as it is, escaped as JSON escapes the rest.
+    sys.stderr.write(printable(json.dumps(line, ensure_ascii=False, default=str)) + "\n")
+
+
+def _text(record: Record) -> str:
+    """The format of one record. A stack is indented, so that no line of it can be taken for another record."""
+    record["extra"]["shown"] = printable(record["message"])
+    if (error := record["exception"]) is None:
+        return TEXT + "\n"
+    stack = "".join(traceback.format_exception(error.type, error.value, error.traceback))
+    record["extra"]["stack"] = "\n".join("    | " + printable(line) for line in stack.split("\n") if line)
+    return TEXT + "\n{extra[stack]}\n"
 
 
 def set_up_logging(level: str, style: Literal["text", "json"]) -> None:
@@ -62,7 +90,7 @@ def set_up_logging(level: str, style: Literal["text", "json"]) -> None:
         # Without these two, values of local variables are gathered for every stack that is logged.
         logger.add(_write_json, level=level, backtrace=False, diagnose=False)
     else:
-        logger.add(sys.stderr, level=level, format=TEXT, backtrace=False, diagnose=False)
+        logger.add(sys.stderr, level=level, format=_text, backtrace=False, diagnose=False)
     logging.basicConfig(handlers=[_Forward()], level=logging.NOTSET, force=True)
     # One line a request or frame helps nobody; what goes wrong there is said by us, or at WARNING.
     for name in ("httpx", "httpcore", "websockets", "uvicorn.access", "sse_starlette", "asyncio", "mcp", "uvicorn"):

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from vibe_orderbook_mcp.http_limits import InFlight
+from vibe_orderbook_mcp.http_limits import HttpLimits, InFlight
 from vibe_orderbook_mcp.runtime import Runtime
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -22,10 +22,10 @@ LOOP_LOOK_SECS = 0.5
 class Metrics:
     """One registry a runtime, so that two in one process (tests) do not mix."""
 
-    def __init__(self, runtime: Runtime, in_flight: InFlight) -> None:
+    def __init__(self, runtime: Runtime, in_flight: InFlight | None = None) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_RuntimeCollector(runtime))
-        self.registry.register(_LoopCollector(in_flight))
+        self.registry.register(_LoopCollector(in_flight or InFlight(HttpLimits())))
         ProcessCollector(namespace="vibe", registry=self.registry)  # memory, open files, CPU; Linux only
         self.tool_seconds = Histogram(
             "vibe_tool_seconds", "Duration of a tool call.", ["tool"], registry=self.registry, buckets=BUCKETS

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from loguru import logger
 
-from vibe_orderbook_mcp.logs import set_up_logging
+from vibe_orderbook_mcp.logs import printable, set_up_logging
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +109,40 @@ def test_setting_up_twice_does_not_log_twice(capsys: pytest.CaptureFixture[str])
     logger.info("once")
     logging.getLogger("somebody").error("once too")
     assert len(lines(capsys.readouterr().err)) == 2
+
+
+HOSTILE = [
+    "BTC\n2026-11-23 12:00:00.000 ERROR   forged",
+    "BTC\r\nforged",
+    "\x1b[2J\x1b[31mred\x1b[0m",
+    "\x9b31mred",
+    "\x00nul\x7f",
+    "one\u2028two\u2029three\x85four",
+    "\u202etxt.exe",
+    "\ud800 alone",
+    "{shown} {extra} <red>no markup</red> %s",
+]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nobody_can_forge_a_line_or_colour_a_terminal(
+    text: str, style: Literal["text", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Symbols, paths, headers and the exchange's reasons come into the log, and others chose them."""
+    set_up_logging("INFO", style)
+    logger.bind(symbol=text).warning("Refused {}", text)
+    logger.opt(exception=ValueError(text)).error("Failed")
+    logging.getLogger("somebody").warning(text.replace("%", "%%"))
+    err = capsys.readouterr().err
+    for line in err.split("\n"):
+        assert printable(line) == line
+        assert not line.startswith(("forged", "2026-11-23 12"))
+    begun = [line for line in err.split("\n") if re.match(r"\{|\d{4}-\d\d-\d\d ", line)]
+    assert len(begun) == 3
+    if style == "json":
+        refused = json.loads(begun[0])
+        assert refused["message"] == "Refused " + text
+        assert refused["symbol"] == text
+    else:
+        assert f"Refused {printable(text)}" in begun[0]
