@@ -6,18 +6,20 @@ between sees one moment.
 
 from __future__ import annotations
 
+from itertools import accumulate
+from operator import mul
 from typing import Literal
 
 from vibe_orderbook_mcp.analytics.detectors.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
-from vibe_orderbook_mcp.analytics.snapshot import BookView
+from vibe_orderbook_mcp.analytics.snapshot import BookView, Ladder, limit_at
 from vibe_orderbook_mcp.analytics.thin_zones import RestingGrid
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.core.audit import differing_levels
-from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.book import BookSide, OrderBook
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS, ExchangeClock
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.rows import RowFlag
+from vibe_orderbook_mcp.core.rows import STORED_LEVELS, RowFlag
 from vibe_orderbook_mcp.core.seconds import SecondTracker
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome, is_gap
@@ -35,6 +37,8 @@ PACE_KNOWN_EVENTS = 10
 QUIET_INTERVALS = 10
 QUIET_MIN_NS = 1_000_000_000
 DAY_MS = 86_400_000
+# Walls lie within 1 % of mid, the other figures of a book within 1 % of its best prices; a little for rounding.
+NEAR_BPS = 101
 # With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
 FEW_LEVELS = 200
 
@@ -79,7 +83,7 @@ class SymbolState:
         self.watch = SymbolWatch(spec)
         self.resting = RestingGrid(spec)
         tick = float(spec.tick_size)
-        self.seconds.wall_rule = lambda book: wall_limits(view(book), tick)
+        self.seconds.wall_rule = lambda book: wall_limits(near_view(book, NEAR_BPS), tick)
         self.microprice_table: MicropriceTable | None = None  # solved hourly, off the event path
         self.reason = "waiting for the first snapshot"  # why the book is not live
         self.events = 0
@@ -315,10 +319,24 @@ class Market:
 
 
 def view(book: OrderBook, levels: int | None = None) -> BookView:
-    """The book as the analytics take it: plain lists, best first."""
-    return BookView(
-        bids=book.bids.top(levels or len(book.bids.prices)),
-        asks=book.asks.top(levels or len(book.asks.prices)),
-        bid_horizon=book.bids.horizon,
-        ask_horizon=book.asks.horizon,
-    )
+    """The book as the analytics take it, best first: all of it, or the best `levels` a side."""
+    if levels is None:
+        bids, asks = Ladder(*book.bids.levels_to()), Ladder(*book.asks.levels_to())
+        return BookView(bids, asks, book.bids.horizon, book.asks.horizon)
+    return BookView(book.bids.top(levels), book.asks.top(levels), book.bids.horizon, book.asks.horizon)
+
+
+def near_view(book: OrderBook, bps: float, *, notional: float = 0.0) -> BookView:
+    """The same as far as `bps` from the best prices, or as far as `notional` quote units need of either side."""
+    reach = Ladder(*_near(book.bids, bps, notional)), Ladder(*_near(book.asks, bps, notional))
+    return BookView(*reach, book.bids.horizon, book.asks.horizon)
+
+
+def _near(side: BookSide, bps: float, notional: float) -> tuple[list[float], list[float]]:
+    if (best := side.best) is None:
+        return [], []
+    prices, sizes = side.levels_to(limit_at(best, side.side, bps))
+    enough = notional * (1 + 1e-4)  # an order's walk may need one level more than the sum of them says
+    if len(prices) >= STORED_LEVELS and any(held >= enough for held in accumulate(map(mul, prices, sizes))):
+        return prices, sizes
+    return side.levels_to()

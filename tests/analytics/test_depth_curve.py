@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from math import inf, nextafter
 
 import pytest
@@ -16,13 +17,13 @@ from vibe_orderbook_mcp.analytics.snapshot import (
     BookView,
     DepthCurve,
     band_depth,
-    count_to,
     is_beyond,
     limit_at,
 )
 from vibe_orderbook_mcp.core.events import Side
 
 TickSide = list[tuple[int, float]]
+ROUNDING = 1e-12  # Python 3.12 and later sum up doubles more exactly than a loop does
 SIDES: tuple[Side, Side] = ("bid", "ask")
 
 
@@ -70,20 +71,29 @@ def walked_move(levels: BookLevels, side: Side, bps: float, horizon: float | Non
 
 
 def check(book: BookView, amounts: list[float]) -> None:
-    """Equal to the last bit: an answer does not depend on how it was computed."""
+    """Walks equal to the last bit, which decides whether one more level is used; sums as closely as doubles add up."""
     for side in SIDES:
-        levels, horizon, curve = book.side(side), book.horizon(side), book.curve(side)
-        assert curve.sure == len(book.sure(side))
+        levels, horizon = list(book.side(side)), book.horizon(side)
+        sure = [level for level in levels if horizon is None or not is_beyond(level[0], side, horizon)]
+        assert book.curve(side).sure == len(sure)
         # An order for exactly what the best levels hold, and a hair more or less, decides where a walk ends.
-        exact = [amount * part for amount in curve.quote[1:6] for part in (1.0, 1 - 2e-16, 1 + 3e-16)]
+        sums = accumulate(price * size for price, size in levels[:5])
+        exact = [amount * part for amount in sums for part in (1.0, 1 - 2e-16, 1 + 3e-16)]
+        curve = book.curve(side)  # one for all, as an answer has it: what was asked before must not matter
         for notional in (*amounts, *exact):
-            assert walk(curve, notional) == walked(book.sure(side), notional)
-        for bps in (0, 5, 10, 25, 50, 100, 1000):
-            assert notional_to_move(curve, bps) == walked_move(levels, side, bps, horizon)
+            assert walk(curve, notional) == walk(book.curve(side), notional) == walked(sure, notional)
+        for bps in (25, 5, 1000, 10, 0, 100, 50):
+            move, slow_move = notional_to_move(curve, bps), walked_move(levels, side, bps, horizon)
+            assert (move is None) == (slow_move is None)
+            if move is not None and slow_move is not None:
+                assert move.notional == pytest.approx(slow_move.notional, rel=ROUNDING)
+                assert move.lower_bound == slow_move.lower_bound
             if (middle := book.mid) is not None:
-                assert band_depth(curve, middle, bps) == walked_band(levels, side, middle, bps, horizon)
+                band, slow_band = band_depth(curve, middle, bps), walked_band(levels, side, middle, bps, horizon)
+                assert (band.base, band.quote) == pytest.approx((slow_band.base, slow_band.quote), rel=ROUNDING)
+                assert band.truncated == slow_band.truncated
                 limit = limit_at(middle, side, bps)
-                assert curve.count_to(limit) == count_to(levels, side, limit)
+                assert curve.count_to(limit) == sum(not is_beyond(price, side, limit) for price, _ in levels)
 
 
 @settings(deadline=None)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0, generated_rows, row, touched
+from tests.analytics.test_walls import walls_of
 from tests.analytics.watching import QUIET, WARM_SECS, changed, feed, quiet_row, quiet_rows, warm
 from vibe_orderbook_mcp.analytics.detectors import bursts
 from vibe_orderbook_mcp.analytics.detectors.crash import (
@@ -25,7 +26,6 @@ from vibe_orderbook_mcp.analytics.detectors.fleeting import is_fleeting, wall_li
 from vibe_orderbook_mcp.analytics.findings import LIMITS, TYPES, Finding, from_stored, to_stored
 from vibe_orderbook_mcp.analytics.iceberg import iceberg_class, size_limit
 from vibe_orderbook_mcp.analytics.snapshot import BookView
-from vibe_orderbook_mcp.analytics.walls import find_walls
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
@@ -308,7 +308,7 @@ def test_the_least_size_of_a_wall_makes_one() -> None:
     assert limits.bid_size is not None
     assert (limits.lowest, limits.highest) == (59_700.0, 60_300.0)
     for factor, walls in ((1.1, 1), (0.6, 0)):
-        found = find_walls([*bids, (59_997.0, factor * limits.bid_size)])
+        found = walls_of([*bids, (59_997.0, factor * limits.bid_size)])
         assert found is not None
         assert len(found) == walls
 

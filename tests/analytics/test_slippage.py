@@ -87,7 +87,7 @@ def test_a_walk_never_costs_less_than_nothing(levels: tuple[TickSide, TickSide],
         assert isfinite(cost)
         assert cost >= 0.0
         assert 0.0 <= fill.filled_fraction <= 1.0
-        assert fill.insufficient_depth == (curve.quote[-1] < notional * (1 - 1e-9))
+        assert fill.insufficient_depth == (curve.quote(len(curve.prices)) < notional * (1 - 1e-9))
 
 
 @settings(deadline=None)

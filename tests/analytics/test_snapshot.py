@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.analytics.books import ASKS, BIDS, BOOK, tick_books, view
 from vibe_orderbook_mcp.analytics.snapshot import (
+    BookLevels,
     BookView,
     DepthCurve,
     band_depth,
@@ -20,6 +21,10 @@ from vibe_orderbook_mcp.analytics.snapshot import (
 )
 
 TickSide = list[tuple[int, float]]
+
+
+def within_levels(bids: BookLevels, asks: BookLevels, count: int) -> float | None:
+    return imbalance(DepthCurve(bids, "bid"), DepthCurve(asks, "ask"), count)
 
 
 def within(book: BookView, bps: float) -> float | None:
@@ -79,16 +84,16 @@ def test_weighted_mid_of_nothing_is_none() -> None:
 
 def test_imbalance_changes_sign_with_depth() -> None:
     """Sheet 1.3: one n alone would tell half of the story, so several are answered."""
-    assert imbalance(BIDS, ASKS, 1) == pytest.approx(0.6)
-    assert imbalance(BIDS, ASKS, 2) == pytest.approx(0.428571, abs=1e-6)
-    assert imbalance(BIDS, ASKS, 3) == pytest.approx(-0.090909, abs=1e-6)
+    assert within_levels(BIDS, ASKS, 1) == pytest.approx(0.6)
+    assert within_levels(BIDS, ASKS, 2) == pytest.approx(0.428571, abs=1e-6)
+    assert within_levels(BIDS, ASKS, 3) == pytest.approx(-0.090909, abs=1e-6)
 
 
 def test_imbalance_with_one_side_empty_is_one_and_with_both_none() -> None:
     """An empty side is the heaviest imbalance there is; an empty book has none."""
-    assert imbalance([(1.0, 1.0)], [], 5) == 1.0
-    assert imbalance([], [(1.0, 1.0)], 5) == -1.0
-    assert imbalance([], [], 5) is None
+    assert within_levels([(1.0, 1.0)], [], 5) == 1.0
+    assert within_levels([], [(1.0, 1.0)], 5) == -1.0
+    assert within_levels([], [], 5) is None
 
 
 def test_depth_within_a_band_counts_its_edge() -> None:
@@ -112,9 +117,9 @@ def test_a_band_beyond_the_known_book_is_marked_as_a_lower_bound() -> None:
 def test_only_levels_up_to_the_horizon_are_sure() -> None:
     """Anything that walks through the book must stop where levels may be missing."""
     book = BookView(BIDS, ASKS, bid_horizon=99.9, ask_horizon=100.1)
-    assert list(book.sure("bid")) == BIDS[:2]
-    assert list(book.sure("ask")) == ASKS[:1]
-    assert list(BOOK.sure("ask")) == ASKS
+    assert book.curve("bid").sure == 2
+    assert book.curve("ask").sure == 1
+    assert BOOK.curve("ask").sure == len(ASKS)
 
 
 @settings(deadline=None)
@@ -133,7 +138,7 @@ def test_figures_are_finite_and_ordered_for_every_book(sides: tuple[TickSide, Ti
         assert book.mid is not None
         assert bid <= book.mid <= ask
         assert bid <= fair <= ask
-    for figure in (*(imbalance(book.bids, book.asks, n) for n in (1, 5, 20)), within(book, 50)):
+    for figure in (*(within_levels(book.bids, book.asks, n) for n in (1, 5, 20)), within(book, 50)):
         assert figure is None or (isfinite(figure) and -1 <= figure <= 1)
 
 
@@ -153,5 +158,5 @@ def test_scaling_price_and_tick_leaves_bps_figures_alone(sides: tuple[TickSide, 
 def test_swapping_the_sides_flips_the_sign_of_imbalance(sides: tuple[TickSide, TickSide], count: int) -> None:
     """Bids and asks are treated alike (sheet 7.4)."""
     book = view(*sides)
-    there, back = imbalance(book.bids, book.asks, count), imbalance(book.asks, book.bids, count)
+    there, back = within_levels(book.bids, book.asks, count), within_levels(book.asks, book.bids, count)
     assert there == (None if back is None else pytest.approx(-back))

@@ -9,7 +9,15 @@ from typing import Literal
 from pydantic import Field
 
 from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
-from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, exact_size, plain, readable, significant
+from vibe_orderbook_mcp.analytics.numbers import (
+    decimals,
+    exact_levels,
+    exact_price,
+    exact_size,
+    plain,
+    readable,
+    significant,
+)
 from vibe_orderbook_mcp.analytics.results import Answer, Envelope, Status, iso, left_out_if_false, left_out_if_none
 from vibe_orderbook_mcp.analytics.slippage import TakerSide, cost_bps, notional_to_move, walk
 from vibe_orderbook_mcp.analytics.snapshot import (
@@ -24,7 +32,7 @@ from vibe_orderbook_mcp.analytics.snapshot import (
     spread_ticks,
     weighted_mid,
 )
-from vibe_orderbook_mcp.analytics.walls import PERSISTENT_SECS, LevelHistory, find_walls, wall_candidates
+from vibe_orderbook_mcp.analytics.walls import PERSISTENT_SECS, LevelHistory, find_walls, price_groups
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import BANDS_BPS
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -169,8 +177,8 @@ def l1_answer(
     places = spec.tick_exp + 3  # finer than a tick by enough to show where inside the spread it lies
     curves = {side: book.curve(side) for side in _SIDES}
     bids, asks = curves["bid"], curves["ask"]
-    walls = {side: _walls(spec, book, side, tick, as_of_ms, level_history) for side in _SIDES}
-    touch = imbalance(book.bids, book.asks, 1)
+    walls = {side: _walls(spec, curves[side], book.mid, as_of_ms, level_history) for side in _SIDES}
+    touch = imbalance(bids, asks, 1)
     return L1Answer(
         symbol=spec.symbol,
         as_of=iso(as_of_ms),
@@ -192,8 +200,8 @@ def l1_answer(
         last_update_id=last_update_id,
         imbalance=Imbalance(
             level_1=decimals(touch),
-            levels_5=decimals(imbalance(book.bids, book.asks, 5)),
-            levels_20=decimals(imbalance(book.bids, book.asks, 20)),
+            levels_5=decimals(imbalance(bids, asks, 5)),
+            levels_20=decimals(imbalance(bids, asks, 20)),
             within_10_bps=decimals(band_imbalance(bids, asks, book.mid, 10)),
             within_50_bps=decimals(band_imbalance(bids, asks, book.mid, 50)),
         ),
@@ -237,8 +245,8 @@ def l2_answer(
         summary=_l2_summary(spec, book, bids, asks),
         warnings=[*warnings, *_book_warnings(book), *beyond],
         last_update_id=last_update_id,
-        bids=_exact_levels(spec, bids),
-        asks=_exact_levels(spec, asks),
+        bids=exact_levels(spec, bids),
+        asks=exact_levels(spec, asks),
         tick_size=plain(spec.tick_size),
         step_size=plain(spec.step_size),
         bid_horizon=None if book.bid_horizon is None else exact_price(spec, book.bid_horizon),
@@ -255,10 +263,6 @@ def _exact_mid(spec: SymbolSpec, book: BookView) -> str | None:
     if bid is None or ask is None or book.is_crossed:
         return None
     return plain((_decimal(spec, bid) + _decimal(spec, ask)) / 2)
-
-
-def _exact_levels(spec: SymbolSpec, levels: BookLevels) -> list[tuple[str, str]]:
-    return [(exact_price(spec, price), exact_size(spec, size)) for price, size in levels]
 
 
 def _depth(spec: SymbolSpec, bids: DepthCurve, asks: DepthCurve, middle: float | None) -> list[DepthBand] | None:
@@ -280,16 +284,16 @@ def _depth(spec: SymbolSpec, bids: DepthCurve, asks: DepthCurve, middle: float |
 
 
 def _walls(
-    spec: SymbolSpec, book: BookView, side: Side, tick: float, as_of_ms: int, history: LevelHistory | None
+    spec: SymbolSpec, curve: DepthCurve, middle: float | None, as_of_ms: int, history: LevelHistory | None
 ) -> list[WallLevel] | None:
-    if (middle := book.mid) is None:
+    if middle is None:
         return None
-    walls = find_walls(wall_candidates(book.sure(side), side, middle, tick))
+    walls = find_walls(price_groups(curve, middle, float(spec.tick_size)))
     if walls is None:
         return None
     shown = []
     for wall in sorted(walls, key=lambda wall: wall.price * wall.size, reverse=True)[:WALLS_A_SIDE]:
-        first_seen_ms, traded = history(side, wall.price) if history else (None, 0.0)
+        first_seen_ms, traded = history(curve.side, wall.price) if history else (None, 0.0)
         age_s = None if first_seen_ms is None else max(0, as_of_ms - first_seen_ms) / 1000
         shown.append(
             WallLevel(

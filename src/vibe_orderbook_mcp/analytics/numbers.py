@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from math import isfinite
 from typing import overload
 
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.core.symbol import SymbolSpec, decimal_text
 
 
 def ratio(part: float, whole: float) -> float | None:
@@ -49,15 +50,22 @@ def readable(value: float, digits: int = 3) -> str:
 
 def exact_price(spec: SymbolSpec, price: float) -> str:
     """The price in the exchange's spelling. One off the symbol's grid keeps its digits rather than being rounded."""
-    return _exact(spec.price_text(price), price)
+    return _exact(price, spec.price_decimals)
 
 
 def exact_size(spec: SymbolSpec, size: float) -> str:
     """The size in the exchange's spelling; one off the symbol's grid keeps its digits."""
-    return _exact(spec.size_text(size), size)
+    return _exact(size, spec.size_decimals)
 
 
-def _exact(text: str, value: float) -> str:
+def exact_levels(spec: SymbolSpec, levels: Iterable[tuple[float, float]]) -> list[tuple[str, str]]:
+    """(price, size) of each level, both in the exchange's spelling."""
+    price_places, size_places = spec.price_decimals, spec.size_decimals
+    return [(_exact(price, price_places), _exact(size, size_places)) for price, size in levels]
+
+
+def _exact(value: float, places: int) -> str:
+    text = decimal_text(value, places)
     # Up to 15 significant digits repr() is the decimal the exchange sent (core.symbol).
     return text if float(text) == value else format(Decimal(repr(value)), "f")
 

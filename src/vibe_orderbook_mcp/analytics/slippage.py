@@ -20,6 +20,8 @@ TakerSide = Literal["buy", "sell"]
 _ROUNDING = 1e-9
 # A book that holds less than this part of an order falls short of it, whatever rounding does.
 _CLEARLY = 1 - 1e-6
+# How much further the levels are looked at when rounding leaves a crumb of an order after those that sum up to it.
+_CRUMB = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +53,16 @@ def walk(curve: DepthCurve, notional: float) -> Fill:
     known = curve.sure
     if known == 0:
         return Fill(None, None, 0, 0.0, 0.0, insufficient_depth=True)
-    if curve.quote[known] < notional * _CLEARLY:
-        used, taken, short = known, curve.amounts[known - 1], True
+    amounts, sums = curve.walked(notional)
+    if sums[-1] < notional * _CLEARLY:
+        used, taken, short = known, amounts[known - 1], True
     else:
         remaining = _countdown(curve, notional)
         used = min(known, bisect_left(remaining, 0.0, key=neg))
-        taken = min(curve.amounts[used - 1], remaining[used - 1])  # from the last level
+        taken = min(amounts[used - 1], remaining[used - 1])  # from the last level
         short = remaining[used] > notional * _ROUNDING
     best, worst = curve.prices[0], curve.prices[used - 1]
-    filled = curve.quote[used - 1] + taken
+    filled = sums[used - 1] + taken
     vwap = ratio(filled, curve.bought(used - 1) + taken / worst)
     if vwap is not None:  # rounding must not make an average better than the best price
         vwap = min(max(vwap, min(best, worst)), max(best, worst))
@@ -72,13 +75,13 @@ def _countdown(curve: DepthCurve, notional: float) -> list[float]:
     Counted down level by level, as an order is filled: the sum of its parts can differ from an order in the last
     bit, and that bit decides whether one more level is used.
     """
-    stop = bisect_left(curve.quote, notional)
+    reach = notional
     while True:
-        stop = min(curve.sure, stop)
-        remaining = list(accumulate(curve.amounts[:stop], sub, initial=notional))
-        if remaining[-1] <= 0.0 or stop == curve.sure:
+        amounts, _ = curve.walked(reach)
+        remaining = list(accumulate(amounts, sub, initial=notional))
+        if remaining[-1] <= 0.0 or len(amounts) == curve.sure:
             return remaining
-        stop = 2 * stop + 8
+        reach *= 1 + _CRUMB
 
 
 def cost_bps(side: TakerSide, vwap: float | None, reference: float | None) -> float | None:
@@ -94,4 +97,4 @@ def notional_to_move(curve: DepthCurve, bps: float) -> MoveCost | None:
         return None
     target = limit_at(curve.prices[0], curve.side, bps)
     # A level at the target stays: the price has then moved by exactly `bps`.
-    return MoveCost(curve.quote[curve.count_before(target)], lower_bound=curve.ends_within(target))
+    return MoveCost(curve.quote(curve.count_before(target)), lower_bound=curve.ends_within(target))

@@ -7,11 +7,12 @@ the worst price up to which every level of it is known; None means that the whol
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, islice
-from operator import itemgetter, mul, neg, truediv
+from operator import mul, truediv
+from typing import overload
 
 from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.core.events import Side
@@ -21,6 +22,37 @@ BookLevels = Sequence[BookLevel]
 
 # A level that stands exactly at a limit is inside it, whatever the last bit of the product says.
 _EDGE = 1e-12
+
+
+class Ladder(Sequence[BookLevel]):
+    """Levels as one list of prices and one of sizes, best first: what sums and bisections work on without unpacking."""
+
+    __slots__ = ("prices", "sizes")
+
+    def __init__(self, prices: list[float], sizes: list[float]) -> None:
+        self.prices = prices
+        self.sizes = sizes
+
+    @classmethod
+    def of(cls, levels: BookLevels) -> Ladder:
+        if isinstance(levels, Ladder):
+            return levels
+        return cls([price for price, _ in levels], [size for _, size in levels])
+
+    def __len__(self) -> int:
+        return len(self.prices)
+
+    def __iter__(self) -> Iterator[BookLevel]:
+        return zip(self.prices, self.sizes, strict=True)
+
+    @overload
+    def __getitem__(self, index: int) -> BookLevel: ...
+    @overload
+    def __getitem__(self, index: slice) -> Ladder: ...
+    def __getitem__(self, index: int | slice) -> BookLevel | Ladder:
+        if isinstance(index, slice):
+            return Ladder(self.prices[index], self.sizes[index])
+        return self.prices[index], self.sizes[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +72,6 @@ class BookView:
 
     def curve(self, side: Side) -> DepthCurve:
         return DepthCurve(self.side(side), side, self.horizon(side))
-
-    def sure(self, side: Side) -> BookLevels:
-        """The levels up to the horizon: beyond it levels may be missing between those that are seen."""
-        horizon = self.horizon(side)
-        levels = self.side(side)
-        return levels if horizon is None else levels[: count_to(levels, side, horizon)]
 
     @property
     def best_bid(self) -> float | None:
@@ -69,39 +95,64 @@ class BookView:
 
 
 class DepthCurve:
-    """One side and what its levels add up to: a limit costs a bisection then, not a walk over 5000 levels.
+    """One side and what its levels add up to. A limit costs a bisection, and no level is added up twice.
 
-    Sums run from the best level outwards, each level added once and in order, so that every figure read off them is
-    to the last bit what the walk would have given.
+    An order is walked level by level, best first, over as many levels as it needs (`walked`); what stands up to a
+    limit is summed in one go, from the nearest limit asked for before.
     """
 
     def __init__(self, levels: BookLevels, side: Side, horizon: float | None = None) -> None:
         self.side: Side = side
         self.horizon = horizon
-        self.prices = list(map(_price, levels))
-        sizes = list(map(_size, levels))
-        self.amounts = list(map(mul, self.prices, sizes))  # quote units at each level
-        self.base = list(accumulate(sizes, initial=0.0))  # [i]: of the best i levels
-        self.quote = list(accumulate(self.amounts, initial=0.0))
-        self._bought = [0.0]  # [i]: of the best i levels, as far as was asked for
+        ladder = Ladder.of(levels)
+        self.prices, self.sizes = ladder.prices, ladder.sizes
+        self._rising = self.prices[::-1] if side == "bid" else self.prices
+        self._counts = [0]
+        self._quotes = [0.0]  # of the best `_counts` levels
+        self._amounts: list[float] = []  # quote units at each of the levels that were walked
+        self._walked = [0.0]  # [i]: of the best i of them
+        self._bought = [0.0]
+
+    def base(self, count: int) -> float:
+        """Base units of the best `count` levels."""
+        return sum(self.sizes[:count])
+
+    def quote(self, count: int) -> float:
+        """Quote units of the best `count` levels."""
+        place = bisect_right(self._counts, count)
+        known, total = self._counts[place - 1], self._quotes[place - 1]
+        if known < count:
+            total = sum(map(mul, self.prices[known:count], self.sizes[known:count]), total)
+            self._counts.insert(place, count)
+            self._quotes.insert(place, total)
+        return total
+
+    def walked(self, notional: float) -> tuple[list[float], list[float]]:
+        """Quote units at each of the best levels and their running sum (of none, one, two...), each level added once
+        and in order, up to the first sum that reaches `notional` or the end of the known levels."""
+        while self._walked[-1] < notional and (done := len(self._amounts)) < self.sure:
+            stop = min(self.sure, 2 * done + 8)
+            self._amounts += map(mul, self.prices[done:stop], self.sizes[done:stop])
+            self._walked += islice(accumulate(self._amounts[done:], initial=self._walked[-1]), 1, None)
+        return self._amounts, self._walked
 
     def bought(self, count: int) -> float:
         """Base units that the amounts of the best levels buy: the sizes, but for the rounding of an order's walk."""
         known = self._bought
         if (done := len(known) - 1) < count:
-            parts = map(truediv, self.amounts[done:count], self.prices[done:count])
+            parts = map(truediv, self._amounts[done:count], self.prices[done:count])
             known.extend(islice(accumulate(parts, initial=known[-1]), 1, None))
         return known[count]
 
     @cached_property
     def sure(self) -> int:
-        """How many levels stand within the horizon."""
+        """How many levels stand within the horizon: beyond it levels may be missing between those that are seen."""
         return len(self.prices) if self.horizon is None else self.count_to(self.horizon)
 
     def count_to(self, limit: float) -> int:
         """How many levels stand between the best price and the limit, inclusive."""
         if self.side == "bid":
-            return bisect_right(self.prices, -limit * (1 - _EDGE), key=neg)
+            return len(self.prices) - bisect_left(self._rising, limit * (1 - _EDGE))
         return bisect_right(self.prices, limit * (1 + _EDGE))
 
     def count_before(self, limit: float) -> int:
@@ -109,6 +160,12 @@ class DepthCurve:
         if self.side == "bid":
             return bisect_left(self.prices, -limit, key=_bid_edge)
         return bisect_left(self.prices, limit, key=_ask_edge)
+
+    def counts_at(self, limits: Sequence[float]) -> list[int]:
+        """How many levels each limit is beyond. For limits between ticks: none is met to the last bit."""
+        rising = self._rising
+        counts = [bisect_left(rising, limit) for limit in limits]
+        return [len(rising) - count for count in counts] if self.side == "bid" else counts
 
     def ends_within(self, limit: float) -> bool:
         """Whether the known book ends before the limit."""
@@ -159,23 +216,24 @@ def balance(bid_amount: float, ask_amount: float) -> float | None:
     return ratio(bid_amount - ask_amount, bid_amount + ask_amount)
 
 
-def imbalance(bids: BookLevels, asks: BookLevels, count: int) -> float | None:
+def imbalance(bids: DepthCurve, asks: DepthCurve, count: int) -> float | None:
     """Balance of size over the `count` best levels of each side."""
-    return balance(sum(size for _, size in bids[:count]), sum(size for _, size in asks[:count]))
+    return balance(bids.base(count), asks.base(count))
 
 
 def band_imbalance(bids: DepthCurve, asks: DepthCurve, middle: float | None, bps: float) -> float | None:
     """Balance of size within `bps` of mid: comparable between symbols, which a count of levels is not."""
     if middle is None:
         return None
-    return balance(band_depth(bids, middle, bps).base, band_depth(asks, middle, bps).base)
+    within = [curve.base(curve.count_to(limit_at(middle, curve.side, bps))) for curve in (bids, asks)]
+    return balance(*within)
 
 
 def band_depth(curve: DepthCurve, middle: float, bps: float) -> BandDepth:
     """Resting base and quote amounts of one side within `bps` of mid, edge included."""
     limit = limit_at(middle, curve.side, bps)
     count = curve.count_to(limit)
-    return BandDepth(curve.base[count], curve.quote[count], truncated=curve.ends_within(limit))
+    return BandDepth(curve.base(count), curve.quote(count), truncated=curve.ends_within(limit))
 
 
 def limit_at(reference: float, side: Side, bps: float) -> float:
@@ -188,25 +246,9 @@ def is_beyond(price: float, side: Side, limit: float) -> bool:
     return price < limit * (1 - _EDGE) if side == "bid" else price > limit * (1 + _EDGE)
 
 
-def count_to(levels: BookLevels, side: Side, limit: float) -> int:
-    """How many levels stand between the best price and the limit, inclusive."""
-    if side == "bid":
-        return bisect_right(levels, -limit * (1 - _EDGE), key=_fallen)
-    return bisect_right(levels, limit * (1 + _EDGE), key=_price)
-
-
 def _bid_edge(price: float) -> float:
     return -(price * (1 - _EDGE))
 
 
 def _ask_edge(price: float) -> float:
     return price * (1 + _EDGE)
-
-
-_price = itemgetter(0)
-_size = itemgetter(1)
-
-
-def _fallen(level: BookLevel) -> float:
-    """Bids come with falling prices; their negatives rise."""
-    return -level[0]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log
-from operator import itemgetter
 from statistics import median
 
-from vibe_orderbook_mcp.analytics.snapshot import BookLevel, BookLevels, count_to, limit_at
+from vibe_orderbook_mcp.analytics.snapshot import DepthCurve, limit_at
 from vibe_orderbook_mcp.core.events import Side
 
 WALL_BAND_BPS = 100
@@ -41,36 +41,49 @@ def robust_log_z(sizes: Sequence[float]) -> list[float]:
     return [(value - middle) / scale if scale > 0.0 else 0.0 for value in logs]
 
 
-def find_walls(levels: BookLevels) -> list[Wall] | None:
-    """The walls among the levels of one side, best first. None: fewer than 20 levels say too little."""
-    if len(levels) < MIN_LEVELS:
+@dataclass(frozen=True, slots=True)
+class PriceGroups:
+    """Neighbouring levels of one side taken together, best first."""
+
+    curve: DepthCurve
+    edges: list[int]  # group i holds the levels from edges[i] to edges[i + 1]
+    sizes: list[float]
+
+    def price(self, group: int) -> float:
+        """Of the group's largest level."""
+        start, end = self.edges[group], self.edges[group + 1]
+        members = self.curve.sizes[start:end]
+        return self.curve.prices[start + members.index(max(members))]
+
+
+def find_walls(groups: PriceGroups) -> list[Wall] | None:
+    """The walls of one side, best first. None: fewer than 20 groups say too little."""
+    sizes = groups.sizes
+    if len(sizes) < MIN_LEVELS:
         return None
-    total = sum(size for _, size in levels)
-    scores = robust_log_z([size for _, size in levels])
+    total = sum(sizes)
     return [
-        Wall(price, size, z, size / total)
-        for (price, size), z in zip(levels, scores, strict=True)
+        Wall(groups.price(group), size, z, size / total)
+        for group, (size, z) in enumerate(zip(sizes, robust_log_z(sizes), strict=True))
         if z >= MIN_Z and size / total >= MIN_SHARE
     ]
 
 
-def wall_candidates(levels: BookLevels, side: Side, middle: float, tick: float) -> list[BookLevel]:
+def price_groups(curve: DepthCurve, middle: float, tick: float) -> PriceGroups:
     """Levels within 1 % of mid, grouped on a grid of max(tick, 1 bp) so that a wall split over ticks is seen.
 
-    A group stands at the price of its largest level. `levels` must be complete as far as they go.
+    Levels beyond the horizon stay out: between them some may be missing.
     """
+    stop = min(curve.sure, curve.count_to(limit_at(middle, curve.side, WALL_BAND_BPS)))
+    if stop == 0:
+        return PriceGroups(curve, [0], [])
     step = max(1, round(middle * 1e-4 / tick))
-    groups: list[BookLevel] = []
-    start, stop = 0, count_to(levels, side, limit_at(middle, side, WALL_BAND_BPS))
-    while start < stop:
-        group = round(levels[start][0] / tick) // step
-        # Half a tick beyond the group's last price, on the side that the levels run to.
-        edge = group * step - 0.5 if side == "bid" else (group + 1) * step - 0.5
-        end = min(stop, max(start + 1, count_to(levels, side, edge * tick)))
-        members = levels[start:end]
-        groups.append((max(members, key=_size)[0], sum(map(_size, members))))
-        start = end
-    return [level for level in groups if level[1] > 0.0]
-
-
-_size = itemgetter(1)
+    first, last = (round(curve.prices[index] / tick) // step for index in (0, stop - 1))
+    # Half a tick beyond each group's last price, on the side that the levels run to.
+    if curve.side == "bid":
+        limits = [(group * step - 0.5) * tick for group in range(first, last, -1)]
+    else:
+        limits = [((group + 1) * step - 0.5) * tick for group in range(first, last)]
+    edges = [0, *(edge for edge in dict.fromkeys(curve.counts_at(limits)) if edge), stop]
+    sizes = curve.sizes
+    return PriceGroups(curve, edges, [sum(sizes[start:end]) for start, end in pairwise(edges)])

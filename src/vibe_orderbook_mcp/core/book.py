@@ -59,6 +59,15 @@ class BookSide:
     def best_prices(self, count: int) -> list[float]:
         return self.prices[: -count - 1 : -1] if self.side == "bid" else self.prices[:count]
 
+    def levels_to(self, limit: float | None = None) -> tuple[list[float], list[float]]:
+        """Prices and sizes from the best price to the limit, inclusive; without one, of the whole side."""
+        if self.side == "bid":
+            prices = self.prices[0 if limit is None else bisect_left(self.prices, limit) :]
+            prices.reverse()
+        else:
+            prices = self.prices[: len(self.prices) if limit is None else bisect_right(self.prices, limit)]
+        return prices, list(map(self.sizes.__getitem__, prices))
+
     def is_beyond_horizon(self, price: float) -> bool:
         """Whether levels at this price are only known once they have changed."""
         if self.horizon is None:

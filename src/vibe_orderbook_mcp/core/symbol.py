@@ -58,13 +58,13 @@ class SymbolSpec(msgspec.Struct, frozen=True):
 
     def price_text(self, price: float) -> str:
         """The exchange's own spelling: 61837.63 -> "61837.63000000"."""
-        return _text(price, self.price_decimals)
+        return decimal_text(price, self.price_decimals)
 
     def size_text(self, size: float) -> str:
-        return _text(size, self.size_decimals)
+        return decimal_text(size, self.size_decimals)
 
 
-def _text(value: float, places: int) -> str:
+def decimal_text(value: float, places: int) -> str:
     """Eight places of 100000000.01 are 17 digits, of which a double's last two are noise: ...0.01000001. Its shortest
     form is the decimal that it stands for, so zeros are put behind that.
     """

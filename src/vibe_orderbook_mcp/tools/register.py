@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable
 from typing import Annotated, Any
 
+import msgspec
 from loguru import logger
 from mcp.server.mcpserver import MCPServer
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
@@ -126,6 +127,9 @@ def register_tools(server: MCPServer[Any], tools: Tools, metrics: Metrics, prefi
                 title=title, read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
             ),
         )
+        # The schema stays advertised. What is answered was written by that very model: the SDK need not check it again.
+        if (tool := server._tool_manager.get_tool(prefix + name)) is not None:
+            tool.fn_metadata.output_model = None
 
     async def orderbook_l1(symbol: SymbolArgument) -> Annotated[CallToolResult, L1Answer]:
         return await answering.call("orderbook_l1", tools.orderbook_l1(symbol))
@@ -204,7 +208,7 @@ class _Answering:
         # Compact text: the SDK's own is indented, about twice the bytes, and a model pays for each.
         text = answer.model_dump_json()
         return CallToolResult(
-            content=[TextContent(type="text", text=text)], structured_content=json.loads(text), is_error=False
+            content=[TextContent(type="text", text=text)], structured_content=msgspec.json.decode(text), is_error=False
         )
 
 

@@ -6,7 +6,7 @@ import time
 from typing import TypedDict
 
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
-from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer, l1_answer, l2_answer
+from vibe_orderbook_mcp.analytics.book_answers import NOTIONALS, L1Answer, L2Answer, l1_answer, l2_answer
 from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer, order_flow_answer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
 from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import SecondRow
 from vibe_orderbook_mcp.core.traded import with_trades
 from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.market import SymbolState, view
+from vibe_orderbook_mcp.market import NEAR_BPS, SymbolState, near_view, view
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.rollups import Histogram
@@ -62,7 +62,7 @@ class Tools:
         levels = state.seconds.levels
         return l1_answer(
             state.spec,
-            view(book),
+            near_view(book, NEAR_BPS, notional=max(NOTIONALS)),
             last_update_id=book.last_update_id,
             microprice=state.microprice_table,
             level_history=lambda side, price: (levels.first_seen_ms(side, price), levels.traded(side, price)),

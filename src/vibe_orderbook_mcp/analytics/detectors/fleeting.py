@@ -17,7 +17,7 @@ from vibe_orderbook_mcp.analytics.baseline import Baseline, Count
 from vibe_orderbook_mcp.analytics.findings import Finding, Severity
 from vibe_orderbook_mcp.analytics.snapshot import BookView
 from vibe_orderbook_mcp.analytics.trailing import MAD_TO_SIGMA
-from vibe_orderbook_mcp.analytics.walls import MIN_LEVELS, MIN_SHARE, MIN_Z, wall_candidates
+from vibe_orderbook_mcp.analytics.walls import MIN_LEVELS, MIN_SHARE, MIN_Z, price_groups
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.wall_watch import WallLife, WallLimits
 
@@ -42,7 +42,7 @@ def wall_limits(book: BookView, tick: float) -> WallLimits | None:
 
 
 def _least_size(book: BookView, side: Side, middle: float, tick: float) -> float | None:
-    sizes = [size for _, size in wall_candidates(book.sure(side), side, middle, tick)]
+    sizes = price_groups(book.curve(side), middle, tick).sizes
     if len(sizes) < MIN_LEVELS:
         return None
     logs = [log(size) for size in sizes]
