@@ -1,7 +1,19 @@
-"""The state of history on disk: who may write it, what is wrong with it, and coming back after an error."""
+"""The state of history on disk: who may write it, what is wrong with it, and coming back from that by itself.
+
+| mode | writing | reading | what brings it back |
+|---|---|---|---|
+| `opening` | waits | no | |
+| `recording` | yes | yes | after a failed write it is closed and opened again: RocksDB stays stuck on some |
+| `paused` | waits | yes | room on the disk, or the permission, is there again |
+| `read_only` | no | yes | the other process, which records, has gone |
+| `unavailable` | waits | no | opened again and again, less and less often |
+
+Damaged data is set aside and a repaired copy takes its place (see `store.rescue`).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -9,11 +21,19 @@ from typing import Literal
 
 from loguru import logger
 
-from vibe_orderbook_mcp.errors import StorageError, StorageLocked
+from vibe_orderbook_mcp.binance.backoff import delays
+from vibe_orderbook_mcp.errors import StorageError, StorageLocked, WritingPaused
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.lock import is_held
+from vibe_orderbook_mcp.store.place import PlaceGone, free_bytes
+from vibe_orderbook_mcp.store.rescue import set_aside
+from vibe_orderbook_mcp.store.rocks import Damaged, DiskFull
 
-Mode = Literal["opening", "recording", "read_only", "unavailable"]
+Mode = Literal["opening", "recording", "paused", "read_only", "unavailable"]
+
+LOOK_SECS = 1.0
+RETRY_MOST_SECS = 10.0
+RESCUE_AGAIN_SECS = 600.0  # a disk that damages everything is not filled with damaged directories
 
 
 class Archive:
@@ -25,24 +45,34 @@ class Archive:
         self._retention_days = retention_days
         self.history: History | None = None
         self.mode: Mode = "opening"
-        self.error: str | None = None
+        self.error: str | None = None  # why nothing is written, or nothing read
+        self.notice: str | None = None  # what an operator should know although recording goes on
         self.errors = 0
         self.written_ns: int | None = None  # monotonic, of the last successful write
+        self.free_bytes: int | None = None  # of the file system
+        self.set_aside: list[str] = []  # directories with damaged history, inside the data directory
+        self.settled = asyncio.Event()  # whether writing can be tried, or never will be: another process records
+        self._failure: StorageError | None = None  # of the last write, until it is recovered from
+        self._rescued: float | None = None
+        self._waits = delays(1.0, RETRY_MOST_SECS)
+
+    async def run(self) -> None:
+        """Open, and bring history back whenever it is lost. Until cancelled."""
+        await self.open()
+        while True:
+            is_failing = self.mode == "unavailable" or self._failure is not None
+            await asyncio.sleep(next(self._waits) if is_failing else LOOK_SECS)
+            await self._look()
+            await self.recover()
 
     async def open(self) -> None:
         """Open for writing; beside another writer for reading only. Does not raise: `mode` and `error` say."""
         try:
-            self.history = await History.open(self._path, cap_mb=self._cap_mb, retention_days=self._retention_days)
+            await self._open_for_writing()
         except StorageLocked:
             await self._open_beside_writer()
         except StorageError as error:
-            if str(error) != self.error:  # tried again and again: said once
-                logger.error("History cannot be opened: {}", error)
-            self.fail(error)
-            self.mode = "unavailable"
-        else:
-            self.mode, self.error = "recording", None
-            logger.info("History is open for recording at {}", self._path)
+            await self._unavailable(error)
 
     def writable(self) -> History:
         """Raises StorageError while nothing can be recorded."""
@@ -50,44 +80,160 @@ class Archive:
             raise StorageError(self.error or "History is not open.")
         return self.history
 
+    @property
+    def damage(self) -> str | None:
+        """What a read has met that cannot be read back."""
+        return None if self.history is None else self.history.damage
+
     def fail(self, error: StorageError) -> None:
+        """A write failed. `settled` once it is recovered from."""
+        self.settled.clear()
+        if isinstance(error, WritingPaused):
+            self._pause(error)
+            return
         self.errors += 1
-        self.error = str(error)
+        self.error, self._failure = str(error), error
+        if isinstance(error, DiskFull):
+            self._pause(error)
+        elif isinstance(error, PlaceGone):
+            self.notice = f"{error} What it held is gone; recording went on in a new one."
+            logger.error("{} What it held is gone; recording goes on in a new one", error)
 
     def succeeded(self) -> None:
-        self.error = None
         self.written_ns = time.monotonic_ns()
+        self._waits = delays(1.0, RETRY_MOST_SECS)
 
-    async def reopen(self) -> None:
-        """After a write error: RocksDB stays stuck on some of them until it was closed."""
-        if self.mode == "recording" and self.history is not None:
-            try:
-                await self.history.reopen()
-            except StorageError as error:
-                await self._close_history()
-                self.mode = "unavailable"
-                self.fail(error)
+    async def recover(self) -> None:
+        """One attempt at what the present state asks for. Does not raise."""
+        if self.mode == "read_only":
+            await self._take_over()
+        elif self.mode == "paused":
+            await self._resume()
         elif self.mode == "unavailable":
             await self.open()
-
-    async def take_over(self) -> None:
-        """Beside another writer: record from now on if it has gone."""
-        if self.mode != "read_only" or is_held(self._path):
-            return
-        try:
-            history = await History.open(self._path, cap_mb=self._cap_mb, retention_days=self._retention_days)
-        except StorageLocked:
-            return
-        except StorageError as error:
-            self.fail(error)
-            return
-        await self._close_history()
-        self.history, self.mode, self.error = history, "recording", None
-        logger.info("The other process has gone: this one records from now on")
+        elif self._failure is not None:
+            await self._reopen()
 
     async def close(self) -> None:
         await self._close_history()
         self.mode = "unavailable"
+
+    async def _open_for_writing(self) -> None:
+        """Raises StorageError."""
+        limits = {"cap_mb": self._cap_mb, "retention_days": self._retention_days}
+        try:
+            history = await History.open(self._path, **limits)
+        except Damaged as error:
+            await self._rescue(error)
+            history = await History.open(self._path, **limits)
+        await self._close_history()  # the one that was for reading only
+        self.history = history
+        self.set_aside = await asyncio.to_thread(set_aside, self._path)
+        self._recording()
+        logger.info("History is open for recording at {}", self._path)
+
+    async def _rescue(self, error: Damaged) -> None:
+        """Raises StorageError, the same one when nothing more can be done."""
+        if self._rescued is not None and time.monotonic() < self._rescued + RESCUE_AGAIN_SECS:
+            raise error
+        logger.error("History is damaged: {} It is set aside, and a copy of it is repaired", error)
+        await self._close_history()
+        done = await History.rescue(self._path, cap_mb=self._cap_mb, retention_days=self._retention_days)
+        self._rescued = time.monotonic()
+        self.errors += 1
+        if done.why_not is not None:
+            state = f"No repaired copy of it could be put in its place ({done.why_not}) and recording begins anew."
+        elif done.lost_tables:
+            state = f"{done.lost_tables} files of it could not be read; the rest is in use."
+        else:
+            state = "All files that are left of it could be read and are in use."
+        self.notice = f"Damaged history was set aside as it was, in {done.aside} inside the data directory. {state}"
+        logger.error("{} (data directory: {})", self.notice, self._path)
+
+    async def _open_beside_writer(self) -> None:
+        try:
+            self.history = await History.open_secondary(self._path)
+        except StorageError as error:
+            await self._unavailable(error)
+            return
+        self.mode = "read_only"
+        self.error = "Another process records into this data directory; this one reads its history."
+        self.settled.set()
+        logger.warning("{}", self.error)
+
+    async def _take_over(self) -> None:
+        """Beside another writer: record from now on if it has gone."""
+        if await asyncio.to_thread(is_held, self._path):
+            return
+        try:
+            await self._open_for_writing()
+        except StorageLocked:
+            pass  # somebody else was quicker
+        except StorageError as error:
+            await self._unavailable(error)
+        else:
+            logger.info("The other process has gone: this one records from now on")
+
+    async def _reopen(self) -> None:
+        """After a failed write."""
+        history, failure = self.history, self._failure
+        try:
+            if isinstance(failure, Damaged):
+                await self._rescue(failure)
+            if history is None or self.history is None:
+                await self._open_for_writing()
+            else:
+                await history.reopen()
+                self._recording()
+        except StorageError as error:
+            await self._unavailable(error)
+
+    async def _resume(self) -> None:
+        history = self.history
+        if history is None:
+            await self._unavailable(StorageError("History is not open."))
+            return
+        try:
+            await history.check_place()
+        except WritingPaused as error:
+            self.error = _paused(error)
+        except StorageError as error:
+            self.fail(error)
+            await self._reopen()
+        else:
+            if self._failure is not None:
+                await self._reopen()
+            else:
+                self._recording()
+            if self.mode == "recording":
+                logger.info("Writing history goes on")
+
+    async def _look(self) -> None:
+        """What is on the disk, and whether it may be written, also while nothing comes that could be."""
+        with suppress(OSError):
+            self.free_bytes = await asyncio.to_thread(free_bytes, self._path)
+        if self.mode == "recording" and self._failure is None and self.history is not None:
+            try:
+                await self.history.check_place()
+            except StorageError as error:
+                self.fail(error)
+
+    def _recording(self) -> None:
+        self.mode, self.error, self._failure = "recording", None, None
+        self.settled.set()
+
+    def _pause(self, error: StorageError) -> None:
+        if self.mode != "paused":
+            logger.error("Writing history is paused, seconds wait in memory: {}", error)
+        self.mode, self.error = "paused", _paused(error)
+
+    async def _unavailable(self, error: StorageError) -> None:
+        await self._close_history()
+        if str(error) != self.error:  # tried again and again: said once
+            logger.error("History cannot be opened: {}", error)
+        self.settled.clear()
+        self.errors += 1
+        self.mode, self.error, self._failure = "unavailable", str(error), None
 
     async def _close_history(self) -> None:
         history, self.history = self.history, None
@@ -95,13 +241,6 @@ class Archive:
             with suppress(StorageError):
                 await history.close()
 
-    async def _open_beside_writer(self) -> None:
-        try:
-            self.history = await History.open_secondary(self._path)
-        except StorageError as error:
-            self.fail(error)
-            self.mode = "unavailable"
-            return
-        self.mode = "read_only"
-        self.error = "Another process records into this data directory; this one reads its history."
-        logger.warning("{}", self.error)
+
+def _paused(error: StorageError) -> str:
+    return f"{error} Writing goes on by itself once that has changed."

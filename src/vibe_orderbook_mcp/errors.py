@@ -10,6 +10,7 @@
     ├── InexactSymbol          a symbol's numbers do not fit a double exactly
     └── StorageError
         ├── StorageLocked      another process records into this directory
+        ├── WritingPaused      the disk is nearly full, or the directory may not be written; nothing is stuck
         └── StorageCorrupt     a record or file cannot be read back
 
 Errors carry the values that broke the rule, so that callers and tests compare values and not text.
@@ -94,6 +95,10 @@ class StorageError(VibeError):
 
 class StorageLocked(StorageError):
     """Another process holds the data directory for writing."""
+
+
+class WritingPaused(StorageError):
+    """Refused before anything was written: writing can go on as soon as the reason is gone."""
 
 
 class StorageCorrupt(StorageError):

@@ -119,6 +119,14 @@ class _RuntimeCollector(Collector):
         yield CounterMetricFamily("vibe_rest_requests", "REST requests sent.", value=runtime.rest.requests)
         yield CounterMetricFamily("vibe_rest_failures", "REST requests that failed.", value=runtime.rest.failures)
         yield CounterMetricFamily("vibe_storage_errors", "Failed writes and openings.", value=archive.errors)
+        if archive.free_bytes is not None:
+            yield GaugeMetricFamily("vibe_disk_free_bytes", "Of the data directory.", value=archive.free_bytes)
+        yield GaugeMetricFamily(
+            "vibe_history_set_aside", "Directories with damaged history.", value=len(archive.set_aside)
+        )
+        yield GaugeMetricFamily(
+            "vibe_history_damaged", "1 when reading met damage.", value=float(archive.damage is not None)
+        )
         is_recording = archive.mode == "recording" and archive.error is None
         yield GaugeMetricFamily("vibe_storage_recording", "1 when recording.", value=float(is_recording))
         yield GaugeMetricFamily(

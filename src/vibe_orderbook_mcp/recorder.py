@@ -15,9 +15,8 @@ import msgspec
 from loguru import logger
 
 from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.errors import StorageError, WritingPaused
 from vibe_orderbook_mcp.market import Market, SymbolState
 from vibe_orderbook_mcp.watcher import Watcher
 
@@ -34,9 +33,9 @@ SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
 SAVE_HOURS_TICKS = 60
 VERIFY_TICKS = 86_400
 VERIFY_FIRST_TICKS = 600  # also where the process is restarted every day
-TAKE_OVER_TICKS = 5
 SKIP_LOG_TICKS = 10
-OPENING_SECS = 0.1  # how often to look whether history is open
+DROP_LOG_TICKS = 60
+STOP_WAIT_SECS = 1.0  # how long a stop waits for history that is being opened
 MICROPRICE_FIRST_TICKS = 60
 MICROPRICE_AGAIN_TICKS = 3600
 
@@ -66,7 +65,8 @@ class Recorder:
         self._due: dict[str, int] = {"verify": VERIFY_FIRST_TICKS}
         self.snapshots_stored: Counter[str] = Counter()
         self.trades_stored: Counter[str] = Counter()
-        self.seconds_dropped = 0
+        self.seconds_dropped = 0  # of each symbol; trades of them are fetched again by id
+        self._unsaid_drops = 0
         self.is_running = False
         self.lag_secs = 0.0  # of the newest tick behind its schedule
 
@@ -92,6 +92,8 @@ class Recorder:
         for state in self._market.symbols.values():
             state.seconds.finish()
         self.tick(time.monotonic_ns())
+        with suppress(TimeoutError):  # what is being opened may still take what waits
+            await asyncio.wait_for(self._archive.settled.wait(), STOP_WAIT_SECS)
         history = self._archive.history
         if self._archive.mode == "recording" and history is not None:
             with suppress(StorageError):
@@ -100,8 +102,11 @@ class Recorder:
                 await self.watcher.save(history)
                 await self.watcher.save_hours(history, list(self._market.symbols.values()))
                 await history.flush(sync=True)
+        if self._unsaid_drops:
+            self._say_dropped()
         if (left := self.queue_ticks) > 0 and self._archive.mode != "read_only":
-            logger.error("{} seconds of history could not be written and are lost", left)
+            why = self._archive.error or "history is not open"
+            logger.error("{} seconds of history could not be written and are lost: {}", left, why)
         logger.info("Snapshot persistence task stopped")
 
     def tick(self, now_ns: int) -> None:
@@ -163,7 +168,18 @@ class Recorder:
         while len(self._queue) > QUEUE_TICKS:
             lost = self._queue.popleft()
             self.seconds_dropped += len(lost.seconds)
-            logger.error("The disk has failed for too long: {} seconds of history are lost", len(lost.seconds))
+            self._unsaid_drops += len(lost.seconds)
+        self._due.setdefault("drops", self._ticks)
+        if self._unsaid_drops and self._is_due("drops", DROP_LOG_TICKS):
+            self._say_dropped()
+
+    def _say_dropped(self) -> None:
+        logger.error(
+            "The disk has failed for too long: {} seconds of history are lost, {} since the start",
+            self._unsaid_drops,
+            self.seconds_dropped,
+        )
+        self._unsaid_drops = 0
 
     async def _tick_forever(self) -> None:
         due = time.monotonic()
@@ -174,34 +190,23 @@ class Recorder:
                 due = now  # the machine slept: do not run after lost ticks
             await asyncio.sleep(max(0.0, due - now))
             self.lag_secs = max(0.0, time.monotonic() - due)
-            if self._archive.mode == "read_only" and self._ticks % TAKE_OVER_TICKS == 0:
-                await self._archive.take_over()
             try:
                 self.tick(time.monotonic_ns())
             except Exception as error:  # a mistake of ours must not end the recording of everything
                 logger.opt(exception=error).error("Collecting a second failed")
 
     async def _write_forever(self) -> None:
-        waits = delays(1.0)
         while True:
             await self._queued.wait()
             self._queued.clear()
             while self._queue:
-                if self._archive.mode == "opening":
-                    await asyncio.sleep(OPENING_SECS)
-                    continue
+                await self._archive.settled.wait()
                 if self._archive.mode == "read_only":
                     self._queue.clear()  # collected before it was known that another process records
                     break
-                try:
+                with suppress(StorageError):  # not settled until the archive has recovered from it
                     await self._write_next()
                     await self._housekeep()
-                except StorageError:
-                    self._queued.set()
-                    await asyncio.sleep(next(waits))
-                    await self._archive.reopen()
-                    break
-                waits = delays(1.0)
 
     async def _write_next(self) -> None:
         """Write the oldest ticks. They go back into the queue if that fails."""
@@ -213,8 +218,9 @@ class Recorder:
             self._writing = []
         except Exception as error:
             self._archive.fail(failure := _as_storage_error(error))
-            for symbol in sorted({record.spec.symbol for record in seconds}):
-                logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, failure)
+            if not isinstance(failure, WritingPaused):  # nothing failed: it was not tried, and said once
+                for symbol in sorted({record.spec.symbol for record in seconds}):
+                    logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, failure)
             raise failure from error
         finally:
             self._queue.extendleft(reversed(self._writing))
@@ -250,7 +256,8 @@ class Recorder:
             await self._keep_house()
         except Exception as error:
             self._archive.fail(failure := _as_storage_error(error))
-            logger.error("Keeping history in order failed: {}", failure)
+            if not isinstance(failure, WritingPaused):
+                logger.error("Keeping history in order failed: {}", failure)
             raise failure from error
 
     async def _keep_house(self) -> None:

@@ -44,7 +44,7 @@ class Runtime:
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._filling: asyncio.Task[None] | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
     async def hold(self) -> AsyncIterator[Runtime]:
@@ -82,21 +82,20 @@ class Runtime:
 
     async def _start(self) -> None:
         # A disk that hangs must not hold up the books: the recorder queues until the archive is open.
-        self._opening = asyncio.create_task(self.archive.open())
+        self._keeping = asyncio.create_task(self.archive.run())
         for symbol in self.settings.symbols:
             self.feed.keep(symbol)
         self.recorder.start(len(self.settings.symbols))
         self._filling = asyncio.create_task(self.filler.run())
 
     async def _stop(self) -> None:
-        for task in (self._filling, self._opening):
-            if task is not None:
-                task.cancel()
+        if self._filling is not None:
+            self._filling.cancel()
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("feed", self.feed.aclose),
             ("recorder", self.recorder.stop),
             ("exchange client", self.rest.aclose),
-            ("history", self.archive.close),
+            ("history", self._close_archive),
         ]
         for name, close in steps:
             try:
@@ -105,3 +104,10 @@ class Runtime:
                 logger.error("Closing the {} took longer than {} s; leaving it", name, STEP_SECS)
             except Exception as error:
                 logger.opt(exception=error).error("Closing the {} failed", name)
+
+    async def _close_archive(self) -> None:
+        """Kept until here: the recorder's last seconds may wait for history that is being opened."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        await self.archive.close()

@@ -136,7 +136,7 @@ def test_closing_twice_and_reopening_after_an_error(tmp_path: Path) -> None:
         await archive.writable().append([record(START)], [batch(1)])
         archive.fail(StorageError("the disk is full"))
         assert (archive.errors, archive.error) == (1, "the disk is full")
-        await archive.reopen()
+        await archive.recover()
         await archive.writable().append([record(START + 1)], [batch(2)])
         archive.succeeded()
         assert archive.error is None

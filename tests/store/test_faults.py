@@ -16,6 +16,7 @@ from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.layout import META
 from vibe_orderbook_mcp.store.rocks import (
     SCHEMA_KEY,
+    Damaged,
     DiskFull,
     ForeignDatabase,
     SchemaNewer,
@@ -262,8 +263,8 @@ async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Pa
         ("IO error: While lock file: /p/LOCK: Resource temporarily unavailable", StorageLocked),
         ("IO error: lock hold by current process, acquire time 1 /p/LOCK: No locks available", StorageLocked),
         ("IO error: No space left on device: While appending to file: /p/000004.log: No space left", DiskFull),
-        ("Corruption: block checksum mismatch: stored = 1, computed = 2 in /p/000022.sst", StorageCorrupt),
-        ("Invalid argument: /p/CURRENT: does not exist (create_if_missing is false)", StorageCorrupt),
+        ("Corruption: block checksum mismatch: stored = 1, computed = 2 in /p/000022.sst", Damaged),
+        ("Invalid argument: /p/CURRENT: does not exist (create_if_missing is false)", Damaged),
         ("IO error: While renaming a file to /p/LOG.old: Permission denied", StorageError),
         ("Not implemented: Not supported operation in secondary mode.", StorageError),
         ("Something new about /p/", StorageError),

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -23,8 +24,10 @@ from loguru import logger
 
 from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
-from vibe_orderbook_mcp.store import reader
+from vibe_orderbook_mcp.store import reader, rescue
 from vibe_orderbook_mcp.store.layout import FAMILIES, Layout
+from vibe_orderbook_mcp.store.place import Place, free_bytes
+from vibe_orderbook_mcp.store.rescue import Rescue
 from vibe_orderbook_mcp.store.retention import retain
 from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.summing import Summing
@@ -71,6 +74,8 @@ class History(Summing):
         self._last_write: float | None = None
         self._last_error: str | None = None
         self._closed = False
+        self._place: Place | None = None
+        self.damage: str | None = None  # what a read met that cannot be read back; other parts of history can
         self._retained: int | None = None  # the hour up to which `seal` has seen to it
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -86,10 +91,20 @@ class History(Summing):
         """For reading, whether a process writes there or not. Every call sees what was written before it."""
         return await cls(Path(path), Layout(cap_mb=0, retention_days=0), writable=False)._start()
 
+    @staticmethod
+    async def rescue(path: str | os.PathLike[str], *, cap_mb: int, retention_days: float) -> Rescue:
+        """After `open` raised `StorageCorrupt`: what is damaged is set aside, and what of it can be read put in place.
+
+        Open again afterwards. Raises StorageError when the directory was left alone.
+        """
+        layout = Layout(cap_mb=cap_mb, retention_days=retention_days)
+        return await asyncio.to_thread(rescue.rescue, Path(path), layout, datetime.now(UTC))
+
     async def _start(self) -> History:
         try:
             await self._on_write_thread(self._open_database)
         except BaseException:
+            self._write_thread.submit(self._close_database)  # whoever was cancelled did not wait for the opening
             self._shut_threads()
             raise
         return self
@@ -103,6 +118,7 @@ class History(Summing):
                 self._remove_scratch()
                 raise
             return
+        rescue.finish(self.path, datetime.now(UTC))
         database = Database.open(self.path, self.layout)
         try:
             writer = Writer(database)
@@ -117,6 +133,7 @@ class History(Summing):
             database.close()
             raise
         self._database, self._writer = database, writer
+        self._place = Place(self.path, self.layout.reserve_bytes)
 
     async def reopen(self) -> None:
         """Close whatever is left and open again: what helps after a failed write. Raises as `open` does."""
@@ -128,7 +145,7 @@ class History(Summing):
         with self._reading:
             self._close_database()
             self._open_database()
-        self._last_error = None
+        self._last_error, self.damage = None, None
 
     async def close(self) -> None:
         """Waits for what is under way. May be called twice."""
@@ -207,6 +224,14 @@ class History(Summing):
         """Make what was written survive a power failure too. A killed process loses nothing without it."""
         await self._on_write_thread(lambda: self._open().flush_wal(sync=sync))
 
+    async def check_place(self) -> None:
+        """Whether writing would be allowed now. Raises WritingPaused or PlaceGone."""
+        await self._on_write_thread(self._check_place)
+
+    def _check_place(self) -> None:
+        if self._place is not None:
+            self._place.check()
+
     async def _write(self, work: Callable[[Writer], T]) -> T:
         return await self._on_write_thread(lambda: self._writing(work))
 
@@ -215,6 +240,7 @@ class History(Summing):
         if self._writer is None:
             raise StorageError("History was opened for reading only.")
         try:
+            self._check_place()
             result = work(self._writer)
         except StorageError as error:
             self._last_error = str(error)
@@ -236,7 +262,7 @@ class History(Summing):
         return Stats(
             disk_bytes=directory_bytes(self.path),
             cap_bytes=self.layout.cap_bytes,
-            free_bytes=shutil.disk_usage(existing_parent(self.path)).free,
+            free_bytes=free_bytes(self.path),
             families=families,
             last_write=self._last_write,
             last_error=self._last_error,
@@ -265,7 +291,11 @@ class History(Summing):
 
     def _reading_with(self, work: Callable[..., T], *args: object) -> T:
         with self._reading:
-            return work(self._open(), *args)
+            try:
+                return work(self._open(), *args)
+            except StorageCorrupt as error:
+                self.damage = str(error)
+                raise
 
     async def _on_write_thread(self, work: Callable[[], T]) -> T:
         return await self._submit(self._write_thread, work)
@@ -288,7 +318,3 @@ def directory_bytes(path: Path) -> int:
     except OSError:
         return total
     return total
-
-
-def existing_parent(path: Path) -> Path:
-    return next((parent for parent in (path, *path.absolute().parents) if parent.exists()), Path("/"))

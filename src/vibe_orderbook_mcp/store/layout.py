@@ -78,6 +78,13 @@ class Layout(msgspec.Struct, frozen=True):
     def buffer_bytes(self) -> int:
         return max(128 * 1024, min(8 * _MB, self.cap_bytes // 64))
 
+    @property
+    def reserve_bytes(self) -> int:
+        """What has to stay free for writing to go on: a flush of all memory, the log beside it, a compaction."""
+        buffers = sum(self.family_buffer_bytes(family) for family in FAMILIES)
+        compactions = sum(self.family_bytes(family) for family in LEVEL_SHARES)
+        return self.write_ahead_bytes + buffers + compactions
+
     def family_bytes(self, family: str) -> int:
         return int(self.cap_bytes * SHARES[family])
 

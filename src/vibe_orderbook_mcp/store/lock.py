@@ -1,12 +1,16 @@
-"""Whether another process holds a data directory, without opening it.
+"""RocksDB's lock on a data directory, without opening the database.
 
 A failed opening is not free: RocksDB renames the log file of the process that does hold the directory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from vibe_orderbook_mcp.errors import StorageError, StorageLocked
 
 
 def is_held(path: Path) -> bool:
@@ -24,3 +28,23 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+@contextlib.contextmanager
+def holding(path: Path) -> Iterator[None]:
+    """Keeps other processes out of a directory that this one has not opened. Raises StorageLocked, StorageError."""
+    if sys.platform == "win32":  # nothing can be moved there while somebody has it open
+        yield
+        return
+    import fcntl  # noqa: PLC0415  # not on Windows
+
+    try:
+        lock = (path / "LOCK").open("a+b")
+    except OSError as error:
+        raise StorageError("The data directory does not permit it: locking it failed.") from error
+    with lock:  # closing it gives the lock back
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageLocked("Another process records into this data directory.") from error
+        yield

@@ -41,11 +41,16 @@ Range = tuple[str, bytes, bytes]  # family, first key, first key after it
 SCHEMA_KEY: Final = b"schema_version"
 
 _ROCKS_FILE: Final = re.compile(r"CURRENT|MANIFEST-\d+|OPTIONS-\d+|\d+\.(sst|log|blob)")
+_SIDE_FILE: Final = re.compile(r"IDENTITY|LOG(\.old\.\d+)?|.*\.dbtmp|rocksdict-config\.json")
 _CONFIG: Final = "rocksdict-config.json"
 
 
 class DiskFull(StorageError):
     """No space left. RocksDB stays stuck after space was made: re-open."""
+
+
+class Damaged(StorageCorrupt):
+    """Files of the database are missing or not what they were: what RocksDB itself says, not one record."""
 
 
 class SchemaNewer(StorageError):
@@ -76,10 +81,10 @@ _FAILURES: Final[tuple[tuple[re.Pattern[str], type[StorageError], str], ...]] = 
     (re.compile("No space left"), DiskFull, "The disk is full: {doing} failed."),
     (
         re.compile("/CURRENT: (does not exist|No such file)"),
-        StorageCorrupt,
+        Damaged,
         "The data directory has lost its CURRENT file. Its data is still there: repair a copy of it.",
     ),
-    (re.compile("^Corruption:|MANIFEST.*No such file"), StorageCorrupt, "Damaged data: {doing} failed."),
+    (re.compile("^Corruption:|MANIFEST.*No such file"), Damaged, "Damaged data: {doing} failed."),
     (
         re.compile("Permission denied|Read-only file system"),
         StorageError,
@@ -123,11 +128,14 @@ class Database:
                 self._handles[family] = rdict.get_column_family_handle(family)
 
     @classmethod
-    def open(cls, path: Path, layout: Layout) -> Database:
-        """For writing. Creates what is missing; refuses what is not ours."""
+    def open(cls, path: Path, layout: Layout, *, repaired: bool = False) -> Database:
+        """For writing. Creates what is missing; refuses what is not ours, unless it was `repaired` by us.
+
+        A repair leaves out families that were empty, and cannot save a version that was in a damaged file.
+        """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            create = inspect(path)
+            create = not repaired and inspect(path)
             rdict = Rdict(
                 str(path), database_options(layout, create=create), family_options(layout), AccessType.read_write()
             )
@@ -135,7 +143,7 @@ class Database:
             raise storage_error(error, "opening the data directory") from error
         database = cls(rdict, writable=True)
         try:
-            database._claim()
+            database._claim(repaired=repaired)
         except BaseException:
             database.close()
             raise
@@ -170,9 +178,9 @@ class Database:
             raise
         return database
 
-    def _claim(self) -> None:
+    def _claim(self, *, repaired: bool) -> None:
         version = self.get(META, SCHEMA_KEY)
-        if version is None and all(self.first_key(family) is None for family in FAMILIES):
+        if version is None and (repaired or all(self.first_key(family) is None for family in FAMILIES)):
             self.write([(META, SCHEMA_KEY, ormsgpack.packb(SCHEMA_VERSION))])
             return
         _check_schema(version)
@@ -328,6 +336,30 @@ class Database:
         return family not in self._families and not self.writable and META in self._families
 
 
+def files_of_database(path: Path) -> list[Path]:
+    """Whatever belongs to it, but for the lock. People keep other things in a directory too. Raises OSError."""
+    return sorted(
+        entry
+        for entry in path.iterdir()
+        if entry.is_file() and (_ROCKS_FILE.fullmatch(entry.name) or _SIDE_FILE.fullmatch(entry.name))
+    )
+
+
+def was_opened_by_us(path: Path) -> bool:
+    """Whether a database that cannot be opened bears our binding's mark."""
+    return _raw_mode(path) is True
+
+
+def repair(path: Path) -> int:
+    """Make the best of what is left; for a copy. How many table files could not be read whole and are left out."""
+    try:
+        Rdict.repair(str(path), raw_options())
+        lost = path / "lost"
+        return len(list(lost.glob("*.sst"))) if lost.exists() else 0
+    except Exception as error:
+        raise storage_error(error, "repairing a copy") from error
+
+
 def inspect(path: Path) -> bool:
     """True when there is no database yet. Raises for one that is not ours or not whole, without touching it."""
     if not any(_ROCKS_FILE.fullmatch(entry.name) for entry in path.iterdir()):
@@ -353,9 +385,7 @@ def _peek(path: Path, families: set[str]) -> bool:
     if version is None and empty and families < set(FAMILIES):
         return True
     _check_schema(version)
-    raise StorageCorrupt(
-        "The data directory lacks a part of its database. Its data is still there: repair a copy of it."
-    )
+    raise Damaged("The data directory lacks a part of its database. Its data is still there: repair a copy of it.")
 
 
 def _check_schema(stored: bytes | None) -> None:

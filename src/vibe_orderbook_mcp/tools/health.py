@@ -40,9 +40,16 @@ class HealthAnswer(Envelope):
     replacements: int = Field(description="Connections replaced while still open: for their age or their silence.")
     malformed_frames: int = Field(description="Frames that could not be read and were skipped.")
     recorder: str = Field(description="running or stopped.")
-    storage: str = Field(description="opening, recording, read_only (another process records) or unavailable.")
+    storage: str = Field(
+        description="opening, recording, paused (disk nearly full, or not to be written), read_only (another process "
+        "records) or unavailable."
+    )
     storage_error: str | None = Field(description="What is wrong with storage; null when nothing is.")
+    storage_damage: str | None = Field(description="Why a part of history cannot be read; null when all can.")
+    set_aside: list[str] = Field(description="Directories inside the data directory that hold damaged history.")
+    disk_free_bytes: int | None = Field(description="Free on the disk of the data directory; null when not known.")
     waiting_secs: int = Field(description="Seconds that wait to be written; grows while the disk fails.")
+    seconds_dropped: int = Field(description="Seconds of a symbol lost since the start: too many waited.")
     last_write_age_ms: int | None = Field(description="Milliseconds since the last write; null before the first.")
     symbols: list[SymbolHealth] = Field(description="Every symbol kept.")
     failed_symbols: dict[str, str] = Field(description="Configured symbols that could not be subscribed, and why.")
@@ -65,6 +72,12 @@ def health_answer(runtime: Runtime) -> HealthAnswer:
     warnings += [f"{symbol} is not subscribed: {why}" for symbol, why in feed.failed.items()]
     if archive.error is not None:
         warnings.append(f"Storage: {archive.error}")
+    if archive.damage is not None:
+        warnings.append(f"A part of history cannot be read: {archive.damage}")
+    if archive.notice is not None:
+        warnings.append(archive.notice)
+    if recorder.seconds_dropped:
+        warnings.append(f"{recorder.seconds_dropped} seconds of history were lost while they could not be written.")
     written = archive.written_ns
     return HealthAnswer(
         symbol=ALL,
@@ -80,7 +93,11 @@ def health_answer(runtime: Runtime) -> HealthAnswer:
         recorder="running" if recorder.is_running else "stopped",
         storage=archive.mode,
         storage_error=archive.error,
+        storage_damage=archive.damage,
+        set_aside=list(archive.set_aside),
+        disk_free_bytes=archive.free_bytes,
         waiting_secs=recorder.queue_ticks,
+        seconds_dropped=recorder.seconds_dropped,
         last_write_age_ms=None if written is None else (now_ns - written) // 1_000_000,
         symbols=symbols,
         failed_symbols=dict(feed.failed),
@@ -145,6 +162,7 @@ def _summary(runtime: Runtime, symbols: list[SymbolHealth]) -> str:
         "recording": "history is being recorded",
         "read_only": "another process records history",
         "opening": "history is being opened",
+        "paused": "history is readable and NOT being written",
         "unavailable": "history is NOT being recorded",
     }[runtime.archive.mode]
     if runtime.archive.error is not None and runtime.archive.mode == "recording":

@@ -1,0 +1,176 @@
+"""What becomes of a damaged database: it is set aside as it is, and a repaired copy takes its place.
+
+Everything happens inside the data directory, under its lock: it may be a mounted volume that cannot be renamed, and
+hold files that are not ours. The damaged files are moved to `corrupt-<time, UTC>`; nothing ever deletes or changes
+them there. The copy is repaired before anything is moved. Its tables are hard links where the file system has them
+(RocksDB never changes a table once it is written, its own checkpoints are made like this), so it needs next to no
+space. When no copy can be made or repaired, recording begins anew and the damaged files are all there is.
+
+A kill at any moment leaves a state that `finish` brings to its end at the next opening.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.store import intervals, reader
+from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, parse_key, roll_bounds, symbol_bounds
+from vibe_orderbook_mcp.store.layout import ROLL, TRADE_MIN, TRADE_SEC, Layout
+from vibe_orderbook_mcp.store.lock import holding
+from vibe_orderbook_mcp.store.place import free_bytes
+from vibe_orderbook_mcp.store.rocks import Database, files_of_database, repair, was_opened_by_us
+from vibe_orderbook_mcp.store.rollups import HOUR
+from vibe_orderbook_mcp.store.writer import Writer
+
+_ASIDE: Final = "corrupt-"
+_MOVING: Final = "moving-aside"  # becomes corrupt-<time> when everything is in it
+_COPY: Final = "repairing"
+_REPAIRED: Final = "repaired"
+_BLOCKS_A_PIECE: Final = 20
+_SECONDS_A_PIECE: Final = 500
+
+
+class Rescue(msgspec.Struct, frozen=True):
+    """What was done. Names are of directories inside the data directory."""
+
+    aside: str
+    why_not: str | None  # no repaired copy is in use, because of this
+    lost_tables: int = 0  # table files that the repair had to leave out
+
+
+def rescue(path: Path, layout: Layout, now: datetime) -> Rescue:
+    """Raises StorageError when the directory must be left alone: it is not ours, in use, or may not be changed."""
+    if not was_opened_by_us(path):
+        raise StorageError("The data directory holds a database that cannot be read, and may not be ours: left alone.")
+    with holding(path):
+        why_not, lost = None, 0
+        try:
+            lost = _make_repaired_copy(path, layout)
+        except StorageError as error:
+            why_not = str(error)
+        except OSError as error:
+            why_not = f"Copying failed: {error.strerror}."
+        try:
+            (path / _MOVING).mkdir(mode=0o700, exist_ok=True)  # from here on `finish` goes on
+            if (path / _COPY).exists():
+                (path / _COPY).rename(path / _REPAIRED)
+            aside = _finish(path, now)
+        except OSError as error:
+            raise _unmovable(error) from error
+    return Rescue(aside=aside or "", why_not=why_not, lost_tables=lost)
+
+
+def finish(path: Path, now: datetime) -> None:
+    """What a killed process left half done. Raises StorageError."""
+    moving, repaired = path / _MOVING, path / _REPAIRED
+    try:
+        if not moving.exists() and not repaired.exists():
+            return
+        with holding(path):
+            if not repaired.exists() and not any(moving.iterdir()):
+                moving.rmdir()  # nothing was moved: to be begun again
+            else:
+                _finish(path, now)
+    except OSError as error:
+        raise _unmovable(error) from error
+
+
+def _unmovable(error: OSError) -> StorageError:
+    return StorageError(f"The damaged history cannot be set aside: {error.strerror}.")
+
+
+def set_aside(path: Path) -> list[str]:
+    """The directories with damaged history, oldest first."""
+    try:
+        return sorted(entry.name for entry in path.iterdir() if entry.name.startswith(_ASIDE))
+    except OSError:
+        return []
+
+
+def _make_repaired_copy(path: Path, layout: Layout) -> int:
+    copy = path / _COPY
+    shutil.rmtree(copy, ignore_errors=True)  # of an attempt that was killed
+    try:
+        _copy(files_of_database(path), copy, layout)
+        lost = repair(copy)
+        _make_consistent(copy, layout)
+        shutil.rmtree(copy / "lost", ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(copy, ignore_errors=True)
+        raise
+    return lost
+
+
+def _copy(files: Iterable[Path], copy: Path, layout: Layout) -> None:
+    copy.mkdir(mode=0o700)
+    for file in files:
+        target = copy / file.name
+        if file.suffix == ".sst":
+            try:
+                os.link(file, target)
+            except OSError:  # a file system without hard links
+                pass
+            else:
+                continue
+        if free_bytes(copy) < file.stat().st_size + layout.reserve_bytes:
+            raise StorageError("There is not enough space for a copy.")
+        shutil.copyfile(file, target)
+
+
+def _make_consistent(copy: Path, layout: Layout) -> None:
+    """What was noted about tables that are gone must go too, so that trades are fetched and summed up anew."""
+    database = Database.open(copy, layout, repaired=True)
+    try:
+        writer = Writer(database)
+        for symbol in reader.symbols(database):
+            writer.disown_ids(symbol, _ids_gone(database, symbol))
+            floor = _next_whole_hour(database, symbol)
+            writer.raise_floor(
+                symbol, floor, [(ROLL, *roll_bounds(kind, symbol, 0, floor)) for kind in (MINUTES, HOURS)]
+            )
+    finally:
+        database.close()
+
+
+def _ids_gone(database: Database, symbol: str) -> list[intervals.Interval]:
+    gone = reader.ids(database, symbol)
+    for read, size in ((reader.held_ids, _BLOCKS_A_PIECE), (reader.held_open_ids, _SECONDS_A_PIECE)):
+        at: int | None = 0
+        while at is not None:
+            held, at = read(database, symbol, at, size)
+            gone = intervals.difference(gone, held)
+    return gone
+
+
+def _next_whole_hour(database: Database, symbol: str) -> int:
+    bounds = symbol_bounds(symbol)
+    minute, second = database.last_key(TRADE_MIN, *bounds), database.last_key(TRADE_SEC, *bounds)
+    newest = max(parse_key(minute)[1] if minute else 0, parse_key(second)[1] // 1000 if second else 0)
+    return newest - newest % HOUR + HOUR
+
+
+def _finish(path: Path, now: datetime) -> str | None:
+    """Move the damaged files away, then the repaired ones in. Each step can be done again. Raises OSError."""
+    moving, repaired = path / _MOVING, path / _REPAIRED
+    aside = None
+    if moving.exists():
+        for file in files_of_database(path):
+            file.rename(moving / file.name)
+        aside = _ASIDE + f"{now:%Y%m%dT%H%M%SZ}"
+        while (path / aside).exists():
+            aside += "-again"
+        moving.rename(path / aside)
+    if repaired.exists():
+        # The one that makes it a database comes last.
+        for file in sorted(files_of_database(repaired), key=lambda file: file.name == "CURRENT"):
+            file.rename(path / file.name)
+        shutil.rmtree(repaired)
+    return aside
