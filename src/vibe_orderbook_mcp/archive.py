@@ -143,8 +143,9 @@ class Archive:
         self.errors += 1
         if done.why_not is not None:
             state = f"No repaired copy of it could be put in its place ({done.why_not}) and recording begins anew."
-        elif done.lost_tables:
-            state = f"{done.lost_tables} files of it could not be read; the rest is in use."
+        elif done.lost_tables or done.lost_log:
+            log = " Of its log, which held the newest part, some may be missing." if done.lost_log else ""
+            state = f"{done.lost_tables} files of it could not be read; the rest is in use.{log}"
         else:
             state = "All files that are left of it could be read and are in use."
         self.notice = f"Damaged history was set aside as it was, in {done.aside} inside the data directory. {state}"

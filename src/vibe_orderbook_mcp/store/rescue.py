@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.store import intervals, reader
+from vibe_orderbook_mcp.store.intervals import Interval
 from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, parse_key, roll_bounds, symbol_bounds
-from vibe_orderbook_mcp.store.layout import ROLL, TRADE_MIN, TRADE_SEC, Layout
+from vibe_orderbook_mcp.store.layout import FIRST_FAMILIES, ROLL, TRADE_MIN, TRADE_SEC, Layout
 from vibe_orderbook_mcp.store.lock import holding
 from vibe_orderbook_mcp.store.place import free_bytes
-from vibe_orderbook_mcp.store.rocks import Database, files_of_database, repair, was_opened_by_us
+from vibe_orderbook_mcp.store.rocks import Database, families_of, files_of_database, repair, was_opened_by_us
 from vibe_orderbook_mcp.store.rollups import HOUR
 from vibe_orderbook_mcp.store.writer import Writer
 
@@ -37,6 +38,8 @@ _REPAIRED: Final = "repaired"
 _BLOCKS_A_PIECE: Final = 20
 _SECONDS_A_PIECE: Final = 500
 
+_HeldIds = Callable[[Database, str, int, int], reader.Piece[Interval]]
+
 
 class Rescue(msgspec.Struct, frozen=True):
     """What was done. Names are of directories inside the data directory."""
@@ -44,6 +47,7 @@ class Rescue(msgspec.Struct, frozen=True):
     aside: str
     why_not: str | None  # no repaired copy is in use, because of this
     lost_tables: int = 0  # table files that the repair had to leave out
+    lost_log: bool = False  # perhaps also some of what was not in a table yet
 
 
 def rescue(path: Path, layout: Layout, now: datetime) -> Rescue:
@@ -51,7 +55,7 @@ def rescue(path: Path, layout: Layout, now: datetime) -> Rescue:
     if not was_opened_by_us(path):
         raise StorageError("The data directory holds a database that cannot be read, and may not be ours: left alone.")
     with holding(path):
-        why_not, lost = None, 0
+        why_not, lost = None, _Repaired(0, lost_log=False)
         try:
             lost = _make_repaired_copy(path, layout)
         except StorageError as error:
@@ -65,7 +69,7 @@ def rescue(path: Path, layout: Layout, now: datetime) -> Rescue:
             aside = _finish(path, now)
         except OSError as error:
             raise _unmovable(error) from error
-    return Rescue(aside=aside or "", why_not=why_not, lost_tables=lost)
+    return Rescue(aside=aside or "", why_not=why_not, lost_tables=lost.lost_tables, lost_log=lost.lost_log)
 
 
 def finish(path: Path, now: datetime) -> None:
@@ -95,23 +99,47 @@ def set_aside(path: Path) -> list[str]:
         return []
 
 
-def _make_repaired_copy(path: Path, layout: Layout) -> int:
+class _Repaired(NamedTuple):
+    lost_tables: int
+    lost_log: bool
+
+
+def _make_repaired_copy(path: Path, layout: Layout) -> _Repaired:
     copy = path / _COPY
-    shutil.rmtree(copy, ignore_errors=True)  # of an attempt that was killed
     try:
-        _copy(files_of_database(path), copy, layout)
+        _copy(path, layout)
+        if _points_to_its_manifest(copy, layout):
+            return _Repaired(0, lost_log=False)
+        _copy(path, layout)  # what the attempt changed is thrown away
         lost = repair(copy)
+        # A repair knows families by their tables. What was only in the log of one that has none is left out.
+        lost_log = any(copy.glob("lost/*.log")) and not set(FIRST_FAMILIES) <= families_of(copy)
         _make_consistent(copy, layout)
         shutil.rmtree(copy / "lost", ignore_errors=True)
     except BaseException:
         shutil.rmtree(copy, ignore_errors=True)
         raise
-    return lost
+    return _Repaired(lost, lost_log=lost_log)
 
 
-def _copy(files: Iterable[Path], copy: Path, layout: Layout) -> None:
+def _points_to_its_manifest(copy: Path, layout: Layout) -> bool:
+    """Whether all that was wrong is the file that names the manifest. Nothing is lost then."""
+    manifests = sorted(copy.glob("MANIFEST-*"))
+    if not manifests:
+        return False
+    (copy / "CURRENT").write_text(manifests[-1].name + "\n")
+    try:
+        Database.open(copy, layout).close()
+    except StorageError:
+        return False
+    return True
+
+
+def _copy(path: Path, layout: Layout) -> None:
+    copy = path / _COPY
+    shutil.rmtree(copy, ignore_errors=True)  # of an attempt before
     copy.mkdir(mode=0o700)
-    for file in files:
+    for file in files_of_database(path):
         target = copy / file.name
         if file.suffix == ".sst":
             try:
@@ -131,7 +159,12 @@ def _make_consistent(copy: Path, layout: Layout) -> None:
     try:
         writer = Writer(database)
         for symbol in reader.symbols(database):
-            writer.disown_ids(symbol, _ids_gone(database, symbol))
+            in_minutes = _ids(database, symbol, reader.held_ids, _BLOCKS_A_PIECE)
+            in_seconds = _ids(database, symbol, reader.held_open_ids, _SECONDS_A_PIECE)
+            kept = intervals.union(in_minutes, in_seconds)
+            writer.disown_ids(symbol, intervals.difference(reader.ids(database, symbol), kept))
+            if lost := intervals.difference(in_seconds, in_minutes):
+                writer.unseal(symbol, lost[0][0])
             floor = _next_whole_hour(database, symbol)
             writer.raise_floor(
                 symbol, floor, [(ROLL, *roll_bounds(kind, symbol, 0, floor)) for kind in (MINUTES, HOURS)]
@@ -140,14 +173,13 @@ def _make_consistent(copy: Path, layout: Layout) -> None:
         database.close()
 
 
-def _ids_gone(database: Database, symbol: str) -> list[intervals.Interval]:
-    gone = reader.ids(database, symbol)
-    for read, size in ((reader.held_ids, _BLOCKS_A_PIECE), (reader.held_open_ids, _SECONDS_A_PIECE)):
-        at: int | None = 0
-        while at is not None:
-            held, at = read(database, symbol, at, size)
-            gone = intervals.difference(gone, held)
-    return gone
+def _ids(database: Database, symbol: str, read: _HeldIds, size: int) -> list[Interval]:
+    found: list[Interval] = []
+    at: int | None = 0
+    while at is not None:
+        held, at = read(database, symbol, at, size)
+        found = intervals.union(found, held)
+    return found
 
 
 def _next_whole_hour(database: Database, symbol: str) -> int:

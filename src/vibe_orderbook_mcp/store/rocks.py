@@ -360,6 +360,13 @@ def repair(path: Path) -> int:
         raise storage_error(error, "repairing a copy") from error
 
 
+def families_of(path: Path) -> set[str]:
+    try:
+        return set(Rdict.list_cf(str(path), raw_options()))
+    except Exception as error:
+        raise storage_error(error, "opening the data directory") from error
+
+
 def inspect(path: Path) -> bool:
     """True when there is no database yet. Raises for one that is not ours or not whole, without touching it."""
     if not any(_ROCKS_FILE.fullmatch(entry.name) for entry in path.iterdir()):

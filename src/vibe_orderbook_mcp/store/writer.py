@@ -291,6 +291,22 @@ class Writer:
             self._database.write([(META, ids_key(name), encode_ids(kept))])
             symbol.ids = kept
 
+    def unseal(self, name: str, agg_id: int) -> None:
+        """The block that held this trade is gone while its second is still there: minutes from it on are made anew."""
+        symbol = self._known(name)
+        if symbol.meta is None or not symbol.meta.sealed:
+            return
+        low, high = milli_bounds(name, 0, symbol.meta.sealed * 1000)
+        while pairs := self._database.scan(TRADE_SEC, low, high, _MAX_SECONDS_A_MINUTE):
+            for key, value in pairs:
+                if any(trade.agg_id == agg_id for trade in decode_second(value)):
+                    second = parse_key(key)[1] // 1000
+                    meta = msgspec.structs.replace(symbol.meta, sealed=second - second % MINUTE)
+                    self._database.write([(META, symbol_key(name), encode_meta(meta))])
+                    symbol.meta = meta
+                    return
+            low = pairs[-1][0] + b"\0"
+
     def raise_floor(self, name: str, floor: int, gone: Sequence[Range]) -> None:
         """Roll-ups before `floor`, a whole hour, are deleted and not made again."""
         symbol = self._known(name)
