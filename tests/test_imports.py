@@ -59,7 +59,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
 
 # Modules outside the package, or own ones -> the only modules that may import them.
 ONLY_IMPORTED_BY: dict[str, tuple[str, ...]] = {
-    "mcp": ("server", "mcp_server", "http", "tools.register"),
+    "mcp": ("server", "mcp_server", "http", "oauth", "tools.register"),
     "mcp_types": ("server", "mcp_server", "http", "tools.register"),
     "rocksdict": ("store.*",),
     "websockets": ("binance.connection", "sim.*"),

@@ -205,6 +205,7 @@ def _serve(settings: Settings, transport: Transport, before_exit: Callable[[], N
     settings.check_symbols()
     settings.check_data_path()
     if transport is Transport.HTTP:
+        settings.check_oauth()
         settings.check_bind()
     from vibe_orderbook_mcp.mcp_server import create_server  # noqa: PLC0415  # heavy, and other commands do without
 

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     allowed_hosts: CommaList = Field((), description="host names separated by commas, such as books.example.com")
     allowed_origins: CommaList = Field((), description="origins separated by commas, such as https://chatgpt.com")
     auth_token: SecretStr | None = Field(None, description="a token of at least 8 characters")
+    oauth_issuer: str | None = Field(None, description="the https URL that an authorization server names itself by")
+    oauth_jwks_url: str | None = Field(None, description="the https URL of the authorization server's public keys")
+    oauth_resource: str | None = Field(None, description="the https URL that clients reach this server by, no path")
+    oauth_audience: str | None = Field(None, description="the audience that access tokens for this server name")
+    oauth_scopes: CommaList = Field((), description="scopes separated by commas that an access token must have")
     retention_days: int = Field(7, ge=1, le=365, description="a whole number of days from 1 to 365")
     storage_cap_mb: int = Field(1024, ge=64, le=1_000_000, description="a whole number of megabytes, at least 64")
     backfill_hours: int = Field(24, ge=0, le=168, description="a whole number of hours from 0 (off) to 168")
@@ -77,7 +82,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     tool_prefix: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,32}$", description="up to 32 letters, digits, _ or -")
 
-    @field_validator("symbols", "allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("symbols", "allowed_hosts", "allowed_origins", "oauth_scopes", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -142,9 +147,45 @@ class Settings(BaseSettings):
             raise ValueError("too short")
         return SecretStr(token) if token else None
 
+    @field_validator("oauth_issuer", "oauth_jwks_url", "oauth_resource")
+    @classmethod
+    def _secure_url(cls, value: str | None, info: Any) -> str | None:
+        """Keys or tokens over plain HTTP could be anybody's; on this machine they cannot."""
+        if not value:
+            return None
+        parts = urlsplit(value)
+        is_plain_enough = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        if (
+            not is_plain_enough
+            or not parts.hostname
+            or parts.username
+            or parts.fragment
+            or any(map(str.isspace, value))
+        ):
+            raise ValueError("not an https URL")
+        if info.field_name == "oauth_resource" and (parts.path.strip("/") or parts.query):
+            raise ValueError("a path")
+        return value.rstrip("/") if info.field_name == "oauth_resource" else value
+
+    @field_validator("oauth_audience")
+    @classmethod
+    def _empty_is_unset(cls, value: str | None) -> str | None:
+        return value or None
+
     @property
     def is_loopback(self) -> bool:
         return self.host in LOOPBACK
+
+    @property
+    def has_oauth(self) -> bool:
+        return self.oauth_issuer is not None
+
+    def check_oauth(self) -> None:
+        """Half of it would let in nobody, or everybody."""
+        needed = ("oauth_issuer", "oauth_jwks_url", "oauth_resource")
+        missing = [f"{PREFIX}{name.upper()}" for name in needed if getattr(self, name) is None]
+        if missing and (len(missing) < len(needed) or self.oauth_audience or self.oauth_scopes):
+            raise ConfigError(f"OAuth needs {' and '.join(missing)} too; without OAuth set none of VIBE_OAUTH_....")
 
     def check_data_path(self) -> None:
         """A file where the directory should be will not go away by waiting."""
@@ -153,10 +194,10 @@ class Settings(BaseSettings):
 
     def check_bind(self) -> None:
         """Beyond loopback somebody must have said who may come in."""
-        if not self.is_loopback and not self.allowed_hosts and self.auth_token is None:
+        if not self.is_loopback and not self.allowed_hosts and self.auth_token is None and not self.has_oauth:
             raise ConfigError(
                 f"VIBE_HOST is {self.host!r}, which others can reach: set VIBE_ALLOWED_HOSTS to the host names that "
-                "clients will use, or VIBE_AUTH_TOKEN, or listen on 127.0.0.1."
+                "clients will use, or VIBE_AUTH_TOKEN, or VIBE_OAUTH_..., or listen on 127.0.0.1."
             )
 
     def check_symbols(self) -> None:

@@ -1,5 +1,7 @@
 """Who may come in over HTTP: Host and Origin allow-lists on every path, a bearer token where one is set.
 
+With OAuth the SDK checks tokens, the fixed one included (`oauth`); here they are counted only.
+
 The SDK checks its own endpoints only; health and metrics need the same, because a web page that a browser shows
 can send requests to loopback addresses (DNS rebinding).
 """
@@ -11,7 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vibe_orderbook_mcp.config import LOOPBACK, Settings
 from vibe_orderbook_mcp.http_limits import Refusals
@@ -28,10 +30,12 @@ class Guard:
         self._app = app
         self._hosts = {host.lower() for host in (*LOOPBACK, *settings.allowed_hosts)}
         self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
-        token = settings.auth_token
+        token = None if settings.has_oauth else settings.auth_token
         self._token = None if token is None else token.get_secret_value().encode()
         # Beyond loopback with a token and no list, every name will do: a page that rebinds a name has no token.
-        self._checks_hosts = token is None or settings.is_loopback or bool(settings.allowed_hosts)
+        self._has_oauth = settings.has_oauth
+        is_open = token is None and not settings.has_oauth
+        self._checks_hosts = is_open or settings.is_loopback or bool(settings.allowed_hosts)
         self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +46,8 @@ class Guard:
                 self._note(refusal.status_code, scope["path"], headers)
                 await refusal(scope, receive, send)
                 return
+            if self._has_oauth:
+                send = self._noting(scope["path"], send)
         await self._app(scope, receive, send)
 
     def _refusal(self, path: str, headers: Headers) -> JSONResponse | None:
@@ -53,6 +59,14 @@ class Guard:
         if self._token is not None and path not in OPEN_PATHS and not self._has_token(headers):
             return JSONResponse({"error": "A bearer token is needed."}, 401, headers={"WWW-Authenticate": "Bearer"})
         return None
+
+    def _noting(self, path: str, send: Send) -> Send:
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (401, 403):
+                self._refusals.note("token" if message["status"] == 401 else "scope", repr(path[:100]))
+            await send(message)
+
+        return noted
 
     def _note(self, status: int, path: str, headers: Headers) -> None:
         said = {name: headers.get(name, "")[:100] for name in ("host", "origin")}

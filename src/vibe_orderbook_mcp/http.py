@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
 
+from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
+from mcp.server.auth.routes import build_resource_metadata_url
 from mcp.server.runner import serve_dual_era_loop
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
@@ -21,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vibe_orderbook_mcp.guard import Guard
@@ -127,6 +129,14 @@ def http_app(server: VibeServer) -> Starlette:
         async with runtime.hold(), server.session_manager.run(), server.metrics.watching_loop():
             yield
 
+    def for_bearers(app: ASGIApp) -> ASGIApp:
+        """With OAuth: as the SDK does it for its own route."""
+        asked = server.oauth and server.oauth.settings
+        if asked is None or asked.resource_server_url is None:
+            return app
+        where = build_resource_metadata_url(asked.resource_server_url)
+        return RequireAuthMiddleware(app, asked.required_scopes or [], where)
+
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -142,9 +152,9 @@ def http_app(server: VibeServer) -> Starlette:
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Route("/metrics", metrics),
-            Route("/sse", SseEndpoint(server, sse, sessions, refusals), methods=["GET"]),
-            Mount(MESSAGES_PATH, app=sse.handle_post_message),
+            Route("/metrics", for_bearers(request_response(metrics)), methods=["GET"]),
+            Route("/sse", for_bearers(SseEndpoint(server, sse, sessions, refusals)), methods=["GET"]),
+            Mount(MESSAGES_PATH, app=for_bearers(sse.handle_post_message)),
             *streamable.routes,
         ],
         lifespan=lifespan,

@@ -23,6 +23,7 @@ from vibe_orderbook_mcp.config import Settings
 from vibe_orderbook_mcp.errors import Refusal
 from vibe_orderbook_mcp.http_limits import MESSAGES_PATH, HttpLimits, InFlight, Refusals, session_named
 from vibe_orderbook_mcp.metrics import Metrics
+from vibe_orderbook_mcp.oauth import oauth
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.tools.register import refused, register_tools
 from vibe_orderbook_mcp.tools.service import Tools
@@ -46,6 +47,7 @@ class VibeServer(MCPServer[Runtime]):
         self.in_flight = InFlight(self.limits)
         self.metrics = Metrics(self.runtime, self.in_flight)
         self.refusals = Refusals(self.metrics.http_refusals)
+        self.oauth = oauth(settings)
         self.before_exit: Callable[[], None] = _nothing  # what a stop by signal has to clean up
         super().__init__(
             name="vibe-orderbook",
@@ -55,6 +57,8 @@ class VibeServer(MCPServer[Runtime]):
             lifespan=self._lifespan,
             log_level=settings.log_level,
             subscriptions=False,
+            auth=self.oauth and self.oauth.settings,
+            token_verifier=self.oauth and self.oauth.verifier,
         )
         register_tools(self, Tools(self.runtime), self.metrics, settings.tool_prefix)
 

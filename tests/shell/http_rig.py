@@ -44,7 +44,7 @@ async def http_serving(
     """`sim` is entered by the caller: some tests want it gone, or not there yet."""
     server = server_for(sim, path, limits, **settings)
     config = uvicorn_config(server)
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", settings.get("port", 0)))
     quiet = _Quiet(config)
     serving = asyncio.create_task(quiet.serve(sockets=[listening]))
     try:

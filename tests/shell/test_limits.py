@@ -43,9 +43,9 @@ async def raw(served: Served, request: bytes = b"") -> tuple[asyncio.StreamReade
 
 
 @contextlib.asynccontextmanager
-async def sse_stream(served: Served) -> AsyncIterator[tuple[AsyncIterator[str], str]]:
+async def sse_stream(served: Served, **headers: str) -> AsyncIterator[tuple[AsyncIterator[str], str]]:
     """The lines of an event stream and where to post."""
-    async with served.http.stream("GET", "/sse") as events:
+    async with served.http.stream("GET", "/sse", headers=headers) as events:
         lines = events.aiter_lines()
         while not (line := await anext(lines)).startswith("data: "):
             pass

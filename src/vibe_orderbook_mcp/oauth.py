@@ -1,0 +1,149 @@
+"""OAuth 2 resource server: access tokens of an authorization server, checked here by its published keys.
+
+The server signs nobody in and issues nothing. It reads JSON Web Tokens (RFC 9068), and tells by RFC 9728 metadata
+where clients get one. A fixed token (`VIBE_AUTH_TOKEN`) beside it lets in what cannot sign in: probes, Prometheus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from typing import Any, NamedTuple
+
+import httpx
+import jwt
+from loguru import logger
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+
+from vibe_orderbook_mcp.config import Settings
+
+# Signatures that the published half of a key can check. "none" and shared secrets are not among them.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+LEEWAY_SECS = 30.0  # between the two machines' clocks
+KEYS_SECS = 600.0  # how long keys are believed without asking again
+KEYS_KEPT_SECS = 86_400.0  # and how long when the authorization server cannot be asked
+ASK_AGAIN_SECS = 10.0  # whatever tokens name: nobody makes this server ask more often
+FETCH_SECS = 5.0
+
+
+class KeySet:
+    """The authorization server's public keys by their id, fetched when needed. Never raises."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched = self._asked = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def key(self, key_id: str | None) -> jwt.PyJWK | None:
+        """A token may leave its key's id out where there is one key only."""
+        if self._is_due(key_id):
+            async with self._asking:
+                if self._is_due(key_id):  # the one before may have brought it
+                    await self._fetch()
+        if time.monotonic() - self._fetched > KEYS_KEPT_SECS:
+            return None
+        if key_id is None:
+            return next(iter(self._keys.values())) if len(self._keys) == 1 else None
+        return self._keys.get(key_id)
+
+    def _is_due(self, key_id: str | None) -> bool:
+        now = time.monotonic()
+        is_unknown = not self._keys or (key_id is not None and key_id not in self._keys)
+        return (is_unknown or now - self._fetched > KEYS_SECS) and now - self._asked > ASK_AGAIN_SECS
+
+    async def _fetch(self) -> None:
+        self._asked = time.monotonic()
+        try:
+            async with asyncio.timeout(FETCH_SECS), httpx.AsyncClient() as http:
+                response = await http.get(self._url)
+            listed: list[Any] = response.raise_for_status().json()["keys"]
+            keys = dict(filter(None, map(_usable, listed)))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, TypeError, KeyError) as error:
+            logger.warning("The keys of the authorization server cannot be fetched: {}", type(error).__name__)
+            return
+        if keys:
+            self._keys, self._fetched = keys, time.monotonic()
+        else:
+            logger.warning("The authorization server publishes no key that can be used here")
+
+
+class Verifier:
+    """The SDK's `TokenVerifier`: None for every token that does not let its bearer in."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys = KeySet(settings.oauth_jwks_url or "")
+        self._issuer = settings.oauth_issuer
+        self._audience = settings.oauth_audience or settings.oauth_resource
+        self._scopes = list(settings.oauth_scopes)
+        token = settings.auth_token
+        self._fixed = None if token is None else token.get_secret_value().encode()
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        if self._fixed is not None and hmac.compare_digest(token.strip().encode("latin-1"), self._fixed):
+            return AccessToken(token="", client_id="fixed-token", scopes=self._scopes)
+        try:
+            key = await self._keys.key(jwt.get_unverified_header(token).get("kid"))
+            if key is None or key.algorithm_name not in ALGORITHMS:
+                return None
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=LEEWAY_SECS,
+                options={"require": ["exp", "iss", "aud"]},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError):  # bytes of anybody: what is wrong with them helps nobody
+            return None
+        subject = claims.get("sub")
+        # The SDK ties a session to who opened it. The token itself is not kept.
+        return AccessToken(
+            token="",
+            client_id=str(claims.get("client_id") or claims.get("azp") or subject or ""),
+            scopes=_scopes(claims),
+            subject=None if subject is None else str(subject),
+            claims={"iss": claims["iss"]},
+        )
+
+
+class OAuth(NamedTuple):
+    """What the SDK needs to ask for tokens."""
+
+    settings: AuthSettings
+    verifier: Verifier
+
+
+def oauth(settings: Settings) -> OAuth | None:
+    """None unless it is configured."""
+    if settings.oauth_issuer is None or settings.oauth_resource is None:
+        return None
+    # From text, so that no slash is put behind: issuers are compared letter by letter.
+    asked = AuthSettings.model_validate(
+        {
+            "issuer_url": settings.oauth_issuer,
+            "resource_server_url": settings.oauth_resource,
+            "required_scopes": list(settings.oauth_scopes) or None,
+            "validate_token_resource": False,  # `Verifier` checks the audience
+        }
+    )
+    return OAuth(asked, Verifier(settings))
+
+
+def _usable(listed: Any) -> tuple[str, jwt.PyJWK] | None:
+    """A key this can check signatures with; others, such as those for encryption, may stand beside it."""
+    try:
+        key = jwt.PyJWK(listed)
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    is_for_signatures = key.public_key_use in ("sig", None)
+    return (key.key_id or "", key) if is_for_signatures and key.algorithm_name in ALGORITHMS else None
+
+
+def _scopes(claims: dict[str, Any]) -> list[str]:
+    """`scope` of RFC 9068 is one text; some servers call it `scp`, or make it a list."""
+    given = claims.get("scope", claims.get("scp", ""))
+    return given.split() if isinstance(given, str) else [str(item) for item in given if isinstance(item, str)]
