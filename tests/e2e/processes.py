@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -49,7 +49,9 @@ def environment(**variables: object) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def started(*arguments: str, cwd: Path, env: dict[str, str]) -> AsyncIterator[Process]:
+async def started(
+    *arguments: str, cwd: Path, env: dict[str, str], preexec_fn: Callable[[], None] | None = None
+) -> AsyncIterator[Process]:
     process = Process(
         await asyncio.create_subprocess_exec(
             sys.executable,
@@ -61,6 +63,7 @@ async def started(*arguments: str, cwd: Path, env: dict[str, str]) -> AsyncItera
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            preexec_fn=preexec_fn,
         )
     )
     try:
