@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.store.test_rows import VERSION_1
 from tests.store.values import START, exps, record, row, rows
 from vibe_orderbook_mcp.core.rows import SecondRow
 from vibe_orderbook_mcp.errors import StorageCorrupt
@@ -57,12 +58,19 @@ async def test_columns_of_long_windows_come_whole_and_in_order(tmp_path: Path) -
     await history.close()
 
 
+def test_columns_of_the_first_version_are_those_of_its_rows() -> None:
+    known = known_fields()[1:]
+    columns, whole = decode_columns([VERSION_1], known), decode_row(START, VERSION_1)
+    for field in known:
+        assert columns[field] == [value(whole, field)]
+
+
 def test_a_damaged_row_is_an_error() -> None:
     stored = encode_row(row(START), tick_exp=2, lot_exp=5)
-    for damaged in (stored[:5], b"\x93\x02\x01\x01", b"\xc1", b"", stored.replace(b"\x01", b"\x07", 1)):
+    for damaged in (stored[:5], b"\x93\x02\x01\x01", b"\xc1", b"", stored.replace(b"\x02", b"\x07", 1)):
         with pytest.raises(StorageCorrupt):
             decode_columns([damaged], ["mid", "ofi"])
 
 
 def test_the_names_of_a_row_are_those_of_its_array() -> None:
-    assert len(RECORD) == len(set(RECORD)) == 53
+    assert len(RECORD) == len(set(RECORD)) == 54

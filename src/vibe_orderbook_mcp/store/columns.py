@@ -16,7 +16,7 @@ import msgspec
 from vibe_orderbook_mcp.errors import StorageCorrupt
 from vibe_orderbook_mcp.store.grid import MAX_EXP, POWERS
 from vibe_orderbook_mcp.store.row_codes import band_quotes, unlog_part
-from vibe_orderbook_mcp.store.rows import RECORD, VERSION
+from vibe_orderbook_mcp.store.rows import READ_VERSIONS, RECORD, VERSION
 
 Column = list[Any]
 
@@ -56,8 +56,8 @@ def decode_columns(values: Sequence[bytes], fields: Sequence[str]) -> dict[str, 
     decode = _decoder(needs).decode
     try:
         records = [decode(value) for value in values]
-        if any(record.version != VERSION for record in records):
-            raise StorageCorrupt(f"A feature row of another version; this program reads version {VERSION}.")
+        if any(record.version not in READ_VERSIONS for record in records):
+            raise StorageCorrupt(f"A feature row of another version; this program reads up to {VERSION}.")
         columns = {name: list(map(attrgetter(name), records)) for name in needs}
         return {field: _FIELDS[field].make(*(columns[name] for name in _FIELDS[field].needs)) for field in wanted}
     except (msgspec.DecodeError, ValueError, TypeError, IndexError, KeyError) as error:

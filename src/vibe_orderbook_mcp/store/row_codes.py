@@ -12,7 +12,8 @@ from vibe_orderbook_mcp.store.grid import MAX_EXP, POWERS, to_exact_steps, to_st
 
 _EXACT: Final = 2**53
 MEAN_STEPS: Final = 1000  # spread_mean counts thousandths of a tick
-_PRICE_STEPS: Final = 255  # a band's mean price, from mid (0) to the band's edge
+_PRICE_STEPS: Final = 15  # a band's mean price, from mid (0) to the band's edge: half a byte
+_PRICE_STEPS_1: Final = 255  # in version 1: a byte
 
 # A 16-bit logarithm: 0 is 0.0, n is e^((n - 1) / SCALE + LOWEST). From 1e-9 to 1e14, 0.04 % at most from the value.
 _LOWEST: Final = math.log(1e-9)
@@ -20,11 +21,18 @@ _SCALE: Final = 65_534 / (math.log(1e14) - _LOWEST)
 _LOG_VALUES: Final = (0.0, *(math.exp(code / _SCALE + _LOWEST) for code in range(65_535)))
 _log_value: Final = _LOG_VALUES.__getitem__
 
-# By sign and band: what a code makes of mid.
+# A 12-bit logarithm of a share of the greatest value: 0 is 0.0, 4095 the whole, 1 a hundred-billionth. 0.31 % at most
+# from the value.
+_SHARE_CODES: Final = 4095
+_SHARE_SCALE: Final = (_SHARE_CODES - 1) / math.log(1e11)
+_SHARES: Final = (0.0, *(math.exp((code - _SHARE_CODES) / _SHARE_SCALE) for code in range(1, _SHARE_CODES + 1)))
+
+# By steps, sign and band: what a code makes of mid.
 _BAND_FACTORS: Final = {
-    sign: tuple(
-        tuple(1 + sign * code * width / (1e4 * _PRICE_STEPS) for code in range(_PRICE_STEPS + 1)) for width in BANDS_BPS
+    (steps, sign): tuple(
+        tuple(1 + sign * code * width / (1e4 * steps) for code in range(steps + 1)) for width in BANDS_BPS
     )
+    for steps in (_PRICE_STEPS, _PRICE_STEPS_1)
     for sign in (-1, 1)
 }
 
@@ -84,11 +92,13 @@ def flow_codes(flow: SideFlow, expected_traded: int, lot_exp: int) -> tuple[int,
     )
 
 
+def _log_code(value: float) -> int:
+    return 0 if value <= 0 else max(1, min(65_535, round((math.log(value) - _LOWEST) * _SCALE) + 1))
+
+
 def logs(values: Sequence[float]) -> bytes:
     """Low bytes, then high bytes: the high ones hardly change from second to second."""
-    codes = [
-        0 if value <= 0 else max(1, min(65_535, round((math.log(value) - _LOWEST) * _SCALE) + 1)) for value in values
-    ]
+    codes = [_log_code(value) for value in values]
     packed = struct.pack(f"<{len(codes)}H", *codes)
     return packed[::2] + packed[1::2]
 
@@ -109,6 +119,32 @@ def unlog_part(data: bytes, lengths: Sequence[int], part: int) -> tuple[float, .
     return tuple([_LOG_VALUES[low | high << 8] for low, high in pairs])
 
 
+def shares(*columns: Sequence[float]) -> bytes:
+    """Columns of sizes of one kind, not negative: `[lengths..., logarithm of the greatest, high bytes, low halves]`."""
+    values = [value for column in columns for value in column]
+    most = _log_code(max(values, default=0.0))
+    whole = _LOG_VALUES[most] or 1.0
+    codes = [
+        0 if value <= 0 else min(_SHARE_CODES, max(1, round(math.log(value / whole) * _SHARE_SCALE) + _SHARE_CODES))
+        for value in values
+    ]
+    head = bytes(map(len, columns)) + most.to_bytes(2, "little")
+    return head + bytes([code >> 4 for code in codes]) + _halves([code & 15 for code in codes])
+
+
+def unshare(data: bytes, columns: int) -> list[tuple[float, ...]]:
+    """The columns of `shares`."""
+    lengths = data[:columns]
+    count = sum(lengths)
+    start, whole = columns + 2, _LOG_VALUES[int.from_bytes(data[columns : columns + 2], "little")]
+    highs, packed = data[start : start + count], data[start + count :]
+    if len(highs) != count or len(packed) != (count + 1) // 2:
+        raise ValueError("shares of another length than they say")
+    lows = _from_halves(packed)
+    values = tuple([whole * _SHARES[high << 4 | low] for high, low in zip(highs, lows, strict=False)])
+    return parts(values, lengths)
+
+
 def parts(values: tuple[float, ...], lengths: Sequence[int]) -> list[tuple[float, ...]]:
     found = []
     start = 0
@@ -119,6 +155,7 @@ def parts(values: tuple[float, ...], lengths: Sequence[int]) -> list[tuple[float
 
 
 def mlofi(sizes: Sequence[float], signs: int, best: int, lot: int) -> tuple[float, ...]:
+    """The best level's is known exactly, whatever `sizes` says of it."""
     if not sizes:
         return ()
     found = [round(size * lot) / lot for size in sizes]
@@ -140,15 +177,27 @@ def band_prices(bases: Sequence[float], quotes: Sequence[float], mid: float | No
         if all(0 <= code <= _PRICE_STEPS for code in away) and not any(
             quote and base <= 0 for base, quote in zip(bases, quotes, strict=True)
         ):
-            return bytes(away)
+            return _halves(away)
     return list(quotes)
 
 
 def band_quotes(bases: Sequence[float], prices: bytes | list[float], mid: float | None, sign: int) -> tuple[float, ...]:
     if not isinstance(prices, bytes) or mid is None:
         return tuple(float(price) for price in prices)
-    factors = _BAND_FACTORS[sign]
-    return tuple([base * mid * band[code] for base, code, band in zip(bases, prices, factors, strict=True)])
+    codes, steps = (prices, _PRICE_STEPS_1) if len(prices) == len(bases) else (_from_halves(prices), _PRICE_STEPS)
+    factors = _BAND_FACTORS[steps, sign]
+    return tuple([base * mid * band[code] for base, code, band in zip(bases, codes, factors, strict=False)])
+
+
+def _halves(codes: Sequence[int]) -> bytes:
+    """Two codes of 4 bits a byte."""
+    even = [*codes, 0][: len(codes) + len(codes) % 2]
+    return bytes([first << 4 | second for first, second in zip(even[::2], even[1::2], strict=True)])
+
+
+def _from_halves(data: bytes) -> list[int]:
+    """One more than there were, where those were odd."""
+    return [half for pair in data for half in (pair >> 4, pair & 15)]
 
 
 # --- touched levels: columns compress better than rows --------------------------------------------------------
