@@ -25,6 +25,9 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome, is_gap
 from vibe_orderbook_mcp.core.tape import TradeTape
 
+# The exchange's word for a symbol that trades; others are HALT, BREAK, END_OF_DAY... DELISTED is ours: it has none.
+TRADING, DELISTED = "TRADING", "DELISTED"
+
 Status = Literal["live", "stale", "syncing"]
 
 # A book is stale when it has been silent for this many of its usual intervals, but at least 3 s: a major that says
@@ -86,6 +89,7 @@ class SymbolState:
         self.seconds.wall_rule = lambda book: wall_limits(near_view(book, NEAR_BPS), tick)
         self.microprice_table: MicropriceTable | None = None  # solved hourly, off the event path
         self.reason = "waiting for the first snapshot"  # why the book is not live
+        self.trading = TRADING  # the exchange's word for whether the symbol trades, or DELISTED
         self.events = 0
         self.old_events = 0
         self.gaps = 0
@@ -142,8 +146,19 @@ class SymbolState:
     def status(self, now_ns: int) -> Status:
         if self.book is None:
             return "syncing"
+        if self.trading != TRADING:
+            return "stale"
         age = self.age_ns(now_ns)
         return "stale" if age is not None and age > self.stale_after_ns else "live"
+
+    @property
+    def suspension(self) -> str | None:
+        """Why the symbol cannot be traded, as a sentence; None when it can."""
+        if self.trading == TRADING:
+            return None
+        if self.trading == DELISTED:
+            return f"The exchange does not list {self.spec.symbol} any more."
+        return f"Trading in {self.spec.symbol} is suspended at the exchange (status {self.trading})."
 
     @property
     def is_running_short(self) -> bool:

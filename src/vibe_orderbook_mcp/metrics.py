@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -77,14 +77,17 @@ class _RuntimeCollector(Collector):
         states = runtime.market.symbols
         stored, trades = runtime.recorder.snapshots_stored, runtime.recorder.trades_stored
         ages = GaugeMetricFamily("vibe_book_age_seconds", "Since the book's last event.", labels=["symbol"])
+        trading = GaugeMetricFamily("vibe_symbol_trading", "0 when halted or delisted.", labels=["symbol"])
         live = GaugeMetricFamily("vibe_book_live", "1 when in proven sequence and fresh.", labels=["symbol"])
         for symbol, state in states.items():
             age = state.age_ns(now_ns)
             if age is not None:
                 ages.add_metric([symbol], age / 1e9)
+            trading.add_metric([symbol], float(state.suspension is None))
             live.add_metric([symbol], 1.0 if state.status(now_ns) == "live" else 0.0)
         yield ages
         yield live
+        yield trading
         counters: list[tuple[str, str, str]] = [
             ("vibe_depth_events", "Depth events applied.", "events"),
             ("vibe_depth_events_old", "Depth events that were contained already.", "old_events"),
@@ -113,11 +116,12 @@ class _RuntimeCollector(Collector):
         yield CounterMetricFamily("vibe_reconnects", "Connections to the exchange that broke.", value=feed.reconnects)
         replacements = sum(line.replacements for line in feed.lines)
         yield CounterMetricFamily("vibe_replacements", "Connections changed make-before-break.", value=replacements)
-        yield CounterMetricFamily("vibe_malformed_frames", "Frames skipped.", value=feed.malformed_frames)
+        skipped = {kind: feed.malformed_frames[kind] for kind in ("unreadable", "invalid", "unknown")}
+        yield _labelled("vibe_malformed_frames", "Frames skipped.", "kind", skipped)
         yield GaugeMetricFamily("vibe_connected", "1 when every connection is open.", value=float(feed.is_connected))
         yield GaugeMetricFamily("vibe_rest_weight_used", "Request weight this minute.", value=runtime.rest.budget.used)
         yield CounterMetricFamily("vibe_rest_requests", "REST requests sent.", value=runtime.rest.requests)
-        yield CounterMetricFamily("vibe_rest_failures", "REST requests that failed.", value=runtime.rest.failures)
+        yield _labelled("vibe_rest_failures", "REST requests that failed.", "status", runtime.rest.failures)
         yield CounterMetricFamily("vibe_storage_errors", "Failed writes and openings.", value=archive.errors)
         if archive.free_bytes is not None:
             yield GaugeMetricFamily("vibe_disk_free_bytes", "Of the data directory.", value=archive.free_bytes)
@@ -157,8 +161,12 @@ class _LoopCollector(Collector):
             yield GaugeMetricFamily("vibe_tasks", "Tasks of the event loop.", value=len(asyncio.all_tasks()))
 
 
-def _per_symbol(name: str, text: str, values: dict[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, text, labels=["symbol"])
-    for symbol, value in values.items():
-        family.add_metric([symbol], value)
+def _per_symbol(name: str, text: str, values: Mapping[str, int]) -> CounterMetricFamily:
+    return _labelled(name, text, "symbol", values)
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
     return family

@@ -151,7 +151,7 @@ class Recorder:
 
     def _note_stale(self, state: SymbolState, now_ns: int) -> None:
         symbol, is_stale = state.spec.symbol, state.status(now_ns) == "stale"
-        if is_stale and symbol not in self._stale:
+        if is_stale and state.suspension is None and symbol not in self._stale:
             silent = (state.age_ns(now_ns) or 0) / 1e9
             logger.bind(symbol=symbol).warning("{} has been silent for {:.0f} s: its book is stale", symbol, silent)
             self._stale.add(symbol)

@@ -28,10 +28,10 @@ STEP_SECS = 2.0  # each part gets so long to close; the whole stop has to fit in
 class Runtime:
     """Nothing is opened before `start`; `stop` closes in reverse order and may be called twice."""
 
-    def __init__(self, settings: Settings, market: Market | None = None) -> None:
+    def __init__(self, settings: Settings, market: Market | None = None, *, rest: BinanceRest | None = None) -> None:
         self.settings = settings
         self.market = market or Market()
-        self.rest = BinanceRest(settings.rest_url)
+        self.rest = rest or BinanceRest(settings.rest_url)
         self.feed = Feed(self.market, self.rest, settings.ws_url)
         self.archive = Archive(
             settings.data_path, cap_mb=settings.storage_cap_mb, retention_days=settings.retention_days

@@ -22,6 +22,7 @@ from vibe_orderbook_mcp.binance.messages import (
     parse_symbol,
     parse_time,
     parse_trades,
+    parse_trading_status,
 )
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -411,3 +412,34 @@ def test_symbol_information_of_another_shape_is_refused(raw: bytes) -> None:
     """The exchange is at fault then, and trying again later is right."""
     with pytest.raises(ExchangeUnavailable):
         parse_symbol(raw, "BTCUSDT")
+
+
+KINDS = [
+    (b"<html>", "unreadable"),
+    (b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUp', "unreadable"),
+    (bytes(range(256)), "unreadable"),
+    (b'{"stream":"x","data":{"e":"somethingNew","E":1}}', "unknown"),
+    (b'{"stream":"x","data":{"e":"aggTrade","E":"yesterday"}}', "invalid"),
+    (b'{"stream":"x","data":{"e":7}}', "invalid"),
+    (b'{"stream":"x","data":[]}', "invalid"),
+    (b'{"result":null}', "unknown"),
+]
+
+
+@pytest.mark.parametrize(("raw", "kind"), KINDS)
+def test_what_is_wrong_with_a_frame_has_a_name(raw: bytes, kind: str) -> None:
+    """Noise on the line, a change of the interface and a new event are three different alarms."""
+    with pytest.raises(MalformedMessage) as caught:
+        parse_frame(raw)
+    assert caught.value.kind == kind
+
+
+INFO = b'{"symbols":[{"symbol":"BTCUSDT","status":"%b","filters":[]}]}'
+
+
+def test_the_exchanges_word_for_a_symbol_is_taken_as_it_is_if_it_is_a_word() -> None:
+    assert parse_trading_status(INFO % b"BREAK", "BTCUSDT") == "BREAK"
+    assert parse_trading_status(INFO % b"TRADING", "ETHUSDT") is None
+    for raw in (INFO % b"<script>", INFO % (b"A" * 41), b"[]", b"{", INFO % b""):
+        with pytest.raises(ExchangeUnavailable):
+            parse_trading_status(raw, "BTCUSDT")

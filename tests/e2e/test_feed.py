@@ -13,18 +13,9 @@ from vibe_orderbook_mcp.core.sync import Outcome
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, SymbolUnknown
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import (
-    Corrupt,
     Disconnect,
     Drop,
-    Duplicate,
-    Fault,
     Refuse,
-    Reorder,
-    RestStatus,
-    ServerShutdown,
-    SlowRest,
-    StaleSnapshot,
-    Stall,
 )
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -62,44 +53,6 @@ def test_the_top_100_levels_equal_the_true_book_at_every_event() -> None:
             await until(lambda: all(len(market.tops[symbol]) >= 60 for symbol in SYMBOLS), 20)
             assert wrong_tops(market, sim) == []
             assert sum(market.count(symbol, Outcome.GAP) for symbol in SYMBOLS) == 0
-
-    asyncio.run(run())
-
-
-FAULTS: list[tuple[str, list[Fault]]] = [
-    ("lost frames", [Drop(probability=0.1, seconds=3)]),
-    ("repeated frames", [Duplicate(probability=0.3, seconds=3)]),
-    ("frames out of order", [Reorder(probability=0.1, seconds=3)]),
-    ("cut JSON", [Corrupt(mode="truncated", count=5)]),
-    ("NaN", [Corrupt(mode="nan", count=5)]),
-    ("binary frames", [Corrupt(mode="binary", count=5)]),
-    ("unknown events", [Corrupt(mode="unknown_event", count=5)]),
-    ("a cut connection", [Disconnect(abrupt=True)]),
-    ("a closed connection", [Disconnect(abrupt=False)]),
-    ("refused handshakes", [Refuse(count=3), Disconnect()]),
-    ("slow snapshots", [SlowRest(delay=1.0, endpoint="depth", seconds=4), Drop(count=1)]),
-    ("old snapshots", [StaleSnapshot(age=3.0, seconds=2), Drop(count=1)]),
-    ("snapshots refused with 500", [RestStatus(status=500, endpoint="depth", count=2), Drop(count=1)]),
-    ("snapshots refused with 429", [RestStatus(status=429, endpoint="depth", count=1, retry_after=1), Drop(count=1)]),
-]
-
-
-@pytest.mark.parametrize(("name", "faults"), FAULTS, ids=[name for name, _ in FAULTS])
-def test_no_fault_makes_a_wrong_book_live_and_the_right_one_comes_back(name: str, faults: list[Fault]) -> None:
-    """The one promise: what is called live is the exchange's book at that update, whatever happened on the way."""
-
-    async def run() -> None:
-        market = WatchedMarket(levels=20)
-        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
-            await all_live(feed, SYMBOLS)
-            await until(lambda: all(len(market.tops[symbol]) >= 3 for symbol in SYMBOLS))
-            for fault in faults:
-                sim.faults.add(fault)
-            await until(lambda: sim.faults.listing() == [], 15)
-            served = {symbol: len(market.tops[symbol]) for symbol in SYMBOLS}
-            await until(lambda: all(len(market.tops[symbol]) >= served[symbol] + 10 for symbol in SYMBOLS), 20)
-            await all_live(feed, SYMBOLS)
-            assert wrong_tops(market, sim) == []
 
     asyncio.run(run())
 
@@ -149,34 +102,6 @@ def test_a_planned_change_of_connection_misses_no_event_and_no_trade() -> None:
                 assert state.tape.holes == []
             assert line.reconnects == 0
             assert wrong_tops(market, sim) == []
-
-    asyncio.run(run())
-
-
-def test_an_announced_shutdown_is_answered_before_the_connection_breaks() -> None:
-    async def run() -> None:
-        market = WatchedMarket(levels=20)
-        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
-            await all_live(feed, SYMBOLS)
-            sim.faults.add(ServerShutdown(disconnect_after=None))
-            await until(lambda: feed.lines[0].replacements == 1, 20)
-            assert feed.reconnects == 0
-            assert all(market.symbols[symbol].gaps == 0 for symbol in SYMBOLS)
-
-    asyncio.run(run())
-
-
-def test_an_open_but_silent_connection_is_replaced() -> None:
-    async def run() -> None:
-        market = WatchedMarket()
-        async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
-            await all_live(feed, SYMBOLS)
-            await until(lambda: all(market.symbols[symbol].events > 12 for symbol in SYMBOLS))
-            sim.faults.add(Stall(seconds=13))
-            state = market.symbols["BTCUSDT"]
-            await until(lambda: state.status(time.monotonic_ns()) == "stale", 8)
-            await until(lambda: feed.lines[0].replacements >= 1 or feed.reconnects >= 1, 20)
-            await until(lambda: state.status(time.monotonic_ns()) == "live", 20)
 
     asyncio.run(run())
 

@@ -23,7 +23,7 @@ async def failure(*answers: bytes) -> ExchangeError:
         with pytest.raises(ExchangeError) as caught:
             await rest.depth("BTCUSDT")
         assert rest.requests == 1
-        assert rest.failures == (0 if isinstance(caught.value, SymbolUnknown) else 1)
+        assert rest.failures.total() == (0 if isinstance(caught.value, SymbolUnknown) else 1)
         return caught.value
 
 

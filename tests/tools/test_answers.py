@@ -148,7 +148,7 @@ def test_health_counts_what_happened(tmp_path: Path) -> None:
             await until(lambda: states[SYMBOL].gaps == 1 and states[SYMBOL].resyncs == 2)
             # Trades: an unreadable depth frame would be another gap.
             sim.faults.add(Corrupt(symbol=SYMBOL, channel="trades", mode="truncated", count=2))
-            await until(lambda: runtime.feed.malformed_frames == 2)
+            await until(lambda: runtime.feed.malformed_frames.total() == 2)
             await until(lambda: runtime.recorder.snapshots_stored["ETHUSDT"] >= 2)
             health = await answer(client, "orderbook_health")
             by_symbol = {item["symbol"]: item for item in health["symbols"]}

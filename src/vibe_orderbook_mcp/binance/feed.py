@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import Coroutine, Hashable
 
 from loguru import logger
 
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.line import LIFETIME_SECS, Line
+from vibe_orderbook_mcp.binance.listing import ListingWatch
+from vibe_orderbook_mcp.binance.repeats import Repeats
 from vibe_orderbook_mcp.binance.rest import DEPTH_LIMIT, BinanceRest
 from vibe_orderbook_mcp.core.events import DepthUpdate
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -25,7 +28,7 @@ from vibe_orderbook_mcp.errors import (
     RateLimited,
     SymbolUnknown,
 )
-from vibe_orderbook_mcp.market import Market, SymbolState
+from vibe_orderbook_mcp.market import DELISTED, TRADING, Market, SymbolState
 
 SYMBOLS_A_LINE = 200  # two streams each; the exchange allows 1024
 SNAPSHOTS_AT_ONCE = 4
@@ -36,7 +39,6 @@ AUDIT_EVERY_SECS = 900.0
 SHORT_AUDIT_SECS = 10.0  # for a book that runs out of known levels
 AUDIT_PATIENCE_SECS = 60.0  # a second copy that has not met the first by then never will
 UNKNOWN_RETRY_SECS = 300.0
-MALFORMED_LOGGED = 5  # then every thousandth
 
 
 class Feed:
@@ -57,7 +59,7 @@ class Feed:
         self._lifetime_secs = lifetime_secs
         self._audit_every_secs = audit_every_secs
         self.lines: list[Line] = []
-        self.malformed_frames = 0
+        self.malformed_frames: Counter[messages.Malformation] = Counter()  # frames that were skipped
         self.last_error: str | None = None
         self.failed: dict[str, str] = {}  # eager symbols that could not be subscribed yet, and why
         self._live: dict[str, asyncio.Event] = {}
@@ -65,6 +67,8 @@ class Feed:
         self._tasks: set[asyncio.Task[None]] = set()
         self._snapshots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._adding: dict[str, asyncio.Task[SymbolSpec]] = {}
+        self._listing = ListingWatch(market, rest, self._resumed)
+        self._said = Repeats()
 
     # --- which symbols -------------------------------------------------------------------------------------
 
@@ -126,11 +130,11 @@ class Feed:
                 return
             except RateLimited as error:
                 self.failed[symbol] = str(error)
-                logger.warning("Cannot subscribe to {} yet: {}", symbol, error)
+                self._warn("subscribing", "Cannot subscribe to {} yet: {}", symbol, error)
                 await asyncio.sleep(error.retry_after_secs)
             except ExchangeError as error:
                 self.failed[symbol] = self.last_error = str(error)
-                logger.warning("Cannot subscribe to {} yet: {}", symbol, error)
+                self._warn("subscribing", "Cannot subscribe to {} yet: {}", symbol, error)
                 await asyncio.sleep(next(waits))
             else:
                 self.failed.pop(symbol, None)
@@ -143,9 +147,8 @@ class Feed:
         if self.market.exchange_ms(time.monotonic_ns()) is None:
             # A quiet symbol may say nothing for minutes, and its seconds are to be stored from the first one on.
             self.market.clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
-        if not spec.trading:
-            logger.warning("{} is not trading at the exchange now", symbol)
-        self.market.add(spec)
+        status = TRADING if spec.trading else await self._rest.trading_status(symbol)
+        self._listing.note(self.market.add(spec), status)
         line = self._line_with_room()
         try:
             await line.add(symbol)
@@ -166,6 +169,7 @@ class Feed:
             self._spawn(line.run())
             if len(self.lines) == 1:
                 self._spawn(self._audit_forever())
+                self._spawn(self._listing.run())
         return line
 
     # --- Receiver: what lines tell -------------------------------------------------------------------------
@@ -179,23 +183,27 @@ class Feed:
                 self._note_live(symbol)
         elif outcome is Outcome.GAP:
             expected, got = self.market.symbols[symbol].sync.missed
-            logger.bind(symbol=symbol).warning(
-                "Gap in {} depth stream: expected {}, got {}; resyncing", symbol, expected, got
+            self._warn(
+                ("gap", symbol),
+                "Gap in {} depth stream: expected {}, got {}; resyncing",
+                symbol,
+                expected,
+                got,
+                symbol=symbol,
             )
             self._lose(symbol)
             self._resync(symbol)
         elif outcome is Outcome.CROSSED:
-            logger.bind(symbol=symbol).warning("Crossed book of {}; resyncing", symbol)
+            self._warn(("crossed", symbol), "Crossed book of {}; resyncing", symbol, symbol=symbol)
             self._lose(symbol)
             self._resync(symbol)
 
     def trade(self, message: messages.TradeMessage, received_ns: int) -> None:
         self.market.receive_trade(message.symbol, message.trade())
 
-    def malformed(self, reason: str) -> None:
-        self.malformed_frames += 1
-        if self.malformed_frames <= MALFORMED_LOGGED or self.malformed_frames % 1000 == 0:
-            logger.warning("Skipped malformed frame {}: {}", self.malformed_frames, reason[:200])
+    def malformed(self, error: messages.MalformedMessage) -> None:
+        self.malformed_frames[error.kind] += 1
+        self._warn(error.kind, "Skipped a malformed frame ({}): {}", error.kind, str(error)[:200])
 
     def connected(self, symbols: set[str], *, is_first: bool) -> None:
         if is_first:
@@ -207,7 +215,7 @@ class Feed:
 
     def disconnected(self, symbols: set[str], reason: str) -> None:
         if any(self._live[symbol].is_set() for symbol in symbols if symbol in self._live):
-            logger.warning("Lost the exchange connection ({}); reconnecting", reason)
+            self._warn("lost", "Lost the exchange connection ({}); reconnecting", reason)
         self.last_error = reason
         self.market.disconnected(symbols)
         for symbol in symbols:
@@ -223,7 +231,7 @@ class Feed:
     def is_stuck(self, symbols: set[str], now_ns: int) -> str | None:
         for symbol in symbols:
             state = self.market.symbols.get(symbol)
-            if state is not None and state.status(now_ns) == "stale":
+            if state is not None and state.suspension is None and state.status(now_ns) == "stale":
                 return f"{symbol} has been silent for {(state.age_ns(now_ns) or 0) / 1e9:.0f} s"
         return None
 
@@ -244,6 +252,11 @@ class Feed:
                 async with self._snapshots:
                     limit = self._rest.affordable_depth()
                     snapshot = await self._rest.depth(symbol, limit)
+            except SymbolUnknown as error:
+                self._note_refused(state, error)
+                self._listing.note(state, DELISTED)
+                await asyncio.sleep(UNKNOWN_RETRY_SECS)  # or until it is listed again, see `_resumed`
+                continue
             except RateLimited as error:
                 self._note_refused(state, error)
                 await asyncio.sleep(error.retry_after_secs)
@@ -263,11 +276,22 @@ class Feed:
                 self._note_live(symbol)
 
     def _note_refused(self, state: SymbolState, error: ExchangeError) -> None:
-        """Said once for each reason: it is asked again every few seconds, for every symbol."""
         reason = str(error).rstrip(".")
-        if state.reason != reason:
-            logger.warning("Snapshot of {}: {}", state.spec.symbol, reason)
+        self._warn(("snapshot", reason), "Snapshot of {}: {}", state.spec.symbol, reason)
         state.reason = self.last_error = reason
+
+    def _resumed(self, symbol: str) -> None:
+        """The symbol trades again: whoever waited for it to be listed need not wait any longer."""
+        state = self.market.symbols.get(symbol)
+        if state is not None and state.sync.needs_snapshot:
+            if (task := self._syncing.pop(symbol, None)) is not None:
+                task.cancel()
+            self._resync(symbol)
+
+    def _warn(self, about: Hashable, text: str, *values: object, symbol: str | None = None) -> None:
+        """Once, and then once a minute with how often: what repeats every few seconds would bury everything else."""
+        if (more := self._said.more(about, time.monotonic())) is not None:
+            (logger if symbol is None else logger.bind(symbol=symbol)).warning(text + "{}", *values, more)
 
     async def _stays_silent(self, state: SymbolState) -> bool:
         """Whether no event comes that proves or outruns the snapshot that was just loaded."""

@@ -18,6 +18,7 @@ from loguru import logger
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.connection import URL_STREAMS, Connection
+from vibe_orderbook_mcp.binance.repeats import Repeats
 from vibe_orderbook_mcp.core.events import DepthUpdate
 from vibe_orderbook_mcp.core.handover import Handover
 from vibe_orderbook_mcp.errors import ExchangeUnavailable
@@ -39,7 +40,7 @@ class Receiver(Protocol):
 
     def depth(self, update: DepthUpdate, received_ns: int) -> None: ...
     def trade(self, message: messages.TradeMessage, received_ns: int) -> None: ...
-    def malformed(self, reason: str) -> None: ...
+    def malformed(self, error: messages.MalformedMessage) -> None: ...
     def connected(self, symbols: set[str], *, is_first: bool) -> None: ...
     def disconnected(self, symbols: set[str], reason: str) -> None: ...
     def last_update_id(self, symbol: str) -> int | None: ...
@@ -69,8 +70,10 @@ class Line:
         self._successor: _Successor | None = None
         self._replace_reason: str | None = None
         self._replace_after_ns = 0
+        self._patient_until_ns = 0  # a new connection's symbols may still be stale from before
         self._replace_pause_secs = REPLACE_FIRST_SECS
         self._wake = asyncio.Event()
+        self._said = Repeats()
 
     async def run(self) -> None:
         """Keep a connection until cancelled."""
@@ -111,14 +114,15 @@ class Line:
                 try:
                     return await Connection.open(self._base_url, streams), streams
                 except ExchangeUnavailable as error:
-                    logger.warning("Cannot connect to the exchange's stream: {}", error)
+                    if (more := self._said.more("connecting", time.monotonic())) is not None:
+                        logger.warning("Cannot connect to the exchange's stream: {}{}", error, more)
                     self._receiver.disconnected(set(self.symbols), str(error))
             await asyncio.sleep(next(waits))
 
     def _begin(self, connection: Connection) -> None:
         self.connection = connection
         self._replace_reason = None
-        self._replace_after_ns = time.monotonic_ns() + int(SILENT_SECS * 1e9)
+        self._patient_until_ns = time.monotonic_ns() + int(SILENT_SECS * 1e9)
 
     async def _serve(self, first: Connection, streams: list[str]) -> str:
         """Read until there is no connection left. Returns why the last one ended."""
@@ -168,6 +172,8 @@ class Line:
         silent_secs = (now_ns - connection.frame_ns) / 1e9
         if silent_secs > SILENT_SECS:
             return f"nothing came for {silent_secs:.0f} s"
+        if now_ns < self._patient_until_ns:
+            return None
         stuck = self._receiver.is_stuck(set(self.symbols), now_ns)
         if stuck is None:
             self._replace_pause_secs = REPLACE_FIRST_SECS
@@ -181,7 +187,8 @@ class Line:
         try:
             connection = await Connection.open(self._base_url, streams)
         except ExchangeUnavailable as error:
-            logger.warning("Cannot open the replacement: {}", error)
+            if (more := self._said.more("replacing", time.monotonic())) is not None:
+                logger.warning("Cannot open the replacement: {}{}", error, more)
             return
         self._replace_reason = None
         handover = Handover(self.symbols)
@@ -242,7 +249,7 @@ class Line:
             try:
                 event = messages.parse_frame(raw)
             except messages.MalformedMessage as error:
-                self._receiver.malformed(str(error))
+                self._receiver.malformed(error)
                 continue
             if isinstance(event, messages.DepthMessage):
                 self._depth(connection, event, received_ns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -17,9 +17,18 @@ from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Id, Level
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, VibeError
 
+Malformation = Literal["unreadable", "invalid", "unknown"]
+
 
 class MalformedMessage(VibeError):
-    """Bytes that are not what the exchange's documentation says. They are counted and skipped."""
+    """Bytes that are not what the exchange's documentation says. They are counted and skipped.
+
+    `kind`: not JSON at all, an event with a wrong field, or an event that nobody has heard of.
+    """
+
+    def __init__(self, kind: Malformation, message: str) -> None:
+        super().__init__(message)
+        self.kind: Malformation = kind
 
 
 class DepthMessage(DepthUpdate, tag_field="e", tag="depthUpdate"):
@@ -83,6 +92,17 @@ class _Frame(msgspec.Struct):
     error: dict[str, Any] | None = None
 
 
+class _Name(msgspec.Struct):
+    e: str
+
+
+class _NamedFrame(msgspec.Struct):
+    data: _Name
+
+
+_EVENTS = frozenset({"depthUpdate", "aggTrade", "serverShutdown"})
+
+
 class _WireTrade(msgspec.Struct):
     a: Id
     p: Price
@@ -106,8 +126,19 @@ class _WireTime(msgspec.Struct):
     server_time_ms: Millis = msgspec.field(name="serverTime")
 
 
+class _WireStatus(msgspec.Struct):
+    symbol: str
+    status: Annotated[str, msgspec.Meta(pattern="^[A-Z_]{1,40}$")]  # it is shown to users as it is
+
+
+class _WireStatuses(msgspec.Struct):
+    symbols: list[_WireStatus]
+
+
+_STATUSES = msgspec.json.Decoder(_WireStatuses)
 _TIME = msgspec.json.Decoder(_WireTime)
 _FRAME = msgspec.json.Decoder(_Frame, strict=False)
+_NAMED = msgspec.json.Decoder(_NamedFrame)
 _SNAPSHOT = msgspec.json.Decoder(_WireSnapshot, strict=False)
 _TRADES = msgspec.json.Decoder(list[_WireTrade], strict=False)
 
@@ -119,18 +150,28 @@ def parse_frame(raw: bytes | str) -> Event | Reply:
     """One websocket text frame. Raises MalformedMessage for anything else than a documented message."""
     try:
         frame = _FRAME.decode(raw)
+    except msgspec.ValidationError as error:
+        raise MalformedMessage("invalid" if _is_known(raw) else "unknown", str(error)) from error
     except _UNREADABLE as error:
-        raise MalformedMessage(str(error)) from error
+        raise MalformedMessage("unreadable", str(error)) from error
     event = frame.data
     if event is not None:
         if isinstance(event, DepthMessage) and event.final_id < event.first_id:
-            raise MalformedMessage(f"u {event.final_id} < U {event.first_id}")
+            raise MalformedMessage("invalid", f"u {event.final_id} < U {event.first_id}")
         if isinstance(event, TradeMessage) and event.last_trade_id < event.first_trade_id:
-            raise MalformedMessage(f"l {event.last_trade_id} < f {event.first_trade_id}")
+            raise MalformedMessage("invalid", f"l {event.last_trade_id} < f {event.first_trade_id}")
         return event
     if frame.id is not None:
         return Reply(frame.id, frame.msg or (str(frame.error) if frame.error else None))
-    raise MalformedMessage("neither an event nor an answer")
+    raise MalformedMessage("unknown", "neither an event nor an answer")
+
+
+def _is_known(raw: bytes | str) -> bool:
+    """Whether the frame names an event that is known here."""
+    try:
+        return _NAMED.decode(raw).data.e in _EVENTS
+    except _UNREADABLE:
+        return True  # not even its name can be read: it is wrong, not new
 
 
 def parse_snapshot(raw: bytes) -> DepthSnapshot:
@@ -154,6 +195,15 @@ def parse_time(raw: bytes) -> int:
         return _TIME.decode(raw).server_time_ms
     except _UNREADABLE as error:
         raise ExchangeUnavailable("The exchange sent a time that cannot be read.") from error
+
+
+def parse_trading_status(raw: bytes, symbol: str) -> str | None:
+    """The exchange's word in `exchangeInfo`, such as TRADING, HALT or BREAK; None when the symbol is not listed."""
+    try:
+        statuses = {item.symbol: item.status for item in _STATUSES.decode(raw).symbols}
+    except _UNREADABLE as error:
+        raise ExchangeUnavailable("The exchange sent symbol information that cannot be read.") from error
+    return statuses.get(symbol)
 
 
 def parse_symbol(raw: bytes, symbol: str) -> SymbolSpec | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Self
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Self, TypeVar
 
 import httpx
 
@@ -27,8 +30,10 @@ ANSWER_SECS = 30.0
 LONGEST_WAIT_SECS = 3 * 86_400.0
 # 5000 levels a side are 0.4 MB; nothing that is asked for here comes near this.
 MAX_BODY_BYTES = 16 * 1024 * 1024
-
+INFO_WEIGHT = 20
 INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
+
+T = TypeVar("T")
 
 
 class BinanceRest:
@@ -37,16 +42,19 @@ class BinanceRest:
     Every method raises ExchangeUnavailable, RateLimited or SymbolUnknown, nothing else.
     """
 
-    def __init__(self, base_url: str, *, budget: WeightBudget | None = None) -> None:
+    def __init__(
+        self, base_url: str, *, budget: WeightBudget | None = None, timeout_secs: float = TIMEOUT_SECS
+    ) -> None:
         self._http = httpx.AsyncClient(
             base_url=base_url,
-            timeout=TIMEOUT_SECS,
+            timeout=timeout_secs,
             headers={"User-Agent": f"vibe-orderbook-mcp/{__version__}"},
             limits=httpx.Limits(max_connections=8),
         )
+        self._timeout_secs = timeout_secs
         self.budget = budget or WeightBudget()
         self.requests = 0
-        self.failures = 0
+        self.failures: Counter[str] = Counter()  # by HTTP status; "no answer" that came, or could be read
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,26 +72,42 @@ class BinanceRest:
 
     async def depth(self, symbol: str, limit: int = DEPTH_LIMIT) -> DepthSnapshot:
         weight = 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
-        return messages.parse_snapshot(await self._get("/api/v3/depth", weight, symbol, limit=limit))
+        return await self._get(messages.parse_snapshot, "/api/v3/depth", weight, symbol, limit=limit)
 
     async def symbol(self, symbol: str) -> SymbolSpec:
-        spec = messages.parse_symbol(await self._get("/api/v3/exchangeInfo", 20, symbol), symbol)
+        parse = partial(messages.parse_symbol, symbol=symbol)
+        spec = await self._get(parse, "/api/v3/exchangeInfo", INFO_WEIGHT, symbol)
         if spec is None:
             raise SymbolUnknown(symbol)
         return spec
 
+    async def trading_status(self, symbol: str) -> str:
+        """The exchange's word: TRADING, or HALT, BREAK and others. Waits while half of the weight is used up."""
+        parse = partial(messages.parse_trading_status, symbol=symbol)
+        status = await self._get(parse, "/api/v3/exchangeInfo", INFO_WEIGHT, symbol, share=0.5)
+        if status is None:
+            raise SymbolUnknown(symbol)
+        return status
+
     async def server_time_ms(self) -> int:
         """The exchange's clock."""
-        return messages.parse_time(await self._get("/api/v3/time", 1))
+        return await self._get(messages.parse_time, "/api/v3/time", 1)
 
     async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
         """Up to `limit` trades from `from_id` on, or the newest. May use half of the weight: the books come first."""
         query = {"limit": limit} if from_id is None else {"limit": limit, "fromId": from_id}
-        return messages.parse_trades(await self._get("/api/v3/aggTrades", 4, symbol, share=0.5, **query))
+        return await self._get(messages.parse_trades, "/api/v3/aggTrades", 4, symbol, share=0.5, **query)
 
     async def _get(
-        self, path: str, weight: int, symbol: str | None = None, *, share: float = 1.0, **query: int
-    ) -> bytes:
+        self,
+        parse: Callable[[bytes], T],
+        path: str,
+        weight: int,
+        symbol: str | None = None,
+        *,
+        share: float = 1.0,
+        **query: int,
+    ) -> T:
         while (delay := self.budget.delay(weight, time.monotonic(), share=share)) > 0:
             if delay > TIMEOUT_SECS and share == 1.0:
                 raise RateLimited("The exchange's request limit is used up.", retry_after_secs=delay)
@@ -91,9 +115,9 @@ class BinanceRest:
         self.budget.spend(weight, time.monotonic())
         self.requests += 1
         try:
-            return await self._fetch(path, symbol, query)
-        except (ExchangeUnavailable, RateLimited):
-            self.failures += 1
+            return parse(await self._fetch(path, symbol, query))
+        except (ExchangeUnavailable, RateLimited) as error:
+            self.failures["no answer" if error.status is None else str(error.status)] += 1
             raise
 
     async def _fetch(self, path: str, symbol: str | None, query: dict[str, int]) -> bytes:
@@ -102,7 +126,7 @@ class BinanceRest:
             async with asyncio.timeout(ANSWER_SECS), self._http.stream("GET", path, params=parameters) as response:
                 body = await _read_bounded(response)
         except (httpx.TimeoutException, TimeoutError) as error:
-            raise ExchangeUnavailable(f"The exchange did not answer within {TIMEOUT_SECS:.0f} s.") from error
+            raise ExchangeUnavailable(f"The exchange did not answer within {self._timeout_secs:.0f} s.") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ExchangeUnavailable(f"The exchange cannot be reached ({why_unreachable(error)}).") from error
         used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")

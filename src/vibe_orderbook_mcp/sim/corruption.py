@@ -24,7 +24,8 @@ def corrupt(bent: Bent, mode: Corruption, size: int) -> Bent:
         return bent._replace(payload=b"<html><body>502 Bad Gateway</body></html>")
     if mode == "binary":
         return bent._replace(payload=bytes(range(256)), binary=True)
-    body: dict[str, Any] = msgspec.json.decode(bent.payload)
+    if (body := _read(bent)) is None:
+        return bent
     if mode == "unknown_event":
         body = {"e": "somethingNew", "E": body.get("E", 0), "s": body.get("s", ""), "x": {"y": [1, None]}}
     elif mode == "huge":
@@ -32,6 +33,23 @@ def corrupt(bent: Bent, mode: Corruption, size: int) -> Bent:
     else:
         _spoil(body, mode)
     return bent._replace(payload=msgspec.json.encode(body))
+
+
+def shifted(bent: Bent, millis: int) -> Bent:
+    """The message as a clock tells it that is `millis` ahead. A book ticker has no times."""
+    if (body := _read(bent)) is None:
+        return bent
+    body |= {name: body[name] + millis for name in ("E", "T") if isinstance(body.get(name), int)}
+    return bent._replace(payload=msgspec.json.encode(body))
+
+
+def _read(bent: Bent) -> dict[str, Any] | None:
+    """None for what another fault has broken already."""
+    try:
+        body: dict[str, Any] = msgspec.json.decode(bent.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return body
 
 
 def _spoil(body: dict[str, Any], mode: Corruption) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim.channels import Message
-from vibe_orderbook_mcp.sim.corruption import Bent, Corruption, corrupt
+from vibe_orderbook_mcp.sim.corruption import Bent, Corruption, corrupt, shifted
 
 Channel = Literal["depth", "trades", "ticker", "all"]
 Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
@@ -103,6 +103,26 @@ class StaleSnapshot(_Fault, tag="stale_snapshot"):
     symbol: str | None = None
 
 
+class CorruptRest(_Fault, tag="corrupt_rest"):
+    """REST answers come with status 200 and a broken body."""
+
+    mode: Literal["truncated", "not_json"] = "truncated"
+    endpoint: str | None = None
+
+
+class Suspend(_Fault, tag="suspend"):
+    """A symbol stops trading: its streams fall silent and `exchangeInfo` says so; REST denies a delisted one."""
+
+    symbol: str
+    status: Literal["HALT", "BREAK", "DELISTED"] = "HALT"
+
+
+class ClockSkew(_Fault, tag="clock_skew"):
+    """The exchange's clock is wrong: times in frames, trades and `time`."""
+
+    millis: Annotated[int, msgspec.Meta(ge=-86_400_000, le=86_400_000)]
+
+
 Fault = (
     Drop
     | Duplicate
@@ -115,6 +135,9 @@ Fault = (
     | SlowRest
     | RestStatus
     | StaleSnapshot
+    | CorruptRest
+    | Suspend
+    | ClockSkew
 )
 Action = Disconnect | ServerShutdown
 _DECODER: Final = msgspec.json.Decoder(Fault | list[Fault])
@@ -127,6 +150,7 @@ class RestPlan(NamedTuple):
     status: int | None = None
     retry_after: int | None = None
     hang: int | None = None  # the id of the fault to wait for
+    corruption: Corruption | None = None
 
 
 class _Active:
@@ -191,28 +215,33 @@ class Faults:
         out = [Bent(message.stream, message.payload)]
         for number, active in list(self._active.items()):
             fault = active.fault
-            if isinstance(fault, Stall):
-                if fault.connection is None and _concerns(fault.symbol, name) and self._use(number, now):
+            if isinstance(fault, Stall | Suspend):
+                is_meant = _concerns(fault.symbol, name) and getattr(fault, "connection", None) is None
+                if is_meant and self._use(number, now):
                     return []
-                continue
-            if not isinstance(fault, _FrameFault) or not out or fault.channel not in (channel, "all"):
-                continue
-            if not _concerns(fault.symbol, name) or self._random.random() >= fault.probability:
-                continue
-            if isinstance(fault, Reorder) and message.stream in self._held:
-                continue
-            if not self._use(number, now):
-                continue
-            if isinstance(fault, Drop):
-                out = []
-            elif isinstance(fault, Duplicate):
-                out = [*out, *out]
-            elif isinstance(fault, Corrupt):
-                out = [corrupt(bent, fault.mode, fault.size) for bent in out]
-            else:
-                self._held[message.stream] = out.pop()
+            elif isinstance(fault, ClockSkew):
+                if self._use(number, now):
+                    out = [shifted(bent, fault.millis) for bent in out]
+            elif isinstance(fault, _FrameFault) and out:
+                is_meant = fault.channel in (channel, "all") and _concerns(fault.symbol, name)
+                if is_meant and self._strikes(fault, message.stream) and self._use(number, now):
+                    out = self._bend(fault, message.stream, out)
         if out and (held := self._held.pop(message.stream, None)) is not None:
             out.append(held)
+        return out
+
+    def _strikes(self, fault: _FrameFault, stream: str) -> bool:
+        """A frame that waits to change places takes the next one of its stream, whatever its chance."""
+        return self._random.random() < fault.probability and not (isinstance(fault, Reorder) and stream in self._held)
+
+    def _bend(self, fault: _FrameFault, stream: str, out: list[Bent]) -> list[Bent]:
+        if isinstance(fault, Drop):
+            return []
+        if isinstance(fault, Duplicate):
+            return [*out, *out]
+        if isinstance(fault, Corrupt):
+            return [corrupt(bent, fault.mode, fault.size) for bent in out]
+        self._held[stream] = out.pop()
         return out
 
     def stalled(self, connection: int, now: float) -> bool:
@@ -232,7 +261,7 @@ class Faults:
         plan = RestPlan()
         for number, active in list(self._active.items()):
             fault = active.fault
-            if not isinstance(fault, SlowRest | RestStatus):
+            if not isinstance(fault, SlowRest | RestStatus | CorruptRest):
                 continue
             if fault.endpoint is not None and not path.endswith("/" + fault.endpoint):
                 continue
@@ -240,6 +269,8 @@ class Faults:
                 continue
             if isinstance(fault, SlowRest):
                 plan = plan._replace(delay_s=plan.delay_s + fault.delay)
+            elif isinstance(fault, CorruptRest):
+                plan = plan._replace(corruption=fault.mode)
             elif fault.status == "hang":
                 plan = plan._replace(hang=number)
             else:
@@ -257,6 +288,23 @@ class Faults:
             if isinstance(fault, StaleSnapshot) and _concerns(fault.symbol, symbol) and self._use(number, now):
                 return int(fault.age * 1000)
         return 0
+
+    def suspension(self, symbol: str) -> str | None:
+        """The status that `exchangeInfo` tells of a symbol that was made to stop; None for one that trades."""
+        now = self._clock()
+        for number, active in list(self._active.items()):
+            if isinstance(active.fault, Suspend) and active.fault.symbol == symbol and self._alive(number, now):
+                return active.fault.status
+        return None
+
+    def skew_ms(self) -> int:
+        """How far the exchange's clock is off."""
+        now = self._clock()
+        return sum(
+            active.fault.millis
+            for number, active in list(self._active.items())
+            if isinstance(active.fault, ClockSkew) and self._alive(number, now)
+        )
 
     def _alive(self, number: int, now: float, *, used_up: bool = False) -> bool:
         active = self._active.get(number)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from vibe_orderbook_mcp.sim.corruption import Bent, corrupt
 from vibe_orderbook_mcp.sim.faults import Faults
 from vibe_orderbook_mcp.sim.past import AggRow
 from vibe_orderbook_mcp.sim.rules import RATE_LIMITS, Rules
@@ -92,7 +93,10 @@ class Rest:
                 wait_s = _USUAL_WAIT_S.get(plan.status) if plan.retry_after is None else plan.retry_after
                 return self._refusal(plan.status, headers, wait_s)
             try:
-                return _json(encode(await answer(request)), 200, headers)
+                body = encode(await answer(request))
+                if plan.corruption is not None:
+                    body = corrupt(Bent("", body), plan.corruption, 0).payload
+                return _json(body, 200, headers)
             except Invalid as invalid:
                 return _json(encode({"code": invalid.code, "msg": invalid.message}), invalid.status, headers)
 
@@ -119,7 +123,7 @@ class Rest:
         return {}
 
     async def _time(self, _request: Request) -> dict[str, Any]:
-        return {"serverTime": self._venue.now_ms()}
+        return {"serverTime": self._venue.now_ms() + self._faults.skew_ms()}
 
     async def _exchange_info(self, request: Request) -> dict[str, Any]:
         chosen = self._chosen(request)
@@ -132,8 +136,12 @@ class Rest:
             "serverTime": self._venue.now_ms(),
             "rateLimits": RATE_LIMITS,
             "exchangeFilters": [],
-            "symbols": [state.rules.listing() for state in chosen],
+            "symbols": [self._listing(state.rules) for state in chosen],
         }
+
+    def _listing(self, rules: Rules) -> dict[str, Any]:
+        suspension = self._faults.suspension(rules.symbol)
+        return rules.listing() if suspension is None else rules.listing() | {"status": suspension}
 
     async def _depth(self, request: Request) -> Any:
         state = self._state(request)
@@ -157,7 +165,8 @@ class Rest:
         self._venue.refresh(state.rules.symbol)
         start, end = _millis(start), _millis(end)
         rows = state.trades.from_id(from_id, limit) if from_id is not None else state.trades.between(start, end, limit)
-        return [_agg_row(state.rules, row) for row in rows]
+        skew_ms = self._faults.skew_ms()
+        return [_agg_row(state.rules, row._replace(time_ms=row.time_ms + skew_ms)) for row in rows]
 
     async def _trades(self, request: Request) -> list[dict[str, Any]]:
         state = self._state(request)
@@ -215,9 +224,12 @@ class Rest:
         symbol = request.query_params.get("symbol")
         if not symbol:
             raise Invalid(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
-        if symbol not in self._venue.states:
+        if not self._lists(symbol):
             raise Invalid(-1121, "Invalid symbol.")
         return self._venue.states[symbol]
+
+    def _lists(self, symbol: str) -> bool:
+        return symbol in self._venue.states and self._faults.suspension(symbol) != "DELISTED"
 
     def _chosen(self, request: Request) -> list[SymbolState]:
         params = request.query_params
@@ -226,7 +238,7 @@ class Rest:
         if "symbol" in params:
             return [self._state(request)]
         if "symbols" not in params:
-            return list(self._venue.states.values())
+            return [state for name, state in self._venue.states.items() if self._lists(name)]
         try:
             names = json.loads(params["symbols"])
         except ValueError:
@@ -235,7 +247,7 @@ class Rest:
             raise Invalid(
                 -1100, "Illegal characters found in parameter 'symbols'; legal range is '[\"A-Z0-9-_.\",...]'."
             )
-        if any(name not in self._venue.states for name in names):
+        if not all(map(self._lists, names)):
             raise Invalid(-1121, "Invalid symbol.")
         return [self._venue.states[name] for name in names]
 

@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.errors import (
     StorageError,
     SymbolUnknown,
 )
-from vibe_orderbook_mcp.market import SymbolState
+from vibe_orderbook_mcp.market import DELISTED, SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
 
@@ -30,6 +30,8 @@ async def live_state(runtime: Runtime, symbol: str) -> SymbolState:
     state = runtime.market.symbols.get(symbol)
     if state is None:
         state = await _subscribe(runtime, symbol, deadline)
+    if state.book is None and state.trading == DELISTED:
+        raise not_live(runtime, state)  # waiting does not help
     if state.book is None and not await runtime.feed.wait_live(symbol, max(0.0, deadline - time.monotonic())):
         raise not_live(runtime, state)
     if state.book is None:  # it was lost again in the same moment
@@ -39,6 +41,12 @@ async def live_state(runtime: Runtime, symbol: str) -> SymbolState:
 
 def not_live(runtime: Runtime, state: SymbolState) -> Refusal:
     symbol = state.spec.symbol
+    if state.trading == DELISTED:
+        return Refusal(
+            "symbol_not_found",
+            f"{state.suspension} There is no live book of it.",
+            "What was recorded can still be asked for, for example with get_volume_profile.",
+        )
     if not runtime.feed.is_connected:
         reason = runtime.feed.last_error or "no connection yet"
         return Refusal(
@@ -110,7 +118,12 @@ def explained(state: SymbolState) -> Iterator[None]:
             refusal.retry_after_secs = (refusal.retry_after_secs or 0.0) + WRITE_LAG_SECS
             raise
         silent = (state.age_ns(now_ns) or 0) / 1e9
-        why = f"has been silent for {silent:.0f} s" if status == "stale" else f"is not in sequence ({state.reason})"
+        if state.suspension is not None:
+            why = f"is not moving ({state.suspension.rstrip('.')})"
+        elif status == "stale":
+            why = f"has been silent for {silent:.0f} s"
+        else:
+            why = f"is not in sequence ({state.reason})"
         raise Refusal(
             refusal.code,
             f"{refusal.message} The book of {state.spec.symbol} {why}: nothing is being recorded of it.",

@@ -89,7 +89,7 @@ def health_answer(runtime: Runtime) -> HealthAnswer:
         connected=feed.is_connected,
         reconnects=feed.reconnects,
         replacements=sum(line.replacements for line in feed.lines),
-        malformed_frames=feed.malformed_frames,
+        malformed_frames=feed.malformed_frames.total(),
         recorder="running" if recorder.is_running else "stopped",
         storage=archive.mode,
         storage_error=archive.error,
@@ -114,7 +114,7 @@ def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
             symbols[symbol] = runtime.feed.failed.get(symbol, "not subscribed yet")
         else:
             status = state.status(now_ns)
-            reason = state.reason or silence(state, now_ns)
+            reason = why_not_live(state, now_ns)
             symbols[symbol] = status if status == "live" or not reason else f"{status}: {reason}"
     archive = runtime.archive
     is_recording = runtime.recorder.is_running and archive.mode == "recording" and archive.error is None
@@ -127,8 +127,12 @@ def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
     return is_ready, body
 
 
-def silence(state: SymbolState, now_ns: int) -> str:
-    """Why a book in sequence is not live: empty when it is."""
+def why_not_live(state: SymbolState, now_ns: int) -> str:
+    """Empty when it is."""
+    if state.suspension is not None:
+        return state.suspension.rstrip(".")
+    if state.reason:
+        return state.reason
     if state.status(now_ns) != "stale":
         return ""
     return f"silent for {(state.age_ns(now_ns) or 0) / 1e9:.0f} s"
@@ -139,7 +143,7 @@ def _symbol_health(runtime: Runtime, state: SymbolState, now_ns: int) -> SymbolH
     return SymbolHealth(
         symbol=symbol,
         status=state.status(now_ns),
-        reason=state.reason or silence(state, now_ns),
+        reason=why_not_live(state, now_ns),
         age_ms=None if age is None else age // 1_000_000,
         last_update_id=None if book is None else book.last_update_id,
         bid_levels=0 if book is None else len(book.bids.prices),

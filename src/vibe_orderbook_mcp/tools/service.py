@@ -272,11 +272,11 @@ class Tools:
 
     def _warnings(self, state: SymbolState, now_ns: int) -> list[str]:
         warnings: list[str] = []
-        if state.status(now_ns) == "stale":
+        if state.suspension is not None:
+            warnings.append(f"{state.suspension} Nothing can be traded at these prices.")
+        elif state.status(now_ns) == "stale":
             silent = (state.age_ns(now_ns) or 0) / 1e9
             warnings.append(f"Nothing has come for {silent:.0f} s: this is the last known book, not the present one.")
         elif state.book is None:
             warnings.append(f"The book is resyncing: {state.reason}. Figures are of the seconds that were covered.")
-        if not state.spec.trading:
-            warnings.append(f"{state.spec.symbol} was not trading at the exchange when it was subscribed.")
         return warnings

@@ -12,12 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.rig import Logged, listening, runtime_for, until
+from tests.e2e.faults.stored import stored_books, stored_trades
+from tests.e2e.rig import Logged, listening, settings_for, until
 from tests.outcomes import Outcome as Row
+from vibe_orderbook_mcp.binance.rest import BinanceRest
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.core.sync import Loaded, Outcome
@@ -26,7 +29,7 @@ from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
-from vibe_orderbook_mcp.sim.faults import Fault
+from vibe_orderbook_mcp.sim.faults import Corrupt, CorruptRest, Fault
 from vibe_orderbook_mcp.tools.service import Tools
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -36,6 +39,7 @@ LOOK_SECS = 0.02
 ASK_SECS = 0.1
 LATE_SECS = 0.25  # an answer that took longer had to wait for its book
 SETTLED_EVENTS = 5
+MOST_LINES = 4  # warnings and errors about one fault, of two symbols
 
 
 class JudgedMarket(Market):
@@ -100,12 +104,9 @@ class Watch:
         self.logged = logged
         self.told: list[Told] = []
         self.not_live_at = 0.0  # the last moment at which a book was not live
+        self.statuses_seen: set[str] = set()
         self._tools = Tools(runtime)
         self._metrics = Metrics(runtime)
-
-    @property
-    def feed(self) -> Any:
-        return self.runtime.feed
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
@@ -150,7 +151,9 @@ class Watch:
 
     async def look_forever(self) -> None:
         while True:
-            if any(status != "live" for status in self.statuses().values()):
+            statuses = set(self.statuses().values())
+            self.statuses_seen |= statuses
+            if statuses - {"live"}:
                 self.not_live_at = time.monotonic()
             await asyncio.sleep(LOOK_SECS)
 
@@ -169,10 +172,23 @@ class Watch:
         for symbol in self.market.symbols:
             self.market.judge(symbol, DEEP_LEVELS)
 
-    def tell(self, row: Row, *, since: float, over: float) -> None:
+    async def store_is_true(self) -> None:
+        """Nothing that was broken on its way is in the store, and no trade is missing between first and last."""
+        stored = self.runtime.recorder.snapshots_stored
+        await until(lambda: all(stored[symbol] > 0 for symbol in self.market.symbols))
+        history = self.runtime.archive.writable()
+        for symbol in self.market.symbols:
+            async with asyncio.timeout(15):  # the filler looks once a second
+                while (trades := await stored_trades(history, self.sim, symbol)).missing:
+                    await asyncio.sleep(ASK_SECS)
+            assert trades.wrong == 0, f"{symbol}: {trades}"
+            books = await stored_books(history, self.sim, symbol)
+            assert (books.checked > 0, books.wrong) == (True, 0), f"{symbol}: {books}"
+
+    def tell(self, row: Row, *, since: float, over: float, recovered: float | None = None) -> None:
         """Fill in the row of a fault that began at `since` and was over at `over`."""
         self.deep_check()
-        row.recovered(max(0.0, self.not_live_at - over), saw=self.saw(since))
+        row.recovered(max(0.0, (recovered or self.not_live_at) - over), saw=self.saw(since))
         row.books(checked=self.market.checked, wrong=len(self.market.wrong))
 
     async def suffer(self, faults: list[Fault], secs: float = 20.0) -> tuple[float, float]:
@@ -184,19 +200,100 @@ class Watch:
         return began, time.monotonic()
 
 
+class Case(NamedTuple):
+    """Faults, and the traces that they have to leave."""
+
+    fault: str
+    promise: str
+    faults: list[Fault]
+    log: str | None  # part of the one line that says what happened; None: nothing to say
+    metric: str  # grows
+    labels: dict[str, str] = {}  # noqa: RUF012  # never changed
+
+    def param(self) -> Any:
+        marker = pytest.mark.fault(part="exchange", fault=self.fault, promise=self.promise)
+        return pytest.param(self, marks=marker, id=self.fault)
+
+
+async def bear(watch: Watch, case: Case, row: Row) -> None:
+    """Have it happen to a running program, and check everything that every row promises."""
+    before, lines = watch.metric(case.metric, **case.labels), len(watch.logged.messages)
+    began, over = await watch.suffer(case.faults)
+    await watch.settled()
+    assert watch.metric(case.metric, **case.labels) > before
+    said = watch.logged.messages[lines:]
+    assert sum(case.log in line for line in said) == 1 if case.log is not None else not said, said
+    assert len(said) <= MOST_LINES, said
+    if any(isinstance(fault, Corrupt | CorruptRest) for fault in case.faults):
+        await watch.store_is_true()
+    watch.tell(row, since=began, over=over)
+
+
+class Relay:
+    """A TCP connection that passes through here can die without a word: nothing is forwarded, nothing is closed."""
+
+    def __init__(self, port: int) -> None:
+        self._to_port = port
+        self._thawed: list[asyncio.Event] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def freeze(self) -> None:
+        """The connections of now. Those that come later are whole."""
+        for event in self._thawed:
+            event.clear()
+        self._thawed = []
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward = await asyncio.open_connection("127.0.0.1", self._to_port)
+        thawed = asyncio.Event()
+        thawed.set()
+        self._thawed.append(thawed)
+        for source, sink in ((reader, onward[1]), (onward[0], writer)):
+            self._tasks.append(asyncio.create_task(self._pass_on(source, sink, thawed)))
+
+    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, thawed: asyncio.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                await thawed.wait()
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+
+
 def exchange(**changes: Any) -> SimExchange:
     return SimExchange(SimConfig(**{"symbols": SYMBOLS, "seed": 11, "history_hours": 0.0, **changes}))
 
 
 @contextlib.asynccontextmanager
-async def watching(sim: SimExchange, path: Path, **settings: Any) -> AsyncIterator[Watch]:
-    """The program on this exchange, which the caller has started (or not: then addresses are given)."""
+async def watching(
+    sim: SimExchange,
+    path: Path,
+    *,
+    rest_url: str | None = None,
+    ws_url: str | None = None,
+    timeout_secs: float = 1.0,
+    **settings: Any,
+) -> AsyncIterator[Watch]:
+    """The program on this exchange, which the caller starts. `timeout_secs` stands for the usual ten of REST."""
     market = JudgedMarket()
     market.sim = sim
     options = {"symbols": ",".join(SYMBOLS), "backfill_hours": 0, **settings}
-    with listening("INFO") as logged:
-        runtime = runtime_for(
-            options.pop("rest_url", sim.rest_url), options.pop("ws_url", sim.ws_url), path, market, **options
+    with listening("WARNING") as logged:
+        rest = BinanceRest(rest_url or sim.rest_url, timeout_secs=timeout_secs)
+        runtime = Runtime(
+            settings_for(rest_url or sim.rest_url, ws_url or sim.ws_url, path, **options), market, rest=rest
         )
         async with runtime.hold():
             watch = Watch(sim, runtime, market, logged)

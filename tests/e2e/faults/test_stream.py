@@ -3,75 +3,100 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import get_args
 
 import pytest
 
-from tests.e2e.faults.rig import Watch, exchange, watching
+from tests.e2e.faults.rig import SYMBOLS, Case, Relay, bear, exchange, watching
+from tests.e2e.rig import until
 from tests.outcomes import Outcome
-from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Duplicate, Fault, Refuse, Reorder
+from vibe_orderbook_mcp.sim.corruption import Corruption
+from vibe_orderbook_mcp.sim.faults import (
+    Corrupt,
+    Disconnect,
+    Drop,
+    Duplicate,
+    Fault,
+    Refuse,
+    Reorder,
+    ServerShutdown,
+    Stall,
+)
 
-RESYNC = "resynced by itself"
+RESYNC = "noticed at the next event; resynced by itself"
 SKIPPED = "skipped and counted; resynced where an event is missing"
+GAPS, SKIPS, RECONNECTS = "vibe_gaps_total", "vibe_malformed_frames_total", "vibe_reconnects_total"
 
 
-class Case(NamedTuple):
-    """A fault, and the traces that it has to leave."""
-
-    fault: str
-    promise: str
-    faults: list[Fault]
-    log: str | None  # part of a log line that says what happened; None: nothing to say
-    metric: str  # grows
+def lossy(kind: type[Drop | Duplicate | Reorder], probability: float) -> list[Fault]:
+    """Of the two symbols' frames for a while, and of the next one for certain."""
+    return [kind(probability=probability, seconds=1.0), kind(count=1)]
 
 
 CASES = [
-    Case("frames lost", RESYNC, [Drop(probability=0.2, seconds=1.5), Drop(count=1)], "Gap in ", "vibe_gaps_total"),
     Case(
-        "frames repeated",
-        "ignored",
-        [Duplicate(probability=0.5, seconds=1.0), Duplicate(count=1)],
-        None,
-        "vibe_depth_events_old_total",
+        "frames lost",
+        RESYNC,
+        [Drop(symbol="BTCUSDT", probability=0.2, seconds=1.0), Drop(symbol="BTCUSDT", count=1)],
+        "Gap in BTC",
+        GAPS,
     ),
+    Case("frames repeated", "ignored and counted", lossy(Duplicate, 0.5), None, "vibe_depth_events_old_total"),
     Case(
         "frames out of order",
         RESYNC,
-        [Reorder(probability=0.2, seconds=1.5), Reorder(count=1)],
-        "Gap in ",
-        "vibe_gaps_total",
+        [Reorder(symbol="ETHUSDT", probability=0.2, seconds=1.0), Reorder(symbol="ETHUSDT", count=1)],
+        "Gap in ETH",
+        GAPS,
     ),
-    *(
-        Case(fault, SKIPPED, [Corrupt(mode=mode, count=5)], "malformed frame", "vibe_malformed_frames_total")  # type: ignore[arg-type]  # the modes below
-        for fault, mode in (
-            ("JSON cut short", "truncated"),
-            ("HTML instead of JSON", "not_json"),
-            ("fields of wrong types", "wrong_types"),
-            ("NaN as a size", "nan"),
-            ("negative sizes", "negative_size"),
-            ("binary frames", "binary"),
-            ("unknown events", "unknown_event"),
-        )
-    ),
-    Case("connection cut", RESYNC, [Disconnect(abrupt=True)], "Lost the exchange", "vibe_reconnects_total"),
-    Case("connection closed", RESYNC, [Disconnect(abrupt=False)], "Lost the exchange", "vibe_reconnects_total"),
     Case(
-        "handshakes refused with 503",
-        "retried with growing pauses",
+        "JSON cut short", SKIPPED, [Corrupt(mode="truncated", count=5)], "(unreadable)", SKIPS, {"kind": "unreadable"}
+    ),
+    Case(
+        "HTML instead of JSON",
+        SKIPPED,
+        [Corrupt(mode="not_json", count=5)],
+        "(unreadable)",
+        SKIPS,
+        {"kind": "unreadable"},
+    ),
+    Case("binary frames", SKIPPED, [Corrupt(mode="binary", count=5)], "(unreadable)", SKIPS, {"kind": "unreadable"}),
+    Case(
+        "fields of wrong types",
+        SKIPPED,
+        [Corrupt(mode="wrong_types", count=5)],
+        "(invalid)",
+        SKIPS,
+        {"kind": "invalid"},
+    ),
+    Case("NaN as a size", SKIPPED, [Corrupt(mode="nan", count=5)], "(invalid)", SKIPS, {"kind": "invalid"}),
+    Case("negative sizes", SKIPPED, [Corrupt(mode="negative_size", count=5)], "(invalid)", SKIPS, {"kind": "invalid"}),
+    Case("unknown events", SKIPPED, [Corrupt(mode="unknown_event", count=5)], "(unknown)", SKIPS, {"kind": "unknown"}),
+    Case(
+        "a frame over 4 MiB", "not read; reconnected", [Corrupt(mode="huge", count=1)], "Lost the exchange", RECONNECTS
+    ),
+    Case("connection cut", "reconnected, resynced", [Disconnect(abrupt=True)], "Lost the exchange", RECONNECTS),
+    Case("connection closed", "reconnected, resynced", [Disconnect(abrupt=False)], "Lost the exchange", RECONNECTS),
+    Case(
+        "handshakes refused (503)",
+        "retried, with growing pauses",
         [Refuse(count=3), Disconnect()],
         "Cannot connect",
-        "vibe_reconnects_total",
+        RECONNECTS,
+    ),
+    Case(
+        "shutdown announced",
+        "connection changed before it breaks",
+        [ServerShutdown(disconnect_after=None)],
+        None,
+        "vibe_replacements_total",
     ),
 ]
 
 
-def row(case: Case) -> Any:
-    marker = pytest.mark.fault(part="exchange", fault=case.fault, promise=case.promise)
-    return pytest.param(case, marks=marker, id=case.fault)
-
-
-@pytest.mark.parametrize("case", [row(case) for case in CASES])
+@pytest.mark.parametrize("case", [case.param() for case in CASES])
 def test_no_fault_of_the_stream_makes_a_wrong_book_live(case: Case, outcome: Outcome, tmp_path: Path) -> None:
     """What is called live is the exchange's book at that update, whatever happened on the way."""
 
@@ -83,11 +108,93 @@ def test_no_fault_of_the_stream_makes_a_wrong_book_live(case: Case, outcome: Out
     asyncio.run(run())
 
 
-async def bear(watch: Watch, case: Case, outcome: Outcome) -> None:
-    before = watch.metric(case.metric)
-    began, over = await watch.suffer(case.faults)
-    await watch.settled()
-    assert watch.metric(case.metric) > before
-    if case.log is not None:
-        assert case.log in watch.logged
-    watch.tell(outcome, since=began, over=over)
+def test_every_way_to_break_a_frame_is_a_row() -> None:
+    broken = {fault.mode for case in CASES for fault in case.faults if isinstance(fault, Corrupt)}
+    assert broken == set(get_args(Corruption))
+
+
+@pytest.mark.fault(
+    part="exchange", fault="connection half open: no byte comes, no end either", promise="stale after 3 s; replaced"
+)
+def test_a_connection_that_died_without_a_word_is_replaced(outcome: Outcome, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim, Relay(sim.port) as relay:  # noqa: SIM117  # the port is known once it is entered
+            async with watching(sim, tmp_path, ws_url=f"ws://127.0.0.1:{relay.port}") as watch:
+                await watch.all_live()
+                # Whoever is silent now is unusual only once its pace is known.
+                await until(lambda: all(watch.market.symbols[s].events > 12 for s in SYMBOLS))
+                began = time.monotonic()
+                relay.freeze()
+                await until(lambda: "stale" in watch.statuses_seen)
+                await watch.settled()
+                assert watch.metric("vibe_replacements_total") + watch.metric("vibe_reconnects_total") == 1
+                watch.tell(outcome, since=began, over=began)
+
+    asyncio.run(run())
+
+
+@pytest.mark.fault(
+    part="exchange", fault="20 disconnects in 4 s, some handshakes refused", promise="reconnected without hammering"
+)
+def test_a_storm_of_disconnects_is_weathered(outcome: Outcome, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim, watching(sim, tmp_path) as watch:
+            await watch.all_live()
+            began = time.monotonic()
+            sim.faults.add(Refuse(count=3))
+            for _ in range(20):
+                sim.faults.add(Disconnect())
+                await asyncio.sleep(0.2)
+            over = time.monotonic()
+            await watch.settled()
+            assert watch.metric(RECONNECTS) >= 2
+            assert watch.logged.count("Lost the exchange") == 1
+            assert watch.logged.count("Cannot connect") == 1
+            watch.tell(outcome, since=began, over=over)
+
+    asyncio.run(run())
+
+
+@pytest.mark.fault(
+    part="exchange", fault="nothing sent for 6 s on open connections", promise="stale after 3 s; live again"
+)
+def test_an_exchange_that_falls_silent_is_stale_until_it_speaks(outcome: Outcome, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim, watching(sim, tmp_path) as watch:
+            await watch.all_live()
+            await until(lambda: all(watch.market.symbols[s].events > 12 for s in SYMBOLS))
+            began, over = await watch.suffer([Stall(seconds=6.0)])
+            assert "stale" in watch.statuses_seen
+            await watch.settled()
+            watch.tell(outcome, since=began, over=over)
+
+    asyncio.run(run())
+
+
+@pytest.mark.fault(
+    part="exchange", fault="trade frames lost, repeated, cut, with a NaN", promise="what is missing is fetched by id"
+)
+def test_trades_are_stored_whole_whatever_becomes_of_their_frames(outcome: Outcome, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with exchange() as sim, watching(sim, tmp_path) as watch:
+            await watch.all_live()
+            await until(lambda: watch.market.symbols["BTCUSDT"].trades > 5)
+            began, over = await watch.suffer(
+                [
+                    Drop(channel="trades", probability=0.3, seconds=1.5),
+                    Duplicate(channel="trades", probability=0.3, seconds=1.5),
+                    Corrupt(channel="trades", probability=0.2, mode="truncated", seconds=1.5),
+                    Corrupt(channel="trades", probability=0.2, mode="nan", seconds=1.5),
+                    Drop(channel="trades", symbol="BTCUSDT", count=1),
+                ]
+            )
+            state, seen = watch.market.symbols["BTCUSDT"], watch.market.symbols["BTCUSDT"].trades
+            assert watch.metric("vibe_trade_holes") > 0
+            await until(lambda: state.trades > seen and watch.metric("vibe_trade_holes") == 0, 20)
+            filled_at = time.monotonic()
+            await watch.settled()
+            await watch.store_is_true()
+            assert watch.logged.count("malformed frame") == 2  # one line a kind
+            watch.tell(outcome, since=began, over=over, recovered=filled_at)
+
+    asyncio.run(run())
