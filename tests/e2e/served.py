@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ START_SECS = 60.0  # twenty books on a busy machine
 # Those that say something ten times a second, most active first.
 LIVELY = tuple(symbol for symbol in PROFILES if symbol not in ("WANUSDT", "WBTCUSDT"))
 
+# (the exchange's websocket URL) -> one to use instead.
+Through = Callable[[str], contextlib.AbstractAsyncContextManager[str]]
 Samples = dict[tuple[str, ...], float]
 
 
@@ -29,22 +31,28 @@ class Program(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def program(symbols: tuple[str, ...], cwd: Path, seed: int = 1, **variables: object) -> AsyncIterator[Program]:
-    """Entered once every book is live and recorded."""
+async def program(
+    symbols: tuple[str, ...], cwd: Path, seed: int = 1, through: Through | None = None, **variables: object
+) -> AsyncIterator[Program]:
+    """Entered once every book is live and recorded. `through` puts something between it and the exchange's stream."""
     sim_port, port = free_port(), free_port()
     sim_url = f"http://127.0.0.1:{sim_port}"
     given = {
         "symbols": ",".join(symbols),
         "rest_url": sim_url,
-        "ws_url": sim_url.replace("http", "ws", 1),
         "data_path": cwd / "data",
         "backfill_hours": 0,
         "log_level": "WARNING",
         **variables,
     }
     sim_arguments = ("sim", "--port", str(sim_port), "--symbols", ",".join(symbols), "--seed", str(seed))
-    async with started(*sim_arguments, cwd=cwd, env=environment(log_level="WARNING")) as sim:
+    async with (
+        contextlib.AsyncExitStack() as stack,
+        started(*sim_arguments, cwd=cwd, env=environment(log_level="WARNING")) as sim,
+    ):
         await _answers(f"{sim_url}/api/v3/ping")
+        ws_url = await stack.enter_async_context(through(sim_url.replace("http", "ws", 1))) if through else None
+        given |= {"ws_url": ws_url or sim_url.replace("http", "ws", 1)}
         serve = ("serve", "--transport", "http", "--port", str(port))
         async with started(*serve, cwd=cwd, env=environment(**given)) as server:
             url = f"http://127.0.0.1:{port}"
