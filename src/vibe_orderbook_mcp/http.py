@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route, request_response
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vibe_orderbook_mcp.guard import Guard
@@ -98,6 +98,19 @@ class _Answers:
         await self.aclose()
 
 
+class MetricsEndpoint:
+    """`GET /metrics`. A class like the one above, so that the SDK's token check can be put around both."""
+
+    def __init__(self, server: VibeServer) -> None:
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        server = self._server
+        server.runtime.sessions["http"] = len(server.session_manager._server_instances)  # no public count
+        response = Response(server.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        await response(scope, receive, send)
+
+
 class PathAliases:
     """Serve `/sse/` and `/mcp/` like the paths without the slash: no redirect."""
 
@@ -144,15 +157,11 @@ def http_app(server: VibeServer) -> Starlette:
         is_ready, body = readiness(runtime)
         return JSONResponse(body, 200 if is_ready else 503)
 
-    async def metrics(_: Request) -> Response:
-        runtime.sessions["http"] = len(server.session_manager._server_instances)  # no public count
-        return Response(server.metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
     return Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Route("/metrics", for_bearers(request_response(metrics)), methods=["GET"]),
+            Route("/metrics", for_bearers(MetricsEndpoint(server)), methods=["GET"]),
             Route("/sse", for_bearers(SseEndpoint(server, sse, sessions, refusals)), methods=["GET"]),
             Mount(MESSAGES_PATH, app=for_bearers(sse.handle_post_message)),
             *streamable.routes,
