@@ -36,6 +36,7 @@ INSTRUCTIONS = (
     "is the data live. Quote `summary`, mention `warnings` and a `status` other than live. Refusals are JSON with a "
     "hint. No advice."
 )
+CRASHED = "The tool failed by a mistake of this server, whose log says more. Asking again may help."
 
 
 class VibeServer(MCPServer[Runtime]):
@@ -88,9 +89,8 @@ class VibeServer(MCPServer[Runtime]):
                 return refused(
                     Refusal("invalid_argument", f"Missing or wrong: {missing}.", "See the tool's input schema.")
                 )
-            # The crash is in our log; its text stays there.
-            text = json.dumps({"code": "internal_error", "message": "The tool failed.", "hint": "Ask again."})
-            return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+            # The crash is in our log; its text stays there. No refusal: none of their codes would be true.
+            return CallToolResult(content=[TextContent(type="text", text=CRASHED)], is_error=True)
 
     def _counted(self, context: Context[Runtime, Any] | None) -> contextlib.AbstractContextManager[None]:
         """Over SSE the POST that brought a call is over before the call is: it goes on counting as in flight."""

@@ -43,6 +43,9 @@ class Metrics:
             registry=self.registry,
             buckets=BUCKETS,
         )
+        self.crashes = Counter(
+            "vibe_tool_crashes", "Tool calls that failed by a mistake of ours.", ["tool"], registry=self.registry
+        )
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

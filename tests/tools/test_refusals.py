@@ -22,6 +22,9 @@ from tests.tools.serving import (
     text_of,
     tracebacks,
 )
+from vibe_orderbook_mcp.analytics.book_answers import L1Answer
+from vibe_orderbook_mcp.errors import StorageCorrupt
+from vibe_orderbook_mcp.mcp_server import CRASHED
 from vibe_orderbook_mcp.sim.faults import Disconnect, Drop, Refuse, RestStatus, SlowRest
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.tools.health import HealthAnswer
@@ -301,6 +304,9 @@ class BrokenTools(Tools):
     async def orderbook_health(self) -> HealthAnswer:
         raise ZeroDivisionError("/home/someone/secret")
 
+    async def orderbook_l1(self, symbol: object) -> L1Answer:
+        raise StorageCorrupt("A stored record cannot be read.")
+
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_a_crash_stays_in_the_log(mode: Mode, tmp_path: Path) -> None:
@@ -312,7 +318,10 @@ def test_a_crash_stays_in_the_log(mode: Mode, tmp_path: Path) -> None:
             assert result.is_error
             assert "secret" not in text_of(result)
             assert "ZeroDivision" not in text_of(result)
-            assert text_of(result) == '{"code": "internal_error", "message": "The tool failed.", "hint": "Ask again."}'
+            assert text_of(result) == CRASHED
+            assert b'vibe_tool_crashes_total{tool="broken_orderbook_health"} 1.0' in server.metrics.text()
+            refused = checked_refusal(await client.call_tool("broken_orderbook_l1", BTC))
+            assert refused["code"] == "storage_error"  # a failure with a code of its own gets it, expected or not
             (text,) = [text for text in logged if text.startswith("Tool orderbook_health failed\n")]
             assert "ZeroDivisionError" in text
             assert "secret" in text

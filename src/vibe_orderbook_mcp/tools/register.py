@@ -20,8 +20,9 @@ from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer
 from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer
 from vibe_orderbook_mcp.analytics.results import Envelope
 from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer
-from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.errors import Refusal, StorageError
 from vibe_orderbook_mcp.metrics import Metrics
+from vibe_orderbook_mcp.tools.access import storage_refusal
 from vibe_orderbook_mcp.tools.health import ALL, HealthAnswer
 from vibe_orderbook_mcp.tools.service import LONGEST_SECS, MOST_HOURS, MOST_LEVELS, SHORTEST_SECS, Tools
 
@@ -197,9 +198,11 @@ class _Answering:
         try:
             answer = await work
         except Refusal as refusal:
-            self._metrics.refusals.labels(self._prefix + name, refusal.code).inc()
-            return refused(refusal)
+            return self._refused(name, refusal)
+        except StorageError as error:
+            return self._refused(name, storage_refusal(error))
         except Exception as error:
+            self._metrics.crashes.labels(self._prefix + name).inc()
             logger.opt(exception=error).error("Tool {} failed", name)
             raise
         finally:
@@ -210,6 +213,10 @@ class _Answering:
         return CallToolResult(
             content=[TextContent(type="text", text=text)], structured_content=msgspec.json.decode(text), is_error=False
         )
+
+    def _refused(self, name: str, refusal: Refusal) -> CallToolResult:
+        self._metrics.refusals.labels(self._prefix + name, refusal.code).inc()
+        return refused(refusal)
 
 
 def _dated(answer: BaseModel) -> BaseModel:
