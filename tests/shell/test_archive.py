@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.rig import listening, runtime_for, until
 from tests.store.values import START, batch, record
 from tests.tools.serving import exchange
+from vibe_orderbook_mcp import recorder
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.store.history import History
@@ -144,5 +145,44 @@ def test_closing_twice_and_reopening_after_an_error(tmp_path: Path) -> None:
         await archive.close()
         await archive.close()
         assert archive.mode == "unavailable"
+
+    asyncio.run(run())
+
+
+class GatedArchive(Archive):
+    """A disk that takes its time to open."""
+
+    go: asyncio.Event
+
+    async def open(self) -> None:
+        await self.go.wait()
+        await super().open()
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_stop_while_history_is_being_opened_writes_what_waits_or_says_what_is_lost(
+    in_time: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "STOP_WAIT_SECS", 1.9 if in_time else 0.0)
+
+    async def run() -> None:
+        path = tmp_path / "db"
+        async with exchange() as sim:
+            runtime = runtime_for(sim.rest_url, sim.ws_url, path, symbols="BTCUSDT", backfill_hours=0)
+            runtime.archive.__class__ = GatedArchive
+            runtime.archive.go = go = asyncio.Event()  # type: ignore[attr-defined]  # of the class above
+            with listening("INFO") as logged:
+                async with runtime.hold():
+                    await until(lambda: runtime.recorder.queue_ticks >= 2)
+                    stopping = asyncio.create_task(runtime.stop())
+                    await until(lambda: "Snapshot persistence task shutting down" in logged)
+                    if in_time:
+                        go.set()
+                    await stopping
+            lost = [line for line in logged.messages if "could not be written and are lost" in line]
+            assert len(lost) == (0 if in_time else 1)
+        history = await History.open(path, cap_mb=64, retention_days=7)  # nobody holds on to the directory
+        assert bool(await history.rows("BTCUSDT", 0, 10**10)) == in_time
+        await history.close()
 
     asyncio.run(run())
