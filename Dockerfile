@@ -1,6 +1,6 @@
 # docker build -t vibe-orderbook-mcp .
 # docker run -p 127.0.0.1:8000:8000 -v vibe-data:/data vibe-orderbook-mcp
-# With a read-only root: add --read-only --tmpfs /tmp. Only /data is written to.
+# As little as it needs: --read-only --cap-drop ALL --security-opt no-new-privileges. Only /data is written to.
 
 FROM python:3.13-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
