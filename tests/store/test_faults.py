@@ -101,6 +101,23 @@ async def test_a_creation_that_was_cut_short_is_taken_up_again(tmp_path: Path) -
     await opened.close()
 
 
+async def test_a_creation_that_was_killed_before_it_held_anything_is_begun_again(tmp_path: Path) -> None:
+    """The files that RocksDB makes first, as kills within the first 30 ms have left them."""
+    whole = tmp_path / "whole"
+    await (await _open(whole)).close()
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    for name in ("IDENTITY", "LOCK", "LOG", "rocksdict-config.json"):
+        shutil.copyfile(whole / name, begun / name)
+    (begun / "MANIFEST-000001").write_bytes(b"")
+    (begun / "000001.dbtmp").write_text("MANIFEST-000001\n")
+    with pytest.raises(StorageError, match="Nothing has been recorded"):
+        await History.open_secondary(begun)
+    opened = await _open(begun)
+    await opened.append([record(START)])
+    await opened.close()
+
+
 async def test_a_missing_current_file_loses_nothing(tmp_path: Path) -> None:
     """RocksDB would start anew and delete every table file."""
     await _filled(tmp_path)

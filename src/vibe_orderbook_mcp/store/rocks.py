@@ -40,7 +40,7 @@ Range = tuple[str, bytes, bytes]  # family, first key, first key after it
 
 SCHEMA_KEY: Final = b"schema_version"
 
-_ROCKS_FILE: Final = re.compile(r"CURRENT|MANIFEST-\d+|OPTIONS-\d+|\d+\.(sst|log|blob)")
+_ROCKS_FILE: Final = re.compile(r"CURRENT|MANIFEST-\d+|OPTIONS-\d+|\d+\.(sst|log|blob)")  # group 1: data
 _SIDE_FILE: Final = re.compile(r"IDENTITY|LOG(\.old\.\d+)?|.*\.dbtmp|rocksdict-config\.json")
 _CONFIG: Final = "rocksdict-config.json"
 
@@ -369,7 +369,8 @@ def families_of(path: Path) -> set[str]:
 
 def inspect(path: Path) -> bool:
     """True when there is no database yet. Raises for one that is not ours or not whole, without touching it."""
-    if not any(_ROCKS_FILE.fullmatch(entry.name) for entry in path.iterdir()):
+    found = {match[0]: match[1] for entry in path.iterdir() if (match := _ROCKS_FILE.fullmatch(entry.name))}
+    if not found or ("CURRENT" not in found and not any(found.values())):  # or killed before it could hold anything
         return True
     if _raw_mode(path) is False:
         raise ForeignDatabase
