@@ -124,7 +124,7 @@ class Archive:
         try:
             history = await History.open(self._path, **limits)
         except Damaged as error:
-            await self._rescue(error)
+            await self._rescue(error, opens=False)
             history = await History.open(self._path, **limits)
         await self._close_history()  # the one that was for reading only
         self.history = history
@@ -132,13 +132,14 @@ class Archive:
         self._recording()
         logger.info("History is open for recording at {}", self._path)
 
-    async def _rescue(self, error: Damaged) -> None:
+    async def _rescue(self, error: Damaged, *, opens: bool) -> None:
         """Raises StorageError, the same one when nothing more can be done."""
         if self._rescued is not None and time.monotonic() < self._rescued + RESCUE_AGAIN_SECS:
             raise error
         logger.error("History is damaged: {} It is set aside, and a copy of it is repaired", error)
         await self._close_history()
-        done = await History.rescue(self._path, cap_mb=self._cap_mb, retention_days=self._retention_days)
+        limits = {"cap_mb": self._cap_mb, "retention_days": self._retention_days}
+        done = await History.rescue(self._path, **limits, opens=opens)
         self._rescued = time.monotonic()
         self.errors += 1
         if done.why_not is not None:
@@ -180,7 +181,7 @@ class Archive:
         history, failure = self.history, self._failure
         try:
             if isinstance(failure, Damaged):
-                await self._rescue(failure)
+                await self._rescue(failure, opens=True)
             if history is None or self.history is None:
                 await self._open_for_writing()
             else:

@@ -473,3 +473,30 @@ def test_a_damaged_block_is_said_and_never_taken_for_no_data(tmp_path: Path, out
             tell(watch, outcome, since=began, secs=0, history="storage_error for what needs it")
 
     asyncio.run(run())
+
+
+@fault("damage that a write meets", "set aside as it is; what a repair can read is used and recorded into")
+def test_damage_that_stops_writing_is_set_aside_while_the_program_runs(tmp_path: Path, outcome: Outcome) -> None:
+    """The directory opens, and the first write cannot read the newest second."""
+
+    async def run() -> None:
+        path = tmp_path / "db"
+        first = await recorded(path, 300)
+        (table,) = (file for file in path.glob("*.sst") if b"row" in file.read_bytes())
+        data = bytearray(table.read_bytes())
+        data[64 : len(data) * 7 // 10] = bytes(len(data) * 7 // 10 - 64)  # all that it holds; its index is behind
+        table.write_bytes(data)
+        began = time.monotonic()
+        async with running(path) as watch:
+            secs = await recording(watch) - began
+            answer = health_answer(watch.runtime)
+            assert len(answer.set_aside) == 1
+            assert any("1 files of it could not be read; the rest is in use" in text for text in answer.warnings)
+            history = watch.runtime.archive.writable()
+            assert len(await history.snapshots(SYMBOL, first, first + 300)) == 300  # of another table
+            assert await flow(watch) != "storage_error"
+            tell(
+                watch, outcome, since=began + secs, secs=secs, history="history answers, health says what was set aside"
+            )
+
+    asyncio.run(run())

@@ -92,13 +92,16 @@ class History(Summing):
         return await cls(Path(path), Layout(cap_mb=0, retention_days=0), writable=False)._start()
 
     @staticmethod
-    async def rescue(path: str | os.PathLike[str], *, cap_mb: int, retention_days: float) -> Rescue:
-        """After `open` raised `StorageCorrupt`: what is damaged is set aside, and what of it can be read put in place.
+    async def rescue(
+        path: str | os.PathLike[str], *, cap_mb: int, retention_days: float, opens: bool = False
+    ) -> Rescue:
+        """After `Damaged` was raised: all is set aside as it is, and what of it can be read is put in its place.
 
-        Open again afterwards. Raises StorageError when the directory was left alone.
+        By `open`, or later: then it `opens`. Close it before, and open again afterwards. Raises StorageError when the
+        directory was left alone.
         """
         layout = Layout(cap_mb=cap_mb, retention_days=retention_days)
-        return await asyncio.to_thread(rescue.rescue, Path(path), layout, datetime.now(UTC))
+        return await asyncio.to_thread(rescue.rescue, Path(path), layout, datetime.now(UTC), opens=opens)
 
     async def _start(self) -> History:
         try:

@@ -50,14 +50,16 @@ class Rescue(msgspec.Struct, frozen=True):
     lost_log: bool = False  # perhaps also some of what was not in a table yet
 
 
-def rescue(path: Path, layout: Layout, now: datetime) -> Rescue:
-    """Raises StorageError when the directory must be left alone: it is not ours, in use, or may not be changed."""
+def rescue(path: Path, layout: Layout, now: datetime, *, opens: bool = False) -> Rescue:
+    """`opens`: the damage is in what the tables hold, and was met when they were read.
+
+    Raises StorageError when the directory must be left alone: it is not ours, in use, or may not be changed."""
     if not was_opened_by_us(path):
         raise StorageError("The data directory holds a database that cannot be read, and may not be ours: left alone.")
     with holding(path):
         why_not, lost = None, _Repaired(0, lost_log=False)
         try:
-            lost = _make_repaired_copy(path, layout)
+            lost = _make_repaired_copy(path, layout, opens=opens)
         except StorageError as error:
             why_not = str(error)
         except OSError as error:
@@ -104,13 +106,14 @@ class _Repaired(NamedTuple):
     lost_log: bool
 
 
-def _make_repaired_copy(path: Path, layout: Layout) -> _Repaired:
+def _make_repaired_copy(path: Path, layout: Layout, *, opens: bool) -> _Repaired:
     copy = path / _COPY
     try:
         _copy(path, layout)
-        if _points_to_its_manifest(copy, layout):
-            return _Repaired(0, lost_log=False)
-        _copy(path, layout)  # what the attempt changed is thrown away
+        if not opens:
+            if _points_to_its_manifest(copy, layout):
+                return _Repaired(0, lost_log=False)
+            _copy(path, layout)  # what the attempt changed is thrown away
         lost = repair(copy)
         # A repair knows families by their tables. What was only in the log of one that has none is left out.
         lost_log = any(copy.glob("lost/*.log")) and not set(FIRST_FAMILIES) <= families_of(copy)
