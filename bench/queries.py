@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 from mcp_types import CallToolResult
 
-from bench.week import ASKED, CAP_MB, SPEC, Week, build, template
+from bench.week import ASKED, CAP_MB, SPEC, Week, about, build, template
 from vibe_orderbook_mcp.binance.messages import parse_snapshot
 from vibe_orderbook_mcp.config import load_settings
 from vibe_orderbook_mcp.core.rows import SecondRow
@@ -205,11 +205,9 @@ def main() -> None:
     set_up_logging("ERROR", "text")
     with tempfile.TemporaryDirectory() as folder:
         path = options.data or Path(folder) / "week"
-        about = path.with_suffix(".json")
         if not path.exists():
-            week = build(path, days=options.days, symbols=options.symbols, trades=options.trades)
-            about.write_bytes(msgspec.json.encode(week))
-        week = msgspec.json.decode(about.read_bytes(), type=Week)
+            build(path, days=options.days, symbols=options.symbols, trades=options.trades)
+        week = msgspec.json.decode(about(path).read_bytes(), type=Week)
         figures = asyncio.run(measure(path, week, options.rounds))
     print(f"{week.days:g} days of {len(week.symbols)} symbols, {week.trades:,} trades of {ASKED}")
     print(report(figures))

@@ -142,7 +142,14 @@ def build(path: Path, *, days: float = 7, symbols: int = 20, trades: int = 10_00
         database.flush()
     finally:
         database.close()
-    return Week(names, end, days, trades)
+    week = Week(names, end, days, trades)
+    about(path).write_bytes(msgspec.json.encode(week))
+    return week
+
+
+def about(path: Path) -> Path:
+    """What is said of a directory, beside it."""
+    return path.with_suffix(".json")
 
 
 def _write_rows(database: Database, names: Sequence[str], rows: Sequence[SecondRow], start: int, end: int) -> None:

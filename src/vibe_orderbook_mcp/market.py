@@ -19,6 +19,7 @@ from vibe_orderbook_mcp.core.audit import differing_levels
 from vibe_orderbook_mcp.core.book import BookSide, OrderBook
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS, ExchangeClock
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.core.past_hour import PastHour
 from vibe_orderbook_mcp.core.rows import STORED_LEVELS, RowFlag
 from vibe_orderbook_mcp.core.seconds import SecondTracker
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -85,6 +86,7 @@ class SymbolState:
         self.microprice = MicropriceModel()
         self.watch = SymbolWatch(spec)
         self.resting = RestingGrid(spec)
+        self.past = PastHour()
         tick = float(spec.tick_size)
         self.seconds.wall_rule = lambda book: wall_limits(near_view(book, NEAR_BPS), tick)
         self.microprice_table: MicropriceTable | None = None  # solved hourly, off the event path

@@ -39,6 +39,9 @@ INSTRUCTIONS = (
 CRASHED = "The tool failed by a mistake of this server, whose log says more. Asking again may help."
 
 
+SWITCH_SECS = 0.0005
+
+
 class VibeServer(MCPServer[Runtime]):
     """`runtime` exists once for all transports; nothing is opened before the first holder."""
 
@@ -135,4 +138,7 @@ def _nothing() -> None:
 
 
 def create_server(settings: Settings) -> VibeServer:
+    # Reading history takes a thread of its own many milliseconds; the event loop, which books and clients wait for,
+    # should not wait Python's usual 5 ms for its turn.
+    sys.setswitchinterval(SWITCH_SECS)
     return VibeServer(settings)

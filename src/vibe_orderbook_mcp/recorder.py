@@ -127,6 +127,7 @@ class Recorder:
             self._learn_microprice(state)
             self._sample_resting(state, now_ms)
             for row, top in state.seconds.take():
+                state.past.add(row)
                 self.watcher.observe(state, row, state.seconds.take_evidence(row.second))
                 seconds.append(SecondRecord(state.spec, row, top))
             if taken := state.tape.take():

@@ -208,6 +208,20 @@ async def test_whole_hours_and_minutes_are_read_from_sums_alone(tmp_path: Path) 
     await history.close()
 
 
+async def test_hours_that_were_summed_up_before_are_summed_anew_when_a_trade_comes_late(tmp_path: Path) -> None:
+    """The sum of whole hours is kept between questions: a fill into one must not be missed, nor counted twice."""
+    trades = _day(random.Random(21), hours=8)
+    late = trades[1500]
+    history = await _sealed(tmp_path, [each for each in trades if each is not late])
+    windows = [(START_MS + 90_000, START_MS + 7 * HOUR_MS + hours * HOUR_MS // 4) for hours in range(3)]
+    for start_ms, end_ms in windows * 2:
+        await _same(history, [each for each in trades if each is not late], start_ms, end_ms)
+    await history.add_trades(TradeBatch(BTC, (late,)))
+    for start_ms, end_ms in windows * 2:
+        await _same(history, trades, start_ms, end_ms)
+    await history.close()
+
+
 async def test_trades_that_were_dropped_and_come_back_are_not_counted_twice(tmp_path: Path) -> None:
     """FIFO drops trades by file; their ids are given up and may be fetched again, in parts."""
     trades = _day(random.Random(3), hours=1)
@@ -346,7 +360,7 @@ async def test_sums_deleted_under_a_reader_make_it_read_again(tmp_path: Path, mo
 
     async def delete_then(work: Callable[..., object], *args: object) -> object:
         nonlocal retained
-        if work is rolled.add_blocks and not retained:
+        if work in (rolled.hour_blocks, rolled.add_blocks) and not retained:
             retained = True
             await history.retain(trades[-1].time_ms // 1000 + 7 * 86_400)
         return await read(work, *args)

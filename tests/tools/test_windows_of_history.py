@@ -3,52 +3,103 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+import pytest
+
+from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import SecondRow, TradeBatch
+from vibe_orderbook_mcp.core.past_hour import KEPT_SECS
+from vibe_orderbook_mcp.core.rows import SecondRecord, SecondRow, SideFlow, TouchedLevel, TradeBatch
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.tools import trade_window
-from vibe_orderbook_mcp.tools.row_cache import KEPT_SECS, RowCache
+from vibe_orderbook_mcp.tools.row_cache import hour_and_window
 
 SPEC = SymbolSpec("BTCUSDT", "BTC", "USDT", Decimal("0.01000000"), Decimal("0.00001000"))
 NOW = 1_700_000_000
 
 
-class SlowHistory:
-    """Rows by second; every reading waits until it is let go, and the windows asked for are noted."""
+def an_hour_of_rows(seed: int = 3) -> list[SecondRow]:
+    """Every field that a figure could be made of, a gap, and seconds that were not covered."""
+    dice = random.Random(seed)
+    mid, out = 6_000_000, []
 
-    def __init__(self) -> None:
-        self.asked: list[tuple[int, int]] = []
-        self.go = asyncio.Event()
+    def size() -> float:
+        return dice.randrange(1, 10**6) / 1e5
 
-    async def rows(self, symbol: str, start: int, end: int) -> list[SecondRow]:
-        self.asked.append((start, end))
-        await self.go.wait()
-        return [SecondRow(second=second, covered_ms=1000) for second in range(max(start, NOW - 50), end)]
+    for second in range(NOW - KEPT_SECS, NOW):
+        if NOW - 2000 <= second < NOW - 1990:
+            continue
+        mid += dice.randrange(-40, 41)
+        touched = TouchedLevel("bid", mid / 100, 30 * size(), 25, 1.0, 1.0, 1.0)
+        out.append(
+            SecondRow(
+                second=second,
+                covered_ms=1000 if dice.random() < 0.95 else 300,
+                flags=dice.choice((0, 0, 0, 1)),
+                mid=None if dice.random() < 0.02 else mid / 100,
+                events=10,
+                rows=100,
+                ids=200,
+                bid=SideFlow(size(), size(), size(), 5, 4, 0),
+                ask=SideFlow(size(), size(), size(), 5, 4, 0),
+                ofi=size() - 5,
+                mlofi=tuple(size() - 5 for _ in range(10)),
+                level_depth=tuple(size() for _ in range(10)),
+                buy_volume=size(),
+                sell_volume=size(),
+                buy_quote=dice.randrange(10**12) / 1e7,
+                sell_quote=dice.randrange(10**12) / 1e7,
+                buy_trades=3,
+                sell_trades=2,
+                size_squares=size(),
+                high=mid / 100 + 1,
+                low=mid / 100 - 1,
+                effective_spread_sum=size(),
+                effective_spread_volume=size(),
+                touched=(touched,),
+            )
+        )
+    return out
 
 
-def test_two_questions_at_once_get_every_row_once() -> None:
+@pytest.mark.parametrize("secs", [10, 60, 300])
+@pytest.mark.parametrize("seen_secs", [0, 120, KEPT_SECS], ids=["restarted now", "restarted within", "long running"])
+def test_flow_from_memory_is_flow_from_whole_rows(tmp_path: Path, secs: int, seen_secs: int) -> None:
+    """What is kept of seconds that are over suffices for every figure, wherever memory ends and the disk begins."""
+    rows = an_hour_of_rows()
+    state = SymbolState(SPEC)
+    span = Span(NOW - secs, NOW)
+    facts: dict[str, Any] = {"as_of_ms": NOW * 1000, "age_ms": 1, "status": "live", "detail": True}
+
     async def run() -> None:
-        slow, cache = SlowHistory(), RowCache()
-        history = cast("History", slow)
-        first = asyncio.create_task(cache.rows(history, "BTCUSDT", NOW))
-        second = asyncio.create_task(cache.rows(history, "BTCUSDT", NOW))
-        while len(slow.asked) < 2:
-            await asyncio.sleep(0)
-        slow.go.set()
-        for rows in (await first, await second):
-            assert [row.second for row in rows] == list(range(NOW - 50, NOW))
-        assert [row.second for row in await cache.rows(history, "BTCUSDT", NOW + 2)][-3:] == [NOW - 1, NOW, NOW + 1]
-        assert slow.asked[-1] == (NOW, NOW + 2)  # only what is new
-        far = NOW + KEPT_SECS + 10
-        assert all(row.second >= far - KEPT_SECS for row in await cache.rows(history, "BTCUSDT", far))
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            await history.append([SecondRecord(SPEC, row, None) for row in rows])
+            for row in rows:
+                if row.second >= NOW - seen_secs:
+                    state.past.add(row)
+                    state.watch.rows.append(row)
+            # What was stored came back rounded, as documented; what was seen did not.
+            stored = await history.rows("BTCUSDT", 0, NOW - seen_secs)
+            whole = [*stored, *(row for row in rows if row.second >= NOW - seen_secs)]
+            truth = order_flow_answer(SPEC, whole, span, **facts)
+            for _ in range(2):
+                found = await hour_and_window(history, state, span)
+                assert [row.second for row in found] == [row.second for row in rows]
+                assert order_flow_answer(SPEC, found, span, **facts) == truth
+            state.past.add(SecondRow(second=NOW + 100, covered_ms=1000))
+            assert state.past.oldest == NOW + 100 - KEPT_SECS
+        finally:
+            await history.close()
 
     asyncio.run(run())
 

@@ -62,6 +62,7 @@ class History(Summing):
     """Open with `History.open` for writing, with `History.open_secondary` to read beside a writer."""
 
     def __init__(self, path: Path, layout: Layout, *, writable: bool) -> None:
+        super().__init__()
         self.path = path
         self.layout = layout
         self.writable = writable
@@ -291,6 +292,10 @@ class History(Summing):
 
     async def _read(self, work: Callable[..., T], *args: object) -> T:
         return await self._submit(self._read_thread, lambda: self._reading_with(work, *args))
+
+    async def _catch_up(self) -> None:
+        if not self.writable:  # whoever writes here sees all of it anyway, and is spared a change of threads
+            await self._read(Database.catch_up)
 
     def _reading_with(self, work: Callable[..., T], *args: object) -> T:
         with self._reading:

@@ -11,7 +11,6 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.store import intervals, reader
 from vibe_orderbook_mcp.store.columns import Columns
 from vibe_orderbook_mcp.store.intervals import Interval
-from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.writer import Writer
 
 T = TypeVar("T")
@@ -31,6 +30,10 @@ class Threads:
     async def _write(self, work: Callable[[Writer], T]) -> T:
         raise NotImplementedError
 
+    async def _catch_up(self) -> None:
+        """See what another process has written since the last call."""
+        raise NotImplementedError
+
 
 class Reading(Threads):
     async def rows(self, symbol: str, start_sec: int, end_sec: int) -> list[SecondRow]:
@@ -42,7 +45,7 @@ class Reading(Threads):
 
         `columns.known_fields()` are to be had: what a row says in one number, and the depth in bands.
         """
-        await self._read(Database.catch_up)
+        await self._catch_up()
         found, at = await self._read(reader.columns, symbol, start_sec, end_sec, fields, COLUMNS_A_PIECE)
         while at is not None:
             piece, at = await self._read(reader.columns, symbol, at, end_sec, fields, COLUMNS_A_PIECE)
@@ -64,7 +67,7 @@ class Reading(Threads):
     async def iter_rows(self, symbol: str, start_sec: int, end_sec: int) -> AsyncIterator[list[SecondRow]]:
         """The same in pieces, for long windows."""
         at: int | None = start_sec
-        await self._read(Database.catch_up)
+        await self._catch_up()
         while at is not None:
             piece, at = await self._read(reader.rows, symbol, at, end_sec, ROWS_A_PIECE)
             yield piece
@@ -73,14 +76,14 @@ class Reading(Threads):
         self, symbol: str, start_sec: int, end_sec: int
     ) -> AsyncIterator[list[tuple[int, BookTop]]]:
         at: int | None = start_sec
-        await self._read(Database.catch_up)
+        await self._catch_up()
         while at is not None:
             piece, at = await self._read(reader.snapshots, symbol, at, end_sec, ROWS_A_PIECE)
             yield piece
 
     async def iter_trades(self, symbol: str, start_ms: int, end_ms: int) -> AsyncIterator[list[Trade]]:
         """In pieces of whole minutes, minute after minute; ascending by id within a piece, no trade twice."""
-        await self._read(Database.catch_up)
+        await self._catch_up()
         # Sealing copies from seconds to minutes and takes nothing away: knowing first how far it has come, and then
         # reading minutes before seconds, no trade can slip through between the two.
         sealed = await self._read(reader.sealed, symbol)
@@ -95,36 +98,36 @@ class Reading(Threads):
 
     async def ids(self, symbol: str) -> list[Interval]:
         """The aggregate trade ids that are held, as intervals with both ends included."""
-        await self._read(Database.catch_up)
+        await self._catch_up()
         return await self._read(reader.ids, symbol)
 
     async def spec(self, symbol: str) -> SymbolSpec | None:
         """The symbol's grid as it was last recorded."""
-        await self._read(Database.catch_up)
+        await self._catch_up()
         return await self._read(reader.spec, symbol)
 
     async def iter_seconds(self, family: Literal["row", "snap"], symbol: str) -> AsyncIterator[list[int]]:
         """Which seconds are stored, without reading them."""
         at: int | None = 0
-        await self._read(Database.catch_up)
+        await self._catch_up()
         while at is not None:
             piece, at = await self._read(reader.stored_seconds, family, symbol, at, KEYS_A_PIECE)
             yield piece
 
     async def trade_span(self, symbol: str) -> tuple[int, int] | None:
         """Times in milliseconds of the oldest and the newest stored trade."""
-        await self._read(Database.catch_up)
+        await self._catch_up()
         return await self._read(reader.trade_span, symbol)
 
     async def schema_version(self) -> int:
         return await self._read(reader.schema_version)
 
     async def oldest_second(self, symbol: str) -> int | None:
-        await self._read(Database.catch_up)
+        await self._catch_up()
         return await self._read(reader.oldest_second, symbol)
 
     async def newest_second(self, symbol: str) -> int | None:
-        await self._read(Database.catch_up)
+        await self._catch_up()
         return await self._read(reader.newest_second, symbol)
 
     async def newest_agg_id(self, symbol: str) -> int | None:
@@ -133,7 +136,7 @@ class Reading(Threads):
 
     async def symbols(self) -> list[str]:
         """Every symbol that something was ever stored of."""
-        await self._read(Database.catch_up)
+        await self._catch_up()
         return await self._read(reader.symbols)
 
     async def verify_ids(self, symbol: str) -> list[Interval]:

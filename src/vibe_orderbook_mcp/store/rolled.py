@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -22,11 +24,23 @@ from vibe_orderbook_mcp.store.keys import (
 from vibe_orderbook_mcp.store.layout import BASE, EVENT, META, ROLL, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.meta import grid_key
 from vibe_orderbook_mcp.store.rocks import Database
-from vibe_orderbook_mcp.store.rollups import HOUR, RollGrid, TradeSums, add_block, add_trades, decode_grid, grid_for
+from vibe_orderbook_mcp.store.rollups import (
+    HOUR,
+    Histogram,
+    RollGrid,
+    TradeSums,
+    add_block,
+    add_histogram,
+    add_trades,
+    decode_grid,
+    grid_for,
+)
 from vibe_orderbook_mcp.store.trades import decode_minute
 from vibe_orderbook_mcp.store.writer import MINUTE
 
 FOREVER: Final = 10**10  # beyond every second
+PIECE_SECS: Final = 0.004
+BLOCKS_AT_ONCE: Final = 8
 
 
 class RollState(msgspec.Struct, frozen=True):
@@ -62,15 +76,36 @@ def spans(start_sec: int, end_sec: int) -> list[Span]:
     return [(MINUTES, start_sec, first), (HOURS, first, last), (MINUTES, last, end_sec)]
 
 
-def add_blocks(database: Database, symbol: str, span: Span, limit: int, total: TradeSums) -> Span | None:
-    """Adds up to `limit` blocks to `total`; what is left of the span."""
-    kind, start, end = span
-    pairs = database.scan(ROLL, *roll_bounds(kind, symbol, start, end), limit) if start < end else []
-    for _, data in pairs:
-        add_block(total, data)
-    if len(pairs) < limit:
-        return None
-    return kind, parse_key(pairs[-1][0].removeprefix(kind))[1] + 1, end
+def add_blocks(database: Database, symbol: str, spans: list[Span], total: TradeSums) -> list[Span]:
+    """Adds blocks to `total` for as long as a piece of a read may take; what is left of the spans."""
+    until = time.perf_counter() + PIECE_SECS
+    for place, (kind, start, end) in enumerate(spans):
+        at = start
+        while at < end:
+            pairs = database.scan(ROLL, *roll_bounds(kind, symbol, at, end), BLOCKS_AT_ONCE)
+            for _, data in pairs:
+                add_block(total, data)
+            at = end if len(pairs) < BLOCKS_AT_ONCE else parse_key(pairs[-1][0].removeprefix(kind))[1] + 1
+            if time.perf_counter() > until:
+                return [(kind, at, end), *spans[place + 1 :]]
+    return []
+
+
+def hour_blocks(database: Database, symbol: str, start: int, end: int) -> list[bytes]:
+    return [data for _, data in database.scan(ROLL, *roll_bounds(HOURS, symbol, start, end), (end - start) // HOUR)]
+
+
+def add_some(_: Database, blocks: Sequence[bytes], done: int, total: Histogram) -> int:
+    """Adds from the block `done` on, for as long as a piece may take; how many are added then."""
+    until = time.perf_counter() + PIECE_SECS
+    while done < len(blocks) and time.perf_counter() < until:
+        add_block(total, blocks[done])
+        done += 1
+    return done
+
+
+def add_part(_: Database, total: Histogram, part: Histogram) -> None:
+    add_histogram(total, part)
 
 
 def add_raw(_: Database, total: TradeSums, trades: list[Trade]) -> None:

@@ -203,9 +203,12 @@ def add_histogram(total: Histogram, part: Histogram) -> None:
     _refine(part, tick_exp, lot_exp)
     _refine(total, tick_exp, lot_exp)
     bins = total.bins
-    for place, (buys, sells, count) in part.bins.items():
-        held = bins.get(place, _NOTHING)
-        bins[place] = (held[0] + buys, held[1] + sells, held[2] + count)
+    if not bins:
+        bins.update(part.bins)
+    else:
+        for place, (buys, sells, count) in part.bins.items():
+            held = bins.get(place, _NOTHING)
+            bins[place] = (held[0] + buys, held[1] + sells, held[2] + count)
     _add_sums(total, part)
 
 

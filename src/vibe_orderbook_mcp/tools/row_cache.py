@@ -1,33 +1,25 @@
-"""The trailing hour of rows of the symbols that are being asked about, so that a question decodes only new rows."""
+"""The rows of a window of seconds and of the hour before it, from memory as far as they are there."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-
+from vibe_orderbook_mcp.analytics.windows import Span
+from vibe_orderbook_mcp.core.past_hour import KEPT_FIELDS, KEPT_SECS, kept
 from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.store.history import History
 
-KEPT_SECS = 3600 + 300  # the baseline hour before the longest window
-SYMBOLS_KEPT = 8  # about 10 MB each
 
+async def hour_and_window(history: History, state: SymbolState, span: Span) -> list[SecondRow]:
+    """Ascending rows of up to KEPT_SECS before the window's end: whole ones of the window, what `PastHour` keeps of
+    those before it. Raises StorageError.
 
-class RowCache:
-    def __init__(self) -> None:
-        self._rows: OrderedDict[str, deque[SecondRow]] = OrderedDict()
-
-    async def rows(self, history: History, symbol: str, end: int) -> list[SecondRow]:
-        """Stored rows of the last KEPT_SECS before `end`, ascending. Raises StorageError."""
-        kept = self._rows.get(symbol)
-        start = end - KEPT_SECS
-        newest = kept[-1].second if kept else None
-        fresh = await history.rows(symbol, start if newest is None else max(start, newest + 1), end)
-        kept = self._rows.setdefault(symbol, deque())
-        self._rows.move_to_end(symbol)
-        # Another call may have added the same rows while this one waited.
-        last = kept[-1].second if kept else -1
-        kept.extend(row for row in fresh if row.second > last)
-        while kept and kept[0].second < start:
-            kept.popleft()
-        while len(self._rows) > SYMBOLS_KEPT:
-            self._rows.popitem(last=False)
-        return [row for row in kept if row.second < end]
+    A restart leaves holes in memory: the hour is read once, the window until the process has seen it itself.
+    """
+    if not state.past.is_filled:
+        until = state.past.oldest or span.end
+        columns = await history.columns(state.spec.symbol, span.end - KEPT_SECS, until, KEPT_FIELDS)
+        state.past.fill([kept(values) for values in zip(*(columns[field] for field in KEPT_FIELDS), strict=True)])
+    seen = state.watch.rows[0].second if state.watch.rows else span.end
+    stored = await history.rows(state.spec.symbol, span.start, min(seen, span.end)) if span.start < seen else []
+    window = [*stored, *(row for row in state.watch.rows if max(span.start, seen) <= row.second < span.end)]
+    return [*state.past.before(span.start), *window]

@@ -26,7 +26,7 @@ from vibe_orderbook_mcp.store.rollups import Histogram
 from vibe_orderbook_mcp.tools.access import explained, history_of, live_state, not_live, storage_refusal
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
-from vibe_orderbook_mcp.tools.row_cache import RowCache
+from vibe_orderbook_mcp.tools.row_cache import hour_and_window
 from vibe_orderbook_mcp.tools.trade_window import coverage
 from vibe_orderbook_mcp.tools.volume_clock import VolumeClocks
 from vibe_orderbook_mcp.watcher import finding_of
@@ -54,7 +54,6 @@ class Tools:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._rows = RowCache()
         self._clocks = VolumeClocks()
 
     async def orderbook_l1(self, symbol: object) -> L1Answer:
@@ -198,19 +197,13 @@ class Tools:
         span = Span(end - hours * HOUR_SECS, end)
         try:
             histogram = await history.histogram(name, span.start * 1000, span.end * 1000)
-            return span, histogram, await coverage(self._runtime, history, name, span)
+            return span, histogram, await coverage(self._runtime, history, name, span, histogram)
         except StorageError as error:
             raise storage_refusal(error) from error
 
     async def _flow_rows(self, history: History, state: SymbolState, span: Span) -> list[SecondRow]:
-        """Rows of the hour before the window and of the window, those included that are not written yet.
-
-        Raises StorageError.
-        """
-        rows = await self._rows.rows(history, state.spec.symbol, span.end)
-        newest = rows[-1].second if rows else -1
-        rows += [row for row in state.watch.rows if newest < row.second < span.end]
-        return await self._with_late_trades(state, rows, span)
+        """Rows of the hour before the window and of the window. Raises StorageError."""
+        return await self._with_late_trades(state, await hour_and_window(history, state, span), span)
 
     async def _with_late_trades(self, state: SymbolState, rows: list[SecondRow], span: Span) -> list[SecondRow]:
         """Rows of a window whose trades were fetched by id after they were final, summed up anew."""

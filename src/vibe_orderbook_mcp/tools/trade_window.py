@@ -6,12 +6,15 @@ from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.rollups import TradeSums
 
 
-async def coverage(runtime: Runtime, history: History, symbol: str, span: Span) -> TapeCoverage:
-    """Which part of the window's trades is held, by their ids. Raises StorageError."""
+async def coverage(
+    runtime: Runtime, history: History, symbol: str, span: Span, sums: TradeSums | None = None
+) -> TapeCoverage:
+    """Which part of the window's trades is held, by their ids; `sums` are theirs, if known. Raises StorageError."""
     start_ms = span.start * 1000
-    ids = await history.id_coverage(symbol, start_ms, span.end * 1000)
+    ids = await history.id_coverage(symbol, start_ms, span.end * 1000, sums)
     oldest_ms = None
     if not ids.start_known and symbol not in runtime.filler.exhausted:
         # Nothing older than the window's first trade is held: before that trade it is not known what there was.
