@@ -143,7 +143,10 @@ class Archive:
         self._rescued = time.monotonic()
         self.errors += 1
         if done.why_not is not None:
-            state = f"No repaired copy of it could be put in its place ({done.why_not}) and recording begins anew."
+            state = (
+                f"It could not be repaired ({done.why_not}) and recording begins anew. To get at it, copy it to a disk "
+                "with room, and start the program with VIBE_DATA_PATH on the copy."
+            )
         elif done.lost_tables or done.lost_log:
             log = " Of its log, which held the newest part, some may be missing." if done.lost_log else ""
             state = f"{done.lost_tables} files of it could not be read; the rest is in use.{log}"

@@ -15,6 +15,7 @@ from rich.table import Table
 from vibe_orderbook_mcp.errors import ConfigError, StorageError
 from vibe_orderbook_mcp.store.export import Format, export_snapshots, export_trades
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.rescue import set_aside
 from vibe_orderbook_mcp.store.status import Span, SymbolStatus, TradeSpan, store_status
 
 LAST_SECOND = 9_999_999_999
@@ -57,6 +58,8 @@ async def print_status(data_path: Path) -> None:
         for row in _lines(item):
             table.add_row(*row)
     console.print(table if found.symbols else "Nothing is stored yet.")
+    for name in set_aside(data_path):
+        console.print(f"Damaged history was set aside in {data_path / name}", highlight=False)
 
 
 @asynccontextmanager

@@ -417,6 +417,10 @@ def test_damaged_history_is_set_aside_and_recording_goes_on_in_a_repaired_copy(
             tell(
                 watch, outcome, since=began + secs, secs=secs, history="history answers, health says what was set aside"
             )
+        async with started("status", cwd=tmp_path, env=environment(data_path=path)) as status:
+            assert status.process.stdout is not None
+            assert f"set aside in {aside}" in " ".join((await status.process.stdout.read()).decode().split())
+            assert await status.ended(20) == 0
         rows, _ = await stored(path)
         assert rows[-1] > first + 300  # what came since
         if keeps_all:
@@ -469,7 +473,9 @@ def test_a_damaged_block_is_said_and_never_taken_for_no_data(tmp_path: Path, out
             assert answer.storage == "recording"
             assert answer.storage_damage is not None
             assert watch.metric("vibe_history_damaged") == 1
-            assert readiness(watch.runtime)[0]
+            is_ready, said = readiness(watch.runtime)
+            assert is_ready
+            assert str(said["history"]).startswith("A part cannot be read: Damaged data")
             tell(watch, outcome, since=began, secs=0, history="storage_error for what needs it")
 
     asyncio.run(run())

@@ -229,7 +229,7 @@ async def test_a_kill_at_any_moment_of_a_rescue_loses_nothing(damaged: Path, mon
 
 
 async def test_without_room_for_a_copy_recording_begins_anew_and_nothing_is_lost(
-    damaged: Path, monkeypatch: pytest.MonkeyPatch
+    damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(damaged)
     without_current(damaged)
@@ -242,6 +242,14 @@ async def test_without_room_for_a_copy_recording_begins_anew_and_nothing_is_lost
     await history.close()
     kept = contents(damaged / done.aside)
     assert {name: digest for name, digest in before.items() if name not in ("CURRENT", "notes.txt")} == kept
+    monkeypatch.undo()  # what the operator is told to do: a copy of it on a disk with room
+    copy = Path(shutil.copytree(damaged / done.aside, tmp_path / "copy"))
+    with pytest.raises(Damaged):
+        await opened(copy)
+    assert (await rescued(copy)).why_not is None
+    history = await opened(copy)
+    assert len(await history.rows("BTCUSDT", 0, FOREVER)) == SECONDS
+    await history.close()
 
 
 async def test_tables_are_copied_where_the_file_system_has_no_hard_links(

@@ -124,6 +124,8 @@ def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
         "symbols": symbols,
         "recorder": "running" if is_recording else f"{archive.mode}: {archive.error or 'not recording'}",
     }
+    if archive.damage is not None:
+        body["history"] = f"A part cannot be read: {archive.damage}"
     return is_ready, body
 
 
