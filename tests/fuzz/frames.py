@@ -40,6 +40,10 @@ GARBAGE = (
 )
 
 
+# What the log says of a second that a bent number made too large to store: foreseen, and the symbol's alone.
+BEYOND = "A number in it is beyond what can be stored"
+
+
 def frame(symbol: str, event: DepthUpdate | Trade) -> bytes:
     """As the exchange writes it."""
     if isinstance(event, DepthUpdate):

@@ -6,6 +6,7 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.store.values import BTC, CHINESE, ETH, START, batch, book, record, row, trade
@@ -107,6 +108,17 @@ async def test_a_restart_continues_existing_data(history: History) -> None:
         assert await reopened.newest_agg_id("BTCUSDT") == 4
     finally:
         await reopened.close()
+
+
+async def test_a_number_out_of_all_proportion_costs_its_own_second(history: History) -> None:
+    """Raised further it would be tried again before everything else, and nothing would be stored any more."""
+    beyond = msgspec.structs.replace(row(START), ofi=1e17, buy_volume=9e17)
+    result = await history.append([SecondRecord(BTC, beyond, None), record(START, ETH)], [])
+    assert list(result.failed) == ["BTCUSDT"]
+    assert [stored.second for stored in await history.rows("ETHUSDT", 0, FOREVER)] == [START]
+    result = await history.append([record(START + 1)], [])
+    assert result.failed == {}
+    assert [stored.second for stored in await history.rows("BTCUSDT", 0, FOREVER)] == [START + 1]
 
 
 async def test_one_symbol_that_cannot_be_stored_does_not_cost_the_others(history: History) -> None:

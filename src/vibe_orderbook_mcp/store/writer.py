@@ -92,6 +92,11 @@ class _Plan:
         )
 
 
+# What encoding raises. A number out of all proportion (the exchange's, or a sum of such) costs its own second or batch:
+# raised further, it would hold up the writing of everything, again and again.
+UNSTORABLE = (StorageError, TypeError, OverflowError)
+
+
 class Writer:
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -124,8 +129,8 @@ class Writer:
             book = (
                 top if top is None else encode_snapshot(row.second, top, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)
             )
-        except StorageError as error:
-            plan.failed[name] = str(error)
+        except UNSTORABLE as error:
+            plan.failed[name] = _why(error)
             return
         symbol = self._planned(plan, name)
         newest = symbol.newest_second
@@ -153,8 +158,8 @@ class Writer:
             encode_second(batch.trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)
             for edge in (min(t.time_ms for t in batch.trades), max(t.time_ms for t in batch.trades)):
                 milli_key(name, edge)
-        except StorageError as error:
-            plan.failed[name] = str(error)
+        except UNSTORABLE as error:
+            plan.failed[name] = _why(error)
             return
         new = [trade for trade in merge(batch.trades) if not intervals.contains(symbol.ids, trade.agg_id)]
         _count(plan.skipped_trades, name, len(batch.trades) - len(new))
@@ -383,3 +388,7 @@ def _next_hour(second: int) -> int:
 def _count(counts: dict[str, int], name: str, number: int) -> None:
     if number:
         counts[name] = counts.get(name, 0) + number
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, StorageError) else "A number in it is beyond what can be stored."
