@@ -22,7 +22,7 @@ LEVELS = 5000
 MID_TICKS = 6_000_000  # 60,000.00
 FEWEST, MOST, MEDIAN = 15, 330, 75
 SPREAD_OF_COUNTS = 0.65
-REMOVED = 0.15
+REMOVED_OR_ADDED = 0.3  # half of each
 SCALE = 10**8  # the exchange prints eight places
 TRADE_EVERY = 5
 EVENT_MS = 100
@@ -33,11 +33,12 @@ TICK, STEP = Decimal("0.01000000"), Decimal("0.00001000")
 @dataclass
 class _Side:
     sign: int  # +1: the best price is the highest (bids)
+    levels: int  # about as many are kept
     sizes: dict[int, int] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)  # sign * ticks, ascending: the best stands last
 
-    def fill(self, best: int, levels: int, chance: random.Random) -> None:
-        for place in range(levels):
+    def fill(self, best: int, chance: random.Random) -> None:
+        for place in range(self.levels):
             self.put(best - self.sign * place, _size(chance))
 
     def put(self, ticks: int, size: int) -> None:
@@ -58,21 +59,30 @@ class _Side:
         changes: dict[int, int] = {}
         while len(changes) < count:
             kind = chance.random()
-            if kind < REMOVED and len(self.order) > 10:
-                ticks = self.sign * self.order[-1 - min(_rank(chance), len(self.order) - 1)]
-                new = 0
-            elif kind < 2 * REMOVED:
-                ticks = self.best + self.sign * (chance.randint(1, 3) if chance.random() < 0.1 else -_rank(chance))
-                if ticks in self.sizes or self.sign * ticks >= self.sign * limit:
-                    continue
-                new = _size(chance)
+            new = _size(chance)
+            if kind < REMOVED_OR_ADDED and len(self.order) > self.levels:
+                ticks, new = self._standing(chance), 0
+            elif kind < REMOVED_OR_ADDED:
+                ticks = self._hole(limit, chance)
             else:
-                ticks = self.sign * self.order[-1 - min(_rank(chance), len(self.order) - 1)]
-                new = _size(chance)
+                ticks = self._standing(chance)
             if ticks not in changes:
                 changes[ticks] = new
                 self.put(ticks, new)
         return changes
+
+    def _standing(self, chance: random.Random) -> int:
+        return self.sign * self.order[-1 - min(_rank(chance), len(self.order) - 1)]
+
+    def _hole(self, limit: int, chance: random.Random) -> int:
+        """An empty price: now and then better than the best one, else the first one behind some level."""
+        better = self.best + self.sign
+        if chance.random() < 0.1 and self.sign * better < self.sign * limit:
+            return better
+        ticks = self._standing(chance)
+        while ticks in self.sizes:
+            ticks -= self.sign
+        return ticks
 
 
 def _rank(chance: random.Random) -> int:
@@ -106,9 +116,9 @@ def synthetic(
 ) -> MessageSet:
     """`counts` are the fewest, the median and the most level changes of a message."""
     chance = random.Random(seed)  # noqa: S311  # reproducible on purpose
-    bids, asks = _Side(1), _Side(-1)
-    bids.fill(MID_TICKS - 1, levels, chance)
-    asks.fill(MID_TICKS + 1, levels, chance)
+    bids, asks = _Side(1, levels), _Side(-1, levels)
+    bids.fill(MID_TICKS - 1, chance)
+    asks.fill(MID_TICKS + 1, chance)
     update_id = 1_000
     snapshot = msgspec.json.encode(
         {

@@ -80,15 +80,15 @@ class SymbolState:
 
     def __init__(self, spec: SymbolSpec) -> None:
         self.spec = spec
-        self.sync = BookSync()
+        self.sync = BookSync(notes_before=True)
         self.seconds = SecondTracker(spec)
         self.tape = TradeTape()
         self.microprice = MicropriceModel()
         self.watch = SymbolWatch(spec)
         self.resting = RestingGrid(spec)
         self.past = PastHour()
-        tick = float(spec.tick_size)
-        self.seconds.wall_rule = lambda book: wall_limits(near_view(book, NEAR_BPS), tick)
+        self.tick = float(spec.tick_size)
+        self.seconds.wall_rule = lambda book: wall_limits(near_view(book, NEAR_BPS), self.tick)
         self.microprice_table: MicropriceTable | None = None  # solved hourly, off the event path
         self.reason = "waiting for the first snapshot"  # why the book is not live
         self.trading = TRADING  # the exchange's word for whether the symbol trades, or DELISTED
@@ -303,9 +303,11 @@ class Market:
         state.note_event(now_ns)
         state.reason = ""
         state.seconds.applied(update, state.sync.before, update.final_id - max(update.first_id - 1, known_id))
-        book = state.book
-        if book is not None and (bid := book.bids.best) is not None and (ask := book.asks.best) is not None:
-            state.microprice.observe(bid, book.bids.sizes[bid], ask, book.asks.sizes[ask], float(state.spec.tick_size))
+        if (book := state.sync.book) is None:
+            return
+        bid, ask = book.bids.best, book.asks.best
+        if bid is not None and ask is not None and bid < ask:
+            state.microprice.observe(bid, book.bids.size_at(bid), ask, book.asks.size_at(ask), state.tick)
 
     def _lose(self, state: SymbolState, flag: RowFlag, reason: str) -> None:
         state.reason = reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -52,22 +53,56 @@ def test_a_side_equals_a_dict_in_order(side: Side, start: list[Ticks], batches: 
     assert book_side.sizes == {price_at(price): size_at(size) for price, size in kept.items()}
     assert book_side.best == (price_at(best_first[0]) if best_first else None)
     assert book_side.top(count) == [(price_at(price), size_at(kept[price])) for price in best_first[:count]]
-    assert book_side.best_prices(count) == [price_at(price) for price in best_first[:count]]
+    assert book_side.best_levels(count)[0] == [price_at(price) for price in best_first[:count]]
     assert book_side.known_levels() == len(kept)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("looks_every", [1, 7, 1_000])
+def test_a_deep_side_equals_a_dict_through_sweeps_and_floods(side: Side, looks_every: int) -> None:
+    """Only the best prices are kept in order, and emptied levels go later: whatever empties or fills the top of a deep
+    book, and however seldom somebody looks at all of it, it shows what a plain dict holds.
+    """
+    chance = random.Random(f"{side} {looks_every}")
+    kept = dict.fromkeys(range(1000, 1600), 5)
+    book_side = BookSide(side, levels_of(list(kept.items())))
+    for step in range(600):
+        best_first = sorted((ticks for ticks, lots in kept.items() if lots), reverse=side == "bid")
+        at, kind = chance.randrange(400), chance.random()
+        if kind < 0.1:  # a sweep
+            rows = [(ticks, 0) for ticks in best_first[: chance.randrange(200)]]
+        elif kind < 0.3:  # a flood of new levels around the top
+            first = (best_first[0] if best_first else 1_300) - 60
+            rows = [(ticks, chance.randrange(1, 9)) for ticks in range(first, first + chance.randrange(120))]
+        else:
+            rows = [(ticks, chance.choice([0, 0, 3, 4])) for ticks in best_first[at : at + 12]]
+            rows += [(chance.randrange(900, 1_700), chance.choice([0, 1, 2])) for _ in range(8)]
+        chance.shuffle(rows)
+        rows = list(dict(rows).items())
+        book_side.apply(levels_of(rows))
+        kept.update(rows)
+        best_first = sorted((ticks for ticks, lots in kept.items() if lots), reverse=side == "bid")
+        assert book_side.best == (price_at(best_first[0]) if best_first else None)
+        assert book_side.top(10) == [(price_at(ticks), size_at(kept[ticks])) for ticks in best_first[:10]]
+        if step % looks_every == 0 or step == 599:
+            assert book_side.prices == [price_at(ticks) for ticks in sorted(best_first)]
+            assert book_side.sizes == {price_at(ticks): size_at(kept[ticks]) for ticks in best_first}
+            assert book_side.top(150) == [(price_at(ticks), size_at(kept[ticks])) for ticks in best_first[:150]]
 
 
 @SETTINGS
 @given(st.sampled_from(SIDES), LEVELS, BATCHES)
 def test_an_update_answers_with_the_sizes_before_it(side: Side, start: list[Ticks], batches: list[list[Ticks]]) -> None:
-    """Flow is computed from these; a level that is new, or named twice in one event, must be right as well."""
+    """Flow is computed from these; a level that is new, or empty, must be right as well."""
     book_side = BookSide(side, levels_of(start))
     kept = dict(start)
     for batch in batches:
         before = []
-        for price, size in batch:
+        for price, _ in batch:
             before.append(size_at(kept.get(price, 0)))
-            kept[price] = size
-        assert book_side.apply(levels_of(batch)) == before
+        kept.update(batch)
+        assert book_side.sizes_at(levels_of(batch)) == before
+        book_side.apply(levels_of(batch))
 
 
 @SETTINGS
@@ -155,7 +190,9 @@ def test_an_applied_event_moves_the_books_id_and_time() -> None:
     """A REST answer carries no exchange time: until an event there is none to state."""
     assert book([(9.0, 1.0)], []).event_ms is None
     small = book([(9.0, 1.0)], [(10.0, 1.0)])
-    assert small.apply(depth(8, 12, [(9.0, 3.0)], [(11.0, 2.0)], event_ms=5_000)) == ([1.0], [0.0])
+    update = depth(8, 12, [(9.0, 3.0)], [(11.0, 2.0)], event_ms=5_000)
+    assert small.sizes_at(update) == ([1.0], [0.0])
+    small.apply(update)
     assert (small.last_update_id, small.event_ms) == (12, 5_000)
 
 

@@ -31,7 +31,7 @@ def rungs(*levels: tuple[float, float, float, float]) -> Ladder:
 )
 def test_imbalance_of_one_event(before: Ladder, after: Ladder, imbalance: list[float]) -> None:
     """The worked figures of 2.2 and 2.3, and each branch of the rule once."""
-    assert event_ofi(before, after)[0] == imbalance
+    assert event_ofi(before, after) == imbalance
 
 
 def test_swapping_the_sides_turns_the_sign() -> None:
@@ -41,14 +41,18 @@ def test_swapping_the_sides_turns_the_sign() -> None:
     def mirrored(one: Ladder) -> Ladder:
         return [-p for p in one[2]], one[3], [-p for p in one[0]], one[1]
 
-    assert event_ofi(mirrored(before), mirrored(after))[0] == [-e for e in event_ofi(before, after)[0]]
+    assert event_ofi(mirrored(before), mirrored(after)) == [-e for e in event_ofi(before, after)]
 
 
-def test_depth_is_the_mean_of_both_sizes_afterwards() -> None:
-    """It is what the imbalance is divided by, so it belongs to the same levels."""
-    after = rungs((100, 8, 101, 3), (99, 7, 102, 9))
-    assert event_ofi(rungs((100, 5, 101, 4), (99, 7, 102, 6)), after)[1] == [5.5, 8.0]
-    assert event_ofi(after, after)[1] == [5.5, 8.0]
+def test_depth_is_the_mean_of_both_sizes_after_each_event() -> None:
+    """It is what the imbalance is divided by, so it belongs to the same levels, and to the same events."""
+    rig = Rig([(100.0, 5.0), (99.0, 7.0)], [(101.0, 4.0), (102.0, 6.0)])
+    rig.event(10_100, [(100.0, 8.0)], [(101.0, 3.0), (102.0, 9.0)])
+    assert rig.row().level_depth == (5.5, 8.0)
+    rig = Rig([(100.0, 5.0), (99.0, 7.0)], [(101.0, 4.0), (102.0, 6.0)])
+    rig.event(10_100, [(100.0, 8.0)], [(101.0, 3.0), (102.0, 9.0)])
+    rig.event(10_200, [(100.0, 6.0), (99.0, 0.0)])
+    assert rig.row().level_depth == (5.0, 4.0)
 
 
 @pytest.mark.parametrize(("bids", "asks"), [([], [(10.0, 1.0)]), ([(9.0, 1.0)], []), ([(10.0, 1.0)], [(10.0, 1.0)])])

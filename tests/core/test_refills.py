@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.core.rig import START_MS, Rig
-from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.refills import RefillChain, RefillWatch, common_size
 
 LOT = 0.001
@@ -15,8 +14,7 @@ def chain_of(states: list[float], trades: list[float], *, every_ms: int = 100) -
     watch = RefillWatch(LOT)
     for place, traded in enumerate(trades):
         event_ms = START_MS + every_ms * (place + 1)
-        taken: dict[tuple[Side, float], float] = {("bid", 100.0): traded} if traded else {}
-        watch.settled("bid", event_ms, [(100.0, states[place + 1])], [states[place]], taken)
+        watch.settled("bid", 100.0, event_ms, states[place], states[place + 1], traded)
     return watch
 
 

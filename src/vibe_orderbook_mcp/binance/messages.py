@@ -137,7 +137,7 @@ class _WireStatuses(msgspec.Struct):
 
 _STATUSES = msgspec.json.Decoder(_WireStatuses)
 _TIME = msgspec.json.Decoder(_WireTime)
-_FRAME = msgspec.json.Decoder(_Frame, strict=False)
+_decode_frame = msgspec.json.Decoder(_Frame, strict=False).decode
 _NAMED = msgspec.json.Decoder(_NamedFrame)
 _SNAPSHOT = msgspec.json.Decoder(_WireSnapshot, strict=False)
 _TRADES = msgspec.json.Decoder(list[_WireTrade], strict=False)
@@ -149,17 +149,21 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 def parse_frame(raw: bytes | str) -> Event | Reply:
     """One websocket text frame. Raises MalformedMessage for anything else than a documented message."""
     try:
-        frame = _FRAME.decode(raw)
+        frame = _decode_frame(raw)
     except msgspec.ValidationError as error:
         raise MalformedMessage("invalid" if _is_known(raw) else "unknown", str(error)) from error
     except _UNREADABLE as error:
         raise MalformedMessage("unreadable", str(error)) from error
     event = frame.data
-    if event is not None:
-        if isinstance(event, DepthMessage) and event.final_id < event.first_id:
+    if isinstance(event, DepthMessage):
+        if event.final_id < event.first_id:
             raise MalformedMessage("invalid", f"u {event.final_id} < U {event.first_id}")
-        if isinstance(event, TradeMessage) and event.last_trade_id < event.first_trade_id:
+        return event
+    if isinstance(event, TradeMessage):
+        if event.last_trade_id < event.first_trade_id:
             raise MalformedMessage("invalid", f"l {event.last_trade_id} < f {event.first_trade_id}")
+        return event
+    if event is not None:
         return event
     if frame.id is not None:
         return Reply(frame.id, frame.msg or (str(frame.error) if frame.error else None))

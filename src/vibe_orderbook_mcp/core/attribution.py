@@ -12,7 +12,8 @@ trade came after its depth event for 13 % of recorded BTCUSDT trades), so both a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
 
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthUpdate, Side, Trade
@@ -28,13 +29,18 @@ HOLD_MS = 500
 # an event that comes later than this is settled when the first one's row may be final (seconds.CLOSE_MS - HOLD_MS).
 SKEW_MS = 200
 
+# Levels are looked at one by one until nothing was traded there for so long. Beyond any second that is still open.
+SWEEP_MS = 60_000
+
 SIDES: tuple[Side, Side] = ("bid", "ask")
+Levels = Sequence[tuple[float, float]]
+_Skew = dict[tuple[Side, float], tuple[float, OpenSecond]]  # what was added beside a trade, and to which second
 
 
 class _HeldEvent:
     """An applied depth event that trades may still be joined to."""
 
-    __slots__ = ("_index", "before", "event_ms", "horizons", "levels", "second", "traded")
+    __slots__ = ("_index", "before", "event_ms", "levels", "limits", "second", "traded")
 
     def __init__(
         self,
@@ -45,18 +51,19 @@ class _HeldEvent:
         second: OpenSecond,
     ) -> None:
         self.event_ms = event_ms
-        self.levels = {"bid": update.bids, "ask": update.asks}
-        self.before = {"bid": before[0], "ask": before[1]}
-        self.horizons = {"bid": book.bids.is_beyond_horizon, "ask": book.asks.is_beyond_horizon}
+        self.levels = update.bids, update.asks
+        self.before = before
+        self.limits = book.bids.horizon, book.asks.horizon
         self.second = second
         self.traded: dict[tuple[Side, float], float] = {}
-        self._index: dict[Side, dict[float, int]] = {}
+        self._index: dict[Side, set[float]] = {}
 
-    def find(self, side: Side, price: float) -> int | None:
+    def names(self, side: Side, price: float) -> bool:
+        """Whether the event says something of this level."""
         index = self._index.get(side)
         if index is None:  # most events are never asked
-            index = self._index[side] = {level[0]: place for place, level in enumerate(self.levels[side])}
-        return index.get(price)
+            index = self._index[side] = {level[0] for level in self.levels[side == "ask"]}
+        return price in index
 
 
 class _HeldTrade:
@@ -78,9 +85,12 @@ class Attribution:
         self._shown = shown
         self._events: deque[_HeldEvent] = deque()
         self._trades: deque[_HeldTrade] = deque()
-        self._skew: dict[tuple[Side, float], tuple[float, OpenSecond]] = {}
+        self._skew: _Skew = {}
         self._skew_ms = 0  # the event that `_skew` is about
         self._from_ms: int | None = None  # the event that was not compared; None: it has not come yet
+        # Levels that were traded or are walls, and when that was seen last: their rows are looked at one by one.
+        self._watched: dict[Side, dict[float, int]] = {"bid": {}, "ask": {}}
+        self._swept_ms = 0
         self.levels = LevelMemory()
         self.refills = RefillWatch(lot)
         self.walls = WallWatch()
@@ -100,15 +110,17 @@ class Attribution:
     ) -> None:
         event = _HeldEvent(update, event_ms, before, book, second)
         self._events.append(event)
+        if not self._trades:
+            return
         waiting: deque[_HeldTrade] = deque()
         for held in self._trades:
             if not _can_join(held.trade, event):
                 waiting.append(held)
-            elif event.find(held.side, held.trade.price) is None:
+            elif event.names(held.side, held.trade.price):
+                self._join(held, event)
+            else:
                 held.passed = True
                 waiting.append(held)
-            else:
-                self._join(held, event)
         self._trades = waiting
 
     def add_trade(self, trade: Trade, second: OpenSecond) -> None:
@@ -118,7 +130,7 @@ class Attribution:
         for event in self._events:
             if not _can_join(trade, event):
                 continue
-            if event.find(held.side, trade.price) is not None:
+            if event.names(held.side, trade.price):
                 self._join(held, event)
                 return
             held.passed = True
@@ -126,7 +138,7 @@ class Attribution:
 
     def expire(self, watermark_ms: int) -> None:
         """All events up to `watermark_ms` were seen: settle what can no longer be joined."""
-        if self._from_ms is not None:
+        if self._trades and self._from_ms is not None:
             waiting: deque[_HeldTrade] = deque()
             for held in self._trades:  # in the order of their coming, which is not that of their times
                 if held.trade.time_ms + JOIN_MS + 1 < watermark_ms:
@@ -136,6 +148,8 @@ class Attribution:
             self._trades = waiting
         while self._events and self._events[0].event_ms + HOLD_MS < watermark_ms:
             self._settle(self._events.popleft())
+        if watermark_ms - self._swept_ms > SWEEP_MS:
+            self._sweep(watermark_ms)
 
     def clear(self) -> None:
         """The book was lost. Its events up to then stand; trades that wait for one that will not come do not."""
@@ -154,6 +168,7 @@ class Attribution:
             held.second.joins_late += 1
         key = (side, trade.price)
         event.traded[key] = event.traded.get(key, 0.0) + trade.size
+        self._watched[side][trade.price] = event.event_ms
         touched = event.second.touched.setdefault(key, Touched())
         touched.traded += trade.size
         touched.trades += trade.fills
@@ -169,6 +184,7 @@ class Attribution:
         touched = second.touched.setdefault((held.side, trade.price), Touched())
         touched.traded += trade.size
         touched.trades += trade.fills
+        self._watched[held.side][trade.price] = trade.time_ms
         shown = self._shown(held.side, trade.price)
         touched.show(shown, shown)
         if shown > 0.0:
@@ -178,42 +194,98 @@ class Attribution:
     def _settle(self, event: _HeldEvent) -> None:
         if event.event_ms - self._skew_ms > SKEW_MS:
             self._skew = {}
-        skew: dict[tuple[Side, float], tuple[float, OpenSecond]] = {}
-        for side in SIDES:
-            self._settle_side(event, side, skew)
-            rows, before = event.levels[side], event.before[side]
-            self.refills.settled(side, event.event_ms, rows, before, event.traded)
-            self.walls.settled(side, event.event_ms, rows, before, event.traded)
+        skew: _Skew = {}
+        for side, levels, before, limit in zip(SIDES, event.levels, event.before, event.limits, strict=True):
+            if levels:
+                self._settle_side(event, side, levels, before, limit, skew)
         self._skew, self._skew_ms = skew, event.event_ms
-        for (side, price), touched in event.second.touched.items():
-            place = event.find(side, price)
-            if place is not None:
-                touched.show(event.before[side][place], event.levels[side][place][1])
 
     def _settle_side(
-        self, event: _HeldEvent, side: Side, skew: dict[tuple[Side, float], tuple[float, OpenSecond]]
+        self,
+        event: _HeldEvent,
+        side: Side,
+        levels: Levels,
+        before: list[float],
+        limit: float | None,
+        skew: _Skew,
     ) -> None:
-        flow = event.second.flow(side)
-        half_lot, traded, levels = self._half_lot, event.traded, self.levels
-        is_beyond = event.horizons[side]
-        for (price, size), old in zip(event.levels[side], event.before[side], strict=True):
-            taken = traded.get((side, price), 0.0) if traded else 0.0
-            if taken:
-                flow.traded += taken
-                levels.trade(side, price, taken)
-            levels.change(side, price, old, size, event.event_ms)
-            if old == 0.0 and is_beyond(price):
+        """The rows of one side. Most levels were not traded and are no wall: what they add up to is summed here.
+
+        Sizes lie on the symbol's grid, so one that differs at all differs by a lot or more.
+        """
+        flow, event_ms = event.second.flow(side), event.event_ms
+        watched, seen = self._watched[side], self.levels.seen(side)
+        least = self.walls.least(side)
+        bound = (-inf if side == "bid" else inf) if limit is None else limit
+        is_bid = side == "bid"
+        added = cancelled = 0.0
+        adds = cancels = 0
+        for (price, size), old in zip(levels, before, strict=True):
+            if price in watched:
+                self._settle_watched(event, side, (price, size), old, skew)
+            elif size > old:
+                if size >= least > old and self.walls.born(side, price, size, event_ms):
+                    watched[price] = event_ms
+                if not old:
+                    seen[price] = event_ms
+                    if price < bound if is_bid else price > bound:
+                        flow.discovered += 1
+                        continue
+                added += size - old
+                adds += 1
+            elif size < old:
+                if not size:
+                    seen.pop(price, None)
+                cancelled += old - size
+                cancels += 1
+            elif not size and (price < bound if is_bid else price > bound):
                 flow.discovered += 1
-                continue
+        flow.added += added
+        flow.add_events += adds
+        flow.cancelled += cancelled
+        flow.cancel_events += cancels
+
+    def _settle_watched(
+        self, event: _HeldEvent, side: Side, level: tuple[float, float], old: float, skew: _Skew
+    ) -> None:
+        """One row of a level that was traded lately or is a wall."""
+        (price, size), event_ms = level, event.event_ms
+        key = side, price
+        taken = event.traded.get(key, 0.0)
+        flow = event.second.flow(side)
+        if taken:
+            flow.traded += taken
+            self.levels.trade(side, price, taken)
+        self.levels.change(side, price, old, size, event_ms)
+        limit = event.limits[side == "ask"]
+        if old == 0.0 and limit is not None and (price < limit if side == "bid" else price > limit):
+            flow.discovered += 1
+        else:
             net = size - old + taken
-            if net >= half_lot:
+            if net >= self._half_lot:
                 flow.added += net
                 flow.add_events += 1
                 if taken:
-                    skew[side, price] = (net, event.second)
-            elif net <= -half_lot and not self._undo_skew(side, price, -net):
+                    skew[key] = (net, event.second)
+            elif net <= -self._half_lot and not self._undo_skew(side, price, -net):
                 flow.cancelled -= net
                 flow.cancel_events += 1
+        self.refills.settled(side, price, event_ms, old, size, taken)
+        self.walls.settled(side, price, event_ms, old, size, taken)
+        touched = event.second.touched.get(key)
+        if touched is not None:
+            touched.show(old, size)
+
+    def _sweep(self, now_ms: int) -> None:
+        """Levels whose trades are long past, and that nothing remembers, are ordinary ones again."""
+        self._swept_ms = now_ms
+        for side, watched in self._watched.items():
+            old = [price for price, at_ms in watched.items() if now_ms - at_ms > SWEEP_MS]
+            for price in old:
+                if not (
+                    self.refills.knows(side, price) or self.walls.knows(side, price) or self.levels.traded(side, price)
+                ):
+                    del watched[price]
 
     def _undo_skew(self, side: Side, price: float, removed: float) -> bool:
         """An addition beside a trade, undone to the lot in the next event, is a trade joined one event early."""

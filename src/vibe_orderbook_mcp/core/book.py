@@ -1,67 +1,141 @@
-"""One order book: sizes by price, prices in order.
+"""One order book: sizes by price, and as much order among the prices as somebody needs.
 
-Each side keeps a dict (price -> size) and the same prices in one ascending list. A changed size touches the dict
-alone; a new or emptied level costs a bisection and a memmove of at most a few kilobytes. In return the best
-price, the best n levels and the depth within a band are slices that are always current.
+A message of a busy symbol changes dozens of levels, and most of what it changes is never looked at before it changes
+again: two of five rows of BTCUSDT put up a level that was not there, two of five take one down. So each side keeps a
+dict (price -> size) that is written in C, one `dict.update` a message, and puts off the rest:
+
+* A level that was taken down stays in the dict with size 0 until it is met on the way to something else. Prices that
+  are new to the dict are its tail, because it keeps the order of insertion.
+* `_near` holds the best few dozen prices in order, from `_edge` to the best. Best price and best levels are its slices,
+  less the empty levels among them, which go when they are met.
+* `_ordered` holds all prices in order as they stood when somebody last asked for them, which is once a second and not
+  ten times; `_changed` are those that have come or gone since.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
-from itertools import islice
-from operator import mul
+from itertools import islice, repeat
+from math import inf
+from operator import itemgetter, mul
 
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Side
 
+# How many of the best prices are kept in order: fewer than NEAR_LEAST are refilled to NEAR_KEPT, which costs a walk
+# through all levels, and more than NEAR_MOST are cut back to it.
+NEAR_LEAST, NEAR_KEPT, NEAR_MOST = 20, 96, 256
+# Up to one change in so many levels, bisections are quicker than sorting.
+FEW_CHANGES = 12
+# Emptied levels leave the dict after so many messages at the latest, and where nobody asks for all prices they are put
+# in order after so many changes.
+UNCLEARED_MOST = 16
+CHANGED_MOST = 4_096
+
+_price = itemgetter(0)
+
 
 class BookSide:
-    """One side's levels. `horizon` is the worst price up to which every level is known; None: all are."""
+    """One side's levels. `horizon` is the worst price up to which every level is known; None: all are.
 
-    __slots__ = ("horizon", "prices", "side", "sizes")
+    `best` is the best price, None on an empty side.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_edge",
+        "_is_bid",
+        "_is_in_order",
+        "_near",
+        "_ordered",
+        "_sizes",
+        "_uncleared",
+        "best",
+        "horizon",
+        "side",
+    )
 
     def __init__(self, side: Side, levels: Sequence[tuple[float, float]] = (), *, complete: bool = True) -> None:
         self.side: Side = side
-        self.sizes: dict[float, float] = {price: size for price, size in levels if size > 0.0}
-        self.prices: list[float] = sorted(self.sizes)
+        self._is_bid = side == "bid"
+        self._sizes: dict[float, float] = {price: size for price, size in levels if size > 0.0}
+        self._ordered: list[float] = sorted(self._sizes)
+        self._changed: list[float] = []
+        self._is_in_order = True
+        self._uncleared: list[Sequence[tuple[float, float]]] = []
         self.horizon: float | None = None
-        if not complete and self.prices:
-            self.horizon = self.prices[0] if side == "bid" else self.prices[-1]
+        if not complete and self._ordered:
+            self.horizon = self._ordered[0] if self._is_bid else self._ordered[-1]
+        self._near: list[float]
+        self._edge: float
+        self.best: float | None
+        self._refill()
 
-    def apply(self, levels: Sequence[tuple[float, float]]) -> list[float]:
-        """Set each level to its new absolute size, 0 removes it. Returns the sizes before, in the same order."""
-        sizes, prices = self.sizes, self.prices
-        before: list[float] = []
-        for price, size in levels:
-            old = sizes.get(price, 0.0)
-            before.append(old)
-            if size > 0.0:
-                if old == 0.0:
-                    insort(prices, price)
-                sizes[price] = size
-            elif old > 0.0:
-                del sizes[price]
-                del prices[bisect_left(prices, price)]
-        return before
+    def apply(self, levels: Sequence[tuple[float, float]]) -> None:
+        """Set each level to its new absolute size, 0 removes it. Of one price twice, the last one counts."""
+        sizes = self._sizes
+        known = len(sizes)
+        sizes.update(levels)
+        self._uncleared.append(levels)
+        self._is_in_order = False
+        if grown := len(sizes) - known:
+            self._add(list(islice(reversed(sizes), grown)))
+        if len(self._uncleared) >= UNCLEARED_MOST:
+            self._clear_empty()
+        near, place = self._near, -1 if self._is_bid else 0
+        while near and not sizes[near[place]]:
+            self._drop(near[place])
+        if len(near) < NEAR_LEAST and len(near) < len(sizes):
+            self._refill()
+        else:
+            self.best = near[place] if near else None
+
+    def sizes_at(self, levels: Sequence[tuple[float, float]]) -> list[float]:
+        """What stands now at the prices of `levels`, in their order; 0 where nothing does."""
+        return list(map(self._sizes.get, map(_price, levels), repeat(0.0)))
+
+    def size_at(self, price: float) -> float:
+        """0 where nothing stands."""
+        return self._sizes.get(price, 0.0)
 
     @property
-    def best(self) -> float | None:
-        if not self.prices:
-            return None
-        return self.prices[-1] if self.side == "bid" else self.prices[0]
+    def sizes(self) -> dict[float, float]:
+        """Size by price, of all levels. Not to be changed, and not to be kept beyond the next event."""
+        if not self._is_in_order:
+            self._put_in_order()
+        return self._sizes
+
+    @property
+    def prices(self) -> list[float]:
+        """All prices, ascending. Not to be changed."""
+        if not self._is_in_order:
+            self._put_in_order()
+        return self._ordered
 
     def top(self, count: int) -> list[tuple[float, float]]:
         """The best `count` levels as (price, size), best first."""
-        ordered = reversed(self.prices) if self.side == "bid" else iter(self.prices)
-        sizes = self.sizes
-        return [(price, sizes[price]) for price in islice(ordered, count)]
+        return list(zip(*self.best_levels(count), strict=True))
 
-    def best_prices(self, count: int) -> list[float]:
-        return self.prices[: -count - 1 : -1] if self.side == "bid" else self.prices[:count]
+    def best_levels(self, count: int) -> tuple[list[float], list[float]]:
+        """The best `count` prices, best first, and the sizes there."""
+        sizes = self._sizes
+        while True:
+            if count > len(self._near):
+                if not self._is_in_order:
+                    self._put_in_order()
+                prices = self._ordered[: -count - 1 : -1] if self._is_bid else self._ordered[:count]
+            else:
+                prices = self._near[: -count - 1 : -1] if self._is_bid else self._near[:count]
+            amounts = list(map(sizes.__getitem__, prices))
+            if 0.0 not in amounts:
+                return prices, amounts
+            for price, size in zip(prices, amounts, strict=True):
+                if not size:
+                    self._drop(price)
 
     def levels_to(self, limit: float | None = None) -> tuple[list[float], list[float]]:
         """Prices and sizes from the best price to the limit, inclusive; without one, of the whole side."""
-        if self.side == "bid":
+        if self._is_bid:
             prices = self.prices[0 if limit is None else bisect_left(self.prices, limit) :]
             prices.reverse()
         else:
@@ -72,24 +146,25 @@ class BookSide:
         """Whether levels at this price are only known once they have changed."""
         if self.horizon is None:
             return False
-        return price < self.horizon if self.side == "bid" else price > self.horizon
+        return price < self.horizon if self._is_bid else price > self.horizon
 
     def known_levels(self) -> int:
         """How many levels lie within the horizon."""
+        prices = self.prices
         if self.horizon is None:
-            return len(self.prices)
-        if self.side == "bid":
-            return len(self.prices) - bisect_left(self.prices, self.horizon)
-        return bisect_right(self.prices, self.horizon)
+            return len(prices)
+        if self._is_bid:
+            return len(prices) - bisect_left(prices, self.horizon)
+        return bisect_right(prices, self.horizon)
 
     def depth_to(self, limits: Sequence[float]) -> list[tuple[float, float]]:
         """Cumulative (base, quote) from the best price to each limit, inclusive. Limits go outwards."""
         out: list[tuple[float, float]] = []
         base = quote = 0.0
-        prices, size_of = self.prices, self.sizes.__getitem__
-        edge = len(prices) if self.side == "bid" else 0
+        prices, size_of = self.prices, self._sizes.__getitem__
+        edge = len(prices) if self._is_bid else 0
         for limit in limits:
-            if self.side == "bid":
+            if self._is_bid:
                 reach = min(bisect_left(prices, limit), edge)
                 span = prices[reach:edge]
             else:
@@ -101,6 +176,81 @@ class BookSide:
             edge = reach
             out.append((base, quote))
         return out
+
+    def _add(self, come: list[float]) -> None:
+        """Prices that are new to the dict."""
+        self._changed += come
+        near, edge = self._near, self._edge
+        if self._is_bid:
+            for price in come:
+                if price >= edge:
+                    insort(near, price)
+        else:
+            for price in come:
+                if price <= edge:
+                    insort(near, price)
+        if len(near) > NEAR_MOST:
+            self._cut()
+        if len(self._changed) > CHANGED_MOST:
+            self._put_in_order()
+
+    def _drop(self, price: float) -> None:
+        """An empty level among the near ones. It leaves the dict too: when it is put up again it is new there."""
+        del self._sizes[price]
+        del self._near[bisect_left(self._near, price)]
+        self._changed.append(price)
+
+    def _refill(self) -> None:
+        """Take the best prices out of all."""
+        prices = self.prices
+        if len(prices) <= NEAR_KEPT:
+            self._near, self._edge = prices.copy(), -inf if self._is_bid else inf
+        else:
+            self._near = prices[-NEAR_KEPT:] if self._is_bid else prices[:NEAR_KEPT]
+            self._edge = self._near[0 if self._is_bid else -1]
+        self.best = (self._near[-1] if self._is_bid else self._near[0]) if self._near else None
+
+    def _cut(self) -> None:
+        """What lies far behind the best prices again need not be in order after every message."""
+        sizes = self._sizes
+        empty = [price for price in self._near if not sizes[price]]
+        for price in empty:
+            del sizes[price]
+        self._changed += empty
+        self._near = list(filter(sizes.__contains__, self._near))
+        if len(self._near) > NEAR_KEPT:
+            self._near = self._near[-NEAR_KEPT:] if self._is_bid else self._near[:NEAR_KEPT]
+            self._edge = self._near[0 if self._is_bid else -1]
+
+    def _clear_empty(self) -> None:
+        """Take the levels out of the dict that messages since the last time have emptied."""
+        sizes, changed = self._sizes, self._changed
+        count = len(changed)
+        for levels in self._uncleared:
+            for price, size in levels:
+                if not size and not sizes.get(price, 1.0):
+                    del sizes[price]
+                    changed.append(price)
+        self._uncleared.clear()
+        if len(changed) > count:
+            self._near = list(filter(sizes.__contains__, self._near))
+
+    def _put_in_order(self) -> None:
+        self._clear_empty()
+        sizes, ordered, changed = self._sizes, self._ordered, self._changed
+        if len(changed) * FEW_CHANGES > len(ordered):
+            self._ordered = sorted(sizes)
+        else:
+            for price in changed:
+                place = bisect_left(ordered, price)
+                is_listed = place < len(ordered) and ordered[place] == price
+                if price not in sizes:
+                    if is_listed:
+                        del ordered[place]
+                elif not is_listed:
+                    ordered.insert(place, price)
+        changed.clear()
+        self._is_in_order = True
 
 
 class OrderBook:
@@ -115,12 +265,18 @@ class OrderBook:
         self.last_update_id = snapshot.last_update_id
         self.event_ms: int | None = None  # a REST answer carries no exchange time
 
-    def apply(self, update: DepthUpdate) -> tuple[list[float], list[float]]:
-        """Apply one update that is known to be next. Returns the sizes before, for bids and for asks."""
-        before = self.bids.apply(update.bids), self.asks.apply(update.asks)
+    def apply(self, update: DepthUpdate) -> None:
+        """Apply one update that is known to be next."""
+        if update.bids:
+            self.bids.apply(update.bids)
+        if update.asks:
+            self.asks.apply(update.asks)
         self.last_update_id = update.final_id
         self.event_ms = update.event_ms
-        return before
+
+    def sizes_at(self, update: DepthUpdate) -> tuple[list[float], list[float]]:
+        """What stands now where `update` changes something, for bids and for asks."""
+        return self.bids.sizes_at(update.bids), self.asks.sizes_at(update.asks)
 
     def side(self, side: Side) -> BookSide:
         return self.bids if side == "bid" else self.asks
@@ -138,4 +294,4 @@ class OrderBook:
 
     @property
     def is_two_sided(self) -> bool:
-        return bool(self.bids.prices) and bool(self.asks.prices)
+        return self.bids.best is not None and self.asks.best is not None

@@ -25,6 +25,10 @@ class LevelMemory:
         traded = self._traded[side]
         traded[price] = traded.get(price, 0.0) + size
 
+    def seen(self, side: Side) -> dict[float, int]:
+        """Since when the levels of a side stand, to be kept up by whoever sees them come and go."""
+        return self._seen[side]
+
     def first_seen_ms(self, side: Side, price: float) -> int | None:
         return self._seen[side].get(price)
 

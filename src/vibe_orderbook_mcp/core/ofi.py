@@ -18,29 +18,16 @@ def ladder(book: OrderBook, levels: int = MLOFI_LEVELS) -> Ladder | None:
     """None while a side is empty or the book is crossed: a new chain starts after that."""
     if not book.is_two_sided or book.is_crossed:
         return None
-    bid_prices = book.bids.best_prices(levels)
-    ask_prices = book.asks.best_prices(levels)
-    return (
-        bid_prices,
-        list(map(book.bids.sizes.__getitem__, bid_prices)),
-        ask_prices,
-        list(map(book.asks.sizes.__getitem__, ask_prices)),
-    )
+    return (*book.bids.best_levels(levels), *book.asks.best_levels(levels))
 
 
-def event_ofi(before: Ladder, after: Ladder) -> tuple[list[float], list[float]]:
-    """(imbalance, depth) per level, best first; as many levels as all four sides have.
+def event_ofi(before: Ladder, after: Ladder) -> list[float]:
+    """The imbalance of each level, best first; as many levels as all four sides have.
 
     Bid part: the new size when the m-th price rose, the change when it is equal, minus the old size when it fell.
-    Ask part the mirror image, and it counts against. Depth is (bid size + ask size) / 2 afterwards. Base units.
+    Ask part the mirror image, and it counts against. Base units.
     """
-    count = min(len(before[0]), len(before[2]), len(after[0]), len(after[2]))
-    depth = [(after[1][m] + after[3][m]) / 2 for m in range(count)]
-    if before == after:
-        return [0.0] * count, depth
-    out: list[float] = []
-    for b0, q0, a0, r0, b1, q1, a1, r1 in zip(*before, *after, strict=False):
-        bid_part = q1 if b1 > b0 else (q1 - q0 if b1 == b0 else -q0)
-        ask_part = -r0 if a1 > a0 else (r1 - r0 if a1 == a0 else r1)
-        out.append(bid_part - ask_part)
-    return out, depth
+    return [
+        (q1 if b1 > b0 else q1 - q0 if b1 == b0 else -q0) - (r1 if a1 < a0 else r1 - r0 if a1 == a0 else -r0)
+        for b0, q0, a0, r0, b1, q1, a1, r1 in zip(*before, *after, strict=False)
+    ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from vibe_orderbook_mcp.core.events import Side, Trade
 from vibe_orderbook_mcp.core.rows import (
-    MLOFI_LEVELS,
     BookTop,
     RowFlag,
     SecondRow,
@@ -61,10 +62,11 @@ class OpenSecond:
 
     __slots__ = (
         "ask",
+        "ask_sizes",
         "bid",
+        "bid_sizes",
         "captured",
         "covered_ms",
-        "depth_sums",
         "effective_sum",
         "effective_volume",
         "events",
@@ -72,8 +74,7 @@ class OpenSecond:
         "ids",
         "joins_late",
         "joins_open",
-        "mlofi",
-        "ofi_events",
+        "ofi",
         "rows",
         "second",
         "spread_max",
@@ -91,10 +92,11 @@ class OpenSecond:
         self.spread_ms = 0.0  # spread times milliseconds
         self.spread_min: float | None = None
         self.spread_max: float | None = None
-        self.events = self.rows = self.ids = self.ofi_events = 0
+        self.events = self.rows = self.ids = 0
         self.bid, self.ask = FlowSums(), FlowSums()
-        self.mlofi: list[float] = []
-        self.depth_sums: list[float] = []
+        self.ofi: list[list[float]] = []  # of each event, best level first; likewise the sizes of both sides after it
+        self.bid_sizes: list[list[float]] = []
+        self.ask_sizes: list[list[float]] = []
         self.trades: list[Trade] = []
         self.effective_sum = self.effective_volume = 0.0
         self.joins_late = self.joins_open = 0
@@ -113,14 +115,17 @@ class OpenSecond:
         self.spread_min = spread if self.spread_min is None else min(self.spread_min, spread)
         self.spread_max = spread if self.spread_max is None else max(self.spread_max, spread)
 
-    def add_ofi(self, per_level: list[float], depth: list[float]) -> None:
-        """One event's order-flow imbalance and depth, best level first."""
-        self.ofi_events += 1
-        _add_into(self.mlofi, per_level)
-        _add_into(self.depth_sums, depth)
+    def add_ofi(self, per_level: list[float], bid_sizes: list[float], ask_sizes: list[float]) -> None:
+        """One event's order-flow imbalance, and the sizes that stand at the same levels after it, best level first."""
+        self.ofi.append(per_level)
+        levels = len(per_level)
+        self.bid_sizes.append(bid_sizes if len(bid_sizes) == levels else bid_sizes[:levels])
+        self.ask_sizes.append(ask_sizes if len(ask_sizes) == levels else ask_sizes[:levels])
 
     def freeze(self, tick_exp: int, lot_exp: int) -> SecondRow:
         """The row. Sums of doubles are put back on the exchange's grid, where they are exact."""
+        mlofi = tuple(round(value, lot_exp) for value in _column_sums(self.ofi))
+        depth = zip(_column_sums(self.bid_sizes), _column_sums(self.ask_sizes), strict=True)
         return SecondRow(
             second=self.second,
             covered_ms=self.covered_ms,
@@ -133,9 +138,9 @@ class OpenSecond:
             ids=self.ids,
             bid=self.bid.freeze(lot_exp),
             ask=self.ask.freeze(lot_exp),
-            ofi=round(self.mlofi[0], lot_exp) if self.mlofi else 0.0,
-            mlofi=tuple(round(value, lot_exp) for value in self.mlofi[:MLOFI_LEVELS]),
-            level_depth=tuple(value / self.ofi_events for value in self.depth_sums),
+            ofi=mlofi[0] if mlofi else 0.0,
+            mlofi=mlofi,
+            level_depth=tuple(round(bid + ask, lot_exp) / 2 / len(self.ofi) for bid, ask in depth),
             **trade_fields(self.trades, tick_exp, lot_exp),
             effective_spread_sum=self.effective_sum,
             effective_spread_volume=round(self.effective_volume, lot_exp),
@@ -161,7 +166,6 @@ class OpenSecond:
         )
 
 
-def _add_into(sums: list[float], values: list[float]) -> None:
-    sums.extend([0.0] * (len(values) - len(sums)))
-    for index, value in enumerate(values):
-        sums[index] += value
+def _column_sums(rows: list[list[float]]) -> list[float]:
+    """Level by level; an event of a thin book has fewer."""
+    return list(map(sum, zip_longest(*rows, fillvalue=0.0)))

@@ -10,7 +10,8 @@ Refills of one side and price at most 30 s apart are a chain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -120,8 +121,10 @@ class Chain:
 def common_size(sizes: Sequence[float]) -> tuple[float, float]:
     """The size that most others agree with within 1 %, and what share of all does."""
     best, count = 0.0, 0
-    for size in sizes:
-        same = sum(abs(other - size) <= SAME_WITHIN * size * (1 + _ROUNDING) for other in sizes)
+    ordered = sorted(sizes)
+    for size in dict.fromkeys(sizes):
+        reach = SAME_WITHIN * size * (1 + _ROUNDING)
+        same = bisect_right(ordered, size + reach) - bisect_left(ordered, size - reach)
         if same > count:
             best, count = size, same
     return best, count / len(sizes) if sizes else 0.0
@@ -139,25 +142,15 @@ class RefillWatch:
         self._ended: list[float] = []
         self._swept_ms = 0
 
-    def settled(
-        self,
-        side: Side,
-        event_ms: int,
-        levels: Sequence[tuple[float, float]],
-        before: Sequence[float],
-        traded: Mapping[tuple[Side, float], float],
-    ) -> None:
-        """One side of an event whose trades are all joined."""
-        chains = self._chains
-        if not traded and not chains:
-            return
-        for (price, size), old in zip(levels, before, strict=True):
-            key = side, price
-            taken = traded.get(key, 0.0) if traded else 0.0
-            if taken > 0.0:
-                self._hit(key, event_ms, old, size, taken)
-            elif (chain := chains.get(key)) is not None:
-                chain.show(size)
+    def settled(self, side: Side, price: float, event_ms: int, shown: float, after: float, traded: float) -> None:
+        """What an event, whose trades are all joined, says of a level."""
+        if traded > 0.0:
+            self._hit((side, price), event_ms, shown, after, traded)
+        elif (chain := self._chains.get((side, price))) is not None:
+            chain.show(after)
+
+    def knows(self, side: Side, price: float) -> bool:
+        return (side, price) in self._chains
 
     def refilled(self, side: Side, price: float, shown: float, traded: float, time_ms: int) -> None:
         """A trade that no event shows: the level was refilled to the size it had."""

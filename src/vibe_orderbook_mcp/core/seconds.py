@@ -42,7 +42,9 @@ class SecondTracker:
         self._current: int | None = None
         self._watermark_ms = 0
         self._settled_ms = 0
+        self._second = OpenSecond(0)  # the one of `_current`
         self._spread: float | None = None
+        self._touch: tuple[float | None, float | None] = (None, None)  # the best prices that `_spread` lies between
         self._is_silent = False
         self._loss = RowFlag.PARTIAL  # why there is no book
         self._ladder: Ladder | None = None
@@ -80,15 +82,17 @@ class SecondTracker:
         if event_ms <= self._watermark_ms or self._current is None:
             return
         while self._current < second:
-            second_over = self._open(self._current)
+            second_over = self._second
             self._settle_time(second_over.end_ms)
             self._capture(second_over)
             self._current += 1
-            self._begin_second(self._open(self._current))
+            self._second = self._open(self._current)
+            self._begin_second(self._second)
         self._settle_time(event_ms)
         self._watermark_ms = event_ms
         self._flow.expire(event_ms)
-        self._price_trades(event_ms)
+        if self._unpriced:
+            self._price_trades(event_ms)
         while self._seconds and (oldest := next(iter(self._seconds.values()))).end_ms + CLOSE_MS <= event_ms:
             self._finish(oldest)
 
@@ -131,11 +135,12 @@ class SecondTracker:
         if book is None or self._current is None:
             return
         self._is_silent = False
-        second = self._open(self._current)
+        second = self._second
         second.events += 1
         second.rows += len(update.bids) + len(update.asks)
         second.ids += ids
-        event_ms = min(update.event_ms, self._watermark_ms)  # `roll` was told the time first, and what to believe of it
+        # `roll` was told the time first, and what to believe of it.
+        event_ms = update.event_ms if update.event_ms < self._watermark_ms else self._watermark_ms
         self._see_spread()
         if self._skip_flow:
             self._skip_flow = False
@@ -144,15 +149,19 @@ class SecondTracker:
             self._flow.add_event(update, event_ms, before, book, second)
         after = ladder(book)
         if self._ladder is not None and after is not None:
-            second.add_ofi(*event_ofi(self._ladder, after))
+            second.add_ofi(event_ofi(self._ladder, after), after[1], after[3])
         self._ladder = after
-        mid = None if book.is_crossed else book.mid
-        if mid is None:
-            self._mids.clear()
+        if self._spread is None:  # one side is empty, or the book is locked or crossed
+            mid = None if book.is_crossed else book.mid
         else:
-            self._mids.append((event_ms, mid))
-            while len(self._mids) > 1 and self._mids[1][0] < event_ms - MIDS_KEPT_MS:  # the one before it stood then
-                self._mids.popleft()
+            mid = (after[0][0] + after[2][0]) / 2 if after is not None else book.mid
+        mids = self._mids
+        if mid is None:
+            mids.clear()
+        else:
+            mids.append((event_ms, mid))
+        while len(mids) > 1 and mids[1][0] < event_ms - MIDS_KEPT_MS:  # the one before it stood then
+            mids.popleft()
 
     def trade(self, trade: Trade) -> None:
         """A new trade. One that comes after its second is final counts into the oldest that is not."""
@@ -172,7 +181,7 @@ class SecondTracker:
             self._current = None
 
     def _shown(self, side: Side, price: float) -> float:
-        return 0.0 if self._book is None else self._book.side(side).sizes.get(price, 0.0)
+        return 0.0 if self._book is None else self._book.side(side).size_at(price)
 
     def _open(self, number: int) -> OpenSecond:
         found = self._seconds.get(number)
@@ -192,7 +201,7 @@ class SecondTracker:
         self._seconds.clear()
         self._current = event_ms // 1000
         self._watermark_ms = self._settled_ms = event_ms
-        second = self._open(self._current)
+        second = self._second = self._open(self._current)
         second.flags |= flag
         self._begin_second(second)
 
@@ -213,7 +222,7 @@ class SecondTracker:
         elif book.is_crossed:
             second.flags |= RowFlag.CROSSED
         second.captured = dict(capture_fields(book, self._spec.tick_exp, self._spec.lot_exp))
-        if not book.is_crossed and (book.bids.prices or book.asks.prices):
+        if not book.is_crossed and (book.bids.best is not None or book.asks.best is not None):
             second.top = capture_top(book)
         if self.wall_rule is not None and (self._flow.walls.limits is None or second.second % WALL_LIMITS_SECS == 0):
             self._flow.walls.limits = self.wall_rule(book)
@@ -225,19 +234,22 @@ class SecondTracker:
             return
         self._settled_ms = until_ms
         if self._spread is not None:
-            second = self._open(self._current)
+            second = self._second
             second.covered_ms += passed
             second.spread_ms += self._spread * passed
 
     def _see_spread(self) -> None:
         book = self._book
-        self._spread = None
         if book is None or self._current is None:
+            self._spread = None
             return
-        bid, ask = book.bids.best, book.asks.best
+        touch = bid, ask = book.bids.best, book.asks.best
+        if touch == self._touch and self._spread is not None:
+            return  # the second has seen it: when it came, or when the second began
+        self._touch, self._spread = touch, None
         if bid is not None and ask is not None and bid < ask:
             self._spread = round(ask - bid, self._spec.tick_exp)
-            self._open(self._current).see_spread(self._spread)
+            self._second.see_spread(self._spread)
 
     def _price_trades(self, watermark_ms: int) -> None:
         """Compare trades with the mid of the last book state with E < T, once every such state was seen."""

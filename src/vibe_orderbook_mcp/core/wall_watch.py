@@ -6,7 +6,7 @@ outside, every few seconds; without limits nothing is watched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Final
 
 import msgspec
@@ -57,34 +57,35 @@ class WallWatch:
         self._walls: dict[tuple[Side, float], _Wall] = {}
         self._ended: list[WallLife] = []
 
-    def settled(
-        self,
-        side: Side,
-        event_ms: int,
-        levels: Sequence[tuple[float, float]],
-        before: Sequence[float],
-        traded: Mapping[tuple[Side, float], float],
-    ) -> None:
-        """One side of an event whose trades are all joined."""
-        limits, walls = self.limits, self._walls
-        least = None if limits is None else limits.least(side)
-        if limits is None or least is None:
-            if not walls:
-                return
-            least = float("inf")
-        for (price, size), old in zip(levels, before, strict=True):
-            if size < least and not walls:
-                continue
-            known = walls.get((side, price))
-            if known is not None:
-                known.traded += traded.get((side, price), 0.0)
-                known.peak = max(known.peak, size)
-                if size <= GONE_SHARE * known.peak:
-                    del walls[side, price]
-                    if event_ms - known.born_ms < LONGEST_MS:
-                        self._ended.append(WallLife(side, price, known.born_ms, event_ms, known.peak, known.traded))
-            elif old < least <= size and limits is not None and limits.lowest <= price <= limits.highest:
-                walls[side, price] = _Wall(event_ms, size, 0.0)
+    def least(self, side: Side) -> float:
+        """From which size a level of that side is watched."""
+        least = None if self.limits is None else self.limits.least(side)
+        return inf if least is None else least
+
+    def born(self, side: Side, price: float, size: float, event_ms: int) -> bool:
+        """A level reached the least size. Whether it is watched now."""
+        limits = self.limits
+        if limits is None or not limits.lowest <= price <= limits.highest:
+            return False
+        self._walls[side, price] = _Wall(event_ms, size, 0.0)
+        return True
+
+    def settled(self, side: Side, price: float, event_ms: int, old: float, size: float, traded: float) -> None:
+        """What an event, whose trades are all joined, says of a level."""
+        known = self._walls.get((side, price))
+        if known is None:
+            if old < self.least(side) <= size:
+                self.born(side, price, size, event_ms)
+            return
+        known.traded += traded
+        known.peak = max(known.peak, size)
+        if size <= GONE_SHARE * known.peak:
+            del self._walls[side, price]
+            if event_ms - known.born_ms < LONGEST_MS:
+                self._ended.append(WallLife(side, price, known.born_ms, event_ms, known.peak, known.traded))
+
+    def knows(self, side: Side, price: float) -> bool:
+        return (side, price) in self._walls
 
     def take(self, now_ms: int) -> tuple[WallLife, ...]:
         """Lives of up to ten seconds that ended before `now_ms`, since the last call. Longer ones are forgotten."""

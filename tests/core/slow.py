@@ -1,0 +1,88 @@
+"""The obvious way to the same books and rows: everything is done at once, level by level, and nothing is put off.
+
+`OrderBook` and `SecondTracker` are quick because they leave out what nobody looks at. Here the dict never holds an
+empty level, all prices are sorted again after every message, every row of every event goes through the whole rule of
+added, cancelled and traded, and imbalances are summed as fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from vibe_orderbook_mcp.core.attribution import SIDES, SKEW_MS, Attribution, _HeldEvent
+from vibe_orderbook_mcp.core.book import BookSide, OrderBook
+from vibe_orderbook_mcp.core.events import DepthSnapshot, Side
+from vibe_orderbook_mcp.core.open_second import OpenSecond
+from vibe_orderbook_mcp.core.rows import MLOFI_LEVELS
+from vibe_orderbook_mcp.core.seconds import SecondTracker
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+
+class SlowSide(BookSide):
+    __slots__ = ()
+
+    def apply(self, levels: Sequence[tuple[float, float]]) -> None:
+        for price, size in levels:
+            if size > 0.0:
+                self._sizes[price] = size
+            else:
+                self._sizes.pop(price, None)
+        self._ordered = sorted(self._sizes)
+        self._near = self._ordered.copy()
+        self.best = None
+        if self._ordered:
+            self.best = max(self._ordered) if self.side == "bid" else min(self._ordered)
+
+    def best_levels(self, count: int) -> tuple[list[float], list[float]]:
+        prices = sorted(self._sizes, reverse=self.side == "bid")[:count]
+        return prices, [self._sizes[price] for price in prices]
+
+
+class SlowBook(OrderBook):
+    __slots__ = ()
+
+    def __init__(self, snapshot: DepthSnapshot, *, limit: int | None = None) -> None:
+        super().__init__(snapshot, limit=limit)
+        self.bids = SlowSide("bid", snapshot.bids, complete=limit is None or len(snapshot.bids) < limit)
+        self.asks = SlowSide("ask", snapshot.asks, complete=limit is None or len(snapshot.asks) < limit)
+
+
+class SlowAttribution(Attribution):
+    def _settle(self, event: _HeldEvent) -> None:
+        if event.event_ms - self._skew_ms > SKEW_MS:
+            self._skew = {}
+        skew: dict[tuple[Side, float], tuple[float, OpenSecond]] = {}
+        for side, levels, before in zip(SIDES, event.levels, event.before, strict=True):
+            for level, old in zip(levels, before, strict=True):
+                self._settle_watched(event, side, level, old, skew)
+        self._skew, self._skew_ms = skew, event.event_ms
+
+
+class SlowTracker(SecondTracker):
+    def __init__(self, spec: SymbolSpec) -> None:
+        super().__init__(spec)
+        self._flow = SlowAttribution(10.0**-spec.lot_exp, self._shown)
+
+
+Rungs = tuple[list[tuple[float, float]], list[tuple[float, float]]]  # the best levels of bids and asks, best first
+
+
+def rungs(book: OrderBook) -> Rungs | None:
+    """None where the order-flow imbalance has no chain: a side is empty, or they touch."""
+    bids, asks = book.bids.top(MLOFI_LEVELS), book.asks.top(MLOFI_LEVELS)
+    return (bids, asks) if bids and asks and bids[0][0] < asks[0][0] else None
+
+
+def imbalance(before: Rungs, after: Rungs, lot: Fraction) -> list[Fraction]:
+    """Xu, Gould & Howison (2018), eq. 2 to 4, level by level, in whole lots."""
+    out = []
+    for (b0, q0), (a0, r0), (b1, q1), (a1, r1) in zip(*before, *after, strict=False):
+        bid = (lots(q1, lot) if b1 >= b0 else 0) - (lots(q0, lot) if b1 <= b0 else 0)
+        ask = (lots(r1, lot) if a1 <= a0 else 0) - (lots(r0, lot) if a1 >= a0 else 0)
+        out.append((bid - ask) * lot)
+    return out
+
+
+def lots(size: float, lot: Fraction) -> int:
+    return round(Fraction(size) / lot)
