@@ -1,10 +1,16 @@
-"""Books on every message set: this project against the yardstick and the peers, one book and fifty in turn."""
+"""Books on every message set: this project against the yardstick and the peers, one book and fifty in turn.
+
+python -m bench.books [--no-peers] [--json FILE]
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from bench.contenders import Contender, Frames, OwnBook, OwnRows, Touch, Yardstick
@@ -104,3 +110,38 @@ def _told(timings: Sequence[Timing]) -> dict[str, Any]:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def show(results: dict[str, Any], notes: Sequence[str]) -> None:
+    for name, one in results.items():
+        print(
+            f"\n{name}: {one['depth_messages']} depth messages of {one['bytes_mean']:.0f} bytes and "
+            f"{one['changes_mean']:.1f} changes, {one['trades']} trades"
+        )
+        for kind, title in (("depth", "depth messages alone"), ("all", "with the trades")):
+            if kind not in one:
+                continue
+            print(f"  {title:<34}{'µs/message':>12}{'ratio':>9}{'segments':>10}")
+            for timing in one[kind].values():
+                wrong = "" if timing["is_true"] else "  another touch than ours"
+                print(
+                    f"  {timing['name']:<34}{timing['us']:>12.2f}{timing['ratio']:>9.2f}{timing['segments']:>10}{wrong}"
+                )
+    for note in notes:
+        print(f"note: {note}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--no-peers", action="store_true", help="leave the peers out")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    notes: list[str] = []
+    results = measure(notes, with_peers=not options.no_peers)
+    show(results, notes)
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ dict (price -> size) that is written in C, one `dict.update` a message, and puts
 * `_near` holds the best few dozen prices in order, from `_edge` to the best. Best price and best levels are its slices,
   less the empty levels among them, which go when they are met.
 * `_ordered` holds all prices in order as they stood when somebody last asked for them, which is once a second and not
-  ten times; `_changed` are those that have come or gone since.
+  ten times; `_was_listed` tells of those that have come or gone since whether they are in it. Most have done both.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ class BookSide:
     """
 
     __slots__ = (
-        "_changed",
         "_edge",
         "_is_bid",
         "_is_in_order",
@@ -50,6 +49,7 @@ class BookSide:
         "_ordered",
         "_sizes",
         "_uncleared",
+        "_was_listed",
         "best",
         "horizon",
         "side",
@@ -60,7 +60,7 @@ class BookSide:
         self._is_bid = side == "bid"
         self._sizes: dict[float, float] = {price: size for price, size in levels if size > 0.0}
         self._ordered: list[float] = sorted(self._sizes)
-        self._changed: list[float] = []
+        self._was_listed: dict[float, bool] = {}
         self._is_in_order = True
         self._uncleared: list[Sequence[tuple[float, float]]] = []
         self.horizon: float | None = None
@@ -179,7 +179,9 @@ class BookSide:
 
     def _add(self, come: list[float]) -> None:
         """Prices that are new to the dict."""
-        self._changed += come
+        note = self._was_listed.setdefault
+        for price in come:
+            note(price, False)
         near, edge = self._near, self._edge
         if self._is_bid:
             for price in come:
@@ -191,14 +193,14 @@ class BookSide:
                     insort(near, price)
         if len(near) > NEAR_MOST:
             self._cut()
-        if len(self._changed) > CHANGED_MOST:
+        if len(self._was_listed) > CHANGED_MOST:
             self._put_in_order()
 
     def _drop(self, price: float) -> None:
         """An empty level among the near ones. It leaves the dict too: when it is put up again it is new there."""
         del self._sizes[price]
         del self._near[bisect_left(self._near, price)]
-        self._changed.append(price)
+        self._was_listed.setdefault(price, True)
 
     def _refill(self) -> None:
         """Take the best prices out of all."""
@@ -216,7 +218,7 @@ class BookSide:
         empty = [price for price in self._near if not sizes[price]]
         for price in empty:
             del sizes[price]
-        self._changed += empty
+            self._was_listed.setdefault(price, True)
         self._near = list(filter(sizes.__contains__, self._near))
         if len(self._near) > NEAR_KEPT:
             self._near = self._near[-NEAR_KEPT:] if self._is_bid else self._near[:NEAR_KEPT]
@@ -224,32 +226,30 @@ class BookSide:
 
     def _clear_empty(self) -> None:
         """Take the levels out of the dict that messages since the last time have emptied."""
-        sizes, changed = self._sizes, self._changed
-        count = len(changed)
+        sizes, note = self._sizes, self._was_listed.setdefault
+        count = len(sizes)
         for levels in self._uncleared:
             for price, size in levels:
                 if not size and not sizes.get(price, 1.0):
                     del sizes[price]
-                    changed.append(price)
+                    note(price, True)
         self._uncleared.clear()
-        if len(changed) > count:
+        if len(sizes) < count:
             self._near = list(filter(sizes.__contains__, self._near))
 
     def _put_in_order(self) -> None:
         self._clear_empty()
-        sizes, ordered, changed = self._sizes, self._ordered, self._changed
+        sizes, ordered = self._sizes, self._ordered
+        changed = [price for price, was_listed in self._was_listed.items() if (price in sizes) is not was_listed]
         if len(changed) * FEW_CHANGES > len(ordered):
             self._ordered = sorted(sizes)
         else:
             for price in changed:
-                place = bisect_left(ordered, price)
-                is_listed = place < len(ordered) and ordered[place] == price
-                if price not in sizes:
-                    if is_listed:
-                        del ordered[place]
-                elif not is_listed:
-                    ordered.insert(place, price)
-        changed.clear()
+                if price in sizes:
+                    insort(ordered, price)
+                else:
+                    del ordered[bisect_left(ordered, price)]
+        self._was_listed.clear()
         self._is_in_order = True
 
 
