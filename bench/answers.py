@@ -27,8 +27,15 @@ from typing import Any
 import httpx
 from mcp import Client, StdioServerParameters
 from mcp.client.sse import sse_client
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, JSONRPCResponse, TextContent
+from mcp_types.methods import serialize_server_result
 
+from bench.answering_server import empty
+from bench.sets import recorded
+from bench.synthetic import synthetic
+from vibe_orderbook_mcp.binance.messages import DepthMessage, parse_frame, parse_snapshot
+from vibe_orderbook_mcp.config import load_settings
+from vibe_orderbook_mcp.mcp_server import create_server
 from vibe_orderbook_mcp.sim.catalog import PROFILES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -155,6 +162,52 @@ async def _client_ms(client: Client, tool: str, wire: str) -> float:
     return 1e3 * (time.perf_counter() - began)
 
 
+async def on_the_server(rounds: int = 200) -> dict[str, dict[str, float]]:
+    """Milliseconds of CPU that the server itself spends beyond the empty tool's, from the call to the bytes.
+
+    No transport and no client: one thread's CPU time, which other work on the machine hardly changes. The books are
+    the recorded BTCUSDT (or the synthetic one) after all of its messages, one event between any two calls.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for messages in (recorded("BTCUSDT", "0.01000000", "0.00001000"), synthetic(1_000)):
+        if messages is None:
+            continue
+        server = create_server(load_settings(symbols=messages.symbol, log_level="ERROR"))
+        server.add_tool(empty, name="empty")
+        market = server.runtime.market
+        state = market.add(messages.spec)
+        market.load(messages.symbol, parse_snapshot(messages.snapshot), messages.limit or 5000, time.monotonic_ns())
+        updates = [event for _, raw in messages.frames if isinstance(event := parse_frame(raw), DepthMessage)]
+        for update in updates[:-rounds]:
+            market.receive_depth(update, time.monotonic_ns())
+        taken: dict[str, list[float]] = {name: [] for name in ON_THE_SERVER}
+        for update in updates[-rounds:]:
+            market.receive_depth(update, time.monotonic_ns())
+            for name in ON_THE_SERVER:
+                tool, arguments = CALLS[name]
+                if arguments:
+                    arguments = {**arguments, "symbol": messages.symbol}
+                began = time.thread_time()
+                result = await server.call_tool(tool, arguments)
+                _to_bytes(result)
+                taken[name].append(1e3 * (time.thread_time() - began))
+        book = state.book
+        levels = 0 if book is None else len(book.bids.prices) + len(book.asks.prices)
+        found[f"{messages.name}, {levels} levels"] = {
+            name: median(taken[name]) - median(taken["empty"]) for name in ON_THE_SERVER if name != "empty"
+        }
+    return found
+
+
+def _to_bytes(result: Any) -> bytes:
+    """As the SDK does for a client of 2025-11-25 over stdio or SSE."""
+    dumped = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+    shaped = serialize_server_result("tools/call", "2025-11-25", dumped)
+    return (
+        JSONRPCResponse(jsonrpc="2.0", id=1, result=shaped).model_dump_json(by_alias=True, exclude_unset=True).encode()
+    )
+
+
 def report(results: dict[str, dict[str, Any]]) -> str:
     lines = []
     for transport, figures in results.items():
@@ -169,6 +222,9 @@ def report(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+ON_THE_SERVER = ("empty", "orderbook_l1", "orderbook_l2, 20 levels")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=300)
@@ -177,6 +233,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
     symbols = STREAMED[: options.symbols]
+    server = asyncio.run(on_the_server())
+    for book, costs in server.items():
+        told = ", ".join(f"{name} {cost:.2f}" for name, cost in costs.items())
+        print(f"on the server alone, milliseconds of CPU beyond an empty tool, {book}: {told}", flush=True)
     results: dict[str, dict[str, Any]] = {}
     with exchange(symbols) as rest_url, tempfile.TemporaryDirectory() as folder:
         for transport in options.transports.split(","):
@@ -192,7 +252,7 @@ def main() -> None:
     print(f"{len(symbols)} symbols streaming, {options.rounds} rounds, milliseconds")
     print(report(results))
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+        options.json.write_text(json.dumps({"on_the_server": server, **results}, indent=1))
 
 
 if __name__ == "__main__":

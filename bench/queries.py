@@ -83,6 +83,7 @@ class Asking:
         self.server = server
         self._end = week.end
         self._rows: list[SecondRow] = []
+        self._last_id = 0
         self.state = server.runtime.market.add(SPEC)
 
     async def open(self) -> None:
@@ -96,8 +97,9 @@ class Asking:
         runtime.market.load(ASKED, parse_snapshot(messages.snapshot), messages.limit or 5000, time.monotonic_ns())
         runtime.market.confirm(ASKED)
         self._rows = await history.rows(ASKED, self._end - BASELINE_SECS, self._end)
+        self._last_id = max(row.last_agg_id or 0 for row in self._rows)
         for row in self._rows:
-            self.state.watch.second(row)
+            self._final(row)
 
     def _set_clock(self) -> None:
         runtime = self.server.runtime
@@ -107,18 +109,24 @@ class Asking:
             book.event_ms = self._end * 1000 + 900
             self.state.received_ns = time.monotonic_ns()
 
+    def _final(self, row: SecondRow) -> None:
+        if (
+            self.state.past.oldest is not None or row.second >= self._end
+        ):  # what was stored before is read, as at a start
+            self.state.past.add(row)
+        self.state.watch.second(row)
+
     def second(self) -> None:
         """The next second's row is final."""
-        newest = self._rows[-1]
+        self._last_id += 1
         row = msgspec.structs.replace(
             self._rows[self._end % len(self._rows)],
             second=self._end,
-            first_agg_id=(newest.last_agg_id or 0) + 1,
-            last_agg_id=(newest.last_agg_id or 0) + 1,
+            first_agg_id=self._last_id,
+            last_agg_id=self._last_id,
             agg_trades=1,
         )
-        self.state.watch.second(row)
-        self._rows.append(row)
+        self._final(row)
         self._end += 1
         self._set_clock()
 

@@ -143,7 +143,7 @@ class Recorder:
 
     def _note_skipped(self, state: SymbolState) -> None:
         symbol, book = state.spec.symbol, state.book
-        if book is not None and (book.bids.prices or book.asks.prices):
+        if book is not None and (book.bids.best is not None or book.asks.best is not None):
             self._skipping.pop(symbol, None)
             return
         if self._skipping[symbol] % SKIP_LOG_TICKS == 1:  # in its first second a new symbol has none yet

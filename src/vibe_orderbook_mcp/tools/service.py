@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TypedDict
 
@@ -27,6 +28,7 @@ from vibe_orderbook_mcp.tools.access import explained, history_of, live_state, n
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
 from vibe_orderbook_mcp.tools.row_cache import hour_and_window
+from vibe_orderbook_mcp.tools.shared import Shared
 from vibe_orderbook_mcp.tools.trade_window import coverage
 from vibe_orderbook_mcp.tools.volume_clock import VolumeClocks
 from vibe_orderbook_mcp.watcher import finding_of
@@ -55,6 +57,7 @@ class Tools:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._clocks = VolumeClocks()
+        self._shared = Shared()
 
     async def orderbook_l1(self, symbol: object) -> L1Answer:
         state, book = await self._book(symbol)
@@ -84,21 +87,32 @@ class Tools:
         history = history_of(self._runtime)
         end = self._end(state)
         span = Span(end - secs, end)
-        try:
-            rows = await self._flow_rows(history, state, span)
-            buckets = await self._clocks.buckets(history, state.spec, end * 1000) if with_detail else None
-        except StorageError as error:
-            raise storage_refusal(error) from error
-        with explained(state):
-            return order_flow_answer(
-                state.spec,
-                rows,
-                span,
-                session=state.session_volumes,
-                buckets=buckets,
-                detail=with_detail,
-                **self._facts(state, end),
-            )
+        facts = self._facts(state, end)
+
+        async def answer() -> OrderFlowAnswer:
+            try:
+                rows = await self._flow_rows(history, state, span)
+                buckets = await self._clocks.buckets(history, state.spec, end * 1000) if with_detail else None
+            except StorageError as error:
+                raise storage_refusal(error) from error
+            with explained(state):
+                # With details it takes some 10 ms: on a thread of its own, so that books and clients do not wait.
+                return await asyncio.to_thread(
+                    order_flow_answer,
+                    state.spec,
+                    rows,
+                    span,
+                    session=state.session_volumes,
+                    buckets=buckets,
+                    detail=with_detail,
+                    **facts,
+                )
+
+        question = "flow", state.spec.symbol, secs, with_detail
+        stands = facts["as_of_ms"], facts["status"], *facts["warnings"]
+        basis = (*self._basis(history, state, span), *stands, self._clocks.is_known(state.spec.symbol))
+        found = await self._shared.get(question, basis, answer)
+        return found.model_copy(update={"age_ms": facts["age_ms"]})
 
     async def get_volume_profile(
         self, symbol: object, duration_hours: object = 24, tick_size: object = None, detail: object = False
@@ -195,11 +209,22 @@ class Tools:
         """The trades of the last hours by price, and which part of them is held."""
         name, history, end = state.spec.symbol, history_of(self._runtime), self._proven_end(state)
         span = Span(end - hours * HOUR_SECS, end)
-        try:
-            histogram = await history.histogram(name, span.start * 1000, span.end * 1000)
-            return span, histogram, await coverage(self._runtime, history, name, span, histogram)
-        except StorageError as error:
-            raise storage_refusal(error) from error
+
+        async def read() -> tuple[Span, Histogram, TapeCoverage]:
+            try:
+                histogram = await history.histogram(name, span.start * 1000, span.end * 1000)
+                return span, histogram, await coverage(self._runtime, history, name, span, histogram)
+            except StorageError as error:
+                raise storage_refusal(error) from error
+
+        return await self._shared.get(("traded", name, hours), self._basis(history, state, span), read)
+
+    def _basis(self, history: History, state: SymbolState, span: Span) -> tuple[object, ...]:
+        """What an answer about stored and finished seconds rests on: while none of it changes, nor does the answer."""
+        name, runtime = state.spec.symbol, self._runtime
+        newest = state.watch.rows[-1].second if state.watch.rows else None
+        stored, filled = runtime.recorder.trades_stored[name], runtime.filler.filled[name]
+        return history, state, span, newest, stored, filled, name in runtime.filler.exhausted
 
     async def _flow_rows(self, history: History, state: SymbolState, span: Span) -> list[SecondRow]:
         """Rows of the hour before the window and of the window. Raises StorageError."""

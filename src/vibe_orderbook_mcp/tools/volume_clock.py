@@ -34,6 +34,11 @@ class VolumeClocks:
         self._clocks: dict[str, _Clock] = {}
         self._reading: set[asyncio.Task[None]] = set()
 
+    def is_known(self, symbol: str) -> bool:
+        """Whether the past day was read."""
+        clock = self._clocks.get(symbol)
+        return clock is not None and clock.buckets is not None
+
     async def buckets(self, history: History, spec: SymbolSpec, now_ms: int) -> VolumeBuckets | None:
         """None while the past day is being read for the first time. Raises StorageError."""
         clock = self._clocks.get(spec.symbol)
