@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent
@@ -101,6 +103,14 @@ class VibeServer(MCPServer[Runtime]):
         if isinstance(request, Request) and request.scope["path"] == MESSAGES_PATH:
             return self.in_flight.held(session_named(request.scope))
         return contextlib.nullcontext()
+
+    def run(self, transport: Any = "stdio", **options: Any) -> None:
+        """Stdio on uvloop where there is one, as uvicorn does it for HTTP: asyncio's loop costs more a wake-up."""
+        if transport == "stdio":
+            has_uvloop = importlib.util.find_spec("uvloop") is not None
+            anyio.run(self.run_stdio_async, backend_options={"use_uvloop": has_uvloop})
+        else:
+            super().run(transport, **options)
 
     async def run_stdio_async(self) -> None:
         """Serve stdio until end of input, SIGTERM or SIGINT.
