@@ -14,7 +14,7 @@ def chain_of(states: list[float], trades: list[float], *, every_ms: int = 100) -
     watch = RefillWatch(LOT)
     for place, traded in enumerate(trades):
         event_ms = START_MS + every_ms * (place + 1)
-        watch.settled("bid", 100.0, event_ms, states[place], states[place + 1], traded)
+        watch.settled(("bid", 100.0), event_ms, states[place], states[place + 1], traded)
     return watch
 
 

@@ -15,7 +15,7 @@ def watch(limits: WallLimits | None = LIMITS) -> WallWatch:
 
 
 def change(walls: WallWatch, ms: int, before: float, after: float, *, price: float = 99.0, traded: float = 0.0) -> None:
-    walls.settled("bid", price, ms, before, after, traded)
+    walls.settled(("bid", price), ms, before, after, traded)
 
 
 def test_a_wall_is_born_grows_and_dies() -> None:

@@ -251,7 +251,7 @@ class Attribution:
         """One row of a level that was traded lately or is a wall."""
         (price, size), event_ms = level, event.event_ms
         key = side, price
-        taken = event.traded.get(key, 0.0)
+        taken = event.traded.get(key, 0.0) if event.traded else 0.0
         flow = event.second.flow(side)
         if taken:
             flow.traded += taken
@@ -270,8 +270,8 @@ class Attribution:
             elif net <= -self._half_lot and not self._undo_skew(side, price, -net):
                 flow.cancelled -= net
                 flow.cancel_events += 1
-        self.refills.settled(side, price, event_ms, old, size, taken)
-        self.walls.settled(side, price, event_ms, old, size, taken)
+        self.refills.settled(key, event_ms, old, size, taken)
+        self.walls.settled(key, event_ms, old, size, taken)
         touched = event.second.touched.get(key)
         if touched is not None:
             touched.show(old, size)

@@ -142,11 +142,11 @@ class RefillWatch:
         self._ended: list[float] = []
         self._swept_ms = 0
 
-    def settled(self, side: Side, price: float, event_ms: int, shown: float, after: float, traded: float) -> None:
+    def settled(self, key: tuple[Side, float], event_ms: int, shown: float, after: float, traded: float) -> None:
         """What an event, whose trades are all joined, says of a level."""
         if traded > 0.0:
-            self._hit((side, price), event_ms, shown, after, traded)
-        elif (chain := self._chains.get((side, price))) is not None:
+            self._hit(key, event_ms, shown, after, traded)
+        elif (chain := self._chains.get(key)) is not None:
             chain.show(after)
 
     def knows(self, side: Side, price: float) -> bool:

@@ -36,7 +36,7 @@ class SecondTracker:
 
     def __init__(self, spec: SymbolSpec) -> None:
         self.wall_rule: Callable[[OrderBook], WallLimits | None] | None = None  # without it no walls are watched
-        self._spec = spec
+        self._tick_exp, self._lot_exp = spec.tick_exp, spec.lot_exp  # worked out of decimals each time they are asked
         self._book: OrderBook | None = None
         self._seconds: dict[int, OpenSecond] = {}  # ascending; trades may open one ahead of the book's time
         self._current: int | None = None
@@ -52,7 +52,7 @@ class SecondTracker:
         self._mids: deque[tuple[int, float]] = deque()
         self._unpriced: list[tuple[Trade, OpenSecond]] = []
         self._finished: list[tuple[SecondRow, BookTop | None]] = []
-        self._flow = Attribution(10.0**-spec.lot_exp, self._shown)
+        self._flow = Attribution(10.0**-self._lot_exp, self._shown)
         self._evidence: dict[int, LevelEvidence] = {}
 
     @property
@@ -221,7 +221,7 @@ class SecondTracker:
             second.flags |= RowFlag.LOCKED
         elif book.is_crossed:
             second.flags |= RowFlag.CROSSED
-        second.captured = dict(capture_fields(book, self._spec.tick_exp, self._spec.lot_exp))
+        second.captured = dict(capture_fields(book, self._tick_exp, self._lot_exp))
         if not book.is_crossed and (book.bids.best is not None or book.asks.best is not None):
             second.top = capture_top(book)
         if self.wall_rule is not None and (self._flow.walls.limits is None or second.second % WALL_LIMITS_SECS == 0):
@@ -248,7 +248,7 @@ class SecondTracker:
             return  # the second has seen it: when it came, or when the second began
         self._touch, self._spread = touch, None
         if bid is not None and ask is not None and bid < ask:
-            self._spread = round(ask - bid, self._spec.tick_exp)
+            self._spread = round(ask - bid, self._tick_exp)
             self._second.see_spread(self._spread)
 
     def _price_trades(self, watermark_ms: int) -> None:
@@ -267,7 +267,7 @@ class SecondTracker:
 
     def _finish(self, second: OpenSecond) -> None:
         del self._seconds[second.second]
-        self._finished.append((second.freeze(self._spec.tick_exp, self._spec.lot_exp), second.top))
+        self._finished.append((second.freeze(self._tick_exp, self._lot_exp), second.top))
         chains, turnovers = self._flow.refills.take(second.end_ms)
         walls = self._flow.walls
         self._evidence[second.second] = LevelEvidence(

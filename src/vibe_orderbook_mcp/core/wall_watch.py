@@ -70,19 +70,19 @@ class WallWatch:
         self._walls[side, price] = _Wall(event_ms, size, 0.0)
         return True
 
-    def settled(self, side: Side, price: float, event_ms: int, old: float, size: float, traded: float) -> None:
+    def settled(self, key: tuple[Side, float], event_ms: int, old: float, size: float, traded: float) -> None:
         """What an event, whose trades are all joined, says of a level."""
-        known = self._walls.get((side, price))
+        known = self._walls.get(key)
         if known is None:
-            if old < self.least(side) <= size:
-                self.born(side, price, size, event_ms)
+            if size > old and old < self.least(key[0]) <= size:
+                self.born(*key, size, event_ms)
             return
         known.traded += traded
         known.peak = max(known.peak, size)
         if size <= GONE_SHARE * known.peak:
-            del self._walls[side, price]
+            del self._walls[key]
             if event_ms - known.born_ms < LONGEST_MS:
-                self._ended.append(WallLife(side, price, known.born_ms, event_ms, known.peak, known.traded))
+                self._ended.append(WallLife(*key, known.born_ms, event_ms, known.peak, known.traded))
 
     def knows(self, side: Side, price: float) -> bool:
         return (side, price) in self._walls
