@@ -14,8 +14,9 @@ from vibe_orderbook_mcp.analytics.absorption import (
     replenished,
     window_absorption,
 )
+from vibe_orderbook_mcp.analytics.past import Past
 from vibe_orderbook_mcp.analytics.rarity import percentile_rank
-from vibe_orderbook_mcp.analytics.windows import Cut, Span, cut, equal_windows
+from vibe_orderbook_mcp.analytics.windows import Cut, Span, cut
 from vibe_orderbook_mcp.core.rows import SecondRow, TouchedLevel
 
 TICK = 0.01
@@ -128,7 +129,7 @@ def test_two_hundred_quiet_windows_make_heavy_selling_into_a_still_mid_an_event(
     """And only on the side that took it in."""
     rows = _history(WINDOWS_NEEDED)
     now = cut(rows, Span(T0, T0 + 10))
-    before = equal_windows(rows, 10, T0)
+    before = Past.of(rows).windows(10, T0)
     buying = window_absorption(now, before, "passive_buying", TICK)
     selling = window_absorption(now, before, "passive_selling", TICK)
     assert buying is not None
@@ -141,6 +142,6 @@ def test_two_hundred_quiet_windows_make_heavy_selling_into_a_still_mid_an_event(
 def test_with_fewer_windows_there_is_no_rarity_but_their_number() -> None:
     """The reader learns how many windows there are, not an invented rank."""
     rows = _history(WINDOWS_NEEDED - 1)
-    found = window_absorption(cut(rows, Span(T0, T0 + 10)), equal_windows(rows, 10, T0), "passive_buying", TICK)
+    found = window_absorption(cut(rows, Span(T0, T0 + 10)), Past.of(rows).windows(10, T0), "passive_buying", TICK)
     assert found is not None
     assert (found.rarity, found.windows, found.is_event) == (None, 199, False)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,14 +30,14 @@ from vibe_orderbook_mcp.analytics.snapshot import BookView
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.refills import RefillChain
+from vibe_orderbook_mcp.core.refills import RefillChain, Turnover
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow, SideFlow
 from vibe_orderbook_mcp.core.wall_watch import WallLife
 from vibe_orderbook_mcp.errors import StorageCorrupt
 
 AT = WARM_SECS
 MS = (T0 + AT) * 1000
-TURNOVERS = tuple(random.Random(1).uniform(0.1, 4.0) for _ in range(4000))
+TURNOVERS = tuple(Turnover(random.Random(place).uniform(0.1, 4.0), True) for place in range(4000))
 
 
 def kinds(findings: Sequence[Finding]) -> set[str]:
@@ -193,31 +194,31 @@ def thin(
 
 @pytest.mark.parametrize("side", ["bid", "ask"])
 def test_a_draining_side_is_found(side: Side) -> None:
-    """Two seconds raise it, ten quiet ones clear it, and the side that drained is told."""
+    """Ten seconds raise it, ten quiet ones clear it, and the side that drained is told."""
     watch = warm()
-    assert feed(watch, thin(1, side=side)) == []
-    found = feed(watch, thin(7, start=AT + 1, side=side))
+    assert feed(watch, thin(9, side=side)) == []
+    found = feed(watch, thin(3, start=AT + 9, side=side))
     assert kinds(found) == {"crash_precursor"}
     assert found[0].start_ms == MS
     worst = found[-1]
     assert (worst.severity, worst.side, worst.evidence["level"]) == ("Critical", side, "critical")
     assert worst.evidence["depth_drop"] == pytest.approx(0.9, abs=0.01)
     assert float(worst.evidence["spread_times"]) == pytest.approx(20.0)
-    assert feed(watch, calm(AT + 8, 9)) == []
-    (over,) = feed(watch, calm(AT + 17, 1))
-    assert over.end_ms == MS + 8000
+    assert feed(watch, calm(AT + 12, 9)) == []
+    (over,) = feed(watch, calm(AT + 21, 1))
+    assert over.end_ms == MS + 12_000
 
 
 @pytest.mark.parametrize(
     "rows",
     [
-        pytest.param([*thin(1), *calm(AT + 1, 1), *thin(1, start=AT + 2)], id="never two in a row"),
-        pytest.param(changed(thin(5), flags=int(RowFlag.RESYNC)), id="resync"),
-        pytest.param(changed(thin(5), flags=int(RowFlag.GAP)), id="gap"),
-        pytest.param([*thin(1), *thin(1, start=AT + 2)], id="a second missing between"),
-        pytest.param([*thin(1), *changed(thin(1, start=AT + 1), flags=2), *thin(1, start=AT + 2)], id="gap between"),
-        pytest.param(changed(thin(5), bid_truncated=0b11100), id="the known book ends"),
-        pytest.param(thin(5, depth=1.0, spread=0.5), id="ticks on a major"),
+        pytest.param([*thin(9), *calm(AT + 9, 1), *thin(9, start=AT + 10)], id="never ten in a row"),
+        pytest.param(changed(thin(15), flags=int(RowFlag.RESYNC)), id="resync"),
+        pytest.param(changed(thin(15), flags=int(RowFlag.GAP)), id="gap"),
+        pytest.param([*thin(8), *thin(8, start=AT + 9)], id="a second missing between"),
+        pytest.param([*thin(8), *changed(thin(1, start=AT + 8), flags=2), *thin(8, start=AT + 9)], id="gap between"),
+        pytest.param(changed(thin(15), bid_truncated=0b11100), id="the known book ends"),
+        pytest.param(thin(15, depth=1.0, spread=0.5), id="ticks on a major"),
         pytest.param([row(AT + n, covered_ms=0, flags=int(RowFlag.DISCONNECTED)) for n in range(9)], id="no book"),
     ],
 )
@@ -256,9 +257,9 @@ def test_the_walls_of_the_sheet(born: int, died: int, peak: float, traded: float
     assert is_fleeting(WallLife("bid", 100.0, born * 1000, died * 1000, peak, traded)) is expected
 
 
-def flicker(second: int, count: int = 1, side: Side = "ask", traded: float = 0.0) -> LevelEvidence:
+def flicker(second: int, count: int = 1, side: Side = "ask", traded: float = 0.0, size: float = 50.0) -> LevelEvidence:
     died = (T0 + second) * 1000 + 500
-    lives = tuple(WallLife(side, 60_010.0 + n, died - 3000, died, 50.0, traded) for n in range(count))
+    lives = tuple(WallLife(side, 60_010.0 + n, died - 3000, died, size, traded) for n in range(count))
     return LevelEvidence(has_limits=True, walls=lives)
 
 
@@ -286,7 +287,7 @@ def test_two_or_traded_ones_are_no_cluster() -> None:
 
 
 def test_where_walls_flicker_all_day_a_cluster_is_ordinary() -> None:
-    """The rank decides: three a minute are nothing to a market that always has them."""
+    """Three a minute are nothing to a market that always has them; three that are larger than all of those are."""
     watch = SymbolWatch(BTC)
     found: list[Finding] = []
     for each in quiet_rows(WARM_SECS + 60):
@@ -297,6 +298,20 @@ def test_where_walls_flicker_all_day_a_cluster_is_ordinary() -> None:
     count = watch.fleeting("ask")
     assert count is not None
     assert count.walls >= 3
+    larger = watch.second(quiet_row(WARM_SECS + 60), flicker(WARM_SECS + 60, 3, size=60.0))
+    assert [(each.type, each.evidence["fleeting_walls"]) for each in larger] == [("fleeting_cluster", 7)]
+    assert float(larger[0].evidence["third_largest_times_usual_depth"]) == pytest.approx(3.6, rel=0.05)
+
+
+def test_walls_that_come_once_in_a_while_make_a_cluster_only_where_they_are_rarer_still() -> None:
+    """An hour that had two such walls lets three within a minute stand out; one that had ten does not."""
+    for earlier, expected in ((2, ["fleeting_cluster"]), (10, [])):
+        watch = SymbolWatch(BTC)
+        for each in quiet_rows(WARM_SECS):
+            second = each.second - T0
+            is_one = second >= 1200 and second % 200 == 0 and (second - 1200) // 200 < earlier
+            assert watch.second(each, flicker(second) if is_one else QUIET) == []
+        assert [each.type for each in watch.second(quiet_row(AT), flicker(AT, 3))] == expected
 
 
 def test_the_least_size_of_a_wall_makes_one() -> None:
@@ -361,7 +376,7 @@ def test_the_parts_limit_bounds_a_native_iceberg() -> None:
 
 def test_a_native_like_iceberg_is_told_at_once() -> None:
     """Rank or not: equal tranches speak for themselves. It ends half a minute after its last refill."""
-    watch = SymbolWatch(BTC, iceberg_parts=100)
+    watch = SymbolWatch(msgspec.structs.replace(BTC, iceberg_parts=100))
     (found,) = watch.second(quiet_row(AT), LevelEvidence(has_limits=True, chains=(refilled(),)))
     assert (found.type, found.side, found.price, found.rarity) == ("iceberg", "bid", 60_000.0, None)
     assert found.evidence["at_most_base"] == 200.0
@@ -371,7 +386,7 @@ def test_a_native_like_iceberg_is_told_at_once() -> None:
 
 
 def test_a_replenished_level_must_be_rare_and_last() -> None:
-    """Among thousands of touched levels, and not within moments: a sweep meets many makers."""
+    """Beyond what kept-up levels reach once in ten days, and not within moments: a sweep meets many makers."""
     chain = refilled(equal=0.2, executed=30.0, ms=5_000)
     watch = warm()
     assert kinds(watch.second(quiet_row(AT), LevelEvidence(has_limits=True, chains=(chain,)))) == set()

@@ -11,9 +11,9 @@ from vibe_orderbook_mcp.analytics.rarity import lag1_autocorrelation, n_eff, per
 @pytest.mark.parametrize(("value", "expected"), [(0, 0.0833), (2, 0.4167), (4, 0.75), (99, 0.9167)])
 def test_ranks_of_the_sheet(value: float, expected: float) -> None:
     """7.1: base 1, 2, 2, 3, 5."""
-    pool = Pool("count")
+    pool = Pool("level")
     for each in (1, 2, 2, 3, 5):
-        pool.add(bin_of("count", each))
+        pool.add(bin_of("level", each))
     rank = pool.rank(value)
     assert rank == pytest.approx(expected, abs=5e-5)
     assert rank == percentile_rank([1, 2, 2, 3, 5], value)
@@ -56,7 +56,7 @@ def test_a_packed_hour_comes_back() -> None:
 
 
 def test_dropping_an_hour_undoes_merging_it() -> None:
-    pool = Pool("count")
+    pool = Pool("level")
     pool.merge(1, [(0, 5), (3, 1)])
     pool.merge(2, [(3, 2)])
     pool.drop(1, [(0, 5), (3, 1)])

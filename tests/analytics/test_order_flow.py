@@ -25,6 +25,7 @@ from vibe_orderbook_mcp.analytics.order_flow import (
     ofi_direction,
     side_rates,
 )
+from vibe_orderbook_mcp.analytics.past import Past
 from vibe_orderbook_mcp.analytics.windows import SideTotals, Span, cut, total
 from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow
 
@@ -193,11 +194,15 @@ def test_rarity_of_the_delta_needs_thirty_windows() -> None:
     """One lopsided window among thirty balanced ones is rare; among twenty-nine nobody can say."""
     rows = [row(i, buy_volume=1.0, sell_volume=1.0 + 0.1 * (i // 10 % 2)) for i in range(300)]
     rows += [row(i, buy_volume=1.0) for i in range(300, 310)]
-    rank, windows = delta_rarity(rows, cut(rows, Span(T0 + 300, T0 + 310)))
+    past = Past.of(rows)
+    rank, windows = delta_rarity(past.windows(10, T0 + 300), cut(rows, Span(T0 + 300, T0 + 310)))
     assert windows == 30
     assert rank == pytest.approx(30 / 31)
-    assert delta_rarity(rows[10:], cut(rows, Span(T0 + 300, T0 + 310))) == (None, 29)
-    assert delta_rarity(rows, cut(rows, Span(T0 + 400, T0 + 410))) == (None, 31)  # nothing traded there
+    assert delta_rarity(Past.of(rows[10:]).windows(10, T0 + 300), cut(rows, Span(T0 + 300, T0 + 310))) == (None, 29)
+    assert delta_rarity(past.windows(10, T0 + 400), cut(rows, Span(T0 + 400, T0 + 410))) == (
+        None,
+        31,
+    )  # nothing traded there
 
 
 def test_splitting_a_second_in_two_changes_nothing() -> None:

@@ -357,12 +357,29 @@ def listing(**changes: object) -> bytes:
 def test_a_symbols_grid_is_read() -> None:
     """Decimals are kept as they are written: the number of places is how prices are spelled."""
     assert parse_symbol(listing(), "BTCUSDT") == SymbolSpec(
-        "BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"), Decimal(1_000_000), Decimal(9000)
+        "BTCUSDT",
+        "BTC",
+        "USDT",
+        Decimal("0.01"),
+        Decimal("0.00001"),
+        Decimal(1_000_000),
+        Decimal(9000),
+        iceberg_parts=100,
     )
     spec = parse_symbol(listing(status="BREAK"), "BTCUSDT")
     assert spec is not None
     assert not spec.trading
     assert (spec.price_decimals, spec.tick_exp, spec.size_decimals, spec.lot_exp) == (8, 2, 8, 5)
+
+
+@pytest.mark.parametrize(
+    "limit", ["", '{"filterType": "ICEBERG_PARTS"},', '{"filterType": "ICEBERG_PARTS", "limit": "x"},']
+)
+def test_a_symbol_without_a_readable_parts_limit_is_kept(limit: str) -> None:
+    raw = listing().replace(b'{"filterType": "ICEBERG_PARTS", "limit": 100}, ', limit.encode())
+    spec = parse_symbol(raw, "BTCUSDT")
+    assert spec is not None
+    assert spec.iceberg_parts is None
 
 
 def test_a_symbol_that_is_not_listed_is_none() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.rig import START_MS, Rig
-from vibe_orderbook_mcp.core.refills import RefillChain, RefillWatch, common_size
+from vibe_orderbook_mcp.core.refills import RefillChain, RefillWatch, Turnover, common_size
 
 LOT = 0.001
 
@@ -34,7 +34,9 @@ def test_the_busy_touch_of_the_sheet_is_none() -> None:
     """8.1 executed against a peak of 5 is 1.62; it counts as a touched level when it is over."""
     watch = chain_of([3.0, 2.4, 4.1, 3.3, 5.0, 1.0], [1.0, 0.7, 2.0, 0.4, 4.0])
     assert watch.take(START_MS + 5000) == ((), ())
-    assert watch.take(START_MS + 60_000)[1] == pytest.approx((1.62,))
+    (over,) = watch.take(START_MS + 60_000)[1]
+    assert over.times == pytest.approx(1.62)
+    assert not over.kept_up
 
 
 def test_more_was_traded_than_was_shown() -> None:
@@ -50,7 +52,7 @@ def test_refills_too_far_apart_are_two_chains() -> None:
     states, trades = [2.0] * 4, [2.0] * 3
     assert only(chain_of(states, trades, every_ms=30_000)).refills == 3
     watch = chain_of(states, trades, every_ms=30_001)
-    assert watch.take(START_MS + 90_003) == ((), (1.0, 1.0))
+    assert watch.take(START_MS + 90_003) == ((), (Turnover(1.0, False), Turnover(1.0, False)))
 
 
 def test_size_that_is_added_without_a_trade_is_no_refill_but_was_shown() -> None:
@@ -60,8 +62,29 @@ def test_size_that_is_added_without_a_trade_is_no_refill_but_was_shown() -> None
 
 def test_a_level_that_is_left_is_swept_out() -> None:
     watch = chain_of([2.0, 2.0], [2.0])
-    assert watch.take(START_MS + 31_000)[1] == (1.0,)
+    assert watch.take(START_MS + 31_000)[1] == (Turnover(1.0, False),)
     assert watch.take(START_MS + 99_000)[1] == ()
+
+
+def test_a_level_that_is_kept_up_has_three_refills_in_three_seconds() -> None:
+    for every_ms, expected in ((1000, False), (1500, True)):
+        watch = chain_of([2.0] * 4, [2.0] * 3, every_ms=every_ms)
+        (over,) = watch.take(START_MS + 60_000)[1]
+        assert over == Turnover(3.0, expected)
+
+
+def test_what_others_traded_at_the_price_before_is_not_the_icebergs() -> None:
+    """Refills of 4.0 and 3.0 come first, then five tranches of 2.0 one after the other."""
+    watch = chain_of([3.0, 2.0, 2.5, 2.0, *[2.0] * 5], [5.0, 2.5, 0.5, *[2.0] * 5])
+    chain = only(watch)
+    assert (chain.tranche, chain.refills, chain.executed, chain.max_shown) == (2.0, 5, 10.0, 2.0)
+    assert (chain.start_ms, chain.replenished) == (START_MS + 400, 10.0)
+    assert chain.equal_share == pytest.approx(5 / 7)  # of all there were
+
+
+def test_where_refills_are_not_alike_the_chain_is_told_whole() -> None:
+    chain = only(chain_of([1.0] * 8, [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]))
+    assert (chain.refills, chain.executed, chain.start_ms) == (7, 17.5, START_MS + 100)
 
 
 @pytest.mark.parametrize(("sizes", "expected"), [([], 0.0), ([1.0, 1.01, 1.0201], 1.0), ([1, 2, 3, 4], 0.25)])

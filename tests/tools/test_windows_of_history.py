@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.past import EqualWindow
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.past_hour import KEPT_SECS
@@ -19,9 +22,13 @@ from vibe_orderbook_mcp.core.rows import SecondRecord, SecondRow, SideFlow, Touc
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.store.columns import Columns
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.tools import trade_window
+from vibe_orderbook_mcp.tools.past_cache import PastCache
 from vibe_orderbook_mcp.tools.row_cache import hour_and_window
+from vibe_orderbook_mcp.tools.session import stored_session
+from vibe_orderbook_mcp.tools.volume_clock import CHECK_MS, VolumeClocks
 
 SPEC = SymbolSpec("BTCUSDT", "BTC", "USDT", Decimal("0.01000000"), Decimal("0.00001000"))
 NOW = 1_700_000_000
@@ -104,6 +111,40 @@ def test_flow_from_memory_is_flow_from_whole_rows(tmp_path: Path, secs: int, see
     asyncio.run(run())
 
 
+def test_a_day_of_seconds_is_read_once_and_then_continued(tmp_path: Path) -> None:
+    """Two questions at once read it once; windows of five minutes reach back as far as there is history."""
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            asked: list[tuple[int, int]] = []
+            columns = history.columns
+
+            async def noted(symbol: str, start_sec: int, end_sec: int, fields: Sequence[str]) -> Columns:
+                asked.append((start_sec, end_sec))
+                return await columns(symbol, start_sec, end_sec, fields)
+
+            history.columns = noted  # type: ignore[method-assign]
+            rows = [
+                SecondRow(second=NOW - 9000 + n, covered_ms=1000, mid=100.0, buy_volume=1.0, sell_volume=0.5)
+                for n in range(9000)
+            ]
+            for first in range(0, 9000, 1000):
+                await history.append([SecondRecord(SPEC, row, None) for row in rows[first : first + 1000]])
+            cache = PastCache()
+            for found in await asyncio.gather(
+                *(cache.windows(history, "BTCUSDT", 300, NOW - 300) for _ in range(2)),
+            ):
+                assert found == [EqualWindow(300.0, 150.0, 0.0)] * 29
+            assert asked == [(NOW - 300 - 86_400, NOW - 300)]
+            assert len(await cache.windows(history, "BTCUSDT", 60, NOW)) == 150
+            assert asked[1:] == [(NOW - 300, NOW)]
+        finally:
+            await history.close()
+
+    asyncio.run(run())
+
+
 def test_what_the_exchange_never_had_is_not_missing(tmp_path: Path) -> None:
     """A symbol that was listed an hour ago has a whole day's profile: nothing was traded before."""
 
@@ -124,6 +165,67 @@ def test_what_the_exchange_never_had_is_not_missing(tmp_path: Path) -> None:
             assert 0.0 < part.share(day) < 0.05
             whole = await trade_window.coverage(runtime({"BTCUSDT"}), history, "BTCUSDT", day)
             assert whole.share(day) == 1.0
+        finally:
+            await history.close()
+
+    asyncio.run(run())
+
+
+async def add_trades(history: History, numbers: range, at: Callable[[int], int]) -> None:
+    """One a number, of one base unit, by turns bought and sold."""
+    trades = [Trade(n, at(n), 100.0, 1.0, n, n, buyer_is_maker=bool(n % 2)) for n in numbers]
+    await history.add_trades(TradeBatch(SPEC, tuple(trades)))
+
+
+def test_the_first_days_session_is_told_when_the_ids_prove_it_whole(tmp_path: Path) -> None:
+    """Not before something older than midnight is held, nor with a trade missing; rows tell of the last half minute."""
+    midnight = NOW - NOW % 86_400
+    end = midnight + 3600
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            await add_trades(history, range(1000, 1101), lambda n: (midnight + 10 * (n - 1000)) * 1000)
+            rows = [SecondRow(second=end - 5, covered_ms=1000, buy_volume=3.0, agg_trades=1, first_agg_id=1101,
+                              last_agg_id=1101)]  # fmt: skip
+            assert await stored_session(history, "BTCUSDT", rows, end) is None  # perhaps the day had earlier ones
+            await add_trades(history, range(990, 1000), lambda n: (midnight - 1000 + n - 990) * 1000)
+            assert await stored_session(history, "BTCUSDT", rows, end) == (54.0, 50.0)
+            assert await stored_session(history, "BTCUSDT", [], end) == (51.0, 50.0)
+            late = [msgspec.structs.replace(rows[0], first_agg_id=1102, last_agg_id=1102)]
+            assert await stored_session(history, "BTCUSDT", late, end) is None  # 1101 is nowhere
+            await add_trades(history, range(1102, 1103), lambda _: (midnight + 2000) * 1000)
+            assert await stored_session(history, "BTCUSDT", [], end) is None
+        finally:
+            await history.close()
+
+    asyncio.run(run())
+
+
+def test_trades_fetched_backwards_later_come_into_the_volume_buckets(tmp_path: Path) -> None:
+    """Read again once no more of them come; meanwhile the former figure stands."""
+    now_ms = NOW * 1000
+
+    async def settled(clocks: VolumeClocks, history: History, at_ms: int) -> int | None:
+        await clocks.buckets(history, SPEC, at_ms)
+        await asyncio.gather(*clocks._reading)
+        buckets = await clocks.buckets(history, SPEC, at_ms)
+        return None if buckets is None else len(buckets.imbalances)
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            await add_trades(history, range(5000, 5100), lambda n: now_ms - 3_600_000 + 30_000 * (n - 5000))
+            clocks = VolumeClocks()
+            first = await settled(clocks, history, now_ms)
+            assert first is not None
+            await add_trades(history, range(4950, 5000), lambda n: now_ms - 7_200_000 + 30_000 * (n - 4950))
+            assert await settled(clocks, history, now_ms + 1) == first
+            assert await settled(clocks, history, now_ms + CHECK_MS) == first  # more may be on their way
+            again = await settled(clocks, history, now_ms + 2 * CHECK_MS)
+            assert again is not None
+            held = clocks._clocks["BTCUSDT"]
+            assert (held.trades, held.late) == (150, 0)
         finally:
             await history.close()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from vibe_orderbook_mcp.analytics.past import EqualWindow
 from vibe_orderbook_mcp.analytics.rarity import rarity
 from vibe_orderbook_mcp.analytics.windows import Cut, Rows, Span, cut, equal_windows
 from vibe_orderbook_mcp.core.events import Side
@@ -125,18 +126,19 @@ def absorption_ratio(volume: float, adverse: float) -> float:
     return volume / max(adverse, 1.0)
 
 
-def window_ratio(window: Cut, absorbing: Absorber, tick: float) -> float | None:
-    change = window.mid_change
-    if change is None:
+def window_ratio(window: EqualWindow, absorbing: Absorber, tick: float) -> float | None:
+    if window.mid_change is None:
         return None
-    buying = absorbing == "passive_buying"
-    volume = sum(row.sell_volume if buying else row.buy_volume for row in window.rows)
-    return absorption_ratio(volume, adverse_ticks(absorbing, change, tick))
+    volume = window.sell_volume if absorbing == "passive_buying" else window.buy_volume
+    return absorption_ratio(volume, adverse_ticks(absorbing, window.mid_change, tick))
 
 
-def window_absorption(window: Cut, before: Sequence[Cut], absorbing: Absorber, tick: float) -> WindowAbsorption | None:
+def window_absorption(
+    window: Cut, before: Sequence[EqualWindow], absorbing: Absorber, tick: float
+) -> WindowAbsorption | None:
     """The window rule against the equal windows before it, oldest first. None without a mid."""
-    now = window_ratio(window, absorbing, tick)
+    buys, sells = sum(row.buy_volume for row in window.rows), sum(row.sell_volume for row in window.rows)
+    now = window_ratio(EqualWindow(buys, sells, window.mid_change), absorbing, tick)
     if now is None:
         return None
     baseline = [value for other in before if (value := window_ratio(other, absorbing, tick)) is not None]

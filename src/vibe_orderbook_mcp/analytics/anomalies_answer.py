@@ -19,6 +19,7 @@ from vibe_orderbook_mcp.analytics.results import (
     iso_second,
     left_out_if_none,
 )
+from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.watch import NotRun, SymbolWatch
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut, Span, check_coverage
 from vibe_orderbook_mcp.core.events import Side
@@ -44,7 +45,6 @@ class AnomalyFinding(Answer):
         description="How rare against this symbol's own quiet history, 0 to 1, capped at what so much history can"
         " tell. Not a probability of anything. Null: cannot be ranked."
     )
-    confidence: float | None = left_out_if_none("The same number as rarity, under the name some callers expect.")
     side: Side | None = left_out_if_none("The side of the book it is about.")
     price: str | None = left_out_if_none("The level's price.")
     evidence: dict[str, float | str | bool] = Field(description="What was measured; units are in the names.")
@@ -74,6 +74,11 @@ class Measured(Answer):
     ask_cancel_share: float | None = Field(description="The same for asks.")
     fleeting_walls_bid: int | None = Field(description="Large bids that vanished within 10 s, untraded, last 60 s.")
     fleeting_walls_ask: int | None = Field(description="The same for asks.")
+    variance_times: float | None = Field(
+        description="Realised variance of mid a second, last minute / trailing hour (5 s steps)."
+    )
+    vpin: float | None = left_out_if_none("Toxicity of flow, 0 to 1, as in get_order_flow; with detail=true.")
+    vpin_rarity: float | None = left_out_if_none("Its rank among the values of the day before, 0 to 1.")
 
 
 class AnomaliesAnswer(WindowedEnvelope):
@@ -81,6 +86,9 @@ class AnomaliesAnswer(WindowedEnvelope):
 
     findings: list[AnomalyFinding] = Field(description="Findings that touch the window, most severe first.")
     past_findings: list[AnomalyFinding] | None = left_out_if_none("Earlier ones, newest first; with since_hours > 0.")
+    past_hours_watched: float | None = left_out_if_none(
+        "Hours of the since_hours asked for in which detectors had a sound book to look at."
+    )
     cannot_run: list[CannotRun] = Field(description="Detectors without a verdict and why; empty: all looked.")
     measured: Measured = Field(description="What was measured in the window, verdict or not.")
     baseline_hours: float = Field(description="Hours of the symbol's own history that verdicts rest on.")
@@ -95,12 +103,15 @@ def anomalies_answer(
     age_ms: int,
     status: Status,
     past: Sequence[Finding] | None = None,
+    past_hours: int = 0,
+    vpin: Vpin | None = None,
     detail: bool = False,
     warnings: Sequence[str] = (),
 ) -> AnomaliesAnswer:
     """The answer of `detect_market_anomalies`, or a `Refusal` when less than half of the window is covered.
 
-    `past` are stored findings when they were asked for. Those that touch the window are told once, as present.
+    `past` are stored findings of the last `past_hours` when they were asked for. Those that touch the window are told
+    once, as present. `vpin` is of the present, where it is known.
     """
     spec = watch.spec
     window = check_coverage(spec.symbol, list(watch.rows), span)
@@ -115,14 +126,15 @@ def anomalies_answer(
     cannot = watch.not_run()
     if status != "live":
         cannot = [NotRun(name, f"the book is {status}: nothing comes to be judged") for name in TYPES]
-    measured = _measured(watch, window)
+    measured = _measured(watch, window, vpin)
+    watched = None if past is None else watch.baseline.seconds_since(span.end - past_hours * HOUR) / HOUR
     told = dict.fromkeys(each.type for each in (*shown, *(earlier or ())))
     return AnomaliesAnswer(
         symbol=spec.symbol,
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=_summary(watch, window, present, cannot, measured) + _past_text(earlier),
+        summary=_summary(watch, window, present, cannot, measured) + _past_text(earlier, past_hours, watched),
         warnings=[*warnings, *_warnings(window, len(present))],
         window=Window(
             start=iso_second(span.start),
@@ -134,6 +146,7 @@ def anomalies_answer(
         ),
         findings=[_finding(spec, each, detail) for each in shown],
         past_findings=None if earlier is None else [_finding(spec, each, detail) for each in earlier],
+        past_hours_watched=decimals(watched, 1),
         cannot_run=[CannotRun(detector=each.detector, reason=each.reason) for each in cannot],
         measured=measured,
         baseline_hours=decimals(watch.baseline.seconds / HOUR, 1),
@@ -146,14 +159,12 @@ def _touches(finding: Finding, start_ms: int, end_ms: int) -> bool:
 
 
 def _finding(spec: SymbolSpec, finding: Finding, detail: bool) -> AnomalyFinding:
-    rarity = decimals(finding.rarity, 4)
     return AnomalyFinding(
         type=finding.type,
         severity=finding.severity,
         start=iso(finding.start_ms),
         end=None if finding.end_ms is None else iso(finding.end_ms),
-        rarity=rarity,
-        confidence=rarity,
+        rarity=decimals(finding.rarity, 4),
         side=finding.side,
         price=None if finding.price is None else exact_price(spec, finding.price),
         evidence={name: _rounded(value) for name, value in finding.evidence.items()},
@@ -166,7 +177,7 @@ def _rounded(value: float | str | bool) -> float | str | bool:
     return significant(value, EVIDENCE_DIGITS) if isinstance(value, float) else value
 
 
-def _measured(watch: SymbolWatch, window: Cut) -> Measured:
+def _measured(watch: SymbolWatch, window: Cut, vpin: Vpin | None) -> Measured:
     rows, baseline = window.rows, watch.baseline
     peak = max((row.ids for row in rows), default=0)
     usual = baseline.median("updates")
@@ -191,6 +202,9 @@ def _measured(watch: SymbolWatch, window: Cut) -> Measured:
         ask_cancel_share=decimals(_cancel_share(window, "ask"), 3),
         fleeting_walls_bid=None if bid is None else bid.walls,
         fleeting_walls_ask=None if ask is None else ask.walls,
+        variance_times=significant(watch.variance_times, 3),
+        vpin=None if vpin is None else decimals(vpin.value, 4),
+        vpin_rarity=None if vpin is None else decimals(vpin.rarity, 4),
     )
 
 
@@ -234,12 +248,16 @@ def _summary(
     return f"{quiet}."
 
 
-def _past_text(earlier: Sequence[Finding] | None) -> str:
-    if not earlier:
+def _past_text(earlier: Sequence[Finding] | None, hours: int, watched: float | None) -> str:
+    """How much was looked at belongs to it: nothing found in hours that nobody watched is no quiet night."""
+    if earlier is None or watched is None:
         return ""
+    looked = f"the last {hours} h" if watched >= OK_COVERAGE * hours else f"{watched:.1f} watched of the last {hours} h"
+    if not earlier:
+        return f" Nothing else in {looked}."
     newest = earlier[0]
     count = f"{len(earlier)} earlier finding{'' if len(earlier) == 1 else 's'}"
-    return f" {count}, the newest {newest.type} at {iso(newest.start_ms)[11:19]}."
+    return f" {count} in {looked}, the newest {newest.type} at {iso(newest.start_ms)[11:19]}."
 
 
 def _sentence(spec: SymbolSpec, finding: Finding) -> str:

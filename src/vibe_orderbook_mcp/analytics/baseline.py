@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, expm1, log, log1p
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
 
 from vibe_orderbook_mcp.analytics.histograms import Binned, Pool, Standing, Sums, bin_of, packed
+from vibe_orderbook_mcp.analytics.tails import alarm_level, three_within
 from vibe_orderbook_mcp.analytics.trailing import Trailing
 from vibe_orderbook_mcp.errors import StorageCorrupt
 
@@ -28,30 +29,39 @@ HOUR: Final = 3600
 RELATIVE_SECS: Final = 900
 VERDICT_SECS: Final = 3600
 MARGIN_SECS: Final = 60
-# An alarm is raised up to four seconds after its first second; that second's margin must still be undecided.
-HOLD_SECS: Final = MARGIN_SECS + 5
+# An alarm is raised up to nine seconds after its first second; that second's margin must still be undecided.
+HOLD_SECS: Final = MARGIN_SECS + 10
 # An "episode" that goes on is how the market is now: it must become the new normal at some time.
 LONGEST_EPISODE_SECS: Final = 900
 DAY_HOURS: Final = 24
 WEEK_HOURS: Final = 168
 WEEK_ENOUGH_HOURS: Final = 160
+SAME_HOUR: Final = 1  # hours of the clock to both sides
 # Rows that a restart needs before the last second that the stored hours hold.
 REPLAY_SECS: Final = HOUR + 120
 MINUTE: Final = 60
 MINUTE_ENOUGH: Final = 57
+DAY_SECS: Final = 86_400
+SIDE_MINUTES_NEEDED: Final = 60
 # Where half of all values are equal, the MAD is 0. In units of ln: a tenth is no difference worth a name.
 LEAST_SIGMA: Final = 0.1
 
 Score = Literal["updates", "order_to_trade", "spread", "depth_50", "depth_25"]
-Level = Literal["spread", "depth_10", "minute_updates", "minute_volume", "buying", "selling", "turnover"]
-Count = Literal["fleeting_bid", "fleeting_ask"]
+Level = Literal[
+    "spread",
+    "depth_10",
+    "minute_updates",
+    "minute_volume",
+    "buying",
+    "selling",
+    "turnover",
+    "kept_up",
+    "fleeting",
+    "wall_minutes",
+]
 
 SCORES: Final[tuple[Score, ...]] = ("updates", "order_to_trade", "spread", "depth_50", "depth_25")
-LEVELS: Final[tuple[Level, ...]] = (
-    *("spread", "depth_10", "minute_updates", "minute_volume", "buying", "selling"),
-    "turnover",
-)
-COUNTS: Final[tuple[Count, ...]] = ("fleeting_bid", "fleeting_ask")
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 
 class Sample(NamedTuple):
@@ -68,8 +78,7 @@ class Sample(NamedTuple):
     quote_volume: float
     buy_volume: float
     sell_volume: float
-    fleeting_bid: int | None
-    fleeting_ask: int | None
+    walls_watched: bool
 
 
 class HourBlock(msgspec.Struct, array_like=True):
@@ -156,6 +165,7 @@ class _Minute:
     sell_volume: float = 0.0
     mid_before: float | None = None
     mid: float | None = None
+    watched_secs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +194,6 @@ class Baseline:
         self._pools: dict[str, Pool] = {
             **{f"score:{name}": Pool("score") for name in SCORES},
             **{f"level:{name}": Pool("level") for name in LEVELS},
-            **{f"count:{name}": Pool("count") for name in COUNTS},
         }
         self._earlier_secs = 0  # of the day's hours before the present one
         self._excluded: dict[int, int] = {}  # first second -> last
@@ -196,6 +205,14 @@ class Baseline:
         """Seconds of the last day that count."""
         hour = self._hours.get(self._hour)
         return self._earlier_secs + (0 if hour is None else hour.seconds)
+
+    def seconds_since(self, second: int) -> int:
+        """Of those that count, how many came since then, a week back at most. An hour is taken as evenly watched."""
+        part = 0
+        for number, hour in self._hours.items():
+            left = min(HOUR, (number + 1) * HOUR - second)
+            part += min(hour.seconds, max(0, left))
+        return part
 
     @property
     def is_relative(self) -> bool:
@@ -277,8 +294,26 @@ class Baseline:
     def standing_level(self, name: Level, value: float) -> Standing | None:
         return self._standing(f"level:{name}", value)
 
-    def standing_count(self, name: Count, value: int) -> Standing | None:
-        return self._standing(f"count:{name}", float(value))
+    def alarm_turnover(self) -> float | None:
+        """The turnover that levels which are kept up exceed once in so many days (`tails`). None: too few of them."""
+        found = alarm_level(self._pools["level:kept_up"].items(), self.seconds / DAY_SECS)
+        return None if found is None else exp(min(700.0, found))
+
+    def three_fleeting(self, share: float, newest: int) -> float | None:
+        """How many times a minute three fleeting walls of one side, all of that share of the usual depth or more, fall
+        within a minute by chance. The `newest` of that size are those in question, and no history of theirs.
+
+        None: walls were not watched for half an hour.
+        """
+        minutes = self.side_minutes
+        if minutes < SIDE_MINUTES_NEEDED:
+            return None
+        return three_within(max(0, self._pools["level:fleeting"].from_(log(share)) - newest), minutes)
+
+    @property
+    def side_minutes(self) -> int:
+        """Minutes of the last day in which walls of a side were watched: two for each that passed."""
+        return 2 * self._pools["level:wall_minutes"].n
 
     @property
     def normal(self) -> Normal:
@@ -335,10 +370,6 @@ class Baseline:
             self._count("level:spread", second, log(sample.spread_bps), step=1)
         if sample.depth_10 is not None:
             self._count("level:depth_10", second, log(sample.depth_10), step=1)
-        if sample.fleeting_bid is not None:
-            self._count("count:fleeting_bid", second, float(sample.fleeting_bid), step=1)
-        if sample.fleeting_ask is not None:
-            self._count("count:fleeting_ask", second, float(sample.fleeting_ask), step=1)
 
     def _add_to_minute(self, held: _Held, *, counts: bool) -> None:
         minute, sample, number = self._minute, held.sample, held.second // MINUTE
@@ -352,6 +383,7 @@ class Baseline:
         minute.quote_volume += sample.quote_volume
         minute.buy_volume += sample.buy_volume
         minute.sell_volume += sample.sell_volume
+        minute.watched_secs += sample.walls_watched
         if sample.mid is not None:
             minute.mid = sample.mid
             if minute.mid_before is None:
@@ -367,6 +399,8 @@ class Baseline:
             return
         self._count("level:minute_updates", second, log1p(minute.updates / minute.seconds), step=MINUTE)
         self._count("level:minute_volume", second, log1p(minute.quote_volume), step=MINUTE)
+        if minute.watched_secs >= MINUTE_ENOUGH:
+            self._count("level:wall_minutes", second, 0.0, step=0)
         if change is not None:
             self._count("level:buying", second, per_tick(minute.sell_volume, -change), step=MINUTE)
             self._count("level:selling", second, per_tick(minute.buy_volume, change), step=MINUTE)
@@ -410,9 +444,11 @@ class Baseline:
             each.seconds for earlier, each in self._hours.items() if number - DAY_HOURS <= earlier < number
         )
         is_week = len(self._hours) >= WEEK_ENOUGH_HOURS
+        day = {each for each in self._hours if each >= number - DAY_HOURS}
+        # Of a week, this hour of the day and its neighbours: a market is as lively at noon as at other noons.
+        alike = {each for each in self._hours if (each - number + SAME_HOUR) % DAY_HOURS <= 2 * SAME_HOUR}
         for name, pool in self._pools.items():
-            span = WEEK_HOURS if is_week and name.startswith("score:") else DAY_HOURS
-            wanted = {each for each in self._hours if each >= number - span}
+            wanted = alike if is_week and name.startswith("score:") else day
             for each in pool.hours - wanted:
                 pool.drop(each, self._hours[each].items(name))
             for each in wanted - pool.hours:

@@ -48,6 +48,7 @@ from vibe_orderbook_mcp.analytics.order_flow import (
     ofi_direction,
     side_rates,
 )
+from vibe_orderbook_mcp.analytics.past import EqualWindow, Past
 from vibe_orderbook_mcp.analytics.results import (
     Answer,
     Status,
@@ -69,7 +70,6 @@ from vibe_orderbook_mcp.analytics.windows import (
     Span,
     WindowTotals,
     check_coverage,
-    equal_windows,
     quality,
     total,
 )
@@ -194,6 +194,7 @@ def order_flow_answer(
     as_of_ms: int,
     age_ms: int,
     status: Status,
+    before: Sequence[EqualWindow] | None = None,
     session: tuple[float, float] | None = None,
     buckets: VolumeBuckets | None = None,
     detail: bool = False,
@@ -202,14 +203,15 @@ def order_flow_answer(
     """The answer of `get_order_flow`, or a `Refusal` when less than half of the window is covered.
 
     `rows` holds the window and whatever is older, ascending: the hour before serves the allowance of absorption
-    and the impact fit, two hundred windows before serve rarities. `session` is (buys, sells) in base units since
+    and the impact fit. `before` are the equal windows that rarities are told from, oldest first; None: those of `rows`.
+    `session` is (buys, sells) in base units since
     00:00 UTC, or None while those are not complete. `buckets` holds trades up to now in buckets of a fiftieth of the
     day's volume (`toxicity.bucket_lots`), or None where that is not known.
     """
     tick = float(spec.tick_size)
     window = check_coverage(spec.symbol, rows, span)
     totals = total(window)
-    before = equal_windows(rows, span.secs, span.start)
+    before = Past.of(rows).windows(span.secs, span.start) if before is None else before
     kappa = kappa_ticks(rows, window, tick)
     by_window = {kind: window_absorption(window, before, kind, tick) for kind in ABSORBERS}
     absorbed = _absorption_events(spec, window, tick, kappa, by_window)
@@ -220,7 +222,7 @@ def order_flow_answer(
     if detail:
         impact, impact_count = impact_fit(rows, span.end, tick)
         kyle, kyle_count = kyle_lambda(rows, span.end)
-        unusual, windows = delta_rarity(rows, window)
+        unusual, windows = delta_rarity(before, window)
         more = OrderFlowDetail(
             bid=bid_rates,
             ask=ask_rates,

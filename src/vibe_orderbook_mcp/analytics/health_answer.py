@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from vibe_orderbook_mcp.analytics.health import (
     HealthLevel,
     component_scores,
     health_inputs,
+    level_of,
     score_of,
     usd_rate_of,
 )
@@ -38,6 +39,8 @@ from vibe_orderbook_mcp.analytics.windows import (
 )
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
+# A market of which nothing is heard may be anything by now: Poor at best.
+SILENT_MOST: Final = 39.0
 PHRASES: dict[Component, str] = {
     "spread_stability": "spread",
     "liquidity_depth": "depth",
@@ -135,12 +138,15 @@ def health_score_answer(
         usd_rate=rate,
     )
     score, level = score_of(parts)
+    is_silent = status == "stale"
+    if is_silent and score is not None and score > SILENT_MOST:
+        score, level = SILENT_MOST, level_of(SILENT_MOST, SILENT_MOST)
     known = {name: part for name, part in parts.items() if part is not None}
     weakest = min(known.items(), key=lambda part: part[1])[0] if known else None
     is_warm = inputs.spread_usual_bps is not None
     return HealthScoreAnswer(
         **head,
-        summary=_summary(spec, inputs, known, score, level, weakest),
+        summary=_summary(spec, inputs, known, score, level, weakest, is_silent=is_silent),
         warnings=[*warnings, *_warnings(spec, window, known, inputs, rate)],
         health_score=decimals(score, 1),
         level=level,
@@ -217,22 +223,26 @@ def _summary(
     score: float | None,
     level: HealthLevel,
     weakest: Component | None,
+    *,
+    is_silent: bool,
 ) -> str:
     if score is None or weakest is None:
         return f"{spec.symbol}: health unknown, too little could be measured."
     head = f"{spec.symbol} health {score:.0f}/100 ({level})"
+    if is_silent:
+        return f"{head}: nothing has come for {inputs.age_ms / 1000:.0f} s, what was measured is of before."
     if known[weakest] >= 80:
         return f"{head}: every part is sound; the lowest is {PHRASES[weakest]} at {known[weakest]:.0f}."
-    return f"{head}: weakest is {PHRASES[weakest]} at {known[weakest]:.0f}{_why(inputs, weakest)}."
+    return f"{head}: weakest is {PHRASES[weakest]} at {known[weakest]:.0f}{_why(spec, inputs, weakest)}."
 
 
-def _why(inputs: HealthInputs, weakest: Component) -> str:
+def _why(spec: SymbolSpec, inputs: HealthInputs, weakest: Component) -> str:
     if weakest == "spread_stability" and inputs.spread_bps is not None:
         times = "" if inputs.spread_times is None else f", {readable(inputs.spread_times, 2)}x its usual"
         return f" ({readable(inputs.spread_bps)} bps{times})"
     if weakest == "liquidity_depth" and inputs.depth_10bps_quote is not None:
         share = "" if inputs.depth_share is None else f", {readable(inputs.depth_share, 2)}x its usual"
-        return f" ({readable(inputs.depth_10bps_quote)} within 10 bps on the thinner side{share})"
+        return f" ({readable(inputs.depth_10bps_quote)} {spec.quote_asset} within 10 bps on the thinner side{share})"
     if weakest == "flow_balance":
         bought, sold = inputs.buy_volume_quote, inputs.sell_volume_quote
         side, part = ("buys", bought) if bought >= sold else ("sells", sold)

@@ -17,7 +17,7 @@ import msgspec
 
 from vibe_orderbook_mcp.analytics.rarity import n_eff
 
-Scale = Literal["score", "level", "count"]
+Scale = Literal["score", "level"]
 
 SCORE_WIDTH: Final = 0.05
 SCORE_LINEAR: Final = 8.0  # beyond it bins grow with the value
@@ -39,16 +39,13 @@ def bin_of(scale: Scale, value: float) -> int:
         else:
             place = _LINEAR_BINS + int(log(min(size, SCORE_MOST) / SCORE_LINEAR) / SCORE_GROWTH + 0.5)
         return place if value >= 0.0 else -place
-    place = round(value / LEVEL_WIDTH) if scale == "level" else round(value)
-    return max(-MOST_BIN, min(MOST_BIN, place))
+    return max(-MOST_BIN, min(MOST_BIN, round(value / LEVEL_WIDTH)))
 
 
 def value_of(scale: Scale, place: int) -> float:
     """A bin's centre."""
     if scale == "level":
         return place * LEVEL_WIDTH
-    if scale == "count":
-        return float(place)
     size = abs(place)
     if size <= _LINEAR_BINS:
         return place * SCORE_WIDTH
@@ -136,6 +133,15 @@ class Pool:
         self.hours.discard(hour)
         for place, count in items:
             self.add(place, -count)
+
+    def items(self) -> Iterable[tuple[float, int]]:
+        """(value, how often)."""
+        return ((value_of(self.scale, place), count) for place, count in self.counts.items())
+
+    def from_(self, value: float) -> int:
+        """How many values are that high or higher, to the bin."""
+        own = bin_of(self.scale, value)
+        return sum(count for place, count in self.counts.items() if place >= own)
 
     def rank(self, value: float) -> float | None:
         """`rarity.percentile_rank` at the resolution of the bins. None: nothing to compare with."""

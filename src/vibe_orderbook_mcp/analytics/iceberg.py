@@ -9,20 +9,24 @@ from __future__ import annotations
 from math import log
 from typing import Final, Literal
 
+import msgspec
+
 from vibe_orderbook_mcp.analytics.baseline import Baseline
 from vibe_orderbook_mcp.analytics.findings import Evidence, Finding, Severity
 from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.core.refills import CHAIN_MS, MIN_REFILLS, MIN_TURNOVER, RefillChain
+from vibe_orderbook_mcp.core.refills import (
+    CHAIN_MS,
+    KEPT_UP_MS,
+    MIN_REFILLS,
+    MIN_TURNOVER,
+    SAME_SHARE,
+    RefillChain,
+    Turnover,
+)
 
 IcebergClass = Literal["native_like", "replenished_level"]
 
-SAME_SHARE: Final = 0.5
 LEVELS_NEEDED: Final = 200
-# A level refilled by all and sundry is the usual state of a busy touch; only a rare one is worth a sentence.
-# A busy symbol has thousands of touched levels a day, so one in a hundred would be dozens of findings.
-REPLENISHED_RARITY: Final = 0.9995
-# A sweep takes what several makers put up within moments; a level that is kept up is kept up for longer.
-REPLENISHED_MS: Final = 3_000
 OPEN_MOST: Final = 50
 
 _ROUNDING: Final = 1e-9
@@ -50,15 +54,15 @@ class Icebergs:
 
     def __init__(self, parts: int | None = None) -> None:
         self._parts = parts
-        self._open: dict[tuple[Side, float, int], Finding] = {}
-        self._last_ms: dict[tuple[Side, float, int], int] = {}
+        self._open: dict[tuple[Side, float], Finding] = {}
+        self._last_ms: dict[tuple[Side, float], int] = {}
 
     @property
     def open(self) -> list[Finding]:
         return list(self._open.values())
 
     def second(
-        self, second: int, chains: tuple[RefillChain, ...], ended: tuple[float, ...], baseline: Baseline
+        self, second: int, chains: tuple[RefillChain, ...], ended: tuple[Turnover, ...], baseline: Baseline
     ) -> list[Finding]:
         """What changed. `ended` are the turnovers of levels that are no longer hit: they are what is usual."""
         changed = []
@@ -66,14 +70,18 @@ class Icebergs:
             finding = self._finding(chain, baseline)
             if finding is None:
                 continue
-            key = chain.side, chain.price, chain.start_ms
+            key = chain.side, chain.price
             known = self._open.get(key)
+            if known is not None:  # with every refill it can be told better when the equal ones began
+                finding = msgspec.structs.replace(finding, start_ms=known.start_ms)
             self._open[key], self._last_ms[key] = finding, chain.last_ms
             if known is None or known.severity != finding.severity:
                 changed.append(finding)
         for turnover in ended:
-            if turnover > 0.0:
-                baseline.count_event("turnover", second, log(turnover))
+            if turnover.times > 0.0:
+                baseline.count_event("turnover", second, log(turnover.times))
+                if turnover.kept_up:
+                    baseline.count_event("kept_up", second, log(turnover.times))
         over = [key for key, last_ms in self._last_ms.items() if (second + 1) * 1000 - last_ms > CHAIN_MS]
         over += list(self._open)[: max(0, len(self._open) - OPEN_MOST)]
         for key in dict.fromkeys(over):
@@ -89,8 +97,10 @@ class Icebergs:
         if standing is not None and standing.n < LEVELS_NEEDED:
             standing = None
         if kind == "replenished_level":
-            is_brief = chain.last_ms - chain.start_ms < REPLENISHED_MS
-            if is_brief or not baseline.is_ready or standing is None or standing.rarity < REPLENISHED_RARITY:
+            # A level refilled by all and sundry is the usual state of a busy touch; only a rare one is worth a word.
+            is_brief = chain.last_ms - chain.start_ms < KEPT_UP_MS
+            least = None if is_brief or not baseline.is_ready else baseline.alarm_turnover()
+            if least is None or turnover < least:
                 return None
         evidence: Evidence = {
             "class": kind,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
 from vibe_orderbook_mcp.analytics.impact import moves
 from vibe_orderbook_mcp.analytics.numbers import ratio
+from vibe_orderbook_mcp.analytics.past import EqualWindow
 from vibe_orderbook_mcp.analytics.rarity import rarity
 from vibe_orderbook_mcp.analytics.regression import fit_line
 from vibe_orderbook_mcp.analytics.windows import (
@@ -15,7 +17,6 @@ from vibe_orderbook_mcp.analytics.windows import (
     Rows,
     SideTotals,
     WindowTotals,
-    equal_windows,
 )
 
 FlowDirection = Literal["STRONG_BUY", "MODERATE_BUY", "NEUTRAL", "MODERATE_SELL", "STRONG_SELL", "NO_FLOW"]
@@ -127,11 +128,11 @@ def cvd_z(totals: WindowTotals) -> float | None:
     return ratio(cvd(totals), sqrt(totals.size_squares))
 
 
-def delta_rarity(rows: Rows, window: Cut) -> tuple[float | None, int]:
-    """How unusual |delta_pct| is among the equal windows before, and how many of those there are."""
+def delta_rarity(before: Sequence[EqualWindow], window: Cut) -> tuple[float | None, int]:
+    """How unusual |delta_pct| is among the equal windows before, oldest first, and how many of those traded."""
     now = cut_delta(window)
-    before = [cut_delta(other) for other in equal_windows(rows, window.span.secs, window.span.start)]
-    baseline = [abs(delta) for delta in before if delta is not None]
+    deltas = [delta_pct(other.buy_volume, other.sell_volume) for other in before]
+    baseline = [abs(delta) for delta in deltas if delta is not None]
     if now is None or len(baseline) < MIN_BASELINE_WINDOWS:
         return None, len(baseline)
     return rarity(baseline, abs(now)), len(baseline)

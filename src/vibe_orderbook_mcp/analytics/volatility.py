@@ -5,6 +5,7 @@ Mid and not trades, whose bouncing between bid and ask is no movement.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +18,35 @@ GRID_SECS = 5
 HOUR_SECS = 3600
 MIN_RETURNS = 12
 MIN_COVERAGE = 0.8
+ENOUGH_STEPS = 180  # a quarter of an hour
 YEAR_SECS = 365 * 86_400
+
+
+class VarianceTimes:
+    """Realised variance of the last minute against the trailing hour's, fed with mid at the end of each second."""
+
+    __slots__ = ("_before", "_squares")
+
+    def __init__(self) -> None:
+        self._before: tuple[int, float] | None = None
+        self._squares: deque[tuple[int, float]] = deque()
+
+    def second(self, second: int, mid: float | None) -> None:
+        if (second + 1) % GRID_SECS:
+            return
+        before, self._before = self._before, None if mid is None else (second, mid)
+        if mid is not None and before is not None and before[0] == second - GRID_SECS:
+            self._squares.append((second, log(mid / before[1]) ** 2))
+        while self._squares and self._squares[0][0] <= second - HOUR_SECS:
+            self._squares.popleft()
+
+    def times(self, second: int) -> float | None:
+        """None with fewer than 12 steps in the last minute, or a quarter of an hour of them, or where nothing moved."""
+        recent = [square for at, square in self._squares if at > second - GRID_SECS * MIN_RETURNS]
+        if len(recent) < MIN_RETURNS or len(self._squares) < ENOUGH_STEPS:
+            return None
+        usual = sum(square for _, square in self._squares) / len(self._squares)
+        return ratio(sum(recent) / len(recent), usual)
 
 
 @dataclass(frozen=True, slots=True)

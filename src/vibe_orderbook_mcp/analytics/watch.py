@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vibe_orderbook_mcp.analytics.baseline import Baseline, Normal, Sample, decode, encode
+from vibe_orderbook_mcp.analytics.baseline import SIDE_MINUTES_NEEDED, Baseline, Normal, Sample, decode, encode
 from vibe_orderbook_mcp.analytics.detectors.absorbed import Absorptions
 from vibe_orderbook_mcp.analytics.detectors.bursts import UpdateBursts
 from vibe_orderbook_mcp.analytics.detectors.crash import CrashWatch, thinner_side
 from vibe_orderbook_mcp.analytics.detectors.fleeting import FleetingCount, FleetingWalls
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding, FindingType
-from vibe_orderbook_mcp.analytics.iceberg import LEVELS_NEEDED, Icebergs
+from vibe_orderbook_mcp.analytics.iceberg import Icebergs
+from vibe_orderbook_mcp.analytics.tails import VALUES_NEEDED
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
@@ -28,9 +29,7 @@ UNSOUND: Final = (
 )
 
 
-def sample_of(
-    row: SecondRow, before: SecondRow | None, tick: float, fleeting: tuple[int, int] | None = None
-) -> Sample | None:
+def sample_of(row: SecondRow, before: SecondRow | None, tick: float, *, walls_watched: bool = False) -> Sample | None:
     """A second's figures, or None when a gap, a resync or a broken book makes it no sample of anything."""
     if row.flags & UNSOUND or row.covered_ms < MIN_COVERED_MS or row.mid is None:
         return None
@@ -50,8 +49,7 @@ def sample_of(
         quote_volume=row.buy_quote + row.sell_quote,
         buy_volume=row.buy_volume,
         sell_volume=row.sell_volume,
-        fleeting_bid=None if fleeting is None else fleeting[0],
-        fleeting_ask=None if fleeting is None else fleeting[1],
+        walls_watched=walls_watched,
     )
 
 
@@ -69,9 +67,9 @@ class NotRun:
 
 
 class SymbolWatch:
-    """Call `second` with every final row, in order. `iceberg_parts` is the exchange's limit, where it is known."""
+    """Call `second` with every final row, in order."""
 
-    def __init__(self, spec: SymbolSpec, *, iceberg_parts: int | None = None) -> None:
+    def __init__(self, spec: SymbolSpec) -> None:
         self.spec = spec
         self.tick = float(spec.tick_size)
         self.baseline = Baseline(self.tick)
@@ -81,7 +79,7 @@ class SymbolWatch:
         self._crash = CrashWatch(self.tick)
         self._fleeting = FleetingWalls()
         self._absorptions = Absorptions(self.tick)
-        self._icebergs = Icebergs(iceberg_parts)
+        self._icebergs = Icebergs(spec.iceberg_parts)
         self._sample: Sample | None = None
         self._has_evidence = False
 
@@ -99,6 +97,10 @@ class SymbolWatch:
         """The newest second's figures; None when it says nothing."""
         return self._sample
 
+    @property
+    def variance_times(self) -> float | None:
+        return self._crash.variance_times
+
     def fleeting(self, side: Side) -> FleetingCount | None:
         """None while single levels are not watched."""
         return self._fleeting.count(side) if self._has_evidence else None
@@ -109,11 +111,10 @@ class SymbolWatch:
         if before is not None and row.second <= before.second:
             return []
         second, baseline = row.second, self.baseline
-        fleeting = None
         self._has_evidence = evidence is not None and evidence.has_limits
         if evidence is not None:
-            fleeting = self._fleeting.add(second, evidence.walls, row.mid)
-        sample = self._sample = sample_of(row, before, self.tick, fleeting if self._has_evidence else None)
+            self._fleeting.add(second, evidence.walls, row.mid, baseline)
+        sample = self._sample = sample_of(row, before, self.tick, walls_watched=self._has_evidence)
         self.rows.append(row)
         changed = [
             found
@@ -149,11 +150,17 @@ class SymbolWatch:
             out.append(NotRun("fleeting_cluster", "no walls can be told: fewer than 20 price groups within 1 %"))
         elif not self.baseline.is_ready:
             out.insert(1, NotRun("fleeting_cluster", out[0].reason))
-        if (levels := self.baseline.count("turnover")) < LEVELS_NEEDED:
-            reason = f"{levels} of the {LEVELS_NEEDED} touched levels that a rank needs"
-            out += [NotRun("absorption", reason)]
-        elif not self.baseline.is_ready:
-            out += [NotRun("absorption", out[0].reason)]
+        elif (minutes := self.baseline.side_minutes // 2) < SIDE_MINUTES_NEEDED // 2:
+            out.append(
+                NotRun("fleeting_cluster", f"walls were watched for {minutes} of {SIDE_MINUTES_NEEDED // 2} minutes")
+            )
+        if not self.baseline.is_ready:
+            out.append(NotRun("absorption", out[0].reason))
+        elif self.baseline.alarm_turnover() is None:
+            levels = self.baseline.count("kept_up")
+            out.append(
+                NotRun("absorption", f"{levels} of the {VALUES_NEEDED} levels that were kept up and a threshold needs")
+            )
         return out
 
     def hour_blocks(self) -> list[tuple[int, bytes]]:

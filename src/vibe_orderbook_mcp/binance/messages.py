@@ -228,9 +228,16 @@ def parse_symbol(raw: bytes, symbol: str) -> SymbolSpec | None:
             max_price=_decimal(price["maxPrice"]),
             max_size=_decimal(lot["maxQty"]),
             trading=entry["status"] == "TRADING",
+            iceberg_parts=_limit(filters.get("ICEBERG_PARTS")),
         )
     except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
         raise ExchangeUnavailable("The exchange sent symbol information that cannot be read.") from error
+
+
+def _limit(found: dict[str, Any] | None) -> int | None:
+    """Without it a symbol can still be kept: it bounds one figure of an iceberg, and nothing else."""
+    limit = None if found is None else found.get("limit")
+    return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def _decimal(text: str) -> Decimal:

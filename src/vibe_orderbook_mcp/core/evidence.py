@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from vibe_orderbook_mcp.core.refills import RefillChain
+from vibe_orderbook_mcp.core.refills import RefillChain, Turnover
 from vibe_orderbook_mcp.core.wall_watch import WallLife
 
 
@@ -12,4 +12,4 @@ class LevelEvidence(msgspec.Struct, frozen=True):
     has_limits: bool  # whether it was known from which size a level is a wall
     walls: tuple[WallLife, ...] = ()  # large levels that vanished within ten seconds
     chains: tuple[RefillChain, ...] = ()  # refilled levels that were hit in this second
-    turnovers: tuple[float, ...] = ()  # executed / most shown of levels that are no longer hit
+    turnovers: tuple[Turnover, ...] = ()  # of levels that are no longer hit

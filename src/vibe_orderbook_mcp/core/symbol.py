@@ -30,6 +30,7 @@ class SymbolSpec(msgspec.Struct, frozen=True):
     max_price: Decimal = Decimal(0)  # 0: the exchange sets no limit
     max_size: Decimal = Decimal(0)
     trading: bool = True
+    iceberg_parts: int | None = None  # into how many shown parts an order may be split; None: not said, or not stored
 
     @property
     def price_decimals(self) -> int:

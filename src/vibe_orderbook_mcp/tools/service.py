@@ -13,6 +13,7 @@ from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health
 from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
 from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.results import Status
+from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer, liquidity_vacuums_answer
 from vibe_orderbook_mcp.analytics.windows import Span, missing_trades
 from vibe_orderbook_mcp.core.book import OrderBook
@@ -27,7 +28,9 @@ from vibe_orderbook_mcp.store.rollups import Histogram
 from vibe_orderbook_mcp.tools.access import explained, history_of, live_state, not_live, storage_refusal
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
+from vibe_orderbook_mcp.tools.past_cache import PastCache
 from vibe_orderbook_mcp.tools.row_cache import hour_and_window
+from vibe_orderbook_mcp.tools.session import stored_session
 from vibe_orderbook_mcp.tools.shared import Shared
 from vibe_orderbook_mcp.tools.trade_window import coverage
 from vibe_orderbook_mcp.tools.volume_clock import VolumeClocks
@@ -56,6 +59,7 @@ class Tools:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._pasts = PastCache()
         self._clocks = VolumeClocks()
         self._shared = Shared()
 
@@ -92,7 +96,13 @@ class Tools:
         async def answer() -> OrderFlowAnswer:
             try:
                 rows = await self._flow_rows(history, state, span)
-                buckets = await self._clocks.buckets(history, state.spec, end * 1000) if with_detail else None
+                before = await self._pasts.windows(history, state.spec.symbol, secs, span.start)
+                buckets = session = None
+                if with_detail:
+                    buckets = await self._clocks.buckets(history, state.spec, end * 1000)
+                    session = state.session_volumes
+                    if session is None:
+                        session = await stored_session(history, state.spec.symbol, list(state.watch.rows), end)
             except StorageError as error:
                 raise storage_refusal(error) from error
             with explained(state):
@@ -102,7 +112,8 @@ class Tools:
                     state.spec,
                     rows,
                     span,
-                    session=state.session_volumes,
+                    before=before,
+                    session=session,
                     buckets=buckets,
                     detail=with_detail,
                     **facts,
@@ -197,9 +208,16 @@ class Tools:
                 past = [finding_of(event) for event in stored]
             except StorageError as error:
                 raise storage_refusal(error) from error
+        vpin = await self._vpin(state, end) if with_detail else None
         with explained(state):
             return anomalies_answer(
-                state.watch, Span(end - secs, end), past=past, detail=with_detail, **self._facts(state, end)
+                state.watch,
+                Span(end - secs, end),
+                past=past,
+                past_hours=hours,
+                vpin=vpin,
+                detail=with_detail,
+                **self._facts(state, end),
             )
 
     async def orderbook_health(self) -> HealthAnswer:
@@ -225,6 +243,17 @@ class Tools:
         newest = state.watch.rows[-1].second if state.watch.rows else None
         stored, filled = runtime.recorder.trades_stored[name], runtime.filler.filled[name]
         return history, state, span, newest, stored, filled, name in runtime.filler.exhausted
+
+    async def _vpin(self, state: SymbolState, end: int) -> Vpin | None:
+        """None while it is not known: it stands beside what was asked for."""
+        history = self._runtime.archive.history
+        if history is None:
+            return None
+        try:
+            buckets = await self._clocks.buckets(history, state.spec, end * 1000)
+        except StorageError:
+            return None
+        return None if buckets is None else buckets.vpin()
 
     async def _flow_rows(self, history: History, state: SymbolState, span: Span) -> list[SecondRow]:
         """Rows of the hour before the window and of the window. Raises StorageError."""

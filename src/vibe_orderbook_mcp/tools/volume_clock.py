@@ -1,7 +1,8 @@
 """Volume buckets (VPIN) of the symbols that are being asked about.
 
 A day of a major is a million trades: they are read once, in the background, when the first question comes; later
-questions add the trades since then. Until the reading is through there is no figure.
+questions add the trades since then. Until the reading is through there is no figure. Trades that are fetched backwards
+meanwhile are counted once a minute: the day is read again when they are all there, or as many as were read before.
 """
 
 from __future__ import annotations
@@ -22,11 +23,24 @@ SYMBOLS_KEPT = 20
 RESIZE_MS = DAY_MS
 
 
+CHECK_MS = 60_000
+
+
 class _Clock:
     def __init__(self, began_ms: int) -> None:
         self.began_ms = began_ms
         self.until_ms = began_ms
         self.buckets: VolumeBuckets | None = None
+        self.trades = 0  # in the buckets
+        self.late = 0  # stored since, with times before `until_ms`: at the last count
+        self.counted_ms = began_ms
+
+    def add(self, trades: list[Trade], spec: SymbolSpec) -> None:
+        if self.buckets is not None:
+            scale = 10.0**spec.lot_exp
+            for trade in sorted(trades, key=_agg_id):
+                self.buckets.add(round(trade.size * scale), is_buy=not trade.buyer_is_maker)
+            self.trades += len(trades)
 
 
 class VolumeClocks:
@@ -46,16 +60,30 @@ class VolumeClocks:
             clock = self._clocks[spec.symbol] = _Clock(now_ms)
             while len(self._clocks) > SYMBOLS_KEPT:
                 del self._clocks[next(iter(self._clocks))]
-            task = asyncio.create_task(self._read_day(history, spec, clock))
-            self._reading.add(task)
-            task.add_done_callback(self._reading.discard)
+            self._read(history, spec, clock)
+        elif clock.buckets is not None and now_ms - clock.counted_ms >= CHECK_MS:
+            clock.counted_ms = now_ms
+            await self._count_late(history, spec, clock)
         if clock.buckets is not None and now_ms > clock.until_ms:
             start_ms, clock.until_ms = clock.until_ms, now_ms
-            _add(clock.buckets, await history.trades(spec.symbol, start_ms, now_ms), spec)
+            clock.add(await history.trades(spec.symbol, start_ms, now_ms), spec)
         return clock.buckets
 
+    async def _count_late(self, history: History, spec: SymbolSpec, clock: _Clock) -> None:
+        held = await history.trade_sums(spec.symbol, clock.began_ms - DAY_MS, clock.until_ms)
+        before, clock.late = clock.late, held.trades - clock.trades
+        if clock.late > 0 and (clock.late == before or clock.late > clock.trades):
+            clock.late = 0
+            self._read(history, spec, clock)
+
+    def _read(self, history: History, spec: SymbolSpec, clock: _Clock) -> None:
+        task = asyncio.create_task(self._read_day(history, spec, clock))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
     async def _read_day(self, history: History, spec: SymbolSpec, clock: _Clock) -> None:
-        start_ms = clock.began_ms - DAY_MS
+        """The day before the clock began, and what has passed since. Until it is through, the clock stays as it is."""
+        start_ms, until_ms = clock.began_ms - DAY_MS, clock.until_ms
         try:
             day = await history.trade_sums(spec.symbol, start_ms, clock.began_ms)
             if day.trades == 0 or day.first_ms is None:
@@ -63,20 +91,18 @@ class VolumeClocks:
                 return
             held_ms = max(1, clock.began_ms - day.first_ms)
             lots = (day.buy_lots + day.sell_lots) * DAY_MS // held_ms  # as if the rest of the day had been like it
-            buckets = VolumeBuckets(bucket_lots(lots))
-            async for piece in history.iter_trades(spec.symbol, start_ms, clock.began_ms):
-                _add(buckets, piece, spec)
+            fresh = _Clock(clock.began_ms)
+            fresh.buckets, fresh.until_ms, fresh.counted_ms = VolumeBuckets(bucket_lots(lots)), until_ms, until_ms
+            async for piece in history.iter_trades(spec.symbol, start_ms, until_ms):
+                fresh.add(piece, spec)
                 await asyncio.sleep(0)
-            clock.buckets = buckets
         except StorageError as error:
-            self._clocks.pop(spec.symbol, None)
+            if clock.buckets is None:
+                self._clocks.pop(spec.symbol, None)
             logger.debug("Volume buckets of {} are put off: {}", spec.symbol, error)
-
-
-def _add(buckets: VolumeBuckets, trades: list[Trade], spec: SymbolSpec) -> None:
-    scale = 10.0**spec.lot_exp
-    for trade in sorted(trades, key=_agg_id):
-        buckets.add(round(trade.size * scale), is_buy=not trade.buyer_is_maker)
+            return
+        if self._clocks.get(spec.symbol) is clock:  # else it began anew meanwhile
+            self._clocks[spec.symbol] = fresh
 
 
 def _agg_id(trade: Trade) -> int:

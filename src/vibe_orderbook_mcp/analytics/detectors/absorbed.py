@@ -16,17 +16,20 @@ from vibe_orderbook_mcp.analytics.absorption import (
 )
 from vibe_orderbook_mcp.analytics.baseline import Baseline
 from vibe_orderbook_mcp.analytics.findings import Finding
-from vibe_orderbook_mcp.analytics.iceberg import LEVELS_NEEDED
 from vibe_orderbook_mcp.analytics.windows import Span, cut
 from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.core.rows import SecondRow, TouchedLevel
 
 WINDOW_SECS: Final = 60
 EVERY_SECS: Final = 5
 # A level that a passing move of mid hides is still the same one.
 CLEAR_SECS: Final = 30
-# Among the levels that trades touch in a day, how rare a turnover must be to be told unasked.
-MIN_RARITY: Final = 0.9995
+
+
+def first_hit(rows: Sequence[SecondRow], level: TouchedLevel) -> int:
+    """The second in which the window's trades at that level began."""
+    key = level.side, level.price
+    return next(row.second for row in rows if any((each.side, each.price) == key for each in row.touched))
 
 
 class Absorptions:
@@ -46,22 +49,24 @@ class Absorptions:
         recent = list(islice(reversed(rows), WINDOW_SECS + 1))[::-1]
         window = cut(recent, Span(second + 1 - WINDOW_SECS, second + 1))
         changed: list[Finding] = []
-        for level in level_absorption(window, self._tick, baseline.median_minute_move_ticks):
+        absorbing = level_absorption(window, self._tick, baseline.median_minute_move_ticks)
+        least = baseline.alarm_turnover() if absorbing else None
+        for level in absorbing:
             turnover = level.traded / level.shown_max
-            standing = baseline.standing_level("turnover", log(turnover))
-            if standing is None or standing.n < LEVELS_NEEDED or standing.rarity < MIN_RARITY:
+            if least is None or turnover < least:
                 continue
+            standing = baseline.standing_level("turnover", log(turnover))
             key = level.side, level.price
             self._last[key] = second
             if key in self._open:
                 continue
             self._open[key] = Finding(
                 type="absorption",
-                start_ms=window.span.start * 1000,
+                start_ms=1000 * first_hit(window.rows, level),
                 end_ms=None,
                 severity="Low",
-                rarity=standing.rarity,
-                n_eff=standing.n_eff,
+                rarity=None if standing is None else standing.rarity,
+                n_eff=None if standing is None else standing.n_eff,
                 side=level.side,
                 price=level.price,
                 evidence={
@@ -72,7 +77,7 @@ class Absorptions:
                     "replenished_base": replenished(level),
                     "mid_change_ticks": (window.mid_change or 0.0) / self._tick,
                 },
-                thresholds={"turnover": MIN_TURNOVER, "replenished_share": MIN_REPLENISHED, "rarity": MIN_RARITY},
+                thresholds={"turnover": max(MIN_TURNOVER, least), "replenished_share": MIN_REPLENISHED},
             )
             changed.append(self._open[key])
         over = [key for key, last in self._last.items() if second - last >= CLEAR_SECS]

@@ -1,7 +1,8 @@
 """Precursors of a flash crash (definition sheet 5.3): depth gone, spread wide, cancels dominating.
 
 Depth is that of the thinner side within 50 bps, against the trailing hour's median; the spread likewise, both
-floored so that a major's one-tick spread is no yardstick. Two consecutive seconds raise it, ten quiet ones clear it.
+floored so that a major's one-tick spread is no yardstick. Ten consecutive seconds raise it, ten quiet ones clear it:
+books of quiet markets are swept and filled again within some seconds several times a day. An empty side needs two.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final, Literal
 from vibe_orderbook_mcp.analytics.baseline import Baseline, Sample
 from vibe_orderbook_mcp.analytics.findings import SEVERITIES, Evidence, Finding, Severity
 from vibe_orderbook_mcp.analytics.numbers import ratio
+from vibe_orderbook_mcp.analytics.volatility import VarianceTimes
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
 
@@ -26,6 +28,7 @@ SPREAD, SPREAD_CRITICAL = 3.0, 10.0
 CANCEL, CANCEL_CRITICAL = 0.8, 0.9
 CANCEL_SECS: Final = 5
 CONFIRM_SECS: Final = 2
+LASTING_SECS: Final = 10
 RARE_RANK: Final = 0.999
 CLEAR_SECS: Final = 10
 SPREAD_FLOOR_BPS: Final = 0.5
@@ -102,8 +105,10 @@ def depth_reading(row: SecondRow, baseline: Baseline) -> tuple[tuple[Side, float
 class CrashWatch:
     def __init__(self, tick: float) -> None:
         self._tick = tick
+        self._variance = VarianceTimes()
         self._flows: deque[tuple[int, SecondRow]] = deque()
         self._open: Finding | None = None
+        self._rising: Finding | None = None  # has not lasted long enough to be told
         self._before: CrashState | None = None
         self._before_second = -1
         self._last = 0  # the newest second at any level
@@ -113,8 +118,14 @@ class CrashWatch:
     def open(self) -> Finding | None:
         return self._open
 
+    @property
+    def variance_times(self) -> float | None:
+        """Realised variance of the last minute / the trailing hour's: told beside a finding, no part of the rule."""
+        return self._variance.times(self._before_second)
+
     def second(self, row: SecondRow, sample: Sample | None, baseline: Baseline) -> Finding | None:
         second = row.second
+        self._variance.second(second, row.mid)
         self._flows.append((second, row))
         while self._flows[0][0] <= second - CANCEL_SECS:
             self._flows.popleft()
@@ -125,10 +136,7 @@ class CrashWatch:
             self._last = second
         confirmed = _lower(before, state)
         if self._open is None:
-            if confirmed == "none" or state is None:
-                return None
-            self._open = self._finding(state, confirmed, None, (second - CONFIRM_SECS + 1) * 1000, baseline, sample)
-            return self._open
+            return self._rise(second, state, confirmed, sample, baseline)
         if second - self._last >= CLEAR_SECS:
             closed, self._open = self._open.ended((self._last + 1) * 1000), None
             return closed
@@ -137,6 +145,21 @@ class CrashWatch:
         updated = self._finding(state, confirmed, self._open, self._open.start_ms, baseline, sample)
         changed, self._open = updated.severity != self._open.severity, updated
         return updated if changed else None
+
+    def _rise(
+        self, second: int, state: CrashState | None, confirmed: CrashLevel, sample: Sample | None, baseline: Baseline
+    ) -> Finding | None:
+        if state is None or confirmed == "none":
+            self._rising = None
+            return None
+        known = self._rising
+        start_ms = (second - CONFIRM_SECS + 1) * 1000 if known is None else known.start_ms
+        rising = self._rising = self._finding(state, confirmed, known, start_ms, baseline, sample)
+        is_lasting = (second + 1) * 1000 - start_ms >= LASTING_SECS * 1000
+        if not (is_lasting or (confirmed == "critical" and state.is_one_sided)):
+            return None
+        self._open, self._rising = rising, None
+        return rising
 
     def _read(self, row: SecondRow, sample: Sample | None, baseline: Baseline) -> CrashState | None:
         if row.flags & RowFlag.ONE_SIDED and not row.flags & (RowFlag.GAP | RowFlag.RESYNC | RowFlag.DISCONNECTED):
@@ -154,7 +177,7 @@ class CrashWatch:
             cancelled = sum(flow.cancelled for flow in flows)
             cancel = ratio(cancelled, cancelled + sum(flow.added for flow in flows))
         level = crash_level(drop, times, cancel) if baseline.is_ready else "none"
-        if level in ("watch", "warning") and not _is_rare(sample, band, baseline):
+        if level == "watch" and not _is_rare(sample, band, baseline):
             level = "none"
         return CrashState(level, drop, times, cancel, None if found is None else found[0], band=band)
 
@@ -183,6 +206,8 @@ class CrashWatch:
         ):
             if value is not None:
                 evidence[name] = value
+        if (variance := self.variance_times) is not None:
+            evidence["variance_times"] = variance
         if state.band is not None:
             evidence["band_bps"] = 50 if state.band == "depth_50" else 25
         standing = depth = None

@@ -1,7 +1,9 @@
 """Fleeting liquidity (definition sheet 5.2): walls near mid that vanish within ten seconds, hardly traded.
 
-Single ones mean nothing: on every exchange much of what is quoted is withdrawn within seconds. A cluster is at least
-three of one side within a minute, more than in all but a thousandth of the symbol's own seconds.
+Single ones mean nothing: on every exchange much of what is quoted is withdrawn within seconds. A cluster is three of
+one side within a minute, all of a size that makes this happen by chance less than once in ten days: the rate at which
+the symbol's own fleeting walls reach that size says how often (`tails.three_within`). How many small ones there are
+tells nothing, because they come in swarms where the book is thin.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from math import exp, log
 from statistics import median
 from typing import Final
 
-from vibe_orderbook_mcp.analytics.baseline import Baseline, Count
+from vibe_orderbook_mcp.analytics.baseline import Baseline
 from vibe_orderbook_mcp.analytics.findings import Finding, Severity
 from vibe_orderbook_mcp.analytics.snapshot import BookView
+from vibe_orderbook_mcp.analytics.tails import ALARMS_A_DAY
 from vibe_orderbook_mcp.analytics.trailing import MAD_TO_SIGMA
 from vibe_orderbook_mcp.analytics.walls import MIN_LEVELS, MIN_SHARE, MIN_Z, price_groups
 from vibe_orderbook_mcp.core.events import Side
@@ -26,7 +29,7 @@ MOST_TRADED: Final = 0.05
 WINDOW_SECS: Final = 60
 AFTER_SECS: Final = 5
 MIN_CLUSTER: Final = 3
-CLUSTER_SHARE: Final = 0.999
+SIDE_MINUTES_A_DAY: Final = 2 * 1440
 BAND_BPS: Final = 50
 SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 
@@ -62,6 +65,7 @@ def is_fleeting(life: WallLife) -> bool:
 class _Gone:
     life: WallLife
     mid: float | None
+    share: float | None  # of the usual depth; None: that was not known
     moved: bool = False
 
 
@@ -85,11 +89,15 @@ class FleetingWalls:
     def open(self) -> list[Finding]:
         return list(self._open.values())
 
-    def add(self, second: int, lives: Iterable[WallLife], mid: float | None) -> tuple[int, int]:
-        """A second's ended walls, and mid at its end. Returns how many of the last minute were fleeting, by side."""
+    def add(self, second: int, lives: Iterable[WallLife], mid: float | None, baseline: Baseline) -> None:
+        """A second's ended walls, and mid at its end."""
+        usual = _usual_depth(baseline)
         for life in lives:
             if is_fleeting(life):
-                self._gone[life.side].append(_Gone(life, mid))
+                share = None if usual is None else life.peak * life.price / usual
+                self._gone[life.side].append(_Gone(life, mid, share))
+                if share is not None:
+                    baseline.count_event("fleeting", second, log(share))
         start_ms = (second + 1) * 1000
         for side, gone in self._gone.items():
             while gone and gone[0].life.died_ms < start_ms - WINDOW_SECS * 1000:
@@ -99,7 +107,6 @@ class FleetingWalls:
                 if each.mid is None or mid is None or each.life.died_ms < start_ms - (AFTER_SECS + 1) * 1000:
                     continue
                 each.moved = each.moved or (mid - each.mid) * direction > 0.0
-        return len(self._gone["bid"]), len(self._gone["ask"])
 
     def count(self, side: Side) -> FleetingCount:
         gone = self._gone[side]
@@ -120,24 +127,30 @@ class FleetingWalls:
             return None if known is None else self._open.pop(side).ended((second + 1) * 1000)
         if known is not None and walls <= int(known.evidence["fleeting_walls"]):
             return None
-        standing = baseline.standing_count(_name(side), walls) if baseline.is_ready else None
-        if standing is None or (known is None and standing.rank < CLUSTER_SHARE):
+        shares = sorted((each.share for each in self._gone[side] if each.share is not None), reverse=True)
+        if not baseline.is_ready or len(shares) < MIN_CLUSTER:
             return None
+        third = shares[MIN_CLUSTER - 1]
+        by_chance = baseline.three_fleeting(third, sum(share >= third for share in shares))
+        if by_chance is None or (known is None and by_chance * SIDE_MINUTES_A_DAY > ALARMS_A_DAY):
+            return None
+        minutes = baseline.side_minutes
         count = self.count(side)
         finding = Finding(
             type="fleeting_cluster",
             start_ms=self._gone[side][0].life.born_ms if known is None else known.start_ms,
             end_ms=None,
             severity=severity_of(walls),
-            rarity=standing.rarity,
-            n_eff=standing.n_eff,
+            rarity=max(0.0, 1.0 - max(by_chance, 1 / (minutes + 1))),
+            n_eff=float(minutes),
             side=side,
             evidence={
                 "fleeting_walls": walls,
                 "notional_quote": count.notional_quote,
+                "third_largest_times_usual_depth": third,
                 **({} if count.opposite_share is None else {"opposite_share": count.opposite_share}),
             },
-            thresholds={"fleeting_walls": MIN_CLUSTER, "rank": CLUSTER_SHARE},
+            thresholds={"fleeting_walls": MIN_CLUSTER, "by_chance_a_day": ALARMS_A_DAY},
         )
         self._open[side] = finding
         return finding if known is None or known.severity != finding.severity else None
@@ -147,5 +160,6 @@ def severity_of(walls: int) -> Severity:
     return "High" if walls >= 12 else "Medium" if walls >= 6 else "Low"
 
 
-def _name(side: Side) -> Count:
-    return "fleeting_bid" if side == "bid" else "fleeting_ask"
+def _usual_depth(baseline: Baseline) -> float | None:
+    """The thinner side's within 50 bps, or 25 where less of the book is known: the trailing hour's median."""
+    return baseline.median("depth_50") or baseline.median("depth_25")

@@ -1,0 +1,43 @@
+"""Windows out of columns are the windows out of rows, for as long as there is history."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.analytics.rows import T0, generated_rows, row
+from vibe_orderbook_mcp.analytics.past import WINDOWS_MOST, EqualWindow, Past
+from vibe_orderbook_mcp.analytics.windows import equal_windows
+from vibe_orderbook_mcp.core.rows import SecondRow
+
+
+@given(generated_rows(), st.integers(1, 40), st.integers(-5, 60))
+def test_windows_of_columns_are_those_of_rows(rows: list[SecondRow], secs: int, before: int) -> None:
+    """Holes, half covered seconds and unknown mids included."""
+    expected = [
+        EqualWindow(sum(r.buy_volume for r in each.rows), sum(r.sell_volume for r in each.rows), each.mid_change)
+        for each in equal_windows(rows, secs, T0 + before)
+    ]
+    assert Past.of(rows).windows(secs, T0 + before) == expected
+
+
+def test_the_latest_windows_are_kept_where_there_are_many() -> None:
+    rows = [row(second, buy_volume=float(second)) for second in range(10 * WINDOWS_MOST + 500)]
+    found = Past.of(rows).windows(10, T0 + len(rows))
+    assert len(found) == WINDOWS_MOST
+    assert found[-1].buy_volume == sum(range(len(rows) - 10, len(rows)))
+
+
+def test_seconds_come_once_and_leave_in_order() -> None:
+    past = Past.of([row(0, buy_volume=1.0), row(1, buy_volume=2.0), row(1, buy_volume=99.0), row(0), row(2)])
+    assert past.newest == T0 + 2
+    assert [each.buy_volume for each in past.windows(1, T0 + 3)] == [1.0, 2.0, 0.0]
+    past.drop_before(T0 + 2)
+    assert [each.buy_volume for each in past.windows(1, T0 + 3)] == [0.0]
+
+
+def test_nothing_is_left_of_a_past_that_is_over() -> None:
+    past = Past.of([row(0)])
+    past.drop_before(T0 + 9)
+    assert past.newest is None
+    assert past.windows(1, T0 + 9) == []
