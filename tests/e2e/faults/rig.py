@@ -21,6 +21,7 @@ from tests.e2e.faults.stored import stored_books, stored_trades
 from tests.e2e.rig import Logged, listening, settings_for, until
 from tests.outcomes import Outcome as Row
 from vibe_orderbook_mcp.binance.rest import BinanceRest
+from vibe_orderbook_mcp.binance.weights import DEFAULT_LIMIT, WeightBudget
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.core.sync import Loaded, Outcome
@@ -50,6 +51,7 @@ class JudgedMarket(Market):
         self.sim: SimExchange | None = None
         self.checked = 0
         self.wrong: list[tuple[str, int]] = []
+        self.applied_at: dict[str, list[float]] = defaultdict(list)  # of every event, monotonic
         self.outcomes: dict[str, Counter[Outcome]] = defaultdict(Counter)
 
     def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
@@ -57,6 +59,7 @@ class JudgedMarket(Market):
         if outcome is not None:
             self.outcomes[update.symbol][outcome] += 1
         if outcome is Outcome.APPLIED:
+            self.applied_at[update.symbol].append(time.monotonic())
             self.judge(update.symbol)
         return outcome
 
@@ -284,6 +287,7 @@ async def watching(
     rest_url: str | None = None,
     ws_url: str | None = None,
     timeout_secs: float = 1.0,
+    weight_limit: int = DEFAULT_LIMIT,
     **settings: Any,
 ) -> AsyncIterator[Watch]:
     """The program on this exchange, which the caller starts. `timeout_secs` stands for the usual ten of REST."""
@@ -291,7 +295,8 @@ async def watching(
     market.sim = sim
     options = {"symbols": ",".join(SYMBOLS), "backfill_hours": 0, **settings}
     with listening("WARNING") as logged:
-        rest = BinanceRest(rest_url or sim.rest_url, timeout_secs=timeout_secs)
+        budget = WeightBudget(weight_limit)
+        rest = BinanceRest(rest_url or sim.rest_url, timeout_secs=timeout_secs, budget=budget)
         runtime = Runtime(
             settings_for(rest_url or sim.rest_url, ws_url or sim.ws_url, path, **options), market, rest=rest
         )

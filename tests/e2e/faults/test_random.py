@@ -1,0 +1,26 @@
+"""A short random run. The long one is `scripts/random_faults`; what it came to is in docs/RELIABILITY.md."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.e2e.faults.random_run import random_run
+from tests.e2e.faults.schedule import schedule
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+def test_a_seed_stands_for_one_schedule() -> None:
+    plans = [list(schedule(300, seed, SYMBOLS)) for seed in (1, 1, 2)]
+    assert plans[0] == plans[1]
+    assert plans[0] != plans[2]
+
+
+def test_after_random_faults_books_are_true_and_nothing_is_missing_that_was_seen(tmp_path: Path) -> None:
+    report = asyncio.run(random_run(15, 3, tmp_path, SYMBOLS))
+    assert report.problems == []
+    assert report.faults.total() == 15
+    assert report.books_checked > 50
+    assert report.trades > 0
+    assert report.snapshots > 0
