@@ -150,7 +150,10 @@ async def _report(watch: Watch, times: list[tuple[str, Span]], secs: float, prob
         for span in (span for span in unseen if span.secs > LONG_SECS):
             recovery = _recovery(span, [fault for _, fault in times])
             if recovery is None:
-                problems.append(f"{symbol} was not followed for {span.secs:.1f} s, and no fault was at work")
+                second = span.start + watch.sim.venue.now_ms() / 1000 - time.monotonic()
+                problems.append(
+                    f"{symbol} was not followed for {span.secs:.1f} s from {second:.1f}; no fault was at work"
+                )
             else:
                 longest_recovery = max(longest_recovery, Recovery(recovery, symbol))
         for first, last in _holes(books.seconds):
