@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
 
+import anyio
 from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
 from mcp.server.auth.routes import build_resource_metadata_url
 from mcp.server.runner import serve_dual_era_loop
@@ -137,6 +138,16 @@ def http_app(server: VibeServer) -> Starlette:
         max_request_body_size=limits.body_bytes,
     )
 
+    async def make_room() -> None:
+        """The SDK keeps an abandoned session for its whole idle time. It counts down in the session's `idle_scope`."""
+        open_now = server.session_manager._server_instances  # not public, like the ending of one
+        idle = [(s.idle_scope.deadline, name) for name, s in open_now.items() if s.idle_scope is not None]
+        if len(open_now) < limits.sessions or not idle:
+            return
+        deadline, name = min(idle)  # infinite while a request of the session is being worked on
+        if anyio.current_time() - (deadline - limits.session_idle_secs) >= limits.yield_after_secs:
+            await server.session_manager._discard_session(name, open_now[name])
+
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with runtime.hold(), server.session_manager.run(), server.metrics.watching_loop():
@@ -170,7 +181,14 @@ def http_app(server: VibeServer) -> Starlette:
         middleware=[
             Middleware(Guard, settings=runtime.settings, refusals=refusals),
             Middleware(PathAliases),
-            Middleware(Limits, limits=limits, in_flight=server.in_flight, sessions=sessions, refusals=refusals),
+            Middleware(
+                Limits,
+                limits=limits,
+                in_flight=server.in_flight,
+                sessions=sessions,
+                refusals=refusals,
+                make_room=make_room,
+            ),
             *streamable.user_middleware,
         ],
     )

@@ -12,7 +12,7 @@ import dataclasses
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 from loguru import logger
@@ -37,8 +37,11 @@ class HttpLimits:
     # An event stream and the posts of its session, for as many sessions as there may be of both kinds, and probes.
     connections: int = 2000
     sessions: int = 500  # of each transport; one has about a tenth of a megabyte
-    # A streamable session is ended after so long without a request; an SSE session when its place is needed.
+    # A streamable session is ended after so long without a request.
     session_idle_secs: float = 1800.0
+    # When all places are taken, the session that has been idle longest makes room, if it has been for so long. Some
+    # clients open a session for each call and leave it.
+    yield_after_secs: float = 120.0
     body_bytes: int = 128 * 1024  # a call is under 1 KiB
     # Requests being worked on. One client cannot take them all.
     in_flight: int = 256
@@ -123,7 +126,7 @@ class SseSessions:
         if len(self._open) < self._limits.sessions:
             return True
         idlest = min(self._open, key=lambda session: session.spoke_at)
-        if time.monotonic() - idlest.spoke_at < self._limits.session_idle_secs:
+        if time.monotonic() - idlest.spoke_at < self._limits.yield_after_secs:
             return False
         self._forget(idlest)
         idlest.ended.set()
@@ -163,9 +166,16 @@ class Limits:
     """ASGI middleware: bodies that are too large or too slow, and more requests than can be worked on."""
 
     def __init__(
-        self, app: ASGIApp, limits: HttpLimits, in_flight: InFlight, sessions: SseSessions, refusals: Refusals
+        self,
+        app: ASGIApp,
+        limits: HttpLimits,
+        in_flight: InFlight,
+        sessions: SseSessions,
+        refusals: Refusals,
+        make_room: Callable[[], Awaitable[None]],
     ) -> None:
         self._app = app
+        self._make_room = make_room  # for one more streamable session
         self._limits = limits
         self._in_flight = in_flight
         self._sessions = sessions
@@ -188,6 +198,8 @@ class Limits:
             return
         if session is not None:
             self._sessions.heard(session)
+        elif scope["path"] == MCP_PATH:
+            await self._make_room()
         with self._in_flight.held(session):
             try:
                 await self._app(scope, _replay(body, receive), self._noting_full(scope, send))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import logging
@@ -47,8 +48,8 @@ class _Forward(logging.Handler):
         except Exception:  # somebody's arguments do not fit their text: said on stderr, and the caller goes on
             self.handleError(record)
             return
-        if text.startswith(EXPECTED):
-            return
+        if text.startswith(EXPECTED) or (record.exc_info and record.exc_info[0] is asyncio.CancelledError):
+            return  # a request that a stop cut off is no crash
         try:
             level: str | int = logger.level(record.levelname).name
         except ValueError:

@@ -82,7 +82,7 @@ def test_one_session_more_than_there_are_places_is_told_to_come_again(tmp_path: 
 
 def test_an_idle_stream_makes_room_for_a_new_client_and_a_busy_one_does_not(tmp_path: Path) -> None:
     async def run() -> None:
-        limits = HttpLimits(sessions=2, session_idle_secs=0.2)
+        limits = HttpLimits(sessions=2, yield_after_secs=0.2)
         async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
             await until_ready(served)
             async with sse_stream(served) as (idle, _), Client(sse_client(f"{served.url}/sse")) as busy:
@@ -95,6 +95,34 @@ def test_an_idle_stream_makes_room_for_a_new_client_and_a_busy_one_does_not(tmp_
                                 pass
                     await answer(busy, "orderbook_l1", symbol="BTCUSDT")
                     assert served.runtime.sessions["sse"] == 2
+
+    asyncio.run(run())
+
+
+def test_sessions_that_clients_open_and_leave_make_room_for_others(tmp_path: Path) -> None:
+    """Some clients initialize for each call and never come back; the SDK keeps each for half an hour."""
+
+    async def run() -> None:
+        limits = HttpLimits(sessions=2, yield_after_secs=0.5)
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
+            await until_ready(served)
+
+            async def opened() -> httpx.Response:
+                return await served.http.post("/mcp", json=INITIALIZE, headers=ACCEPT)
+
+            first, second = await opened(), await opened()
+            assert (await opened()).status_code == 503  # they are not idle for long yet
+            await asyncio.sleep(0.6)
+
+            async def asked(session: httpx.Response) -> int:
+                headers = {**ACCEPT, "Mcp-Session-Id": session.headers["mcp-session-id"]}
+                ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+                return (await served.http.post("/mcp", json=ping, headers=headers)).status_code
+
+            assert await asked(first) == 200
+            third = await opened()
+            assert third.status_code == 200
+            assert [await asked(session) for session in (first, second, third)] == [200, 404, 200]
 
     asyncio.run(run())
 
