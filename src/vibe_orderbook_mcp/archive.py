@@ -58,12 +58,14 @@ class Archive:
 
     async def run(self) -> None:
         """Open, and bring history back whenever it is lost. Until cancelled."""
-        await self.open()
         while True:
-            is_failing = self.mode == "unavailable" or self._failure is not None
+            try:
+                await self._look()
+                await self.recover()
+            except Exception as error:  # a mistake of ours must not leave history lost for good
+                logger.opt(exception=error).error("Bringing history back failed in an unforeseen way")
+            is_failing = self.mode in ("opening", "unavailable") or self._failure is not None
             await asyncio.sleep(next(self._waits) if is_failing else LOOK_SECS)
-            await self._look()
-            await self.recover()
 
     async def open(self) -> None:
         """Open for writing; beside another writer for reading only. Does not raise: `mode` and `error` say."""
@@ -109,7 +111,7 @@ class Archive:
             await self._take_over()
         elif self.mode == "paused":
             await self._resume()
-        elif self.mode == "unavailable":
+        elif self.mode in ("opening", "unavailable"):
             await self.open()
         elif self._failure is not None:
             await self._reopen()
@@ -131,6 +133,17 @@ class Archive:
         self.set_aside = await asyncio.to_thread(set_aside, self._path)
         self._recording()
         logger.info("History is open for recording at {}", self._path)
+        with suppress(OSError):
+            await self._note_room(history)
+
+    async def _note_room(self, history: History) -> None:
+        stats = await asyncio.to_thread(history.stats)
+        if (room := stats.disk_bytes + stats.free_bytes - history.layout.reserve_bytes) < stats.cap_bytes:
+            logger.warning(
+                "VIBE_STORAGE_CAP_MB is {}, and there is room for {:.0f} MB: recording will pause then",
+                self._cap_mb,
+                max(0.0, room / 1e6),
+            )
 
     async def _rescue(self, error: Damaged, *, opens: bool) -> None:
         """Raises StorageError, the same one when nothing more can be done."""

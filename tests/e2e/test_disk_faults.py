@@ -326,6 +326,34 @@ def test_a_directory_without_permission_is_opened_once_it_has_it(
     asyncio.run(run())
 
 
+@fault("the file system is read-only at the start", "tried again until it is not; seconds wait")
+def test_a_read_only_file_system_is_written_once_it_is_not(small_disk: Path, outcome: Outcome) -> None:
+    async def run() -> None:
+        path = small_disk / "db"
+        await recorded(path, 100)
+        remount(small_disk, "ro")
+        began = time.monotonic()
+        async with running(path) as watch:
+            await until(lambda: watch.runtime.archive.mode == "unavailable" and watch.runtime.recorder.queue_ticks >= 2)
+            assert (
+                watch.runtime.archive.error
+                == "The data directory does not permit it: opening the data directory failed."
+            )
+            assert await flow(watch) == "storage_error"
+            remount(small_disk, "rw")
+            over = time.monotonic()
+            secs = await recording(watch) - over
+            tell(watch, outcome, since=began, secs=secs, history="storage_error")
+        rows, _ = await stored(path)
+        assert consecutive(rows[100:])
+
+    asyncio.run(run())
+
+
+def remount(disk: Path, how: str) -> None:
+    subprocess.run(["/bin/mount", "-o", f"remount,{how}", str(disk)], check=True)  # noqa: S603  # the same
+
+
 @fault("the directory is removed under the running program", "noticed within a second; recorded into a new one")
 def test_a_removed_directory_is_noticed_and_made_anew(tmp_path: Path, outcome: Outcome) -> None:
     async def run() -> None:

@@ -20,6 +20,7 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from tests.e2e.processes import environment, free_port, ready, started
+from tests.outcomes import Outcome
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 
 TOOLS = {
@@ -271,7 +272,14 @@ def test_a_demo_leaves_no_exchange_and_no_data_behind(how: signal.Signals, tmp_p
     asyncio.run(run())
 
 
-def test_a_second_process_reads_history_and_records_on_when_the_first_has_gone(tmp_path: Path) -> None:
+@pytest.mark.fault(
+    part="process",
+    fault="two processes on one directory, the recording one stops",
+    promise="the other reads its history and records on within seconds",
+)
+def test_a_second_process_reads_history_and_records_on_when_the_first_has_gone(
+    tmp_path: Path, outcome: Outcome
+) -> None:
     """Claude Desktop's process beside the HTTP server is a normal day."""
 
     async def run() -> None:
@@ -297,9 +305,12 @@ def test_a_second_process_reads_history_and_records_on_when_the_first_has_gone(t
                     assert second.count("Stored snapshot") == 0
                     first.process.send_signal(signal.SIGTERM)
                     await first.ended(6)
+                    over = time.monotonic()
                     async with asyncio.timeout(20):
                         while second.count("Stored snapshot for BTCUSDT") < 2:
                             await asyncio.sleep(0.1)
+                    said = "live throughout; history readable, health says read_only"
+                    outcome.recovered(time.monotonic() - over, saw=said)
                     assert second.count("this one records from now on") == 1
                     await ready(urls[1])
 

@@ -149,6 +149,44 @@ def test_closing_twice_and_reopening_after_an_error(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+class ClumsyArchive(Archive):
+    """A programming error in the first attempt to open."""
+
+    mistakes = 1
+
+    async def open(self) -> None:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise KeyError("a mistake")
+        await super().open()
+
+
+def test_a_mistake_of_ours_does_not_leave_history_closed_for_good(tmp_path: Path) -> None:
+    async def run() -> None:
+        archive = ClumsyArchive(tmp_path / "db", cap_mb=64, retention_days=7)
+        with listening("ERROR") as logged:
+            running = asyncio.create_task(archive.run())
+            await asyncio.wait_for(archive.settled.wait(), 10)
+            running.cancel()
+        assert archive.mode == "recording"
+        assert logged.count("in an unforeseen way") == 1
+        await archive.close()
+
+    asyncio.run(run())
+
+
+def test_a_cap_that_the_disk_cannot_hold_is_said_at_the_start(tmp_path: Path) -> None:
+    async def run() -> None:
+        with listening("WARNING") as logged:
+            for cap_mb, warnings in ((64, 0), (1_000_000_000, 1)):
+                archive = Archive(tmp_path / str(cap_mb), cap_mb=cap_mb, retention_days=7)
+                await archive.open()
+                await archive.close()
+                assert logged.count(f"VIBE_STORAGE_CAP_MB is {cap_mb}, and there is room for") == warnings
+
+    asyncio.run(run())
+
+
 class GatedArchive(Archive):
     """A disk that takes its time to open."""
 
