@@ -303,9 +303,9 @@ def test_a_second_process_reads_history_and_records_on_when_the_first_has_gone(
                         flow = await call(client, "get_order_flow", symbol="BTCUSDT", window_duration_secs=10)
                         assert flow["window"]["coverage"] >= 0.5
                     assert second.count("Stored snapshot") == 0
+                    over = time.monotonic()
                     first.process.send_signal(signal.SIGTERM)
                     await first.ended(6)
-                    over = time.monotonic()
                     async with asyncio.timeout(20):
                         while second.count("Stored snapshot for BTCUSDT") < 2:
                             await asyncio.sleep(0.1)
