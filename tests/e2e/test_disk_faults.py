@@ -171,7 +171,7 @@ def test_writing_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(
         rows, ids = await stored(path)
         assert consecutive(rows)
         assert len(ids) == 1
-        outcome.recovered(secs, saw="live throughout; history readable, health says paused")
+        outcome.recovered(secs, saw="live when asked; history readable, health says paused")
 
     asyncio.run(run())
 
@@ -289,7 +289,7 @@ def test_without_permission_writing_is_paused_until_it_is_back(
             permit(directory, 0o700)
             over = time.monotonic()
             await ready(url)
-            outcome.recovered(time.monotonic() - over, saw="live throughout; history readable, health says paused")
+            outcome.recovered(time.monotonic() - over, saw="live when asked; history readable, health says paused")
             server.process.send_signal(signal.SIGTERM)
             await server.ended(6)
         rows, ids = await stored(directory)
@@ -316,7 +316,7 @@ def test_a_directory_without_permission_is_opened_once_it_has_it(
             permit(directory, 0o700)
             over = time.monotonic()
             await ready(url)
-            outcome.recovered(time.monotonic() - over, saw="live throughout; storage_error")
+            outcome.recovered(time.monotonic() - over, saw="live when asked; storage_error")
             server.process.send_signal(signal.SIGTERM)
             await server.ended(6)
         assert consecutive((await stored(directory))[0])

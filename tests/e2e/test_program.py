@@ -309,8 +309,7 @@ def test_a_second_process_reads_history_and_records_on_when_the_first_has_gone(
                     async with asyncio.timeout(20):
                         while second.count("Stored snapshot for BTCUSDT") < 2:
                             await asyncio.sleep(0.1)
-                    said = "live throughout; history readable, health says read_only"
-                    outcome.recovered(time.monotonic() - over, saw=said)
+                    outcome.recovered(time.monotonic() - over, saw="history readable, health says read_only")
                     assert second.count("this one records from now on") == 1
                     await ready(urls[1])
 
