@@ -26,7 +26,7 @@ LOOK_SECS = 0.02
 # These symbols have an event every 0.1 s. Longer between two that were applied: nobody saw what happened...
 UNSEEN_SECS = 0.15
 EDGE_SECS = 0.3  # ... give or take what a busy machine reads late
-LONG_SECS = 1.0  # so long only a fault keeps a book from being followed
+LONG_SECS = 1.0  # so long only a fault keeps a book from being resynced
 SETTLE_SECS = 60.0
 CALM_SECS = 5.0
 
@@ -36,6 +36,18 @@ class Span(NamedTuple):
 
     start: float
     end: float
+
+    @property
+    def secs(self) -> float:
+        return self.end - self.start
+
+
+class Unseen(NamedTuple):
+    """Between two events that were applied."""
+
+    start: float
+    end: float
+    is_loss: bool  # the book was lost in between; otherwise the second event followed on the first, only late
 
     @property
     def secs(self) -> float:
@@ -145,9 +157,9 @@ async def _report(watch: Watch, times: list[tuple[str, Span]], secs: float, prob
         snapshots += len(books.seconds)
         if books.wrong:
             problems.append(f"{books.wrong} of {books.checked} stored books of {symbol} are wrong")
-        unseen = [Span(*pair) for pair in pairwise(market.applied_at[symbol]) if pair[1] - pair[0] > UNSEEN_SECS]
+        unseen = _unseen(market.applied[symbol])
         longest_unseen = max([longest_unseen, *(span.secs for span in unseen)])
-        for span in (span for span in unseen if span.secs > LONG_SECS):
+        for span in (span for span in unseen if span.is_loss and span.secs > LONG_SECS):
             recovery = _recovery(span, [fault for _, fault in times])
             if recovery is None:
                 second = span.start + watch.sim.venue.now_ms() / 1000 - time.monotonic()
@@ -181,7 +193,12 @@ async def _report(watch: Watch, times: list[tuple[str, Span]], secs: float, prob
     )
 
 
-def _recovery(unseen: Span, faults: list[Span]) -> float | None:
+def _unseen(applied: list[tuple[float, int]]) -> list[Unseen]:
+    spans = [Unseen(start, end, resyncs > before) for (start, before), (end, resyncs) in pairwise(applied)]
+    return [span for span in spans if span.secs > UNSEEN_SECS]
+
+
+def _recovery(unseen: Unseen, faults: list[Span]) -> float | None:
     """How long after the last fault in it (or just before it) a book was followed again; None without a fault."""
     near = [fault.end for fault in faults if fault.start <= unseen.end and fault.end >= unseen.start - EDGE_SECS]
     return max(0.0, unseen.end - max(near)) if near else None
@@ -192,7 +209,7 @@ def _holes(seconds: list[int]) -> list[tuple[int, int]]:
     return [(before + 1, after - 1) for before, after in pairwise(seconds) if after > before + 1]
 
 
-def _hides(watch: Watch, unseen: Span, second: int) -> bool:
+def _hides(watch: Watch, unseen: Unseen, second: int) -> bool:
     """A second is kept as the book stood at its end: nobody saw that end."""
     offset = watch.sim.venue.now_ms() / 1000 - time.monotonic()
     return unseen.start - EDGE_SECS <= second + 1 - offset <= unseen.end + EDGE_SECS

@@ -51,7 +51,8 @@ class JudgedMarket(Market):
         self.sim: SimExchange | None = None
         self.checked = 0
         self.wrong: list[tuple[str, int]] = []
-        self.applied_at: dict[str, list[float]] = defaultdict(list)  # of every event, monotonic
+        # Of every event: when (monotonic), and how many snapshots had been joined by then.
+        self.applied: dict[str, list[tuple[float, int]]] = defaultdict(list)
         self.outcomes: dict[str, Counter[Outcome]] = defaultdict(Counter)
 
     def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
@@ -59,7 +60,7 @@ class JudgedMarket(Market):
         if outcome is not None:
             self.outcomes[update.symbol][outcome] += 1
         if outcome is Outcome.APPLIED:
-            self.applied_at[update.symbol].append(time.monotonic())
+            self.applied[update.symbol].append((time.monotonic(), self.symbols[update.symbol].resyncs))
             self.judge(update.symbol)
         return outcome
 

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from tests.e2e.faults.random_run import random_run
+from tests.e2e.faults.rig import exchange, watching
 from tests.e2e.faults.schedule import schedule
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -15,6 +16,23 @@ def test_a_seed_stands_for_one_schedule() -> None:
     plans = [list(schedule(300, seed, SYMBOLS)) for seed in (1, 1, 2)]
     assert plans[0] == plans[1]
     assert plans[0] != plans[2]
+
+
+def test_a_wrong_book_would_be_noticed(tmp_path: Path) -> None:
+    """The judge must be able to condemn: one level is off by one, in the 19th place from the top."""
+
+    async def run() -> None:
+        async with exchange() as sim, watching(sim, tmp_path) as watch:
+            await watch.all_live()
+            assert watch.market.wrong == []
+            book = watch.market.symbols["BTCUSDT"].book
+            assert book is not None
+            price, _ = book.bids.top(19)[-1]
+            book.bids.sizes[price] += 1.0
+            watch.market.judge("BTCUSDT")
+            assert watch.market.wrong == [("BTCUSDT", book.last_update_id)]
+
+    asyncio.run(run())
 
 
 def test_after_random_faults_books_are_true_and_nothing_is_missing_that_was_seen(tmp_path: Path) -> None:
