@@ -65,8 +65,14 @@ def show_machine() -> None:
 
 
 def show_goals(results: dict[str, Any]) -> None:
-    """What the hot path is to reach, and what it did; ratios are of one run and to the same bytes."""
-    rows = [*_book_goals(results.get("books", {})), *_end_to_end_goals(results.get("end_to_end", []))]
+    """What the program is to reach, and what it did; ratios are of one run and to the same bytes."""
+    rows = [
+        *_book_goals(results.get("books", {})),
+        *_end_to_end_goals(results.get("end_to_end", [])),
+        *_recorder_goals(results.get("recorder", {})),
+        *_query_goals(results.get("queries", {})),
+        *_answer_goals(results.get("answers", {})),
+    ]
     if rows:
         print(f"\n{'goal':<62}{'at':>10}{'measured':>10}")
     for what, bound, measured, is_met in rows:
@@ -96,3 +102,34 @@ def _end_to_end_goals(runs: list[dict[str, Any]]) -> Iterator[Goal]:
         if most is not None:
             spent = one["cpu_percent"]
             yield f"end to end, {one['symbols']} symbols: % of a core", f"<= {most:g}", f"{spent:.2f}", spent <= most
+
+
+def _recorder_goals(found: dict[str, Any]) -> Iterator[Goal]:
+    if not found:
+        return
+    cost, disk = found["costs"], found["disk"]
+    spent = cost["second_on_loop_ms"]
+    yield f"recorder, a second of {cost['symbols']} symbols: ms on the loop", "<= 2", f"{spent:.1f}", spent <= 2
+    for name, what, most in (
+        ("snapshot_bytes", "bytes a snapshot on disk", 105),
+        ("trade_bytes", "bytes a trade on disk", 7),
+        ("two_symbols_mb_an_hour", "MB an hour, two symbols", 2),
+    ):
+        yield f"recorder, {what}", f"<= {most}", f"{disk[name]:.2f}", disk[name] <= most
+
+
+def _query_goals(found: dict[str, Any]) -> Iterator[Goal]:
+    for name, one in found.items():
+        most, taken = one["goal_ms"], one["each_second_ms"]
+        yield f"query, {name}: ms", f"<= {most:g}", f"{taken:.1f}", taken <= most
+
+
+def _answer_goals(found: dict[str, Any]) -> Iterator[Goal]:
+    for transport, tools in found.items():
+        for name, most in (("orderbook_l1", 0.5), ("orderbook_l2, 20 levels", 1.0)):
+            if transport == "on_the_server":
+                for book, costs in tools.items():
+                    yield f"{name}, server's CPU, {book}: ms", f"<= {most}", f"{costs[name]:.2f}", costs[name] <= most
+            else:
+                over = tools[name]["over_empty_ms"]
+                yield f"{name} over an empty tool, {transport}: ms", f"<= {most}", f"{over:.2f}", over <= most
