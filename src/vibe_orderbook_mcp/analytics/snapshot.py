@@ -108,24 +108,30 @@ class DepthCurve:
         self.prices, self.sizes = ladder.prices, ladder.sizes
         self._rising = self.prices[::-1] if side == "bid" else self.prices
         self._counts = [0]
-        self._quotes = [0.0]  # of the best `_counts` levels
+        self._sums = [(0.0, 0.0)]  # base and quote units of the best `_counts` levels
         self._amounts: list[float] = []  # quote units at each of the levels that were walked
         self._walked = [0.0]  # [i]: of the best i of them
         self._bought = [0.0]
 
     def base(self, count: int) -> float:
         """Base units of the best `count` levels."""
-        return sum(self.sizes[:count])
+        return self.depth(count)[0]
 
     def quote(self, count: int) -> float:
         """Quote units of the best `count` levels."""
+        return self.depth(count)[1]
+
+    def depth(self, count: int) -> tuple[float, float]:
+        """Base and quote units of the best `count` levels."""
         place = bisect_right(self._counts, count)
-        known, total = self._counts[place - 1], self._quotes[place - 1]
-        if known < count:
-            total = sum(map(mul, self.prices[known:count], self.sizes[known:count]), total)
-            self._counts.insert(place, count)
-            self._quotes.insert(place, total)
-        return total
+        known, (base, quote) = self._counts[place - 1], self._sums[place - 1]
+        if known == count:
+            return base, quote
+        sizes = self.sizes[known:count]
+        sums = sum(sizes, base), sum(map(mul, self.prices[known:count], sizes), quote)
+        self._counts.insert(place, count)
+        self._sums.insert(place, sums)
+        return sums
 
     def walked(self, notional: float) -> tuple[list[float], list[float]]:
         """Quote units at each of the best levels and their running sum (of none, one, two...), each level added once
@@ -232,8 +238,7 @@ def band_imbalance(bids: DepthCurve, asks: DepthCurve, middle: float | None, bps
 def band_depth(curve: DepthCurve, middle: float, bps: float) -> BandDepth:
     """Resting base and quote amounts of one side within `bps` of mid, edge included."""
     limit = limit_at(middle, curve.side, bps)
-    count = curve.count_to(limit)
-    return BandDepth(curve.base(count), curve.quote(count), truncated=curve.ends_within(limit))
+    return BandDepth(*curve.depth(curve.count_to(limit)), truncated=curve.ends_within(limit))
 
 
 def limit_at(reference: float, side: Side, bps: float) -> float:
