@@ -207,6 +207,7 @@ def test_a_level_with_an_absurd_number_costs_the_whole_frame(bad: object, place:
         {"U": 161},  # u < U
         {"U": -1},
         {"u": 2**63},
+        {"u": 157 + 100_001},
         {"u": "many"},
         {"u": 160.5},
         {"E": 1672515782136000},  # microseconds

@@ -44,6 +44,9 @@ GARBAGE = (
 BEYOND = "A number in it is beyond what can be stored"
 
 
+EXTRA = 20  # where one frame is bent, up to so many more bent copies come with it
+
+
 def frame(symbol: str, event: DepthUpdate | Trade) -> bytes:
     """As the exchange writes it."""
     if isinstance(event, DepthUpdate):
@@ -127,6 +130,11 @@ def frames(
         for drive in drives:
             for event in drive.until(drive.now_ms + 100):
                 raw = frame(drive.symbol, event)
-                for sent in bent(chance, raw, earlier) if chance.random() < share else [raw]:
-                    yield drive.now_ms, sent
+                sent = [raw]
+                if chance.random() < share:
+                    sent = bent(chance, raw, earlier)
+                    bend = (bent_bytes, bent_values)
+                    sent += [chance.choice(bend)(chance, raw) for _ in range(chance.randrange(EXTRA))]
+                for each in sent:
+                    yield drive.now_ms, each
                 earlier = raw

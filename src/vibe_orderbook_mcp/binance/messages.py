@@ -20,6 +20,11 @@ from vibe_orderbook_mcp.errors import ExchangeUnavailable, VibeError
 Malformation = Literal["unreadable", "invalid", "unknown"]
 
 
+# The largest of 13 000 recorded frames spans 1 466 ids. Taken as it is, a damaged `u` far ahead would make every later
+# event look old, and the book would stand still with nothing to mend it; skipped, it is a gap, which resyncs.
+MOST_IDS_A_FRAME = 100_000
+
+
 class MalformedMessage(VibeError):
     """Bytes that are not what the exchange's documentation says. They are counted and skipped.
 
@@ -158,6 +163,8 @@ def parse_frame(raw: bytes | str) -> Event | Reply:
     if isinstance(event, DepthMessage):
         if event.final_id < event.first_id:
             raise MalformedMessage("invalid", f"u {event.final_id} < U {event.first_id}")
+        if event.final_id - event.first_id > MOST_IDS_A_FRAME:
+            raise MalformedMessage("invalid", f"u {event.final_id} is far beyond U {event.first_id}")
         return event
     if isinstance(event, TradeMessage):
         if event.last_trade_id < event.first_trade_id:
