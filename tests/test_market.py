@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.exchange import SPEC, SYMBOL, depth
+from vibe_orderbook_mcp.analytics.thin_zones import PHASES
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
@@ -457,3 +458,18 @@ def test_after_a_loss_the_micro_price_starts_a_new_chain() -> None:
     exchange.load(41)
     exchange.event(42, 42, [(100.99, 3.0)])
     assert exchange.state.microprice.transitions == counted  # one state, no step to it
+
+
+def test_resting_depth_is_looked_at_where_each_second_ends_and_not_while_a_book_is_lost() -> None:
+    """The time average is of books that were seen: a symbol without one adds nothing to it."""
+    exchange = Exchange().live()
+    assert exchange.state.resting.depth("bid") is None
+    for update_id in range(11, 41):
+        exchange.event(update_id, update_id, after_ms=1000)
+    depth = exchange.state.resting.depth("bid")
+    assert depth is not None
+    assert depth.samples == 30 // PHASES
+    exchange.market.disconnected({SYMBOL})
+    assert exchange.state.resting.depth("bid") is None
+    exchange.event(50, 50, after_ms=5000)
+    assert exchange.state.resting.depth("bid") is None

@@ -89,6 +89,8 @@ class SymbolState:
         self.past = PastHour()
         self.tick = float(spec.tick_size)
         self.seconds.wall_rule = lambda book: wall_limits(near_view(book, NEAR_BPS), self.tick)
+        # Where a second ends all levels are in order anyway, and symbols come one after the other, not all in one tick.
+        self.seconds.look = lambda book, end_ms: self.resting.sample(end_ms, book.bids, book.asks)
         self.microprice_table: MicropriceTable | None = None  # solved hourly, off the event path
         self.reason = "waiting for the first snapshot"  # why the book is not live
         self.trading = TRADING  # the exchange's word for whether the symbol trades, or DELISTED

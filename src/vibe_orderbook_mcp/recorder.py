@@ -125,7 +125,6 @@ class Recorder:
                 self._note_skipped(state)
                 self._note_stale(state, now_ns)
             self._learn_microprice(state)
-            self._sample_resting(state, now_ms)
             for row, top in state.seconds.take():
                 state.past.add(row)
                 self.watcher.observe(state, row, state.seconds.take_evidence(row.second))
@@ -136,10 +135,6 @@ class Recorder:
             self._queue.append(Tick(seconds, trades))
             self._drop_overflow()
             self._queued.set()
-
-    def _sample_resting(self, state: SymbolState, now_ms: int | None) -> None:
-        if (book := state.book) is not None and now_ms is not None:
-            state.resting.sample(now_ms, book.bids, book.asks)
 
     def _note_skipped(self, state: SymbolState) -> None:
         symbol, book = state.spec.symbol, state.book

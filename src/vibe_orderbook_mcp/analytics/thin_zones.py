@@ -77,8 +77,8 @@ class RestingDepth:
 class RestingGrid:
     """The last minute of one book's depth on a grid of max(tick, 1 bp), anchored at zero, up to 100 bps from mid.
 
-    Call `sample` once a second. A bin counts in a sample when it lies on its side of the book then, the touch's own
-    bin included, and is wholly known; empty bins count as 0. What is so now is the range of the answer.
+    Call `sample` where a second ends. A bin counts in a sample when it lies on its side of the book then, the touch's
+    own bin included, and is wholly known; empty bins count as 0. What is so now is the range of the answer.
     """
 
     __slots__ = ("_sides", "_spec", "_times", "_width")

@@ -36,6 +36,7 @@ class SecondTracker:
 
     def __init__(self, spec: SymbolSpec) -> None:
         self.wall_rule: Callable[[OrderBook], WallLimits | None] | None = None  # without it no walls are watched
+        self.look: Callable[[OrderBook, int], None] | None = None  # at the book where a second ends, and that time
         self._tick_exp, self._lot_exp = spec.tick_exp, spec.lot_exp  # worked out of decimals each time they are asked
         self._book: OrderBook | None = None
         self._seconds: dict[int, OpenSecond] = {}  # ascending; trades may open one ahead of the book's time
@@ -226,6 +227,8 @@ class SecondTracker:
             second.top = capture_top(book)
         if self.wall_rule is not None and (self._flow.walls.limits is None or second.second % WALL_LIMITS_SECS == 0):
             self._flow.walls.limits = self.wall_rule(book)
+        if self.look is not None:
+            self.look(book, second.end_ms)
 
     def _settle_time(self, until_ms: int) -> None:
         """Weigh the state that stood since the last event by how long it stood."""
