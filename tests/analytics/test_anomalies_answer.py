@@ -13,6 +13,7 @@ from tests.analytics.watching import QUIET, WARM_SECS, feed, quiet_row, quiet_ro
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
 from vibe_orderbook_mcp.analytics.quiet import QuietRun, count_verdicts
+from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
@@ -109,6 +110,23 @@ def test_a_finding_leaves_the_window_but_not_the_past() -> None:
     assert later.past_findings is not None
     assert [each.severity for each in later.past_findings] == ["High", "Low"]
     assert later.summary.startswith("BTCUSDT: quiet")
+
+
+def test_a_past_that_nobody_watched_is_no_quiet_past() -> None:
+    """About an hour was watched, of the one or the eight that are asked about."""
+    watch = warm()
+    short = ask(watch, past=[], past_hours=1)
+    assert short.summary.endswith(" Nothing else in the last 1 h.")
+    assert short.past_hours_watched == 1.0
+    long = ask(watch, past=[], past_hours=8)
+    assert long.summary.endswith(" Nothing else in 1.0 watched of the last 8 h.")
+    assert ask(watch).past_hours_watched is None
+
+
+def test_toxicity_stands_beside_the_values_where_it_is_known() -> None:
+    found = ask(warm(), vpin=Vpin(0.25, 50, "ok", 0.9)).measured
+    assert (found.vpin, found.vpin_rarity) == (0.25, 0.9)
+    assert "vpin" not in ask(warm()).model_dump()["measured"]
 
 
 def test_a_cold_baseline_gives_values_and_no_verdict() -> None:

@@ -18,11 +18,14 @@ from vibe_orderbook_mcp.analytics.baseline import (
     LEAST_SIGMA,
     RELATIVE_SECS,
     VERDICT_SECS,
+    VERSION,
     Baseline,
+    HourBlock,
     decode,
     encode,
     restore_from,
 )
+from vibe_orderbook_mcp.analytics.histograms import Sums, packed
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.errors import StorageCorrupt
@@ -174,6 +177,32 @@ def test_only_the_last_day_counts() -> None:
     for each in week_later:
         baseline.observe(each.second, sample_of(each, None, TICK))
     assert baseline.seconds == 200 - HOLD_SECS
+
+
+def test_of_a_week_this_hour_of_the_day_and_its_neighbours_are_compared() -> None:
+    """A Monday's noon with other noons; before there are seven days, with the last 24 hours."""
+    for hours, expected in ((100, 25), (168, 21)):
+        blocks = [
+            HourBlock(VERSION, number, number * HOUR + HOUR - 1, HOUR, {"score:updates": packed({0: 9}, Sums())}, [])
+            for number in range(1000, 1000 + hours)
+        ]
+        baseline = Baseline(TICK)
+        baseline.restore(blocks)
+        now = 999 + hours
+        pooled = baseline._pools["score:updates"].hours
+        assert len(pooled) == expected
+        alike = {number for number in range(1000, now + 1) if abs((number - now + 12) % 24 - 12) <= 1}
+        assert (pooled == alike) is (hours == 168)
+
+
+def test_how_much_of_the_past_was_watched() -> None:
+    """Half an hour in each of ten hours; the first second asked for falls into one of them."""
+    baseline = Baseline(TICK)
+    baseline.restore([HourBlock(VERSION, number, number * HOUR + 1800, 1800, {}, []) for number in range(1000, 1010)])
+    assert baseline.seconds_since(1005 * HOUR) == 5 * 1800
+    assert baseline.seconds_since(1010 * HOUR - 600) == 600
+    assert baseline.seconds_since(1010 * HOUR) == 0
+    assert baseline.seconds_since(0) == 18_000
 
 
 def test_prices_and_ticks_times_ten_change_nothing_relative() -> None:

@@ -127,6 +127,16 @@ def answer(
     )
 
 
+def test_a_silent_market_is_poor_at_best() -> None:
+    """Whatever it was before: nobody knows what it is now."""
+    rows = quiet_rows(60, start=WARM_SECS)
+    found = answer(rows, warm().normal, age_ms=4_000, status="stale")
+    assert (found.health_score, found.level) == (39.0, "Poor")
+    assert found.summary.endswith("health 39/100 (Poor): nothing has come for 4 s, what was measured is of before.")
+    assert found.components is not None
+    assert answer(rows, warm().normal, age_ms=4_000).level == "Excellent"
+
+
 def test_a_quiet_market_is_excellent() -> None:
     """As usual in everything: what a desk would call fine."""
     watch = warm()

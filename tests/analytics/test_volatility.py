@@ -1,14 +1,38 @@
 from __future__ import annotations
 
-from math import isfinite, log, sqrt
+from math import exp, isfinite, log, sqrt
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.rows import T0, generated_rows, row
-from vibe_orderbook_mcp.analytics.volatility import grid_mids, hour_volatility, realised
+from vibe_orderbook_mcp.analytics.volatility import VarianceTimes, grid_mids, hour_volatility, realised
 from vibe_orderbook_mcp.core.rows import SecondRow
+
+
+def test_a_minute_that_moves_as_the_hour_did_is_one_time_as_variable() -> None:
+    """Steps of 1 bp every 5 s for 20 minutes, then of 3 bps for one: nine times, less what it adds itself."""
+    times, mid = VarianceTimes(), 100.0
+    for second in range(1260):
+        if second % 5 == 0:
+            mid *= exp(1e-4 if second < 1200 else 3e-4)
+        times.second(second, mid)
+        if second == 890:
+            assert times.times(second) is None  # not yet a quarter of an hour of steps
+        if second == 1199:
+            assert times.times(second) == pytest.approx(1.0)
+    assert times.times(1259) == pytest.approx(9 / ((239 + 12 * 9) / 251))
+
+
+def test_a_minute_with_a_hole_has_no_ratio_nor_one_in_which_nothing_ever_moved() -> None:
+    still, holed = VarianceTimes(), VarianceTimes()
+    for second in range(1200):
+        still.second(second, 100.0)
+        holed.second(second, None if second == 1184 else 100.0 + second)
+    assert still.times(1199) is None
+    assert holed.times(1199) is None
+
 
 SHEET = [100.0, 100.1, 100.0, 100.1, 101.0, 101.1]
 
