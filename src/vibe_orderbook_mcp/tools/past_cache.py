@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Final
 
 from vibe_orderbook_mcp.analytics.past import EqualWindow, Past
+from vibe_orderbook_mcp.store.columns import Columns
 from vibe_orderbook_mcp.store.history import History
 
 KEPT_SECS: Final = 86_400
@@ -29,8 +30,12 @@ class PastCache:
             start = oldest if past.newest is None else max(oldest, past.newest + 1)
             if start < before:
                 fresh = await history.columns(symbol, start, before, FIELDS)
-                for values in zip(fresh.second, *(fresh[field] for field in FIELDS), strict=True):
-                    past.add(*values)
-                past.drop_before(oldest)
-            # Some milliseconds for a day of short ones: not on the event loop.
+                # Tens of milliseconds for a day, some for its windows: not on the event loop.
+                await asyncio.to_thread(_extend, past, fresh, oldest)
             return await asyncio.to_thread(past.windows, secs, before)
+
+
+def _extend(past: Past, fresh: Columns, oldest: int) -> None:
+    for values in zip(fresh.second, *(fresh[field] for field in FIELDS), strict=True):
+        past.add(*values)
+    past.drop_before(oldest)
