@@ -1,6 +1,6 @@
 """Seeded order-book messages in Binance's wire format: a busy symbol's large ones and a quiet symbol's small ones.
 
-A book of 5000 levels a side, one cent apart, whose best prices walk. A message changes a lognormal number of levels
+A book of 5000 levels a side, a cent or two apart, whose best prices walk. A message changes a lognormal number of levels
 (15 to 330, median 75), most of them near the touch; a seventh of the changes removes a level and as many add one.
 Every fifth depth message is followed by a trade at the touch. Sides are sorted best first, as the exchange does.
 """
@@ -39,7 +39,7 @@ class _Side:
 
     def fill(self, best: int, chance: random.Random) -> None:
         for place in range(self.levels):
-            self.put(best - self.sign * place, _size(chance))
+            self.put(best - self.sign * (place * 5 // 4), _size(chance))  # every fifth price is empty
 
     def put(self, ticks: int, size: int) -> None:
         if size and ticks not in self.sizes:

@@ -25,18 +25,18 @@ class SlowSide(BookSide):
     def apply(self, levels: Sequence[tuple[float, float]]) -> None:
         for price, size in levels:
             if size > 0.0:
-                self._sizes[price] = size
+                self.sizes[price] = size
             else:
-                self._sizes.pop(price, None)
-        self._ordered = sorted(self._sizes)
+                self.sizes.pop(price, None)
+        self._ordered = sorted(self.sizes)
         self._near = self._ordered.copy()
         self.best = None
         if self._ordered:
             self.best = max(self._ordered) if self.side == "bid" else min(self._ordered)
 
     def best_levels(self, count: int) -> tuple[list[float], list[float]]:
-        prices = sorted(self._sizes, reverse=self.side == "bid")[:count]
-        return prices, [self._sizes[price] for price in prices]
+        prices = sorted(self.sizes, reverse=self.side == "bid")[:count]
+        return prices, [self.sizes[price] for price in prices]
 
 
 class SlowBook(OrderBook):

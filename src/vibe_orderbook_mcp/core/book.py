@@ -1,15 +1,15 @@
 """One order book: sizes by price, and as much order among the prices as somebody needs.
 
-A message of a busy symbol changes dozens of levels, and most of what it changes is never looked at before it changes
-again: two of five rows of BTCUSDT put up a level that was not there, two of five take one down. So each side keeps a
-dict (price -> size) that is written in C, one `dict.update` a message, and puts off the rest:
+Two of five rows of a busy symbol put up a level that was not there, two of five take one down, and most of them are
+never looked at in between. So each side keeps a dict (price -> size) that is written in C, one `dict.update` a message,
+and the order in two parts:
 
-* A level that was taken down stays in the dict with size 0 until it is met on the way to something else. Prices that
-  are new to the dict are its tail, because it keeps the order of insertion.
-* `_near` holds the best few dozen prices in order, from `_edge` to the best. Best price and best levels are its slices,
-  less the empty levels among them, which go when they are met.
-* `_ordered` holds all prices in order as they stood when somebody last asked for them, which is once a second and not
-  ten times; `_was_listed` tells of those that have come or gone since whether they are in it. Most have done both.
+* `_near` holds the best few dozen prices in order, from `_edge` to the best, after every message. Best price and best
+  levels are its slices.
+* `_ordered` holds all prices in order as they stood when somebody last asked for them, which is about once a second;
+  `_was_listed` tells of those that have come or gone since whether they are in it. Most have done both by then.
+
+Prices that are new to the dict are its tail, because it keeps the order of insertion.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Side
 NEAR_LEAST, NEAR_KEPT, NEAR_MOST = 20, 96, 256
 # Up to one change in so many levels, bisections are quicker than sorting.
 FEW_CHANGES = 12
-# Emptied levels leave the dict after so many messages at the latest, and where nobody asks for all prices they are put
-# in order after so many changes.
-UNCLEARED_MOST = 16
-CHANGED_MOST = 4_096
+# After so many changes since somebody asked for all prices they are no longer noted: the next to ask has them sorted.
+NOTED_MOST = 4_096
 
 _price = itemgetter(0)
 
@@ -38,77 +36,72 @@ _price = itemgetter(0)
 class BookSide:
     """One side's levels. `horizon` is the worst price up to which every level is known; None: all are.
 
-    `best` is the best price, None on an empty side.
+    `best` is the best price, None on an empty side. `sizes` (size by price) is written here alone.
     """
 
-    __slots__ = (
-        "_edge",
-        "_is_bid",
-        "_is_in_order",
-        "_near",
-        "_ordered",
-        "_sizes",
-        "_uncleared",
-        "_was_listed",
-        "best",
-        "horizon",
-        "side",
-    )
+    __slots__ = ("_edge", "_is_bid", "_near", "_ordered", "_was_listed", "best", "horizon", "side", "sizes")
 
     def __init__(self, side: Side, levels: Sequence[tuple[float, float]] = (), *, complete: bool = True) -> None:
         self.side: Side = side
         self._is_bid = side == "bid"
-        self._sizes: dict[float, float] = {price: size for price, size in levels if size > 0.0}
-        self._ordered: list[float] = sorted(self._sizes)
-        self._was_listed: dict[float, bool] = {}
-        self._is_in_order = True
-        self._uncleared: list[Sequence[tuple[float, float]]] = []
+        self.sizes: dict[float, float] = {price: size for price, size in levels if size > 0.0}
+        self._ordered: list[float] = sorted(self.sizes)
+        self._was_listed: dict[float, bool] | None = {}  # None: too many to be noted
         self.horizon: float | None = None
         if not complete and self._ordered:
             self.horizon = self._ordered[0] if self._is_bid else self._ordered[-1]
         self._near: list[float]
         self._edge: float
         self.best: float | None
-        self._refill()
+        self._keep_near(self._ordered, is_whole=True)
 
     def apply(self, levels: Sequence[tuple[float, float]]) -> None:
         """Set each level to its new absolute size, 0 removes it. Of one price twice, the last one counts."""
-        sizes = self._sizes
+        sizes = self.sizes
         known = len(sizes)
         sizes.update(levels)
-        self._uncleared.append(levels)
-        self._is_in_order = False
-        if grown := len(sizes) - known:
-            self._add(list(islice(reversed(sizes), grown)))
-        if len(self._uncleared) >= UNCLEARED_MOST:
-            self._clear_empty()
-        near, place = self._near, -1 if self._is_bid else 0
-        while near and not sizes[near[place]]:
-            self._drop(near[place])
-        if len(near) < NEAR_LEAST and len(near) < len(sizes):
+        grown = len(sizes) - known
+        gone = [price for price, size in levels if not size]
+        if not grown and not gone:
+            return
+        come = list(islice(reversed(sizes), grown))  # among them those that were not there and are not there now
+        for price in gone:
+            if size := sizes.pop(price, 0.0):
+                sizes[price] = size  # the price was named twice, and the last one counts
+        if self._was_listed is not None:
+            self._note(come, gone)
+        near, edge = self._near, self._edge
+        if self._is_bid:
+            come = [price for price in come if price >= edge]
+            gone = [price for price in gone if price >= edge]
+        else:
+            come = [price for price in come if price <= edge]
+            gone = [price for price in gone if price <= edge]
+        for price in come:
+            insort(near, price)
+        for price in gone:
+            place = bisect_left(near, price)
+            if place < len(near) and near[place] == price and price not in sizes:
+                del near[place]
+        if len(near) > NEAR_MOST:
+            self._keep_near(near, is_whole=False)
+        elif len(near) < NEAR_LEAST and len(near) < len(sizes):
             self._refill()
         else:
-            self.best = near[place] if near else None
+            self.best = (near[-1] if self._is_bid else near[0]) if near else None
 
     def sizes_at(self, levels: Sequence[tuple[float, float]]) -> list[float]:
         """What stands now at the prices of `levels`, in their order; 0 where nothing does."""
-        return list(map(self._sizes.get, map(_price, levels), repeat(0.0)))
+        return list(map(self.sizes.get, map(_price, levels), repeat(0.0)))
 
     def size_at(self, price: float) -> float:
         """0 where nothing stands."""
-        return self._sizes.get(price, 0.0)
-
-    @property
-    def sizes(self) -> dict[float, float]:
-        """Size by price, of all levels. Not to be changed, and not to be kept beyond the next event."""
-        if not self._is_in_order:
-            self._put_in_order()
-        return self._sizes
+        return self.sizes.get(price, 0.0)
 
     @property
     def prices(self) -> list[float]:
-        """All prices, ascending. Not to be changed."""
-        if not self._is_in_order:
+        """All prices, ascending. Not to be changed, and not to be kept beyond the next event."""
+        if self._was_listed is None or self._was_listed:
             self._put_in_order()
         return self._ordered
 
@@ -118,28 +111,18 @@ class BookSide:
 
     def best_levels(self, count: int) -> tuple[list[float], list[float]]:
         """The best `count` prices, best first, and the sizes there."""
-        sizes = self._sizes
-        while True:
-            if count > len(self._near):
-                if not self._is_in_order:
-                    self._put_in_order()
-                prices = self._ordered[: -count - 1 : -1] if self._is_bid else self._ordered[:count]
-            else:
-                prices = self._near[: -count - 1 : -1] if self._is_bid else self._near[:count]
-            amounts = list(map(sizes.__getitem__, prices))
-            if 0.0 not in amounts:
-                return prices, amounts
-            for price, size in zip(prices, amounts, strict=True):
-                if not size:
-                    self._drop(price)
+        ordered = self._near if count <= len(self._near) else self.prices
+        prices = ordered[: -count - 1 : -1] if self._is_bid else ordered[:count]
+        return prices, list(map(self.sizes.__getitem__, prices))
 
     def levels_to(self, limit: float | None = None) -> tuple[list[float], list[float]]:
         """Prices and sizes from the best price to the limit, inclusive; without one, of the whole side."""
+        ordered = self.prices
         if self._is_bid:
-            prices = self.prices[0 if limit is None else bisect_left(self.prices, limit) :]
+            prices = ordered[0 if limit is None else bisect_left(ordered, limit) :]
             prices.reverse()
         else:
-            prices = self.prices[: len(self.prices) if limit is None else bisect_right(self.prices, limit)]
+            prices = ordered[: len(ordered) if limit is None else bisect_right(ordered, limit)]
         return prices, list(map(self.sizes.__getitem__, prices))
 
     def is_beyond_horizon(self, price: float) -> bool:
@@ -161,7 +144,7 @@ class BookSide:
         """Cumulative (base, quote) from the best price to each limit, inclusive. Limits go outwards."""
         out: list[tuple[float, float]] = []
         base = quote = 0.0
-        prices, size_of = self.prices, self._sizes.__getitem__
+        prices, size_of = self.prices, self.sizes.__getitem__
         edge = len(prices) if self._is_bid else 0
         for limit in limits:
             if self._is_bid:
@@ -177,71 +160,47 @@ class BookSide:
             out.append((base, quote))
         return out
 
-    def _add(self, come: list[float]) -> None:
-        """Prices that are new to the dict."""
-        note = self._was_listed.setdefault
+    def _note(self, come: list[float], gone: list[float]) -> None:
+        noted = self._was_listed
+        if noted is None:
+            return
+        note = noted.setdefault
         for price in come:
             note(price, False)
-        near, edge = self._near, self._edge
-        if self._is_bid:
-            for price in come:
-                if price >= edge:
-                    insort(near, price)
-        else:
-            for price in come:
-                if price <= edge:
-                    insort(near, price)
-        if len(near) > NEAR_MOST:
-            self._cut()
-        if len(self._was_listed) > CHANGED_MOST:
-            self._put_in_order()
+        for price in gone:
+            note(price, True)
+        if len(noted) > NOTED_MOST:
+            self._was_listed = None
 
-    def _drop(self, price: float) -> None:
-        """An empty level among the near ones. It leaves the dict too: when it is put up again it is new there."""
-        del self._sizes[price]
-        del self._near[bisect_left(self._near, price)]
-        self._was_listed.setdefault(price, True)
-
-    def _refill(self) -> None:
-        """Take the best prices out of all."""
-        prices = self.prices
-        if len(prices) <= NEAR_KEPT:
+    def _keep_near(self, prices: list[float], *, is_whole: bool) -> None:
+        """Take the best of `prices`, which are ascending; `is_whole` says that there are no others."""
+        if is_whole and len(prices) <= NEAR_KEPT:
             self._near, self._edge = prices.copy(), -inf if self._is_bid else inf
         else:
             self._near = prices[-NEAR_KEPT:] if self._is_bid else prices[:NEAR_KEPT]
             self._edge = self._near[0 if self._is_bid else -1]
         self.best = (self._near[-1] if self._is_bid else self._near[0]) if self._near else None
 
-    def _cut(self) -> None:
-        """What lies far behind the best prices again need not be in order after every message."""
-        sizes = self._sizes
-        empty = [price for price in self._near if not sizes[price]]
-        for price in empty:
-            del sizes[price]
-            self._was_listed.setdefault(price, True)
-        self._near = list(filter(sizes.__contains__, self._near))
-        if len(self._near) > NEAR_KEPT:
-            self._near = self._near[-NEAR_KEPT:] if self._is_bid else self._near[:NEAR_KEPT]
-            self._edge = self._near[0 if self._is_bid else -1]
-
-    def _clear_empty(self) -> None:
-        """Take the levels out of the dict that messages since the last time have emptied."""
-        sizes, note = self._sizes, self._was_listed.setdefault
-        count = len(sizes)
-        for levels in self._uncleared:
-            for price, size in levels:
-                if not size and not sizes.get(price, 1.0):
-                    del sizes[price]
-                    note(price, True)
-        self._uncleared.clear()
-        if len(sizes) < count:
-            self._near = list(filter(sizes.__contains__, self._near))
+    def _refill(self) -> None:
+        """Look for the best prices three times as far as the near ones reached, which is seldom too short."""
+        near, edge = self._near, self._edge
+        reach = edge + 3 * (edge - (near[-1] if self._is_bid else near[0])) if near else edge
+        if self._is_bid:
+            found = [price for price in self.sizes if price >= reach]
+        else:
+            found = [price for price in self.sizes if price <= reach]
+        if len(found) < NEAR_KEPT:
+            self._keep_near(self.prices, is_whole=True)
+        else:
+            found.sort()
+            self._keep_near(found, is_whole=False)
 
     def _put_in_order(self) -> None:
-        self._clear_empty()
-        sizes, ordered = self._sizes, self._ordered
-        changed = [price for price, was_listed in self._was_listed.items() if (price in sizes) is not was_listed]
-        if len(changed) * FEW_CHANGES > len(ordered):
+        sizes, ordered, noted = self.sizes, self._ordered, self._was_listed
+        changed: list[float] | None = None
+        if noted is not None:
+            changed = [price for price, was_listed in noted.items() if (price in sizes) is not was_listed]
+        if changed is None or len(changed) * FEW_CHANGES > len(ordered):
             self._ordered = sorted(sizes)
         else:
             for price in changed:
@@ -249,8 +208,7 @@ class BookSide:
                     insort(ordered, price)
                 else:
                     del ordered[bisect_left(ordered, price)]
-        self._was_listed.clear()
-        self._is_in_order = True
+        self._was_listed = {}
 
 
 class OrderBook:
