@@ -33,6 +33,7 @@ Mode = Literal["opening", "recording", "paused", "read_only", "unavailable"]
 
 LOOK_SECS = 1.0
 RETRY_MOST_SECS = 10.0
+MANY_SET_ASIDE = 3
 RESCUE_AGAIN_SECS = 600.0  # a disk that damages everything is not filled with damaged directories
 
 
@@ -133,6 +134,14 @@ class Archive:
         self.set_aside = await asyncio.to_thread(set_aside, self._path)
         self._recording()
         logger.info("History is open for recording at {}", self._path)
+        if len(self.set_aside) >= MANY_SET_ASIDE:
+            logger.warning(
+                "{} directories with damaged history are in the data directory, {} to {}: they count against the disk, "
+                "and are never removed by this program",
+                len(self.set_aside),
+                self.set_aside[0],
+                self.set_aside[-1],
+            )
         with suppress(OSError):
             await self._note_room(history)
 

@@ -15,6 +15,7 @@ from vibe_orderbook_mcp import recorder
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.rescue import set_aside
 
 HOLDER = """
 import asyncio, sys
@@ -171,6 +172,35 @@ def test_a_mistake_of_ours_does_not_leave_history_closed_for_good(tmp_path: Path
         assert archive.mode == "recording"
         assert logged.count("in an unforeseen way") == 1
         await archive.close()
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_damages_everything_is_not_filled_with_damaged_directories(tmp_path: Path) -> None:
+    """Set aside at most once in a while by one process; what was set aside stays, and many are warned about."""
+
+    async def run() -> None:
+        path = tmp_path / "db"
+        archive = archive_at(path)
+        await archive.open()
+        await archive.writable().append([record(START)], [batch(1)])
+        for attempt in range(2):
+            await archive.close()
+            (path / "CURRENT").unlink()
+            await archive.open()
+            assert archive.mode == ("recording" if attempt == 0 else "unavailable")
+            assert len(set_aside(path)) == 1
+        with listening("WARNING") as logged:
+            for count in (2, 3):
+                again = archive_at(path)
+                if count == 3:
+                    (path / "CURRENT").unlink()
+                await again.open()
+                assert again.mode == "recording"
+                assert [row.second for row in await again.writable().rows("BTCUSDT", 0, 10**10)] == [START]
+                await again.close()
+                assert len(set_aside(path)) == count
+                assert logged.count(f"{count} directories with damaged history") == (count == 3)
 
     asyncio.run(run())
 
