@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -46,16 +45,6 @@ class Stats(msgspec.Struct, frozen=True):
     cap_bytes: int
     free_bytes: int  # of the file system
     families: dict[str, int]  # table files of each column family
-    last_write: float | None  # monotonic seconds, of the last write that succeeded
-    last_error: str | None  # of the last write, None once one succeeded
-
-
-class Retention(msgspec.Struct, frozen=True):
-    """How far the store is beyond what it may keep: zeros when it is not."""
-
-    oldest_second: int | None
-    overdue_secs: int
-    over_cap_bytes: int
 
 
 class History(Summing):
@@ -72,8 +61,6 @@ class History(Summing):
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="history-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="history-read")
         self._reading = threading.Lock()  # held by every read, and by whoever closes the database
-        self._last_write: float | None = None
-        self._last_error: str | None = None
         self._closed = False
         self._place: Place | None = None
         self.damage: str | None = None  # what a read met that cannot be read back; other parts of history can
@@ -149,7 +136,7 @@ class History(Summing):
         with self._reading:
             self._close_database()
             self._open_database()
-        self._last_error, self.damage = None, None
+        self.damage = None
 
     async def close(self) -> None:
         """Waits for what is under way. May be called twice."""
@@ -243,14 +230,8 @@ class History(Summing):
         self._open()
         if self._writer is None:
             raise StorageError("History was opened for reading only.")
-        try:
-            self._check_place()
-            result = work(self._writer)
-        except StorageError as error:
-            self._last_error = str(error)
-            raise
-        self._last_write, self._last_error = time.monotonic(), None
-        return result
+        self._check_place()
+        return work(self._writer)
 
     # --- state --------------------------------------------------------------------------------------------------
 
@@ -268,19 +249,6 @@ class History(Summing):
             cap_bytes=self.layout.cap_bytes,
             free_bytes=free_bytes(self.path),
             families=families,
-            last_write=self._last_write,
-            last_error=self._last_error,
-        )
-
-    async def retention(self, now_sec: int) -> Retention:
-        """Whether age and cap hold. FIFO acts when a file is finished, so both may be exceeded by one file."""
-        oldest = [second for symbol in await self.symbols() if (second := await self.oldest_second(symbol)) is not None]
-        stats = self.stats()
-        allowed = now_sec - int(self.layout.retention_days * 86_400)
-        return Retention(
-            oldest_second=min(oldest, default=None),
-            overdue_secs=max(0, allowed - min(oldest, default=allowed)),
-            over_cap_bytes=max(0, stats.disk_bytes - stats.cap_bytes),
         )
 
     # --- threads ------------------------------------------------------------------------------------------------

@@ -130,10 +130,6 @@ class Reading(Threads):
         await self._catch_up()
         return await self._read(reader.newest_second, symbol)
 
-    async def newest_agg_id(self, symbol: str) -> int | None:
-        ids = await self.ids(symbol)
-        return ids[-1][1] if ids else None
-
     async def symbols(self) -> list[str]:
         """Every symbol that something was ever stored of."""
         await self._catch_up()
