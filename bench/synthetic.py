@@ -1,7 +1,7 @@
 """Seeded order-book messages in Binance's wire format: a busy symbol's large ones and a quiet symbol's small ones.
 
-A book of 5000 levels a side, a cent or two apart, whose best prices walk. A message changes a lognormal number of levels
-(15 to 330, median 75), most of them near the touch; a seventh of the changes removes a level and as many add one.
+A book of 5000 levels a side, a cent or two apart, whose best prices walk. A message changes a lognormal number of
+levels (15 to 330, median 75), most of them near the touch; a seventh removes a level and as many add one.
 Every fifth depth message is followed by a trade at the touch. Sides are sorted best first, as the exchange does.
 """
 
