@@ -179,6 +179,18 @@ def test_ids_are_counted_once_when_events_overlap() -> None:
     assert (row.events, row.ids) == (3, 8)
 
 
+def test_a_trade_beyond_what_the_exchange_accepts_is_skipped() -> None:
+    """Stored, one absurd price would make every volume profile of its week unreadable."""
+    exchange = Exchange().live()
+    most_price, most_size = float(SPEC.max_price), float(SPEC.max_size)
+    assert exchange.market.receive_trade(SYMBOL, Trade(5, START_MS, most_price, most_size, 7, 8, buyer_is_maker=False))
+    for price, size in ((most_price * 1.01, 1.0), (100.0, most_size * 1000)):
+        trade = Trade(6, START_MS + 150, price, size, 9, 9, buyer_is_maker=False)
+        assert not exchange.market.receive_trade(SYMBOL, trade)
+    assert (exchange.state.trades, exchange.state.impossible_trades) == (1, 2)
+    assert exchange.state.last_price == most_price
+
+
 def test_trades_are_told_once() -> None:
     """The tape decides what is new; rows and the session must not count it again."""
     exchange = Exchange().live()

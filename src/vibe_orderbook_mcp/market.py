@@ -7,6 +7,7 @@ between sees one moment.
 from __future__ import annotations
 
 from itertools import accumulate
+from math import inf
 from operator import mul
 from typing import Literal
 
@@ -22,7 +23,7 @@ from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.core.past_hour import PastHour
 from vibe_orderbook_mcp.core.rows import STORED_LEVELS, RowFlag
 from vibe_orderbook_mcp.core.seconds import SecondTracker
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.core.symbol import ORDERS_A_LEVEL, SymbolSpec
 from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome, is_gap
 from vibe_orderbook_mcp.core.tape import TradeTape
 
@@ -102,6 +103,10 @@ class SymbolState:
         self.audits = 0
         self.audit_mismatches = 0
         self.trades = 0
+        self.impossible_trades = 0
+        # Beyond these the exchange accepts no order; 0 is no limit. A taker's order may be of several of the largest.
+        self.most_price = float(spec.max_price) or inf
+        self.most_size = ORDERS_A_LEVEL * float(spec.max_size) or inf
         self.received_ns: int | None = None  # of the newest depth event that was applied
         self.audited_ns: int | None = None
         self.shadow: BookSync | None = None
@@ -230,7 +235,12 @@ class Market:
     def receive_trade(self, symbol: str, trade: Trade) -> bool:
         """Whether the trade is new."""
         state = self.symbols.get(symbol)
-        if state is None or not state.tape.receive(trade):
+        if state is None:
+            return False
+        if trade.price > state.most_price or trade.size > state.most_size:
+            state.impossible_trades += 1  # stored, it would spoil every sum that has it in its window
+            return False
+        if not state.tape.receive(trade):
             return False
         state.trades += 1
         state.session.add(trade)

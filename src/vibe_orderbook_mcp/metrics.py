@@ -98,6 +98,7 @@ class _RuntimeCollector(Collector):
             ("vibe_crossings", "Books dropped because they crossed.", "crossings"),
             ("vibe_resyncs", "Snapshots that were joined with the stream.", "resyncs"),
             ("vibe_trades", "Aggregate trades received.", "trades"),
+            ("vibe_trades_impossible", "Trades beyond the symbol's own limits: skipped.", "impossible_trades"),
             ("vibe_audits", "Comparisons with a fresh snapshot.", "audits"),
             ("vibe_audit_mismatches", "Comparisons that found a difference.", "audit_mismatches"),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ GARBAGE = (
 
 
 # What the log says of a second that a bent number made too large to store: foreseen, and the symbol's alone.
-BEYOND = "A number in it is beyond what can be stored"
+BEYOND = re.compile("beyond what can be stored|too many digits to be stored|cannot be stored: it needs at most")
 
 
 EXTRA = 20  # where one frame is bent, up to so many more bent copies come with it
