@@ -253,7 +253,7 @@ class Feed:
                     limit = self._rest.affordable_depth()
                     snapshot = await self._rest.depth(symbol, limit)
             except SymbolUnknown as error:
-                self._note_refused(state, error)
+                state.reason = str(error).rstrip(".")
                 self._listing.note(state, DELISTED)
                 await asyncio.sleep(UNKNOWN_RETRY_SECS)  # or until it is listed again, see `_resumed`
                 continue

@@ -30,6 +30,8 @@ WATCH_SECS = 1.0
 RECONNECT_MOST_SECS = 8.0  # far within the 300 attempts that the exchange allows in five minutes
 SETTLED_NS = 10_000_000_000  # a connection that lived this long was a good one
 HANDOVER_SECS = 5.0
+# The successor has spoken and the old connection not for so long: there is nothing to wait for.
+OUTLIVED_SECS = 3.0
 # Between two replacements of a connection for silence; doubles while the replacement is silent too.
 REPLACE_FIRST_SECS = 10.0
 REPLACE_MOST_SECS = 300.0
@@ -70,6 +72,7 @@ class Line:
         self._successor: _Successor | None = None
         self._replace_reason: str | None = None
         self._replace_after_ns = 0
+        self._reopening = delays(most_secs=RECONNECT_MOST_SECS)  # while a replacement fails
         self._patient_until_ns = 0  # a new connection's symbols may still be stale from before
         self._replace_pause_secs = REPLACE_FIRST_SECS
         self._wake = asyncio.Event()
@@ -139,7 +142,9 @@ class Line:
                         return reason
                     logger.info("Old connection ended during the change ({})", reason)
                 if successor is not None and successor.reader.done():
+                    reason = _ended(successor.reader, successor.connection)
                     await self._abandon(successor)
+                    self._put_off(f"the new one ended before it took over ({reason})")
                 elif successor is not None and (reader.done() or self._is_due(successor)):
                     reader = await self._promote(successor, reader)
                 elif successor is None and (why := self._reason_to_replace()) is not None:
@@ -181,32 +186,41 @@ class Line:
 
     async def _open_successor(self, reason: str) -> None:
         logger.info("Replacing the exchange connection: {}", reason)
-        self._replace_after_ns = time.monotonic_ns() + int(self._replace_pause_secs * 1e9)
-        self._replace_pause_secs = min(REPLACE_MOST_SECS, self._replace_pause_secs * 2)
         streams = self._streams()
         try:
             connection = await Connection.open(self._base_url, streams)
         except ExchangeUnavailable as error:
-            if (more := self._said.more("replacing", time.monotonic())) is not None:
-                logger.warning("Cannot open the replacement: {}{}", error, more)
+            self._put_off(str(error))
             return
-        self._replace_reason = None
         handover = Handover(self.symbols)
         reader = asyncio.create_task(self._read(connection))
         self._successor = _Successor(connection, handover, reader)
         try:
             await self._subscribe_rest(connection, streams)
         except ExchangeUnavailable as error:
-            logger.warning("Cannot subscribe on the replacement: {}", error)
             await self._abandon(self._successor)
+            self._put_off(str(error))
+
+    def _put_off(self, why: str) -> None:
+        """The replacement failed: what it was wanted for is still so, and it is tried again as a reconnect would be."""
+        if (more := self._said.more("replacing", time.monotonic())) is not None:
+            logger.warning("Cannot replace the exchange connection: {}{}", why, more)
+        self._replace_after_ns = time.monotonic_ns() + int(next(self._reopening) * 1e9)
 
     def _is_due(self, successor: _Successor) -> bool:
-        return successor.handover.is_complete or time.monotonic_ns() > successor.deadline_ns
+        now_ns, old, new = time.monotonic_ns(), self.connection, successor.connection
+        has_spoken = new.frame_ns > new.opened_ns
+        is_outlived = has_spoken and old is not None and now_ns - old.frame_ns > OUTLIVED_SECS * 1e9
+        return successor.handover.is_complete or is_outlived or now_ns > successor.deadline_ns
 
     async def _promote(self, successor: _Successor, reader: asyncio.Task[None]) -> asyncio.Task[None]:
         old, self.connection, self._successor = self.connection, successor.connection, None
         self.replacements += 1
         now_ns = time.monotonic_ns()
+        self._replace_reason = None
+        self._reopening = delays(most_secs=RECONNECT_MOST_SECS)
+        self._replace_after_ns = now_ns + int(self._replace_pause_secs * 1e9)
+        self._replace_pause_secs = min(REPLACE_MOST_SECS, self._replace_pause_secs * 2)
         for update in successor.handover.remaining():
             self._receiver.depth(update, now_ns)
         reader.cancel()

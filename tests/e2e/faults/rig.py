@@ -240,6 +240,7 @@ class Relay:
         self._to_port = port
         self._thawed: list[asyncio.Event] = []
         self._tasks: list[asyncio.Task[Any]] = []
+        self._writers: list[asyncio.StreamWriter] = []
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -252,6 +253,9 @@ class Relay:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
     def freeze(self) -> None:
         """The connections of now. Those that come later are whole."""
@@ -261,6 +265,7 @@ class Relay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward = await asyncio.open_connection("127.0.0.1", self._to_port)
+        self._writers += [writer, onward[1]]
         thawed = asyncio.Event()
         thawed.set()
         self._thawed.append(thawed)

@@ -113,10 +113,19 @@ def test_every_way_to_break_a_frame_is_a_row() -> None:
     assert broken == set(get_args(Corruption))
 
 
-@pytest.mark.fault(
-    part="exchange", fault="connection half open: no byte comes, no end either", promise="stale after 3 s; replaced"
+HALF_OPEN = "connection half open: no byte comes, no end either"
+
+
+@pytest.mark.parametrize(
+    "is_cut",
+    [
+        pytest.param(is_cut, marks=pytest.mark.fault(part="exchange", fault=fault, promise="stale after 3 s; replaced"))
+        for is_cut, fault in ((False, HALF_OPEN), (True, f"{HALF_OPEN}; its replacement is cut at once"))
+    ],
 )
-def test_a_connection_that_died_without_a_word_is_replaced(outcome: Outcome, tmp_path: Path) -> None:
+def test_a_connection_that_died_without_a_word_is_replaced(is_cut: bool, outcome: Outcome, tmp_path: Path) -> None:
+    """Without waiting for the 30 s after which a ping without a pong ends it."""
+
     async def run() -> None:
         async with exchange() as sim, Relay(sim.port) as relay:  # noqa: SIM117  # the port is known once it is entered
             async with watching(sim, tmp_path, ws_url=f"ws://127.0.0.1:{relay.port}") as watch:
@@ -126,8 +135,13 @@ def test_a_connection_that_died_without_a_word_is_replaced(outcome: Outcome, tmp
                 began = time.monotonic()
                 relay.freeze()
                 await until(lambda: "stale" in watch.statuses_seen)
+                if is_cut:
+                    await until(lambda: len(sim.hub.listeners) == 2, 20)
+                    sim.faults.add(Disconnect())
+                    await until(lambda: "ended before it took over" in watch.logged)
                 await watch.settled()
-                assert watch.metric("vibe_replacements_total") + watch.metric("vibe_reconnects_total") == 1
+                assert watch.metric("vibe_replacements_total") == 1
+                assert watch.metric(RECONNECTS) == 0
                 watch.tell(outcome, since=began, over=began)
 
     asyncio.run(run())
