@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -26,7 +28,8 @@ from bench.synthetic import synthetic
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.binance.messages import DepthMessage, TradeMessage, parse_frame, parse_snapshot
 from vibe_orderbook_mcp.core.events import DepthUpdate, Trade
-from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
+from vibe_orderbook_mcp.core.past_hour import KEPT_SECS
+from vibe_orderbook_mcp.core.rows import SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.logs import set_up_logging
 from vibe_orderbook_mcp.market import Market, SymbolState
 from vibe_orderbook_mcp.recorder import Recorder
@@ -215,9 +218,44 @@ def bytes_on_disk() -> dict[str, Any]:
     }
 
 
+def memory() -> dict[str, Any]:
+    """Megabytes that two symbols take, in their books and beyond, an hour after the start; by Python's own count."""
+    tracemalloc.start()
+    market = Market()
+    for number in range(2):
+        messages = message_sets()[number % len(message_sets())]
+        state = market.add(msgspec.structs.replace(messages.spec, symbol=f"S{number}USDT"))
+        market.load(state.spec.symbol, parse_snapshot(messages.snapshot), messages.limit or 5000, 0)
+        for received_ms, event in events_of(messages):
+            if isinstance(event, Trade):
+                market.receive_trade(state.spec.symbol, event)
+            else:
+                market.receive_depth(_named(event, state.spec.symbol), received_ms * 1_000_000)
+            for row, _ in state.seconds.take():
+                _keep(state, row)
+            state.tape.take()
+        newest = state.watch.rows[-1]
+        for later in range(1, KEPT_SECS):  # the same minute again and again, until an hour is over
+            _keep(state, msgspec.structs.replace(state.watch.rows[-60], second=newest.second + later))
+    del messages, event  # which are many megabytes themselves
+    gc.collect()
+    whole, _ = tracemalloc.get_traced_memory()
+    books = [state.sync.book for state in market.symbols.values()]
+    del market, state, newest
+    gc.collect()
+    alone, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {"books_mb": alone / 1e6, "beyond_mb": (whole - alone) / 1e6, "symbols": len(books)}
+
+
+def _keep(state: SymbolState, row: SecondRow) -> None:
+    state.past.add(row)
+    state.watch.second(row, state.seconds.take_evidence(row.second))
+
+
 async def measure(symbols: int) -> dict[str, Any]:
     """On a loop, since the recorder keeps an event of one."""
-    return {"costs": loop_and_writer(symbols), "disk": bytes_on_disk()}
+    return {"costs": loop_and_writer(symbols), "disk": bytes_on_disk(), "memory": memory()}
 
 
 def report(figures: dict[str, Any]) -> str:
@@ -233,6 +271,8 @@ def report(figures: dict[str, Any]) -> str:
             f"bytes on disk: row {disk['row_bytes']:.1f}, snapshot {disk['snapshot_bytes']:.1f} (goal 105),"
             f" trade {disk['trade_bytes']:.2f} (goal 7) and {disk['rollup_bytes_a_trade']:.2f} of roll-ups;"
             f" two symbols {disk['two_symbols_mb_an_hour']:.2f} MB an hour (goal 2)",
+            f"memory of two symbols: {figures['memory']['books_mb']:.1f} MB in the books,"
+            f" {figures['memory']['beyond_mb']:.1f} MB beyond them (goal 10)",
         ]
     )
 
