@@ -11,8 +11,9 @@ from collections import deque
 
 from loguru import logger
 
-from vibe_orderbook_mcp.analytics.baseline import decode, restore_from
+from vibe_orderbook_mcp.analytics.baseline import restore_from
 from vibe_orderbook_mcp.analytics.findings import Finding, from_stored, to_stored
+from vibe_orderbook_mcp.analytics.hours import decode
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
 from vibe_orderbook_mcp.core.rows import SecondRow

@@ -14,18 +14,14 @@ from tests.analytics.rows import T0, row
 from tests.analytics.watching import QUIET, quiet_row, quiet_rows, warm
 from vibe_orderbook_mcp.analytics.baseline import (
     HOLD_SECS,
-    HOUR,
     LEAST_SIGMA,
     RELATIVE_SECS,
     VERDICT_SECS,
-    VERSION,
     Baseline,
-    HourBlock,
-    decode,
-    encode,
     restore_from,
 )
 from vibe_orderbook_mcp.analytics.histograms import Sums, packed
+from vibe_orderbook_mcp.analytics.hours import HOUR, VERSION, HourBlock, decode, encode
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.errors import StorageCorrupt
@@ -189,7 +185,7 @@ def test_of_a_week_this_hour_of_the_day_and_its_neighbours_are_compared() -> Non
         baseline = Baseline(TICK)
         baseline.restore(blocks)
         now = 999 + hours
-        pooled = baseline._pools["score:updates"].hours
+        pooled = baseline._past["score:updates"].hours
         assert len(pooled) == expected
         alike = {number for number in range(1000, now + 1) if abs((number - now + 12) % 24 - 12) <= 1}
         assert (pooled == alike) is (hours == 168)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0, generated_rows, row, touched
-from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer, order_flow_answer
+from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets
 from vibe_orderbook_mcp.analytics.windows import Span, cut
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow, SideFlow

@@ -16,7 +16,8 @@ import pytest
 
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import Finding
-from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer, order_flow_answer
+from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.windows import Span

@@ -13,19 +13,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import exp, expm1, log, log1p
-from typing import Final, Literal, NamedTuple, get_args
+from math import exp, log, log1p
+from typing import Final, NamedTuple
 
-import msgspec
-
-from vibe_orderbook_mcp.analytics.histograms import Binned, Pool, Standing, Sums, bin_of, packed
+from vibe_orderbook_mcp.analytics.figures import (
+    LEVELS,
+    SCORES,
+    Level,
+    Sample,
+    Score,
+    per_tick,
+    raw,
+    transform,
+    transformed,
+    unlog1p,
+)
+from vibe_orderbook_mcp.analytics.histograms import Standing
+from vibe_orderbook_mcp.analytics.hours import HOUR, VERSION, HourBlock, Hours
 from vibe_orderbook_mcp.analytics.tails import alarm_level, three_within
 from vibe_orderbook_mcp.analytics.trailing import Trailing
-from vibe_orderbook_mcp.errors import StorageCorrupt
 
-VERSION: Final = 1
-
-HOUR: Final = 3600
 RELATIVE_SECS: Final = 900
 VERDICT_SECS: Final = 3600
 MARGIN_SECS: Final = 60
@@ -33,10 +40,6 @@ MARGIN_SECS: Final = 60
 HOLD_SECS: Final = MARGIN_SECS + 10
 # An "episode" that goes on is how the market is now: it must become the new normal at some time.
 LONGEST_EPISODE_SECS: Final = 900
-DAY_HOURS: Final = 24
-WEEK_HOURS: Final = 168
-WEEK_ENOUGH_HOURS: Final = 160
-SAME_HOUR: Final = 1  # hours of the clock to both sides
 # Rows that a restart needs before the last second that the stored hours hold.
 REPLAY_SECS: Final = HOUR + 120
 MINUTE: Final = 60
@@ -46,111 +49,11 @@ SIDE_MINUTES_NEEDED: Final = 60
 # Where half of all values are equal, the MAD is 0. In units of ln: a tenth is no difference worth a name.
 LEAST_SIGMA: Final = 0.1
 
-Score = Literal["updates", "order_to_trade", "spread", "depth_50", "depth_25"]
-Level = Literal[
-    "spread",
-    "depth_10",
-    "minute_updates",
-    "minute_volume",
-    "buying",
-    "selling",
-    "turnover",
-    "kept_up",
-    "fleeting",
-    "wall_minutes",
-]
-
-SCORES: Final[tuple[Score, ...]] = ("updates", "order_to_trade", "spread", "depth_50", "depth_25")
-LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-
-
-class Sample(NamedTuple):
-    """A second's figures. None: not known, which is not 0."""
-
-    updates: float
-    order_to_trade: float
-    spread_bps: float | None
-    depth_50: float | None  # quote units of the thinner side
-    depth_25: float | None
-    depth_10: float | None
-    move_ticks: float | None  # |mid change|
-    mid: float | None
-    quote_volume: float
-    buy_volume: float
-    sell_volume: float
-    walls_watched: bool
-
-
-class HourBlock(msgspec.Struct, array_like=True):
-    """One hour as it is stored. `until` is its last second that it counts, so hours may be written one by one."""
-
-    version: int
-    hour: int
-    until: int
-    seconds: int
-    figures: dict[str, Binned]
-    excluded: list[tuple[int, int]]
-
-
-def encode(block: HourBlock) -> bytes:
-    return msgspec.msgpack.encode(block)
-
-
-def decode(data: bytes) -> HourBlock:
-    """Raises StorageCorrupt."""
-    try:
-        block = msgspec.msgpack.decode(data, type=HourBlock)
-        for binned in block.figures.values():
-            list(binned.items())
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise StorageCorrupt(f"an hour of a baseline cannot be read: {error}") from error
-    except Exception as error:  # struct.error has no other base
-        raise StorageCorrupt(f"an hour of a baseline cannot be read: {error}") from error
-    if block.version != VERSION:
-        raise StorageCorrupt(f"an hour of a baseline has version {block.version}, not {VERSION}")
-    return block
-
 
 class _Held(NamedTuple):
     second: int
     sample: Sample
     scores: tuple[float | None, ...]  # in the order of SCORES
-
-
-class _Hour:
-    """The counts of one hour: open while it runs, packed afterwards."""
-
-    def __init__(self) -> None:
-        self.seconds = 0
-        self.open: dict[str, tuple[dict[int, int], Sums]] = {}
-        self.packed: dict[str, Binned] = {}
-
-    def figure(self, name: str) -> tuple[dict[int, int], Sums]:
-        """The figure's open counts. An hour that was packed is opened again, for late values."""
-        found = self.open.get(name)
-        if found is None:
-            stored = self.packed.pop(name, None)
-            found = ({}, Sums()) if stored is None else (dict(stored.items()), stored.sums)
-            self.open[name] = found
-        return found
-
-    def items(self, name: str) -> Iterable[tuple[int, int]]:
-        if name in self.open:
-            return self.open[name][0].items()
-        return self.packed[name].items() if name in self.packed else ()
-
-    def sums(self, name: str) -> Sums | None:
-        if name in self.open:
-            return self.open[name][1]
-        return self.packed[name].sums if name in self.packed else None
-
-    def pack(self) -> None:
-        for name, (counts, sums) in self.open.items():
-            self.packed[name] = packed(counts, sums)
-        self.open = {}
-
-    def binned(self) -> dict[str, Binned]:
-        return {**self.packed, **{name: packed(*figure) for name, figure in self.open.items()}}
 
 
 @dataclass(slots=True)
@@ -189,30 +92,18 @@ class Baseline:
         self._minute_moves = Trailing(HOUR)
         self._minute = _Minute()
         self._held: deque[_Held] = deque()
-        self._hours: dict[int, _Hour] = {}
-        self._hour = -1
-        self._pools: dict[str, Pool] = {
-            **{f"score:{name}": Pool("score") for name in SCORES},
-            **{f"level:{name}": Pool("level") for name in LEVELS},
-        }
-        self._earlier_secs = 0  # of the day's hours before the present one
+        self._past = Hours([*(f"score:{name}" for name in SCORES), *(f"level:{name}" for name in LEVELS)])
         self._excluded: dict[int, int] = {}  # first second -> last
         self._until = self._restored_until = -1
-        self._changed: set[int] = set()
 
     @property
     def seconds(self) -> int:
         """Seconds of the last day that count."""
-        hour = self._hours.get(self._hour)
-        return self._earlier_secs + (0 if hour is None else hour.seconds)
+        return self._past.seconds
 
     def seconds_since(self, second: int) -> int:
         """Of those that count, how many came since then, a week back at most. An hour is taken as evenly watched."""
-        part = 0
-        for number, hour in self._hours.items():
-            left = min(HOUR, (number + 1) * HOUR - second)
-            part += min(hour.seconds, max(0, left))
-        return part
+        return self._past.seconds_since(second)
 
     @property
     def is_relative(self) -> bool:
@@ -236,7 +127,7 @@ class Baseline:
         After `restore`, seconds that the stored hours hold are told again; of them only what is not stored is made.
         """
         if sample is not None:
-            values = _transformed(sample)
+            values = transformed(sample)
             scores = tuple(
                 None if value is None else self._score(name, value) for name, value in zip(SCORES, values, strict=True)
             )
@@ -254,13 +145,13 @@ class Baseline:
 
     def count_event(self, name: Level, second: int, value: float) -> None:
         """A value that comes with an event and not with every second."""
-        self._count(f"level:{name}", second, value, step=0)
+        self._past.count(f"level:{name}", second, value, step=0)
 
     def median(self, name: Score) -> float | None:
         """Of the trailing hour, in the figure's own unit. None below 15 minutes."""
         trailing = self._trailing[name]
         middle = trailing.median
-        return None if middle is None or len(trailing) < RELATIVE_SECS else _raw(name, middle)
+        return None if middle is None or len(trailing) < RELATIVE_SECS else raw(name, middle)
 
     @property
     def median_move_ticks(self) -> float | None:
@@ -272,31 +163,31 @@ class Baseline:
 
     def score(self, name: Score, value: float) -> float | None:
         """The value, standardised by the trailing hour. None below 15 minutes of it."""
-        return self._score(name, _transform(name, value))
+        return self._score(name, transform(name, value))
 
     def standing(self, name: Score, value: float) -> Standing | None:
         score = self.score(name, value)
-        return None if score is None else self._standing(f"score:{name}", score)
+        return None if score is None else self._past.standing(f"score:{name}", score)
 
     def rank(self, name: Score, value: float) -> float | None:
         """The uncapped rank, for thresholds: whether a value is above a quantile."""
         score = self.score(name, value)
-        return None if score is None else self._pools[f"score:{name}"].rank(score)
+        return None if score is None else self._past[f"score:{name}"].rank(score)
 
     def threshold(self, name: Score, share: float) -> float | None:
         """The value that stands at this quantile now, in the figure's own unit."""
         trailing = self._trailing[name]
-        middle, at = trailing.median, self._pools[f"score:{name}"].quantile(share)
+        middle, at = trailing.median, self._past[f"score:{name}"].quantile(share)
         if middle is None or at is None or len(trailing) < RELATIVE_SECS:
             return None
-        return _raw(name, min(700.0, middle + at * max(trailing.sigma(middle), LEAST_SIGMA)))
+        return raw(name, min(700.0, middle + at * max(trailing.sigma(middle), LEAST_SIGMA)))
 
     def standing_level(self, name: Level, value: float) -> Standing | None:
-        return self._standing(f"level:{name}", value)
+        return self._past.standing(f"level:{name}", value)
 
     def alarm_turnover(self) -> float | None:
         """The turnover that levels which are kept up exceed once in so many days (`tails`). None: too few of them."""
-        found = alarm_level(self._pools["level:kept_up"].items(), self.seconds / DAY_SECS)
+        found = alarm_level(self._past["level:kept_up"].items(), self.seconds / DAY_SECS)
         return None if found is None else exp(min(700.0, found))
 
     def three_fleeting(self, share: float, newest: int) -> float | None:
@@ -308,12 +199,12 @@ class Baseline:
         minutes = self.side_minutes
         if minutes < SIDE_MINUTES_NEEDED:
             return None
-        return three_within(max(0, self._pools["level:fleeting"].from_(log(share)) - newest), minutes)
+        return three_within(max(0, self._past["level:fleeting"].from_(log(share)) - newest), minutes)
 
     @property
     def side_minutes(self) -> int:
         """Minutes of the last day in which walls of a side were watched: two for each that passed."""
-        return 2 * self._pools["level:wall_minutes"].n
+        return 2 * self._past["level:wall_minutes"].n
 
     @property
     def normal(self) -> Normal:
@@ -322,37 +213,33 @@ class Baseline:
             seconds=self.seconds,
             spread_bps=self._day_median("spread", RELATIVE_SECS),
             depth_10=self._day_median("depth_10", RELATIVE_SECS),
-            updates_per_s=_unlog1p(self._day_median_log("minute_updates", RELATIVE_SECS // MINUTE)),
-            minute_volume_quote=_unlog1p(self._day_median_log("minute_volume", RELATIVE_SECS // MINUTE)),
+            updates_per_s=unlog1p(self._day_median_log("minute_updates", RELATIVE_SECS // MINUTE)),
+            minute_volume_quote=unlog1p(self._day_median_log("minute_volume", RELATIVE_SECS // MINUTE)),
         )
 
     def count(self, name: Level) -> int:
         """How many values the last day holds."""
-        return self._pools[f"level:{name}"].n
+        return self._past[f"level:{name}"].n
 
     def take_blocks(self) -> list[HourBlock]:
         """The hours that changed since the last call, oldest first."""
-        changed, self._changed = sorted(self._changed), set()
-        return [self._block(hour) for hour in changed if hour in self._hours]
+        return [self._block(number) for number in self._past.take_changed()]
 
     def restore(self, blocks: Iterable[HourBlock]) -> int:
         """Start from stored hours. Returns the last second that they count; -1 when there are none."""
-        for block in sorted(blocks, key=lambda each: each.hour):
-            hour = self._hours[block.hour] = _Hour()
-            hour.seconds = block.seconds
-            hour.packed = {name: binned for name, binned in block.figures.items() if name in self._pools}
+        blocks = sorted(blocks, key=lambda each: each.hour)
+        for block in blocks:
             self._until = max(self._until, block.until)
             for first, last in block.excluded:
                 self._excluded[first] = max(last, self._excluded.get(first, last))
-        if self._hours:
-            self._roll(max(self._hours))
+        self._past.restore(blocks)
         self._restored_until = self._until
         return self._until
 
     def _commit(self, held: _Held, *, counts: bool) -> None:
         """The second counts from now on."""
         second, sample = held.second, held.sample
-        for name, value in zip(SCORES, _transformed(sample), strict=True):
+        for name, value in zip(SCORES, transformed(sample), strict=True):
             if value is not None:
                 self._trailing[name].add(second, value)
         if sample.move_ticks is not None:
@@ -360,16 +247,14 @@ class Baseline:
         self._add_to_minute(held, counts=counts)
         if not counts:
             return
-        self._roll(second // HOUR)
-        self._hours[second // HOUR].seconds += 1
-        self._changed.add(second // HOUR)
+        self._past.add_second(second)
         for name, score in zip(SCORES, held.scores, strict=True):
             if score is not None:
-                self._count(f"score:{name}", second, score, step=1)
+                self._past.count(f"score:{name}", second, score, step=1)
         if sample.spread_bps is not None:
-            self._count("level:spread", second, log(sample.spread_bps), step=1)
+            self._past.count("level:spread", second, log(sample.spread_bps), step=1)
         if sample.depth_10 is not None:
-            self._count("level:depth_10", second, log(sample.depth_10), step=1)
+            self._past.count("level:depth_10", second, log(sample.depth_10), step=1)
 
     def _add_to_minute(self, held: _Held, *, counts: bool) -> None:
         minute, sample, number = self._minute, held.sample, held.second // MINUTE
@@ -397,65 +282,16 @@ class Baseline:
             self._minute_moves.add(second, abs(change))
         if not counts:
             return
-        self._count("level:minute_updates", second, log1p(minute.updates / minute.seconds), step=MINUTE)
-        self._count("level:minute_volume", second, log1p(minute.quote_volume), step=MINUTE)
+        self._past.count("level:minute_updates", second, log1p(minute.updates / minute.seconds), step=MINUTE)
+        self._past.count("level:minute_volume", second, log1p(minute.quote_volume), step=MINUTE)
         if minute.watched_secs >= MINUTE_ENOUGH:
-            self._count("level:wall_minutes", second, 0.0, step=0)
+            self._past.count("level:wall_minutes", second, 0.0, step=0)
         if change is not None:
-            self._count("level:buying", second, per_tick(minute.sell_volume, -change), step=MINUTE)
-            self._count("level:selling", second, per_tick(minute.buy_volume, change), step=MINUTE)
-
-    def _count(self, name: str, second: int, value: float, *, step: int) -> None:
-        number = second // HOUR
-        if number <= self._hour - WEEK_HOURS - 1:
-            return
-        if number > self._hour:
-            self._roll(number)
-        pool = self._pools[name]
-        place = bin_of(pool.scale, value)
-        hour = self._hours.setdefault(number, _Hour())
-        counts, sums = hour.figure(name)
-        counts[place] = counts.get(place, 0) + 1
-        if sums.n == 0:
-            before = self._hours.get(number - 1)
-            earlier = None if before is None else before.sums(name)
-            if earlier is not None:  # the neighbour of an hour's first value stands in the hour before
-                sums.last_second, sums.last = earlier.last_second, earlier.last
-        sums.add(second, value, step)
-        pool.hours.add(number)
-        pool.add(place)
-        self._changed.add(number)
-
-    def _roll(self, number: int) -> None:
-        """The present hour is `number`: older ones are packed, the oldest leave the pools."""
-        self._hours.setdefault(number, _Hour())
-        if number <= self._hour:
-            return
-        for earlier, hour in self._hours.items():
-            if earlier < number - 1:
-                hour.pack()
-        self._hour = number
-        for gone in [each for each in self._hours if each <= number - WEEK_HOURS - 1]:
-            for name, pool in self._pools.items():
-                if gone in pool.hours:
-                    pool.drop(gone, self._hours[gone].items(name))
-            del self._hours[gone]
-        self._earlier_secs = sum(
-            each.seconds for earlier, each in self._hours.items() if number - DAY_HOURS <= earlier < number
-        )
-        is_week = len(self._hours) >= WEEK_ENOUGH_HOURS
-        day = {each for each in self._hours if each >= number - DAY_HOURS}
-        # Of a week, this hour of the day and its neighbours: a market is as lively at noon as at other noons.
-        alike = {each for each in self._hours if (each - number + SAME_HOUR) % DAY_HOURS <= 2 * SAME_HOUR}
-        for name, pool in self._pools.items():
-            wanted = alike if is_week and name.startswith("score:") else day
-            for each in pool.hours - wanted:
-                pool.drop(each, self._hours[each].items(name))
-            for each in wanted - pool.hours:
-                pool.merge(each, self._hours[each].items(name))
+            self._past.count("level:buying", second, per_tick(minute.sell_volume, -change), step=MINUTE)
+            self._past.count("level:selling", second, per_tick(minute.buy_volume, change), step=MINUTE)
 
     def _block(self, number: int) -> HourBlock:
-        hour, start = self._hours[number], number * HOUR
+        hour, start = self._past.hours[number], number * HOUR
         excluded = [(first, last) for first, last in self._excluded.items() if last >= start and first < start + HOUR]
         return HourBlock(VERSION, number, min(self._until, start + HOUR - 1), hour.seconds, hour.binned(), excluded)
 
@@ -473,13 +309,8 @@ class Baseline:
             return None
         return (value - middle) / max(trailing.sigma(middle), LEAST_SIGMA)
 
-    def _standing(self, name: str, value: float) -> Standing | None:
-        pool = self._pools[name]
-        sums = [found for hour in sorted(pool.hours) if (found := self._hours[hour].sums(name)) is not None]
-        return pool.standing(value, sums)
-
     def _day_median_log(self, name: Level, least: int) -> float | None:
-        pool = self._pools[f"level:{name}"]
+        pool = self._past[f"level:{name}"]
         return pool.quantile(0.5) if pool.n >= least else None
 
     def _day_median(self, name: Level, least: int) -> float | None:
@@ -487,35 +318,7 @@ class Baseline:
         return None if middle is None else exp(middle)
 
 
-def per_tick(volume: float, adverse_ticks: float) -> float:
-    """ln of the volume per tick of adverse move, at least one (4.1). Nothing traded ranks below everything."""
-    return log(max(volume / max(adverse_ticks, 1.0), 1e-12))
-
-
 def restore_from(blocks: Sequence[HourBlock], now_second: int) -> int:
     """The first second of rows that `restore` needs."""
     until = max((block.until for block in blocks), default=now_second)
     return min(until, now_second) - REPLAY_SECS
-
-
-def _transformed(sample: Sample) -> tuple[float | None, ...]:
-    spread, wide, near = sample.spread_bps, sample.depth_50, sample.depth_25
-    return (
-        log1p(sample.updates),
-        log1p(sample.order_to_trade),
-        None if spread is None else log(spread),
-        None if wide is None else log(wide),
-        None if near is None else log(near),
-    )
-
-
-def _transform(name: Score, value: float) -> float:
-    return log1p(value) if name in ("updates", "order_to_trade") else log(value)
-
-
-def _raw(name: Score, value: float) -> float:
-    return expm1(value) if name in ("updates", "order_to_trade") else exp(value)
-
-
-def _unlog1p(value: float | None) -> float | None:
-    return None if value is None else max(0.0, expm1(value))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
-
-from pydantic import Field
 
 from vibe_orderbook_mcp.analytics.absorption import (
     ABSORBERS,
@@ -18,12 +15,16 @@ from vibe_orderbook_mcp.analytics.absorption import (
     replenished,
     window_absorption,
 )
+from vibe_orderbook_mcp.analytics.flow_result import (
+    AbsorptionCheck,
+    AbsorptionEvent,
+    FlowSide,
+    Impact,
+    OrderFlowAnswer,
+    OrderFlowDetail,
+)
 from vibe_orderbook_mcp.analytics.impact import amihud, kyle_lambda
 from vibe_orderbook_mcp.analytics.impact_answer import (
-    AmihudIlliquidity,
-    KyleImpact,
-    RealisedVolatility,
-    VpinFigure,
     amihud_part,
     kyle_part,
     volatility_part,
@@ -50,21 +51,16 @@ from vibe_orderbook_mcp.analytics.order_flow import (
 )
 from vibe_orderbook_mcp.analytics.past import EqualWindow, Past
 from vibe_orderbook_mcp.analytics.results import (
-    Answer,
     Status,
     Window,
-    WindowedEnvelope,
     iso,
     iso_second,
-    left_out_if_false,
-    left_out_if_none,
 )
 from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets
 from vibe_orderbook_mcp.analytics.volatility import hour_volatility
 from vibe_orderbook_mcp.analytics.windows import (
     OK_COVERAGE,
     Cut,
-    Quality,
     Rows,
     SideTotals,
     Span,
@@ -78,112 +74,6 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 LEVELS_SHOWN = 3
 QUOTE_DIGITS = 8
-
-
-class AbsorptionEvent(Answer):
-    """Aggression that was taken in without the price giving way. Says nothing about who did it."""
-
-    direction: Absorber = Field(description="passive_buying: bids took in sells; passive_selling: asks took in buys.")
-    rule: Literal["level", "window"] = Field(
-        description="level: one refilled price; window: rare volume per tick of adverse move over the window."
-    )
-    price: str | None = left_out_if_none("The level's price (rule level).")
-    traded_base: float | None = left_out_if_none("Base units that traded against the level.")
-    trades: int | None = left_out_if_none("Fills against the level.")
-    shown_max_base: float | None = left_out_if_none("The most the level ever displayed, in base units.")
-    replenished_base: float | None = left_out_if_none("Base units that were put back at the level.")
-    base_per_tick: float | None = left_out_if_none("Aggressive base units per tick of adverse move (rule window).")
-    rarity: float | None = left_out_if_none("Rank of base_per_tick among earlier equal windows, 0 to 1.")
-
-
-class FlowSide(Answer):
-    """Additions to and cancellations from one side of the book; lower bounds, since 100 ms frames net out."""
-
-    added_base_per_s: float = Field(description="Base units added per second.")
-    cancelled_base_per_s: float = Field(description="Base units cancelled per second (trades not counted).")
-    added_quote_per_s: float = Field(description="Quote units added per second, valued at mid.")
-    cancelled_quote_per_s: float = Field(description="Quote units cancelled per second, valued at mid.")
-    added_levels_per_s: float = Field(description="Levels that grew, per second.")
-    cancelled_levels_per_s: float = Field(description="Levels that shrank by cancelling, per second.")
-
-
-class Impact(Answer):
-    """Least squares of mid change on OFI over 10 s buckets of the trailing hour."""
-
-    beta_ticks_per_base: float = Field(description="Ticks that mid moved per base unit of OFI.")
-    r2: float | None = Field(description="Share of mid's variance explained, 0 to 1. Null: mid never moved.")
-    buckets: int = Field(description="10 s buckets used; at least 30.")
-
-
-class AbsorptionCheck(Answer):
-    """What the absorption rules were measured against."""
-
-    allowance_ticks: float = Field(description="Adverse mid move that the level rule lets pass, in ticks.")
-    kappa_ticks: float | None = Field(
-        description="Median absolute mid move of equal windows in the hour before, in ticks. Null: under 15 minutes"
-        " of history, so the allowance is one tick."
-    )
-    buying_base_per_tick: float | None = Field(description="Aggressive sells per tick that mid fell (at least 1).")
-    buying_rarity: float | None = Field(description="Its rank among earlier equal windows, 0 to 1. Null: too few.")
-    selling_base_per_tick: float | None = Field(description="Aggressive buys per tick that mid rose (at least 1).")
-    selling_rarity: float | None = Field(description="Its rank among earlier equal windows, 0 to 1. Null: too few.")
-    windows: int = Field(description="Earlier equal windows there are.")
-    windows_needed: int = Field(description="Earlier equal windows needed for a rarity.")
-
-
-class OrderFlowDetail(Answer):
-    """Everything beyond the headline."""
-
-    bid: FlowSide = Field(description="Additions and cancellations of bids.")
-    ask: FlowSide = Field(description="Additions and cancellations of asks.")
-    mlofi_base: list[float] = Field(description="Order-flow imbalance of the best 10 levels, base units, best first.")
-    mlofi_normalised: float | None = Field(description="Mean over levels of imbalance / average size at the level.")
-    impact: Impact | None = Field(description="Price impact of OFI. Null: under 30 buckets, or no flow.")
-    impact_buckets: int = Field(description="10 s buckets there are for the impact fit; 30 are needed.")
-    cvd_quote: float = Field(description="Aggressive buys minus sells in quote units.")
-    cvd_z: float | None = Field(description="cvd / sqrt(sum of squared sizes); a diagnostic, not a probability.")
-    cvd_session_base: float | None = Field(description="cvd since 00:00 UTC, base units. Null: not complete.")
-    delta_rarity: float | None = Field(
-        description="Rank of |delta_pct| among earlier equal windows, 0 to 1. Null: fewer than 30 of them."
-    )
-    delta_windows: int = Field(description="Earlier equal windows that delta_rarity is measured against.")
-    effective_spread_bps: float | None = Field(
-        description="What takers paid against mid just before, both ways, volume-weighted. Null: no trades."
-    )
-    kyle: KyleImpact | None = Field(description="Price impact of trades. Null: under 30 buckets, or no trades.")
-    kyle_buckets: int = Field(description="10 s buckets there are for kyle; 30 are needed.")
-    amihud: AmihudIlliquidity = Field(description="Illiquidity.")
-    volatility: RealisedVolatility = Field(description="Realised volatility.")
-    vpin: VpinFigure | None = Field(description="Toxicity of flow. Null: the day's volume is not known yet.")
-    absorption: AbsorptionCheck = Field(description="How the absorption rules were applied.")
-
-
-class OrderFlowAnswer(WindowedEnvelope):
-    """Who was aggressive, how the book answered, and whether something took it in."""
-
-    quality: Quality = Field(description="ok: >= 95 % covered and >= 10 book events; partial: >= 50 % covered.")
-    flow_direction: FlowDirection = Field(
-        description="From traded volume: buys / sells >= 2 STRONG_BUY, >= 1.2 MODERATE_BUY, mirrored for sells."
-    )
-    low_sample: bool = left_out_if_false("Present and true: fewer than 20 fills, the label says little.")
-    buy_volume_base: float = Field(description="Aggressive buys in base units.")
-    sell_volume_base: float = Field(description="Aggressive sells in base units.")
-    buy_volume_quote: float = Field(description="Aggressive buys in quote units.")
-    sell_volume_quote: float = Field(description="Aggressive sells in quote units.")
-    cvd_base: float = Field(description="Cumulative volume delta: aggressive buys minus sells, base units.")
-    delta_pct: float | None = Field(description="cvd / traded volume as a fraction, -1 to 1. Null: no trades.")
-    fills: int = Field(description="Single fills in the window.")
-    ofi_direction: OfiDirection = Field(
-        description="Sign of order-flow imbalance at the touch; NEUTRAL within one average best queue (our choice)."
-    )
-    ofi_base: float = Field(description="Order-flow imbalance at the touch, base units, from 100 ms states.")
-    ofi_normalised: float | None = Field(description="ofi_base / average best size: in average best queues.")
-    bid_flow_rate: float = Field(description="Bid levels added to, per second; a lower bound.")
-    ask_flow_rate: float = Field(description="Ask levels added to, per second; a lower bound.")
-    bid_cancel_share: float | None = Field(description="Cancelled / (added + cancelled) bid size, 0 to 1.")
-    ask_cancel_share: float | None = Field(description="Cancelled / (added + cancelled) ask size, 0 to 1.")
-    absorption: list[AbsorptionEvent] = Field(description="Aggression taken in without price giving way; empty: none.")
-    detail: OrderFlowDetail | None = left_out_if_none("Present when asked for with detail=true.")
 
 
 def order_flow_answer(

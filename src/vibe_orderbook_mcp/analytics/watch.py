@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vibe_orderbook_mcp.analytics.baseline import SIDE_MINUTES_NEEDED, Baseline, Normal, Sample, decode, encode
+from vibe_orderbook_mcp.analytics.baseline import SIDE_MINUTES_NEEDED, Baseline, Normal
 from vibe_orderbook_mcp.analytics.detectors.absorbed import Absorptions
 from vibe_orderbook_mcp.analytics.detectors.bursts import UpdateBursts
 from vibe_orderbook_mcp.analytics.detectors.crash import CrashWatch, thinner_side
 from vibe_orderbook_mcp.analytics.detectors.fleeting import FleetingCount, FleetingWalls
+from vibe_orderbook_mcp.analytics.figures import Sample
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding, FindingType
+from vibe_orderbook_mcp.analytics.hours import decode, encode
 from vibe_orderbook_mcp.analytics.iceberg import Icebergs
 from vibe_orderbook_mcp.analytics.tails import VALUES_NEEDED
 from vibe_orderbook_mcp.core.events import Side

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer
 from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer
-from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer
+from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer
 from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer
 from vibe_orderbook_mcp.analytics.results import Envelope

@@ -8,7 +8,8 @@ from typing import TypedDict
 
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.book_answers import NOTIONALS, L1Answer, L2Answer, l1_answer, l2_answer
-from vibe_orderbook_mcp.analytics.flow_answer import OrderFlowAnswer, order_flow_answer
+from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
 from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
 from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage

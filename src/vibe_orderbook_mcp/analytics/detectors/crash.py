@@ -11,7 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from vibe_orderbook_mcp.analytics.baseline import Baseline, Sample
+from vibe_orderbook_mcp.analytics.baseline import Baseline
+from vibe_orderbook_mcp.analytics.figures import Sample
 from vibe_orderbook_mcp.analytics.findings import SEVERITIES, Evidence, Finding, Severity
 from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.analytics.volatility import VarianceTimes
