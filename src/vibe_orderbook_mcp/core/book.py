@@ -7,7 +7,7 @@ and the order in two parts:
 * `_near` holds the best few dozen prices in order, from `_edge` to the best, after every message. Best price and best
   levels are its slices.
 * `_ordered` holds all prices in order as they stood when somebody last asked for them, which is about once a second;
-  `_was_listed` tells of those that have come or gone since whether they are in it. Most have done both by then.
+  `_changed` are those that have come or gone since. Most have done both by then.
 
 Prices that are new to the dict are its tail, because it keeps the order of insertion.
 """
@@ -26,9 +26,9 @@ from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Side
 # through all levels, and more than NEAR_MOST are cut back to it.
 NEAR_LEAST, NEAR_KEPT, NEAR_MOST = 20, 96, 256
 # Up to one change in so many levels, bisections are quicker than sorting.
-FEW_CHANGES = 12
-# After so many changes since somebody asked for all prices they are no longer noted: the next to ask has them sorted.
-NOTED_MOST = 4_096
+FEW_CHANGES = 6
+# After so many changes since somebody asked for all prices they are no longer noted: who asks next has them sorted.
+CHANGED_MOST = 4_096
 
 _price = itemgetter(0)
 
@@ -39,14 +39,14 @@ class BookSide:
     `best` is the best price, None on an empty side. `sizes` (size by price) is written here alone.
     """
 
-    __slots__ = ("_edge", "_is_bid", "_near", "_ordered", "_was_listed", "best", "horizon", "side", "sizes")
+    __slots__ = ("_changed", "_edge", "_is_bid", "_near", "_ordered", "best", "horizon", "side", "sizes")
 
     def __init__(self, side: Side, levels: Sequence[tuple[float, float]] = (), *, complete: bool = True) -> None:
         self.side: Side = side
         self._is_bid = side == "bid"
         self.sizes: dict[float, float] = {price: size for price, size in levels if size > 0.0}
         self._ordered: list[float] = sorted(self.sizes)
-        self._was_listed: dict[float, bool] | None = {}  # None: too many to be noted
+        self._changed: list[float] | None = []  # None: too many to be noted
         self.horizon: float | None = None
         if not complete and self._ordered:
             self.horizon = self._ordered[0] if self._is_bid else self._ordered[-1]
@@ -68,27 +68,12 @@ class BookSide:
         for price in gone:
             if size := sizes.pop(price, 0.0):
                 sizes[price] = size  # the price was named twice, and the last one counts
-        if self._was_listed is not None:
-            self._note(come, gone)
-        near, edge = self._near, self._edge
-        if self._is_bid:
-            come = [price for price in come if price >= edge]
-            gone = [price for price in gone if price >= edge]
-        else:
-            come = [price for price in come if price <= edge]
-            gone = [price for price in gone if price <= edge]
-        for price in come:
-            insort(near, price)
-        for price in gone:
-            place = bisect_left(near, price)
-            if place < len(near) and near[place] == price and price not in sizes:
-                del near[place]
-        if len(near) > NEAR_MOST:
-            self._keep_near(near, is_whole=False)
-        elif len(near) < NEAR_LEAST and len(near) < len(sizes):
-            self._refill()
-        else:
-            self.best = (near[-1] if self._is_bid else near[0]) if near else None
+        if (changed := self._changed) is not None:
+            changed += come
+            changed += gone
+            if len(changed) > CHANGED_MOST:
+                self._changed = None
+        self._change_near(come, gone)
 
     def sizes_at(self, levels: Sequence[tuple[float, float]]) -> list[float]:
         """What stands now at the prices of `levels`, in their order; 0 where nothing does."""
@@ -101,7 +86,7 @@ class BookSide:
     @property
     def prices(self) -> list[float]:
         """All prices, ascending. Not to be changed, and not to be kept beyond the next event."""
-        if self._was_listed is None or self._was_listed:
+        if self._changed is None or self._changed:
             self._put_in_order()
         return self._ordered
 
@@ -160,17 +145,26 @@ class BookSide:
             out.append((base, quote))
         return out
 
-    def _note(self, come: list[float], gone: list[float]) -> None:
-        noted = self._was_listed
-        if noted is None:
-            return
-        note = noted.setdefault
+    def _change_near(self, come: list[float], gone: list[float]) -> None:
+        near, edge = self._near, self._edge
+        if self._is_bid:
+            come = [price for price in come if price >= edge]
+            gone = [price for price in gone if price >= edge]
+        else:
+            come = [price for price in come if price <= edge]
+            gone = [price for price in gone if price <= edge]
         for price in come:
-            note(price, False)
+            insort(near, price)
         for price in gone:
-            note(price, True)
-        if len(noted) > NOTED_MOST:
-            self._was_listed = None
+            place = bisect_left(near, price)
+            if place < len(near) and near[place] == price and price not in sizes:
+                del near[place]
+        if len(near) > NEAR_MOST:
+            self._keep_near(near, is_whole=False)
+        elif len(near) < NEAR_LEAST and len(near) < len(sizes):
+            self._refill()
+        else:
+            self.best = (near[-1] if self._is_bid else near[0]) if near else None
 
     def _keep_near(self, prices: list[float], *, is_whole: bool) -> None:
         """Take the best of `prices`, which are ascending; `is_whole` says that there are no others."""
@@ -196,19 +190,22 @@ class BookSide:
             self._keep_near(found, is_whole=False)
 
     def _put_in_order(self) -> None:
-        sizes, ordered, noted = self.sizes, self._ordered, self._was_listed
-        changed: list[float] | None = None
-        if noted is not None:
-            changed = [price for price, was_listed in noted.items() if (price in sizes) is not was_listed]
+        sizes, ordered, changed = self.sizes, self._ordered, self._changed
         if changed is None or len(changed) * FEW_CHANGES > len(ordered):
             self._ordered = sorted(sizes)
         else:
-            for price in changed:
-                if price in sizes:
-                    insort(ordered, price)
+            changed.sort()
+            place = 0
+            for price in changed:  # ascending, so each search begins where the last one ended
+                place = bisect_left(ordered, price, place)
+                is_listed = place < len(ordered) and ordered[place] == price
+                if is_listed is (price in sizes):
+                    continue
+                if is_listed:
+                    del ordered[place]
                 else:
-                    del ordered[bisect_left(ordered, price)]
-        self._was_listed = {}
+                    ordered.insert(place, price)
+        self._changed = []
 
 
 class OrderBook:
