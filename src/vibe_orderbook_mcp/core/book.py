@@ -146,7 +146,7 @@ class BookSide:
         return out
 
     def _change_near(self, come: list[float], gone: list[float]) -> None:
-        near, edge = self._near, self._edge
+        sizes, near, edge = self.sizes, self._near, self._edge
         if self._is_bid:
             come = [price for price in come if price >= edge]
             gone = [price for price in gone if price >= edge]
