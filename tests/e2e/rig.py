@@ -88,7 +88,7 @@ async def all_live(feed: Feed, symbols: tuple[str, ...], secs: float = 10.0) -> 
         assert await feed.wait_live(symbol, secs), f"{symbol} is not live: {feed.failed}"
 
 
-async def until(condition: Callable[[], bool], secs: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], secs: float = 20.0) -> None:
     """Wait for what no event announces, bounded."""
     async with asyncio.timeout(secs):
         while not condition():
