@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-START_SECS = 20.0
+START_SECS = 40.0
 
 
 class Process:

@@ -20,7 +20,7 @@ import pytest
 from mcp import Client
 
 from tests.e2e.faults.rig import Watch, exchange, watching
-from tests.e2e.processes import Process, environment, free_port, ready, started
+from tests.e2e.processes import START_SECS, Process, environment, free_port, ready, started
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from tests.store.values import batch, record
@@ -145,7 +145,7 @@ def test_writing_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(
                 await until(lambda: server.count("Stored snapshot") >= 2)
                 ballast = fill(small_disk, RESERVE - 2_000_000)
                 async with httpx.AsyncClient(base_url=url) as http, Client(f"{url}/mcp") as client:
-                    await until(lambda: server.count("Writing history is paused") == 1)
+                    await until(lambda: server.count("Writing history is paused") == 1, START_SECS)
                     await asyncio.sleep(3)  # seconds that have to wait
                     ready_body = await http.get("/readyz")
                     assert ready_body.status_code == 503
@@ -280,7 +280,7 @@ def test_without_permission_writing_is_paused_until_it_is_back(
         async with served(directory, tmp_path) as (url, server):
             await ready(url)
             permit(directory, 0o500)
-            await until(lambda: server.count("Writing history is paused") == 1)
+            await until(lambda: server.count("Writing history is paused") == 1, START_SECS)
             async with Client(f"{url}/mcp") as client:
                 health = await ask(client, "orderbook_health")
                 assert health["storage"] == "paused"
@@ -306,7 +306,7 @@ def test_a_directory_without_permission_is_opened_once_it_has_it(
     async def run() -> None:
         permit(directory, 0o500)
         async with served(directory, tmp_path) as (url, server):
-            await until(lambda: server.count("History cannot be opened: The data directory does not permit it") == 1)
+            await until(lambda: server.count("History cannot be opened: The data directory does not") == 1, START_SECS)
             async with httpx.AsyncClient(base_url=url) as http, Client(f"{url}/mcp") as client:
                 assert (await http.get("/readyz")).status_code == 503
                 assert (await ask(client, "orderbook_l1", symbol=SYMBOL))["status"] == "live"
