@@ -16,7 +16,9 @@ from tests.sim.clients import DictBook, Listener, get, run, snapshot
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.channels import Message
 from vibe_orderbook_mcp.sim.faults import (
+    ClockSkew,
     Corrupt,
+    CorruptRest,
     Disconnect,
     Drop,
     Duplicate,
@@ -29,6 +31,7 @@ from vibe_orderbook_mcp.sim.faults import (
     SlowRest,
     StaleSnapshot,
     Stall,
+    Suspend,
 )
 
 SYMBOL, OTHER = "APTUSDT", "XRPUSDT"
@@ -307,5 +310,66 @@ def test_over_http_faults_are_added_listed_and_removed_and_nonsense_is_explained
                 assert answer.status_code == 400
                 assert answer.json()["error"].startswith("This is not a fault: ")
                 assert answer.json()["error"].count("\n") == 0
+
+    run(body())
+
+
+def test_a_suspended_symbol_is_silent_and_exchange_info_says_so_and_a_delisted_one_is_unknown() -> None:
+    async def body() -> None:
+        async with sim() as exchange:
+            found = await events(exchange, Suspend(symbol=SYMBOL, status="BREAK"))
+            assert (len(found), gaps(found)) == (2, 1)
+            assert gaps(await events(exchange, Suspend(symbol=SYMBOL), stream=OTHER_DEPTH)) == 0
+            async with httpx.AsyncClient(base_url=exchange.rest_url) as http:
+                number = exchange.faults.add(Suspend(symbol=SYMBOL, status="HALT"))
+                listed = (await http.get("/api/v3/exchangeInfo")).json()["symbols"]
+                assert {entry["symbol"]: entry["status"] for entry in listed} == {SYMBOL: "HALT", OTHER: "TRADING"}
+                exchange.faults.remove(number)
+                exchange.faults.add(Suspend(symbol=SYMBOL, status="DELISTED"))
+                listed = (await http.get("/api/v3/exchangeInfo")).json()["symbols"]
+                assert [entry["symbol"] for entry in listed] == [OTHER]
+                denied = await http.get("/api/v3/depth", params={"symbol": SYMBOL})
+                assert (denied.status_code, denied.json()["code"]) == (400, -1121)
+
+    run(body())
+
+
+def test_a_clock_that_is_wrong_is_wrong_in_frames_and_over_rest() -> None:
+    async def body() -> None:
+        async with sim() as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as http:
+            first, *skewed, last = await events(exchange, ClockSkew(millis=-60_000))
+            assert {event["E"] - first["E"] for event in skewed} == {-60_000 + 100 * i for i in range(1, 11)}
+            assert last["E"] - first["E"] == 1100
+            assert gaps([first, *skewed, last]) == 0
+            exchange.faults.add(ClockSkew(millis=5_000))
+            told = (await http.get("/api/v3/time")).json()["serverTime"]
+            assert told == exchange.venue.now_ms() + 5_000
+
+    run(body())
+
+
+@pytest.mark.parametrize("mode", ["truncated", "not_json"])
+def test_a_broken_body_comes_with_status_200(mode: Any) -> None:
+    async def body() -> None:
+        async with sim() as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as http:
+            exchange.faults.add(CorruptRest(mode=mode, endpoint="depth", count=1))
+            broken, whole = [await http.get("/api/v3/depth", params={"symbol": SYMBOL}) for _ in range(2)]
+            assert broken.status_code == 200
+            with pytest.raises(json.JSONDecodeError):
+                broken.json()
+            assert whole.json()["bids"]
+
+    run(body())
+
+
+def test_a_frame_that_is_broken_already_can_be_broken_again() -> None:
+    """Faults come in any order, over each other."""
+
+    async def body() -> None:
+        async with sim() as exchange, Listener(exchange.ws_url, DEPTH):
+            for mode in ("truncated", "nan", "binary", "huge", "unknown_event"):
+                exchange.faults.add(Corrupt(mode=mode, size=1))
+            exchange.faults.add(ClockSkew(millis=1))
+            await exchange.step(300)
 
     run(body())
