@@ -79,8 +79,10 @@ class Past:
 
     def _mid_change(self, start: int, first: int, last: int) -> float | None:
         """From mid before the window, or the first one in it, to the last one in it."""
-        known = [mid for mid in self._mids[first:last] if not isnan(mid)]
-        if not known:
+        mids = self._mids
+        newest = next((mids[place] for place in range(last - 1, first - 1, -1) if not isnan(mids[place])), None)
+        if newest is None:
             return None
-        has_before = first > 0 and self._seconds[first - 1] == start - 1 and not isnan(self._mids[first - 1])
-        return known[-1] - (self._mids[first - 1] if has_before else known[0])
+        if first > 0 and self._seconds[first - 1] == start - 1 and not isnan(mids[first - 1]):
+            return newest - mids[first - 1]
+        return newest - next(mids[place] for place in range(first, last) if not isnan(mids[place]))
