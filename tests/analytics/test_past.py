@@ -41,3 +41,12 @@ def test_nothing_is_left_of_a_past_that_is_over() -> None:
     past.drop_before(T0 + 9)
     assert past.newest is None
     assert past.windows(1, T0 + 9) == []
+
+
+def test_a_window_moves_from_the_mid_before_it() -> None:
+    """Where the second before it is missing, from the first one it has."""
+    rows = [row(0, mid=100.0), row(1, mid=101.0), row(2, mid=103.0), row(4, mid=107.0), row(5, mid=108.0)]
+    past = Past.of(rows)
+    assert [each.mid_change for each in past.windows(1, T0 + 6)] == [0.0, 1.0, 2.0, 0.0, 1.0]
+    assert [each.mid_change for each in past.windows(2, T0 + 3)] == [3.0]
+    assert [each.mid_change for each in Past.of([row(0), row(1)]).windows(2, T0 + 2)] == [None]
