@@ -15,7 +15,7 @@ help:
 	@echo "make run     the same program on the live exchange"
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, tests: before handing in"
-	@echo "make bench   measure the program beside its peers (a few minutes; docs/PERFORMANCE.md)"
+	@echo "make bench   measure the program beside its peers (long; docs/PERFORMANCE.md)"
 	@echo "make lock    renew requirements*.lock from pyproject.toml (UPGRADE=--upgrade for newer versions)"
 	@echo "make clean   remove .venv and caches; stored market data stays"
 
