@@ -62,6 +62,7 @@ class BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers("_head", "_stall")
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves it where a peer resets, and all of the connection with it
 
     def send_400_response(self, msg: str) -> None:
         self.refused("malformed")
