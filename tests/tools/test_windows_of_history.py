@@ -31,7 +31,7 @@ from vibe_orderbook_mcp.tools.session import stored_session
 from vibe_orderbook_mcp.tools.volume_clock import CHECK_MS, VolumeClocks
 
 SPEC = SymbolSpec("BTCUSDT", "BTC", "USDT", Decimal("0.01000000"), Decimal("0.00001000"))
-NOW = 1_700_000_000
+NOW = 1_700_000_100  # a multiple of 300
 
 
 def an_hour_of_rows(seed: int = 3) -> list[SecondRow]:
@@ -139,6 +139,38 @@ def test_a_day_of_seconds_is_read_once_and_then_continued(tmp_path: Path) -> Non
             assert asked == [(NOW - 300 - 86_400, NOW - 300)]
             assert len(await cache.windows(history, "BTCUSDT", 60, NOW)) == 150
             assert asked[1:] == [(NOW - 300, NOW)]
+            again = [await cache.windows(history, "BTCUSDT", secs, NOW + 30) for secs in (60, 300)]
+            assert [len(each) for each in again] == [150, 30]
+            assert asked[2:] == []
+        finally:
+            await history.close()
+
+    asyncio.run(run())
+
+
+def test_windows_stay_until_the_next_one_is_over_and_take_in_what_is_stored_late(tmp_path: Path) -> None:
+    """The next is cut when it is over; a second that is stored after the question was asked is not lost."""
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            start = NOW - NOW % 60
+            rows = [SecondRow(second=start + n, covered_ms=1000, mid=100.0, buy_volume=1.0) for n in range(180)]
+            await history.append([SecondRecord(SPEC, row, None) for row in rows[:118]])
+            cache = PastCache()
+            first = await cache.windows(history, "BTCUSDT", 60, start + 119)
+            assert [each.buy_volume for each in first] == [60.0]
+            # 118 of the 120 s are stored: covered well enough to count, and counted in whole once the rest has come.
+            early = await cache.windows(history, "BTCUSDT", 60, start + 121)
+            assert [each.buy_volume for each in early] == [60.0, 58.0]
+            await history.append([SecondRecord(SPEC, row, None) for row in rows[118:]])
+            for before in (start + 121, start + 179):
+                late = await cache.windows(history, "BTCUSDT", 60, before)
+                assert [each.buy_volume for each in late] == [60.0, 60.0]
+            assert len(await cache.windows(history, "BTCUSDT", 60, start + 180)) == 3
+            for secs in (10, 20, 30, 90, 45):
+                found = await cache.windows(history, "BTCUSDT", secs, start + 180)
+                assert sum(each.buy_volume for each in found) >= 135.0
         finally:
             await history.close()
 
