@@ -127,6 +127,43 @@ async def test_one_symbol_that_cannot_be_stored_does_not_cost_the_others(history
     assert await history.rows("BTCUSDT", 0, FOREVER) == []
 
 
+async def test_a_trade_that_cannot_stand_beside_others_costs_its_own_batch(history: History) -> None:
+    """Each could be stored alone. Raised further, it would hold up every symbol, tried again and again."""
+    tiny = msgspec.structs.replace(trade(1), price=1.2345678901e-10)
+    await history.append([], [batch(0)])
+    result = await history.append([record(START)], [TradeBatch(BTC, (tiny,)), batch(0, spec=ETH)])
+    assert (list(result.failed), result.trades, result.rows) == (["BTCUSDT"], {"ETHUSDT": 1}, {"BTCUSDT": 1})
+    assert await history.ids("BTCUSDT") == [(0, 0)]  # so it counts as missing, and is fetched again
+    result = await history.append([], [batch(1, 2)])
+    assert (result.failed, await history.ids("BTCUSDT")) == ({}, [(0, 2)])
+    assert await history.trades("BTCUSDT", 0, FOREVER * 1000) == [trade(n) for n in range(3)]
+    reopened = await _reopened(history)
+    assert await reopened.trades("BTCUSDT", 0, FOREVER * 1000) == [trade(n) for n in range(3)]
+    await reopened.close()
+
+
+async def test_a_minute_that_makes_no_block_is_given_up_to_be_fetched_again(history: History) -> None:
+    """One trade of it had more digits than the others leave room for. Sealing goes on behind it."""
+    tiny = msgspec.structs.replace(trade(30), price=1.2345678901e-10)
+    await history.append([], [batch(*range(30)), TradeBatch(BTC, (tiny,)), batch(*range(600, 1200))])
+    assert await history.seal("BTCUSDT", START * 1000 + 120_000) == 2
+    assert await history.ids("BTCUSDT") == [(600, 1199)]
+    await history.add_trades(batch(*range(600)))
+    assert await history.trades("BTCUSDT", 0, FOREVER * 1000) == [trade(n) for n in range(1200)]
+    assert await history.ids("BTCUSDT") == [(0, 1199)]
+    found = await history.histogram("BTCUSDT", 0, FOREVER * 1000)
+    assert (found.trades, found.missing_ids) == (1200, 0)
+
+
+async def test_absurd_trade_ids_are_summed_up_all_the_same(history: History) -> None:
+    """How many fills a trade has is what its ids say, and a sum of them has no bound."""
+    absurd = tuple(msgspec.structs.replace(trade(n), first_trade_id=0, last_trade_id=2**62) for n in range(6))
+    await history.append([], [TradeBatch(BTC, absurd)])
+    assert await history.seal("BTCUSDT", START * 1000 + 60_000) == 1
+    found = await history.histogram("BTCUSDT", 0, FOREVER * 1000)
+    assert found.fills == 6 * (2**62 + 1)
+
+
 async def test_trades_survive_any_order_of_append_fill_and_seal(history: History) -> None:
     """Live, filled late, sealed in between, held twice: what is read is each trade once, by id."""
     dice = random.Random(7)

@@ -20,6 +20,7 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.store import intervals
 from vibe_orderbook_mcp.store.findings import StoredEvent, encode_event
+from vibe_orderbook_mcp.store.grid import OffGrid
 from vibe_orderbook_mcp.store.intervals import Interval
 from vibe_orderbook_mcp.store.keys import event_key, milli_bounds, milli_key, parse_key, second_key, symbol_bounds
 from vibe_orderbook_mcp.store.layout import BASE, EVENT, META, ROW, SNAP, TRADE_MIN, TRADE_SEC
@@ -95,6 +96,8 @@ class _Plan:
 # What encoding raises. A number out of all proportion (the exchange's, or a sum of such) costs its own second or batch:
 # raised further, it would hold up the writing of everything, again and again.
 UNSTORABLE = (StorageError, TypeError, OverflowError)
+# The same where the disk is read on the way, whose failures are not the numbers' fault.
+UNSTORABLE_TOGETHER = (OffGrid, TypeError, OverflowError)
 
 
 class Writer:
@@ -169,7 +172,6 @@ class Writer:
         self._describe(plan, symbol, spec)
         if symbol.grid is None:
             symbol.grid = self._first_grid(spec, new[0].price)
-            plan.puts[META, grid_key(name)] = encode_grid(symbol.grid)
         sealed = (symbol.meta.sealed if symbol.meta else None) or 0
         for second, group in groupby(new, lambda trade: trade.time_ms // 1000):
             if live and second >= sealed:
@@ -177,7 +179,6 @@ class Writer:
             else:
                 self._merge_into(plan, TRADE_MIN, second_key(name, second - second % MINUTE), spec, group)
         symbol.ids = intervals.union(symbol.ids, intervals.of_numbers(trade.agg_id for trade in new))
-        plan.puts[META, ids_key(name)] = encode_ids(symbol.ids)
 
     def _plan_trade_second(
         self, plan: _Plan, symbol: _Symbol, spec: SymbolSpec, second: int, trades: list[Trade]
@@ -238,13 +239,22 @@ class Writer:
         block = self._database.get(TRADE_MIN, key)
         held = decode_minute(block) if block else []
         trades = merge(held, *(decode_second(value) for _, value in pairs))
+        fresh = _not_among(held, trades)
         meta = msgspec.structs.replace(symbol.meta, sealed=minute + MINUTE)
         spec = meta.spec
         grid = symbol.grid or self._first_grid(spec, trades[0].price)
-        rolled, grid = self._roll(spec, grid, {key: (trades, _not_among(held, trades))})
+        try:
+            encoded = encode_minute(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)
+            rolled, grid = self._roll(spec, grid, {key: (trades, fresh)})
+        except UNSTORABLE_TOGETHER as error:
+            logger.error("{} trades of {} are given up, to be fetched again: {}", len(fresh), name, _why(error))
+            ids = intervals.difference(symbol.ids, intervals.of_numbers(trade.agg_id for trade in fresh))
+            self._database.write([(META, symbol_key(name), encode_meta(meta)), (META, ids_key(name), encode_ids(ids))])
+            symbol.meta, symbol.ids = meta, ids
+            return True
         self._database.write(
             [
-                (TRADE_MIN, key, encode_minute(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)),
+                (TRADE_MIN, key, encoded),
                 (META, symbol_key(name), encode_meta(meta)),
                 (META, grid_key(name), encode_grid(grid)),
                 *rolled,
@@ -334,24 +344,36 @@ class Writer:
 
     def _commit(self, plan: _Plan) -> None:
         puts: list[Put] = [(family, key, value) for (family, key), value in plan.puts.items()]
-        for (family, key), trades in plan.trades.items():
-            spec = plan.exps[family, key]
-            encode = encode_second if family == TRADE_SEC else encode_minute
-            puts.append((family, key, encode(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)))
         for name, symbol in plan.symbols.items():
-            low, high = symbol_bounds(name)
-            changes = {
-                key: (plan.trades[TRADE_MIN, key], fresh) for key, fresh in plan.fresh.items() if low <= key < high
-            }
-            if changes and symbol.grid is not None and symbol.meta is not None:
-                rolled, grid = self._roll(symbol.meta.spec, symbol.grid, changes)
-                puts += rolled
-                if grid != symbol.grid:
-                    symbol.grid = grid
-                    puts.append((META, grid_key(name), encode_grid(grid)))
+            known = self._known(name)
+            try:
+                puts += self._trade_puts(plan, name, symbol, known)
+            except UNSTORABLE_TOGETHER as error:  # each batch could be stored, but not beside what is there
+                plan.failed[name] = _why(error)
+                plan.stored.pop(name, None)
+                symbol.ids, symbol.newest_trade_second, symbol.grid = known.ids, known.newest_trade_second, known.grid
         if puts:
             self._database.write(puts)
         self._symbols.update(plan.symbols)
+
+    def _trade_puts(self, plan: _Plan, name: str, symbol: _Symbol, known: _Symbol) -> list[Put]:
+        """A symbol's blocks of trades, their roll-ups, and what is noted about them: all of it or nothing."""
+        puts: list[Put] = []
+        low, high = symbol_bounds(name)
+        for (family, key), trades in plan.trades.items():
+            if low <= key < high:
+                spec = plan.exps[family, key]
+                encode = encode_second if family == TRADE_SEC else encode_minute
+                puts.append((family, key, encode(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)))
+        changes = {key: (plan.trades[TRADE_MIN, key], fresh) for key, fresh in plan.fresh.items() if low <= key < high}
+        if changes and symbol.grid is not None and symbol.meta is not None:
+            rolled, symbol.grid = self._roll(symbol.meta.spec, symbol.grid, changes)
+            puts += rolled
+        if symbol.grid is not None and symbol.grid != known.grid:
+            puts.append((META, grid_key(name), encode_grid(symbol.grid)))
+        if symbol.ids != known.ids:
+            puts.append((META, ids_key(name), encode_ids(symbol.ids)))
+        return puts
 
     def _planned(self, plan: _Plan, name: str) -> _Symbol:
         if name not in plan.symbols:
