@@ -200,6 +200,9 @@ class Limits:
             self._sessions.heard(session)
         elif scope["path"] == MCP_PATH:
             await self._make_room()
+        if self._in_flight.is_full(session):  # with those whose bodies came at the same time
+            await self._refuse("in_flight", too_busy(), scope, receive, send)
+            return
         with self._in_flight.held(session):
             try:
                 await self._app(scope, _replay(body, receive), self._noting_full(scope, send))

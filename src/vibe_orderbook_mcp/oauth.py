@@ -146,4 +146,6 @@ def _usable(listed: Any) -> tuple[str, jwt.PyJWK] | None:
 def _scopes(claims: dict[str, Any]) -> list[str]:
     """`scope` of RFC 9068 is one text; some servers call it `scp`, or make it a list."""
     given = claims.get("scope", claims.get("scp", ""))
-    return given.split() if isinstance(given, str) else [str(item) for item in given if isinstance(item, str)]
+    if isinstance(given, str):
+        return given.split()
+    return [item for item in given if isinstance(item, str)] if isinstance(given, list) else []

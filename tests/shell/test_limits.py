@@ -265,6 +265,43 @@ def test_calls_above_the_limit_are_refused_and_the_others_answered(tmp_path: Pat
     asyncio.run(run())
 
 
+def test_requests_whose_bodies_come_late_and_together_do_not_all_get_in(tmp_path: Path) -> None:
+    """A place is free when their heads come, and only one of them can have it when their bodies do."""
+
+    async def run() -> None:
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, HttpLimits(in_flight=1)) as served:
+            await until_ready(served)
+            go_on = asyncio.Event()
+
+            async def waiting() -> dict[str, int]:
+                await go_on.wait()
+                return {}
+
+            served.server.add_tool(waiting, name="waiting", description="Waits.")
+            session = (await served.http.post("/mcp", json=INITIALIZE, headers=ACCEPT)).headers["mcp-session-id"]
+            body = json.dumps({**CALL, "id": 7, "params": {"name": "waiting", "arguments": {}}}).encode()
+            head = b"POST /mcp HTTP/1.1\r\n" + HEAD + f"Mcp-Session-Id: {session}\r\n".encode()
+            head += b"Accept: application/json, text/event-stream\r\nConnection: close\r\n"
+            head += f"Content-Length: {len(body)}\r\n\r\n".encode()
+            clients = [await raw(served, head + body[:1]) for _ in range(4)]
+            assert (await served.http.get("/healthz")).status_code == 200  # by now their heads are read
+            for _, writer in clients:
+                writer.write(body[1:])
+            answers = [asyncio.ensure_future(reader.read()) for reader, _ in clients]
+            async with asyncio.timeout(5):
+                while sum(one.done() for one in answers) < 3:
+                    await asyncio.wait({one for one in answers if not one.done()}, return_when=asyncio.FIRST_COMPLETED)
+            go_on.set()
+            async with asyncio.timeout(5):
+                heads = sorted(text.split(b"\r\n")[0] for text in await asyncio.gather(*answers))
+            assert heads == [b"HTTP/1.1 200 OK", *[b"HTTP/1.1 503 Service Unavailable"] * 3]
+            assert await refused(served, "in_flight") == 3
+            for _, writer in clients:
+                writer.close()
+
+    asyncio.run(run())
+
+
 def test_a_body_that_is_too_large_is_refused_however_it_is_sent(tmp_path: Path) -> None:
     async def run() -> None:
         async with exchange() as sim, http_serving(tmp_path / "db", sim, HttpLimits(body_bytes=1000)) as served:
