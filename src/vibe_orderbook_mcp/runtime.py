@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -39,7 +38,6 @@ class Runtime:
         self.recorder = Recorder(self.market, self.archive)
         self.filler = Filler(self.market, self.archive, self.rest, backfill_hours=settings.backfill_hours)
         self.sessions: Counter[str] = Counter()
-        self.started_ns = time.monotonic_ns()
         self._holders = 0
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None

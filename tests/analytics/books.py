@@ -1,4 +1,4 @@
-"""The small books of the definition sheet, and generated ones."""
+"""Small books whose figures are worked out by hand, and generated ones."""
 
 from __future__ import annotations
 

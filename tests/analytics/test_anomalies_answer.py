@@ -12,7 +12,6 @@ from tests.analytics.test_detectors import TURNOVERS, calm, flicker, refilled, s
 from tests.analytics.watching import QUIET, WARM_SECS, feed, quiet_row, quiet_rows, warm
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
-from vibe_orderbook_mcp.analytics.quiet import QuietRun, count_verdicts
 from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.windows import Span
@@ -164,13 +163,6 @@ def test_without_walls_to_tell_fleeting_cannot_run() -> None:
     assert "fleeting_cluster" in [each.detector for each in found.cannot_run]
 
 
-def test_false_alarms_of_a_quiet_market_are_counted() -> None:
-    """Once when they open, per judged second; a warm-up judges nothing."""
-    quiet = count_verdicts(warm(), ((each, QUIET) for each in quiet_rows(1200, start=AT, seed=9)))
-    assert (quiet.seconds, quiet.judged, quiet.opened) == (1200, 1200, {})
-    assert quiet.per_day("update_burst") == 0.0
-    loud = [quiet_row(AT), *stuffing(4, start=AT + 1), *calm(AT + 5, 55)]
-    run = count_verdicts(warm(), ((each, QUIET) for each in loud))
-    assert run == QuietRun(60, 60, {"update_burst": 1})
-    assert run.per_day("update_burst") == 1440.0
-    assert count_verdicts(SymbolWatch(BTC), ((each, None) for each in quiet_rows(50))).per_day("iceberg") is None
+def test_a_quiet_market_is_not_spoken_about() -> None:
+    watch = warm()
+    assert [found for each in quiet_rows(1200, start=AT, seed=9) for found in watch.second(each, QUIET)] == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.core.symbol import LONGEST_SYMBOL, SymbolSpec, normal_symbol
+from vibe_orderbook_mcp.core.symbol import LONGEST_SYMBOL, SymbolSpec, decimal_text, normal_symbol
 from vibe_orderbook_mcp.errors import InexactSymbol
 
 SETTINGS = settings(deadline=None, max_examples=500)
@@ -38,23 +38,24 @@ def test_printed_and_significant_places(tick: str, decimals: int, exp: int) -> N
 @given(st.integers(0, 10**15 - 1), st.integers(0, 10), st.integers(0, 8))
 def test_a_text_comes_back_as_it_was_sent(digits: int, exp: int, zeros: int) -> None:
     """Clients get the exchange's decimals exactly: text -> double -> text, up to 15 significant digits."""
-    unit = f"{Decimal(1).scaleb(-exp):f}" + ("0" * zeros if exp else "." + "0" * zeros if zeros else "")
     text = f"{Decimal(digits).scaleb(-exp):.{exp + zeros}f}"
-    assert spec(unit).price_text(float(text)) == text
-    assert spec("1", unit).size_text(float(text)) == text
+    assert decimal_text(float(text), exp + zeros) == text
 
 
 def test_a_large_value_is_spelled_without_a_doubles_noise() -> None:
     """Plain formatting to eight places gives 100000000.01000001 and 1600000000.00999999."""
-    assert spec("0.01000000").price_text(100000000.01) == "100000000.01000000"
-    assert spec("0.01000000").price_text(1600000000.01) == "1600000000.01000000"
+    assert decimal_text(100000000.01, 8) == "100000000.01000000"
+    assert decimal_text(1600000000.01, 8) == "1600000000.01000000"
+    assert decimal_text(1e16, 2) == "10000000000000000.00"
 
 
-def test_a_value_off_the_grid_keeps_its_digits_as_far_as_the_exchange_prints() -> None:
-    """Orders from before a change of the tick size rest on."""
-    assert spec("0.01000000").price_text(0.12345) == "0.12345000"
-    assert spec("0.1").price_text(0.25) == "0.2"
-    assert spec("0.00000001").price_text(0.00000637) == "0.00000637"
+def test_a_value_off_the_grid_keeps_its_digits() -> None:
+    """Orders from before a change of the tick size rest on; rounded, they would stand at another price."""
+    assert decimal_text(0.12345, 8) == "0.12345000"
+    assert decimal_text(0.25, 1) == "0.25"
+    assert decimal_text(0.5, 0) == "0.5"
+    assert decimal_text(1e-7, 2) == "0.0000001"
+    assert decimal_text(0.00000637, 8) == "0.00000637"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +7,7 @@ from hypothesis import strategies as st
 from tests.store.values import exps
 from vibe_orderbook_mcp.store.grid import (
     OffGrid,
-    decimal_text,
     exact_exp,
-    from_steps,
     sum_exp,
     to_exact_steps,
     to_steps,
@@ -23,7 +19,7 @@ def test_a_decimal_of_15_digits_survives_bit_for_bit(exp: int, steps: int) -> No
     """Clients get the exchange's decimals exactly; the store must not be where a digit is lost."""
     value = float(f"{steps}e-{exp}")
     assert to_exact_steps([value], exp) == [steps]
-    assert from_steps(steps, exp) == value
+    assert steps / 10**exp == value
 
 
 @given(st.floats(1e-6, 1e9), exps)
@@ -34,7 +30,7 @@ def test_any_double_survives_on_a_finer_grid_or_is_refused(value: float, exp: in
     except OffGrid:
         return
     assert finer >= exp
-    assert from_steps(steps, finer) == value
+    assert steps / 10**finer == value
 
 
 def test_a_finer_grid_is_used_only_when_a_value_needs_it() -> None:
@@ -61,17 +57,3 @@ def test_sums_of_doubles_come_back_to_the_lot(lots: list[int], exp: int) -> None
 def test_a_sum_on_a_finer_grid_keeps_its_digits() -> None:
     assert sum_exp([0.1 + 0.2], 1) == 1
     assert sum_exp([0.0625], 1) == 4
-
-
-@given(exps, st.integers(0, 10**15))
-def test_text_is_the_exchanges_spelling(exp: int, steps: int) -> None:
-    value = float(f"{steps}e-{exp}")
-    text = decimal_text(value, 8)
-    assert len(text.split(".")[1]) == 8
-    assert Decimal(text) == Decimal(steps).scaleb(-exp)
-
-
-def test_text_has_more_places_only_where_the_value_has() -> None:
-    assert decimal_text(0.0125, 2) == "0.0125"
-    assert decimal_text(1e-7, 2) == "0.0000001"
-    assert decimal_text(61_837.63, 8) == "61837.63000000"

@@ -1,4 +1,4 @@
-"""Aggression that met a refilling level and did not move the price (definition sheet 4.1).
+"""Aggression that met a refilling level and did not move the price.
 
 Two rules. A level absorbs when at least three times what it ever showed traded against it, at least half of that
 was replenished, and mid gave way by no more than a usual move. A window absorbs when the volume per tick of

@@ -1,4 +1,4 @@
-"""What is usual for one symbol (definition sheet 7.2).
+"""What is usual for one symbol.
 
 Each second's figures are standardised by the median and spread of the hour before (causal, so a level that drifts
 from day to day raises no alarm) and pooled over the last day as hourly histograms. Seconds without a whole, sound

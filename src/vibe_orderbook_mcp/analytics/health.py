@@ -1,4 +1,4 @@
-"""Microstructure health, 0 to 100 (definition sheet 6).
+"""Microstructure health, 0 to 100.
 
 Each component is the geometric mean of an absolute scale (is this market good?) and a relative one (is it good for
 itself?), so that neither hides the other. What cannot be measured is left out and its weight with it; below half of

@@ -1,4 +1,4 @@
-"""Counts of values in bins, hour by hour, and what merged hours say of a value (definition sheet 7.1 and 7.2).
+"""Counts of values in bins, hour by hour, and what merged hours say of a value.
 
 A day of seconds is 86 400 values a figure; their bins are a hundred numbers that add up, expire by the hour and
 survive a restart. A bin is 0.05 of a standardised value wide (2 % beyond 8), so ranks are of that resolution.

@@ -1,4 +1,4 @@
-"""Levels that trade far more than they show (definition sheet 4.2).
+"""Levels that trade far more than they show.
 
 What is seen is the displayed size every 100 ms and every trade, not orders: one hidden order and several traders
 quoting again look alike. Executed volume is a lower bound of what was there.

@@ -1,4 +1,4 @@
-"""What trading did to the price over the trailing hour: Kyle's lambda and Amihud's illiquidity (definition sheet 2.7).
+"""What trading did to the price over the trailing hour: Kyle's lambda and Amihud's illiquidity.
 
 Buckets stand on the clock, so that a later answer uses the same ones.
 """

@@ -1,4 +1,4 @@
-"""The micro-price of Stoikov: where mid is expected to settle, given imbalance and spread (definition sheet 1.2).
+"""The micro-price of Stoikov: where mid is expected to settle, given imbalance and spread.
 
 The book's state is a decile of imbalance at the touch and a spread in ticks. From the sequence of states and mid
 changes the expected sum of all future mid changes follows,
@@ -49,7 +49,7 @@ class MicropriceTable:
 class MicropriceModel:
     """Counts state changes, one depth event at a time, in constant time and memory."""
 
-    __slots__ = ("_drift", "_left_out", "_mid", "_moved", "_moves", "_spreads", "_state", "_stayed")
+    __slots__ = ("_drift", "_mid", "_moved", "_moves", "_spreads", "_state", "_stayed")
 
     def __init__(self, *, max_spread_ticks: int = MAX_SPREAD_TICKS) -> None:
         states = BUCKETS * max_spread_ticks
@@ -59,7 +59,6 @@ class MicropriceModel:
         # Sum of mid changes in half ticks by state before and spread after.
         self._drift = [[0] * max_spread_ticks for _ in range(states)]
         self._moves = 0
-        self._left_out = 0
         self._state: int | None = None
         self._mid: int | None = None
 
@@ -77,8 +76,8 @@ class MicropriceModel:
         if move:
             self._moves += 1
         if before is None or state is None or abs(move) > MAX_MOVE_HALF_TICKS:
-            self._left_out += move != 0
-        elif move:
+            return
+        if move:
             self._moved[before][state] += 1
             self._drift[before][state // BUCKETS] += move
         else:

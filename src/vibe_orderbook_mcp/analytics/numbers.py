@@ -50,24 +50,18 @@ def readable(value: float, digits: int = 3) -> str:
 
 def exact_price(spec: SymbolSpec, price: float) -> str:
     """The price in the exchange's spelling. One off the symbol's grid keeps its digits rather than being rounded."""
-    return _exact(price, spec.price_decimals)
+    return decimal_text(price, spec.price_decimals)
 
 
 def exact_size(spec: SymbolSpec, size: float) -> str:
     """The size in the exchange's spelling; one off the symbol's grid keeps its digits."""
-    return _exact(size, spec.size_decimals)
+    return decimal_text(size, spec.size_decimals)
 
 
 def exact_levels(spec: SymbolSpec, levels: Iterable[tuple[float, float]]) -> list[tuple[str, str]]:
     """(price, size) of each level, both in the exchange's spelling."""
     price_places, size_places = spec.price_decimals, spec.size_decimals
-    return [(_exact(price, price_places), _exact(size, size_places)) for price, size in levels]
-
-
-def _exact(value: float, places: int) -> str:
-    text = decimal_text(value, places)
-    # Up to 15 significant digits repr() is the decimal the exchange sent (core.symbol).
-    return text if float(text) == value else format(Decimal(repr(value)), "f")
+    return [(decimal_text(price, price_places), decimal_text(size, size_places)) for price, size in levels]
 
 
 def plain(value: Decimal) -> str:

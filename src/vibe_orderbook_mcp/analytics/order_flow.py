@@ -1,4 +1,4 @@
-"""What flowed into, out of and through the book in a window (definition sheet 2.1 to 2.5 and 2.9)."""
+"""What flowed into, out of and through the book in a window."""
 
 from __future__ import annotations
 

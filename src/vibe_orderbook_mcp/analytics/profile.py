@@ -1,4 +1,4 @@
-"""Traded volume by price: histograms of narrow bins, and the profile that is read (definition sheet 3.1).
+"""Traded volume by price: histograms of narrow bins, and the profile that is read.
 
 Prices and sizes are integers here: ticks of 10^-tick_exp and lots of 10^-lot_exp (core.symbol). Bins are anchored
 at zero (bin = ticks // width), so edges do not move when the window slides, and sums are exact.

@@ -1,4 +1,4 @@
-"""Where volume gathers: point of control, value area, high and low volume nodes (definition sheet 3.2 to 3.4).
+"""Where volume gathers: point of control, value area, high and low volume nodes.
 
 Volumes are whole lots, one for every bin of the range, so that ties are ties and shares are exact.
 """

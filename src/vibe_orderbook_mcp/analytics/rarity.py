@@ -1,4 +1,4 @@
-"""How unusual a value is for this symbol (definition sheet 7.1). Nothing here is a probability of intent."""
+"""How unusual a value is for this symbol. Nothing here is a probability of intent."""
 
 from __future__ import annotations
 

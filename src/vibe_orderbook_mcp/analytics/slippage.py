@@ -1,4 +1,4 @@
-"""What taking liquidity now would cost (definition sheet 1.6).
+"""What taking liquidity now would cost.
 
 A static cost: the walk through the book as it stands, without fees, refills or other traders' reactions.
 """

@@ -1,4 +1,4 @@
-"""Figures of one book at one moment (definition sheet 1.1 to 1.4).
+"""Figures of one book at one moment.
 
 Sides are lists of (price, size), best first. A figure that cannot be computed is None, never 0. A side's horizon is
 the worst price up to which every level of it is known; None means that the whole side is.

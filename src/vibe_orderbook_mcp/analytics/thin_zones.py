@@ -1,4 +1,4 @@
-"""Thin stretches of the resting book, averaged over the last minute (definition sheet 3.6)."""
+"""Thin stretches of the resting book, averaged over the last minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VPIN: how one-sided trading is, per equal amount of volume rather than per second (definition sheet 2.6).
+"""VPIN: how one-sided trading is, per equal amount of volume rather than per second.
 
 Every trade's aggressor is known here, so nothing is classified by guess, and published findings about the guessed
 kind do not carry over: read it against its own history, never as the probability of a crash.

@@ -1,4 +1,4 @@
-"""Prices that trade passed by: thin stretches of a volume profile (definition sheet 3.5)."""
+"""Prices that trade passed by: thin stretches of a volume profile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much mid moved over the trailing hour, and how much of that in jumps (definition sheet 2.8).
+"""How much mid moved over the trailing hour, and how much of that in jumps.
 
 Mid and not trades, whose bouncing between bid and ask is no movement.
 """

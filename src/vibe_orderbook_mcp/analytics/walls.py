@@ -1,4 +1,4 @@
-"""Walls: resting size that stands out from its own side of the book (definition sheet 1.5).
+"""Walls: resting size that stands out from its own side of the book.
 
 Sizes in a book are close to log-normal with a wide spread, so "twice the median" flags a third of all levels. A
 wall must stand out on a robust log scale and hold a real share of its side.

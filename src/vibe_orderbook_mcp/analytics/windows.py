@@ -1,7 +1,7 @@
 """Windows of per-second rows: their totals, their coverage, and the equal windows before them.
 
 Rows come ascending by second. Seconds may be missing: nobody watched then. A row's `covered_ms` says how much of
-its second had a valid book; rates divide by that, never by the length asked for (definition sheet 0.3).
+its second had a valid book; rates divide by that, never by the length asked for.
 """
 
 from __future__ import annotations

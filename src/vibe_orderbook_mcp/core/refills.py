@@ -1,4 +1,4 @@
-"""Levels that trades hit again and again while they are refilled (definition sheet 4.2).
+"""Levels that trades hit again and again while they are refilled.
 
 In each interval between two depth events that change a level, with `shown` before it and `traded` in it:
 

@@ -57,23 +57,19 @@ class SymbolSpec(msgspec.Struct, frozen=True):
             if (digits := len(str(int(largest.scaleb(exp))))) > EXACT_DIGITS:
                 raise InexactSymbol(self.symbol, what, digits)
 
-    def price_text(self, price: float) -> str:
-        """The exchange's own spelling: 61837.63 -> "61837.63000000"."""
-        return decimal_text(price, self.price_decimals)
-
-    def size_text(self, size: float) -> str:
-        return decimal_text(size, self.size_decimals)
-
 
 def decimal_text(value: float, places: int) -> str:
-    """Eight places of 100000000.01 are 17 digits, of which a double's last two are noise: ...0.01000001. Its shortest
+    """The exchange's own spelling: 61837.63 -> "61837.63000000", with more places only where the value has more.
+
+    Eight places of 100000000.01 are 17 digits, of which a double's last two are noise: ...0.01000001. Its shortest
     form is the decimal that it stands for, so zeros are put behind that.
     """
     shortest = repr(value)
+    if "e" in shortest:
+        shortest = format(Decimal(shortest), "f")
     whole, _, fraction = shortest.partition(".")
-    if "e" in shortest or places == 0 or len(fraction) > places:
-        return f"{value:.{places}f}"
-    return f"{whole}.{fraction:0<{places}}"
+    fraction = f"{fraction.rstrip('0'):0<{places}}"
+    return f"{whole}.{fraction}" if fraction else whole
 
 
 def _places(value: Decimal) -> int:

@@ -1,4 +1,4 @@
-"""Stored data out, piece by piece: CSV, JSON lines or Parquet. The columns are a promise (interface.md).
+"""Stored data out, piece by piece: CSV, JSON lines or Parquet. The columns are a promise.
 
 Prices and sizes are the exchange's own decimal strings in every format, so nothing is rounded on the way.
 """
@@ -16,9 +16,8 @@ import msgspec
 
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import STORED_LEVELS, BookTop
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.core.symbol import SymbolSpec, decimal_text
 from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.store.grid import decimal_text
 from vibe_orderbook_mcp.store.history import History
 
 Format = Literal["csv", "jsonl", "parquet"]

@@ -17,7 +17,6 @@ POWERS: Final[tuple[int, ...]] = tuple(10**exp for exp in range(MAX_EXP + 1))
 _FLOAT_POWERS: Final[tuple[float, ...]] = tuple(float(power) for power in POWERS)
 _MAX_STEPS: Final = 2**63 - 1
 _EXACT_STEPS: Final = 2**53
-_EXACT_DIGITS: Final = 15
 
 
 class OffGrid(StorageError):
@@ -26,10 +25,6 @@ class OffGrid(StorageError):
     def __init__(self, value: float) -> None:
         super().__init__(f"The value {value!r} has too many digits to be stored exactly.")
         self.value = value
-
-
-def from_steps(steps: int, exp: int) -> float:
-    return steps / POWERS[exp]
 
 
 def to_steps(value: float, exp: int) -> int:
@@ -53,7 +48,7 @@ def exact_exp(values: Iterable[float], exp: int) -> int:
 
 
 def to_exact_steps(values: Iterable[float], exp: int) -> list[int]:
-    """Steps that `from_steps` turns into the same values, or `OffGrid`."""
+    """Steps that `steps / 10**exp` turns into the same values, or `OffGrid`."""
     power, scale = POWERS[exp], _FLOAT_POWERS[exp]
     steps: list[int] = []
     for value in values:
@@ -80,15 +75,6 @@ def sum_exp(values: Iterable[float], exp: int) -> int:
                 break
             exp += 1
     return exp
-
-
-def decimal_text(value: float, places: int) -> str:
-    """The exchange's spelling with `places` decimals, more of them only where the value has more."""
-    text = f"{value:.{places}f}"
-    if len(text) <= _EXACT_DIGITS + 1 and float(text) == value:
-        return text
-    # Beyond 15 digits the plain format shows the double's noise: 112084548.9 as 112084548.90000001.
-    return f"{Decimal(repr(value)):.{max(places, _places(value))}f}"
 
 
 def _places(value: float) -> int:

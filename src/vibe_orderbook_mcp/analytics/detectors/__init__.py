@@ -1,1 +1,1 @@
-"""Detectors: small state machines that are fed one second at a time (definition sheet 4 and 5)."""
+"""Detectors: small state machines that are fed one second at a time."""

@@ -1,4 +1,4 @@
-"""Absorption (definition sheet 4.1) as it happens: the level rule over the last minute, looked at every few seconds."""
+"""Absorption as it happens: the level rule over the last minute, looked at every few seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Update bursts (definition sheet 5.1): far more book changes than usual, hardly any trades, and mid stays put.
+"""Update bursts: far more book changes than usual, hardly any trades, and mid stays put.
 
 A second is a candidate when all three hold: (a) updates above the 0.999 quantile and at least five times the
 trailing hour's median, (b) updates per trade above the 0.99 quantile, (c) mid moved no more than usual, because

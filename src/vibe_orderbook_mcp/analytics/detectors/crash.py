@@ -1,4 +1,4 @@
-"""Precursors of a flash crash (definition sheet 5.3): depth gone, spread wide, cancels dominating.
+"""Precursors of a flash crash: depth gone, spread wide, cancels dominating.
 
 Depth is that of the thinner side within 50 bps, against the trailing hour's median; the spread likewise, both
 floored so that a major's one-tick spread is no yardstick. Ten consecutive seconds raise it, ten quiet ones clear it:

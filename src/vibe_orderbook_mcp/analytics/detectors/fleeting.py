@@ -1,4 +1,4 @@
-"""Fleeting liquidity (definition sheet 5.2): walls near mid that vanish within ten seconds, hardly traded.
+"""Fleeting liquidity: walls near mid that vanish within ten seconds, hardly traded.
 
 Single ones mean nothing: on every exchange much of what is quoted is withdrawn within seconds. A cluster is three of
 one side within a minute, all of a size that makes this happen by chance less than once in ten days: the rate at which
