@@ -66,9 +66,10 @@ def test_every_top_of_two_recorded_days_equals_the_recorded_ticker(tmp_path: Pat
     for symbol in SYMBOLS:
         state = market.symbols[symbol]
         assert (state.gaps, state.crossings, state.resyncs) == (0, 0, 1)
-        assert market.count(symbol, Outcome.APPLIED) >= DEPTH_EVENTS[symbol] - 20  # the first few wait for the snapshot
+        applied = market.count(symbol, Outcome.APPLIED)
+        assert applied >= 0.98 * DEPTH_EVENTS[symbol]  # the first ones wait for the snapshot, longer on a busy machine
         equal, different = compare(market.tops[symbol], tickers[symbol])
-        assert equal > 6400
+        assert equal + different >= applied - 10
         assert different <= equal / 1000
         assert state.tape.holes == []
 
