@@ -108,6 +108,7 @@ class SymbolState:
         self.most_price = float(spec.max_price) or inf
         self.most_size = ORDERS_A_LEVEL * float(spec.max_size) or inf
         self.received_ns: int | None = None  # of the newest depth event that was applied
+        self.heard_ms: int | None = None  # exchange time of the newest event of book or trades; stays without a book
         self.audited_ns: int | None = None
         self.shadow: BookSync | None = None
         self.session = Session()
@@ -185,6 +186,9 @@ class SymbolState:
             self._interval_ns += weight * (passed - self._interval_ns)
         self.received_ns = now_ns
 
+    def heard(self, event_ms: int) -> None:
+        self.heard_ms = event_ms if self.heard_ms is None else max(self.heard_ms, event_ms)
+
 
 class Market:
     """All symbols and the exchange's clock. `now_ns` arguments are a monotonic clock's."""
@@ -243,6 +247,7 @@ class Market:
         if not state.tape.receive(trade):
             return False
         state.trades += 1
+        state.heard(trade.time_ms)
         state.session.add(trade)
         state.seconds.trade(trade)
         return True
@@ -260,6 +265,7 @@ class Market:
             state.received_ns = now_ns
             state.reason = "" if loaded is Loaded.LIVE else "waiting for the stream to confirm the snapshot"
             if book.event_ms is not None:
+                state.heard(book.event_ms)
                 # The time without a book ends here, not where the next event shows that it has passed.
                 state.seconds.roll(self._believable(book.event_ms, now_ns))
             if loaded is Loaded.LIVE:
@@ -313,6 +319,7 @@ class Market:
     def _applied(self, state: SymbolState, update: DepthUpdate, known_id: int, now_ns: int) -> None:
         state.events += 1
         state.note_event(now_ns)
+        state.heard(update.event_ms)
         state.reason = ""
         state.seconds.applied(update, state.sync.before, update.final_id - max(update.first_id - 1, known_id))
         if (book := state.sync.book) is None:

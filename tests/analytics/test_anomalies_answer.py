@@ -118,7 +118,7 @@ def test_a_past_that_nobody_watched_is_no_quiet_past() -> None:
     assert short.summary.endswith(" Nothing else in the last 1 h.")
     assert short.past_hours_watched == 1.0
     long = ask(watch, past=[], past_hours=8)
-    assert long.summary.endswith(" Nothing else in 1.0 watched of the last 8 h.")
+    assert long.summary.endswith(" Nothing else in 1.0 h watched of the last 8 h.")
     assert ask(watch).past_hours_watched is None
 
 

@@ -145,6 +145,7 @@ def test_l2_gives_the_asked_levels_best_first() -> None:
     assert answer.summary == (
         "ABCUSDT 100.0 / 100.1, spread 10 bps (1 tick); 2 bid levels hold 10 ABC, 2 ask levels 4 ABC."
     )
+    assert l2(BOOK, TENTH, levels=1).summary.endswith("; 1 bid level holds 4 ABC, 1 ask level 1 ABC.")
 
 
 def test_every_field_says_what_it_means() -> None:

@@ -126,6 +126,7 @@ def test_half_a_window_is_answered_per_covered_second_and_says_so() -> None:
     assert answer.bid_flow_rate == 30.0
     assert answer.warnings[0] == "handed in"
     assert any("6 of 10 s" in warning for warning in answer.warnings)
+    assert answer.summary.startswith("BTCUSDT, 10 s (book seen for 6 s of it): takers bought")
 
 
 def test_less_than_half_is_refused() -> None:

@@ -11,6 +11,7 @@ from vibe_orderbook_mcp.analytics.profile_coverage import (
     TapeCoverage,
     check_tape,
     nothing_traded,
+    percent,
     tape_quality,
     tape_warnings,
     tape_window,
@@ -51,6 +52,12 @@ def test_a_part_is_answered_and_only_nothing_is_refused() -> None:
     assert refused.value.message == "BTCUSDT: 0 % of the 24 h asked for is covered by trades."
     assert refused.value.hint == "Older trades are being fetched (600 to go, done in about 48 s)."
     assert refused.value.retry_after_secs == 48.0
+
+
+def test_a_little_is_not_told_as_nothing_nor_almost_half_as_half() -> None:
+    """ "0 % covered" beside volumes, or "50 %, 50 % is needed", contradict themselves."""
+    spoken = [percent(share) for share in (0.0, 0.0047, 0.042, 0.4999, 0.5, 0.9999, 1.0)]
+    assert spoken == ["0", "0.47", "4.2", "49", "50", "99", "100"]
 
 
 def test_without_a_back_fill_time_has_to_pass() -> None:

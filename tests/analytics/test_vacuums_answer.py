@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,6 +142,8 @@ def test_either_part_alone_is_answered_and_the_other_said_to_be_missing() -> Non
         0,
     )
     assert found.warnings == ["No traded vacuums: 1 % of the window is covered by trades, 50 % is needed."]
+    hours = replace(NONE_HELD, complete_since_ms=(T0 - 7300) * 1000)
+    assert answer(tape=hours, resting=sides).warnings[0].endswith("is needed. duration_hours=2 can be answered now.")
     assert found.summary.startswith("BTCUSDT, mid 61,900, from the resting book of the last minute: nearest below")
     quiet = answer(Histogram(2, 5, 100, {}), resting=sides)
     assert quiet.warnings == ["No traded vacuums: nothing was traded in the window."]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.rig import until
 from tests.tools.serving import Mode, answer, exchange, refusal, serving
-from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Stall
+from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Refuse, Stall
 
 SYMBOL = "BTCUSDT"
 ENVELOPE = ["symbol", "as_of", "age_ms", "status", "summary", "warnings"]
@@ -188,6 +188,28 @@ def test_a_frozen_feed_is_called_stale_and_never_served_as_live(tmp_path: Path) 
             assert deep["warnings"]
             health = await answer(client, "orderbook_health")
             assert health["status"] == "stale"
+
+    asyncio.run(run())
+
+
+def test_after_a_lost_connection_nothing_later_counts_as_known(tmp_path: Path) -> None:
+    """An hour of which the last half was an outage has half of its trades, and the answer must not say all."""
+
+    async def run() -> None:
+        async with serving(tmp_path / "db", exchange()) as (sim, server, client):
+            state = server.runtime.market.symbols[SYMBOL]
+            await until(lambda: server.runtime.recorder.trades_stored[SYMBOL] > 0 and bool(state.watch.rows))
+            sim.faults.add(Refuse(seconds=60))
+            sim.faults.add(Disconnect())
+            await until(lambda: not server.runtime.feed.is_connected)
+            lost = datetime.fromtimestamp((state.heard_ms or 0) / 1000, UTC)
+            await until(lambda: any(row.second > lost.timestamp() + 1 for row in state.watch.rows))
+            for tool in ("get_volume_profile", "get_microstructure_health"):
+                body = await answer(client, tool, symbol=SYMBOL)
+                assert (body["status"], body["age_ms"] > 1000) == ("syncing", True)
+                assert datetime.fromisoformat(body["as_of"]) <= lost
+                if tool == "get_volume_profile":
+                    assert datetime.fromisoformat(body["window"]["end"]) <= lost
 
     asyncio.run(run())
 

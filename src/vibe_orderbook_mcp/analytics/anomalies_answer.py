@@ -252,7 +252,9 @@ def _past_text(earlier: Sequence[Finding] | None, hours: int, watched: float | N
     """How much was looked at belongs to it: nothing found in hours that nobody watched is no quiet night."""
     if earlier is None or watched is None:
         return ""
-    looked = f"the last {hours} h" if watched >= OK_COVERAGE * hours else f"{watched:.1f} watched of the last {hours} h"
+    looked = (
+        f"the last {hours} h" if watched >= OK_COVERAGE * hours else f"{watched:.1f} h watched of the last {hours} h"
+    )
     if not earlier:
         return f" Nothing else in {looked}."
     newest = earlier[0]

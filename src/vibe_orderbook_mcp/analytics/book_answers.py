@@ -376,8 +376,8 @@ def _l2_summary(spec: SymbolSpec, book: BookView, bids: BookLevels, asks: BookLe
     base = spec.base_asset
     sums = [readable(sum(size for _, size in side)) for side in (bids, asks)]
     return (
-        f"{_touch_text(spec, book)}; {len(bids)} bid levels hold {sums[0]} {base},"
-        f" {len(asks)} ask levels {sums[1]} {base}."
+        f"{_touch_text(spec, book)}; {len(bids)} bid level{' holds' if len(bids) == 1 else 's hold'} {sums[0]} {base},"
+        f" {len(asks)} ask level{'' if len(asks) == 1 else 's'} {sums[1]} {base}."
     )
 
 

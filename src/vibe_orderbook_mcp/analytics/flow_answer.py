@@ -238,8 +238,8 @@ def _warnings(totals: WindowTotals, no_session: bool) -> list[str]:
     out = []
     if totals.coverage < OK_COVERAGE:
         out.append(
-            f"Only {readable(totals.covered_secs)} of {totals.span.secs} s are covered: sums are of what was seen,"
-            " rates are per covered second."
+            f"Only {readable(totals.covered_secs)} of {totals.span.secs} s are covered: figures of the book are of what"
+            " was seen, rates per covered second."
         )
     if totals.flags & (RowFlag.GAP | RowFlag.RESYNC):
         out.append("The book was resynchronised inside the window.")
@@ -260,7 +260,7 @@ def _summary(
     absorbed: Sequence[AbsorptionEvent],
 ) -> str:
     base, delta = spec.base_asset, delta_pct(totals.buy_volume, totals.sell_volume)
-    part = "" if totals.coverage >= OK_COVERAGE else f" ({readable(totals.covered_secs)} s of it covered)"
+    part = "" if totals.coverage >= OK_COVERAGE else f" (book seen for {readable(totals.covered_secs)} s of it)"
     head = f"{spec.symbol}, {totals.span.secs} s{part}: "
     if delta is None:
         text = f"{head}no trades (NO_FLOW)"

@@ -15,6 +15,7 @@ from vibe_orderbook_mcp.analytics.profile_coverage import (
     TapeCoverage,
     check_tape,
     nothing_traded,
+    percent,
     tape_quality,
     tape_warnings,
     tape_window,
@@ -282,7 +283,7 @@ def _width_warnings(profile: Profile, width: WidthChoice) -> list[str]:
 def _summary(spec: SymbolSpec, prices: BinPrices, span: Span, share: float, area: ValueArea) -> str:
     profile = prices.profile
     control = point_of_control(profile.volume) or 0
-    held = "" if share >= 1.0 else f" ({int(100 * share)} % of it covered)"
+    held = "" if share >= 1.0 else f" ({percent(share)} % of it covered)"
     return (
         f"{spec.symbol}, {readable(span.secs / 3600)} h{held}: most traded at {prices.spoken(control, control)} (POC,"
         f" {100 * profile.share(control, control):.1f} % of {readable(profile.total / prices.lot_scale)}"

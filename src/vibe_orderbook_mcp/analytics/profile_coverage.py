@@ -71,16 +71,24 @@ def too_little_held(symbol: str, span: Span, tape: TapeCoverage) -> Refusal:
     """With what can be had now, and when to come back."""
     share = tape.share(span)
     hint = _progress(tape, span) or "The server records trades while it runs."
-    complete = tape.complete_since_ms
-    whole_hours = 0 if complete is None else (span.end * 1000 - complete) // HOUR_MS
-    if whole_hours >= 1:
-        hint += f" duration_hours={whole_hours} can be answered now."
     return Refusal(
         "insufficient_historical_data",
-        f"{symbol}: {100 * share:.0f} % of the {readable(span.secs / 3600)} h asked for is covered by trades.",
-        hint,
+        f"{symbol}: {percent(share)} % of the {readable(span.secs / 3600)} h asked for is covered by trades.",
+        hint + answerable(tape, span),
         retry_after_secs=_retry_secs(tape, span, share),
     )
+
+
+def answerable(tape: TapeCoverage, span: Span) -> str:
+    """The longest window of whole hours that is held whole, as a sentence to add to a hint; empty below an hour."""
+    complete = tape.complete_since_ms
+    whole_hours = 0 if complete is None else (span.end * 1000 - complete) // HOUR_MS
+    return f" duration_hours={whole_hours} can be answered now." if whole_hours >= 1 else ""
+
+
+def percent(share: float) -> str:
+    """A coverage in a sentence: never rounded up to what it does not reach, and no 0 for a little."""
+    return readable(100 * share, 2) if share < 0.1 else str(int(100 * share))
 
 
 def nothing_traded(symbol: str, span: Span) -> Refusal:

@@ -13,7 +13,9 @@ from vibe_orderbook_mcp.analytics.numbers import plain, readable, significant
 from vibe_orderbook_mcp.analytics.profile import PriceHistogram, Profile, choose_width, rebinned
 from vibe_orderbook_mcp.analytics.profile_coverage import (
     TapeCoverage,
+    answerable,
     nothing_traded,
+    percent,
     tape_quality,
     tape_warnings,
     tape_window,
@@ -280,7 +282,10 @@ def _warnings(
         if traded.found.low_confidence:
             out.append("A usual bin saw fewer than 10 trades: traded vacuums may be chance.")
     elif traded.share < MIN_COVERAGE:
-        out.append(f"No traded vacuums: {100 * traded.share:.0f} % of the window is covered by trades, 50 % is needed.")
+        out.append(
+            f"No traded vacuums: {percent(traded.share)} % of the window is covered by trades, 50 % is needed."
+            + answerable(tape, span)
+        )
     else:
         out.append("No traded vacuums: nothing was traded in the window.")
     if not watched:

@@ -300,16 +300,15 @@ class Tools:
     def _proven_end(self, state: SymbolState) -> int:
         """The same, but no later than the last event while nothing comes: trades since then may be missing."""
         end = self._end(state)
-        book = state.sync.book
-        if state.status(time.monotonic_ns()) == "live" or book is None or book.event_ms is None:
+        if state.status(time.monotonic_ns()) == "live" or state.heard_ms is None:
             return end
-        return min(end, book.event_ms // 1000)
+        return min(end, state.heard_ms // 1000)
 
     def _facts(self, state: SymbolState, end: int | None = None) -> Facts:
         """`end` is that of a window: events behind it were not used."""
         now_ns = time.monotonic_ns()
         book = state.book
-        newest_ms = book.event_ms if book is not None else None
+        newest_ms = book.event_ms if book is not None else state.heard_ms
         as_of_ms = (newest_ms or 0) if end is None else min(newest_ms or end * 1000, end * 1000)
         return Facts(
             as_of_ms=as_of_ms,
