@@ -24,6 +24,7 @@ from loguru import logger
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.errors import StorageError, StorageLocked, WritingPaused
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.layout import Layout
 from vibe_orderbook_mcp.store.lock import is_held
 from vibe_orderbook_mcp.store.place import PlaceGone, free_bytes
 from vibe_orderbook_mcp.store.rescue import set_aside
@@ -44,6 +45,7 @@ class Archive:
         self._path = path
         self._cap_mb = cap_mb
         self._retention_days = retention_days
+        self.reserve_bytes = Layout(cap_mb, retention_days).reserve_bytes  # writing pauses when less is free
         self.history: History | None = None
         self.mode: Mode = "opening"
         self.error: str | None = None  # why nothing is written, or nothing read
@@ -147,7 +149,7 @@ class Archive:
 
     async def _note_room(self, history: History) -> None:
         stats = await asyncio.to_thread(history.stats)
-        if (room := stats.disk_bytes + stats.free_bytes - history.layout.reserve_bytes) < stats.cap_bytes:
+        if (room := stats.disk_bytes + stats.free_bytes - self.reserve_bytes) < stats.cap_bytes:
             logger.warning(
                 "VIBE_STORAGE_CAP_MB is {}, and there is room for {:.0f} MB: recording will pause then",
                 self._cap_mb,

@@ -88,6 +88,8 @@ class _RuntimeCollector(Collector):
                 ages.add_metric([symbol], age / 1e9)
             trading.add_metric([symbol], float(state.suspension is None))
             live.add_metric([symbol], 1.0 if state.status(now_ns) == "live" else 0.0)
+        for symbol in {*runtime.settings.symbols, *runtime.feed.failed} - states.keys():
+            live.add_metric([symbol], 0.0)  # not subscribed yet: an alarm has to see it too
         yield ages
         yield live
         yield trading
@@ -130,12 +132,15 @@ class _RuntimeCollector(Collector):
         if archive.free_bytes is not None:
             yield GaugeMetricFamily("vibe_disk_free_bytes", "Of the data directory.", value=archive.free_bytes)
         yield GaugeMetricFamily(
+            "vibe_disk_reserve_bytes", "Writing pauses when less is free.", value=archive.reserve_bytes
+        )
+        yield GaugeMetricFamily(
             "vibe_history_set_aside", "Directories with damaged history.", value=len(archive.set_aside)
         )
         yield GaugeMetricFamily(
             "vibe_history_damaged", "1 when reading met damage.", value=float(archive.damage is not None)
         )
-        is_recording = archive.mode == "recording" and archive.error is None
+        is_recording = recorder.why_not_recording is None
         yield GaugeMetricFamily("vibe_storage_recording", "1 when recording.", value=float(is_recording))
         yield GaugeMetricFamily(
             "vibe_recorder_queue_ticks", "Seconds that wait for the disk.", value=recorder.queue_ticks

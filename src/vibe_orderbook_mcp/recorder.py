@@ -15,6 +15,7 @@ import msgspec
 from loguru import logger
 
 from vibe_orderbook_mcp.archive import Archive
+from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS
 from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.errors import StorageError, WritingPaused
 from vibe_orderbook_mcp.market import Market, SymbolState
@@ -69,10 +70,24 @@ class Recorder:
         self._unsaid_drops = 0
         self.is_running = False
         self.lag_secs = 0.0  # of the newest tick behind its schedule
+        self.clock_back_secs = 0.0  # of the exchange's clock behind the newest second, while that closes no further one
 
     @property
     def queue_ticks(self) -> int:
         return len(self._queue) + len(self._writing)
+
+    @property
+    def why_not_recording(self) -> str | None:
+        """None when seconds are closed and written."""
+        archive = self._archive
+        if not self.is_running or archive.mode != "recording" or archive.error is not None:
+            return f"{archive.mode}: {archive.error or 'not recording'}"
+        if self.clock_back_secs:
+            return (
+                f"waiting: The exchange's clock is {self.clock_back_secs:.0f} s behind the newest second recorded. "
+                "Recording goes on when it has passed that."
+            )
+        return None
 
     def start(self, symbols: int) -> None:
         logger.info("Snapshot persistence task started for {} symbols", symbols)
@@ -113,6 +128,8 @@ class Recorder:
         """Collect what is final. Plain and quick: nothing here waits."""
         self._ticks += 1
         now_ms = self._market.exchange_ms(now_ns)
+        if now_ms is not None and self.is_running:
+            self._note_clock(now_ms)
         seconds: list[SecondRecord] = []
         trades: list[TradeBatch] = []
         for state in list(self._market.symbols.values()):
@@ -135,6 +152,20 @@ class Recorder:
             self._queue.append(Tick(seconds, trades))
             self._drop_overflow()
             self._queued.set()
+
+    def _note_clock(self, now_ms: int) -> None:
+        """A second is recorded once, so a clock that was put back records nothing new before it is where it was."""
+        was_back = self.clock_back_secs > 0
+        newest_ms = max((state.seconds.reached_ms for state in self._market.symbols.values()), default=0)
+        back_ms = newest_ms - now_ms
+        self.clock_back_secs = back_ms / 1000 if back_ms > (0 if was_back else PLAUSIBLE_MS) else 0.0
+        if self.clock_back_secs and not was_back:
+            logger.warning(
+                "The exchange's clock was put back by {:.0f} s: no second is recorded until it is where it was",
+                self.clock_back_secs,
+            )
+        elif was_back and not self.clock_back_secs:
+            logger.info("The exchange's clock is where it was: recording goes on")
 
     def _note_skipped(self, state: SymbolState) -> None:
         symbol, book = state.spec.symbol, state.book

@@ -14,6 +14,7 @@ from tests.e2e.rig import listening, until
 from tests.shell.http_rig import Served, http_serving
 from tests.tools.serving import answer, checked_refusal, exchange
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest, Stall
+from vibe_orderbook_mcp.store.layout import Layout
 
 TOKEN = "open sesame, please"  # noqa: S105  # nobody's
 EVERY_PATH = ("/healthz", "/readyz", "/metrics", "/sse", "/sse/", "/messages/", "/mcp", "/mcp/")
@@ -173,6 +174,8 @@ def test_readiness_says_per_symbol_why_not_and_comes_and_goes_with_the_books(tmp
                 body = (await served.http.get("/readyz")).json()
                 assert body["ready"] is False  # a symbol that does not exist is never live
                 assert body["symbols"]["BTCUSDT"] == "live"
+                found = await scrape(served)
+                assert [found["vibe_book_live", symbol] for symbol in body["symbols"]] == [1, 1, 0]
                 assert "NOPEUSDT" in body["symbols"]["NOPEUSDT"]
 
             async with http_serving(tmp_path / "db2", sim, symbols="BTCUSDT,ETHUSDT") as served:
@@ -264,6 +267,8 @@ def test_metrics_are_those_that_are_promised_and_true(tmp_path: Path) -> None:
             assert found["vibe_reconnects_total",] == 0
             assert found["vibe_storage_errors_total",] == 0
             assert found["vibe_storage_recording",] == 1
+            reserve = Layout(runtime.settings.storage_cap_mb, runtime.settings.retention_days).reserve_bytes
+            assert found["vibe_disk_reserve_bytes",] == reserve < found["vibe_disk_free_bytes",]
             assert found["vibe_tool_seconds_count", "orderbook_l1"] == 2
             assert found["vibe_tool_refusals_total", "symbol_not_found", "orderbook_l1"] == 1
 

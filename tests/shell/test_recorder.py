@@ -20,14 +20,17 @@ from tests.e2e.rig import listening, runtime_for, until
 from tests.store.values import BTC, ETH
 from tests.tools.serving import answer, exchange
 from vibe_orderbook_mcp.archive import Archive
+from vibe_orderbook_mcp.core.events import DepthUpdate
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRecord, TradeBatch
 from vibe_orderbook_mcp.core.seconds import SecondTracker
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.recorder import QUEUE_TICKS, Recorder
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.writer import AppendResult
+from vibe_orderbook_mcp.tools.health import health_answer, readiness
 
 FOREVER = 9_999_999_999
 START = 1_700_000_000
@@ -304,6 +307,47 @@ def test_ticks_that_come_while_a_full_queue_is_written_are_neither_lost_nor_writ
         await quiet.archive.close()
         rows, _, _ = await stored(tmp_path / "db", "BTCUSDT")
         assert rows[: QUEUE_TICKS + 5] == list(range(START, START + QUEUE_TICKS + 5))
+
+    asyncio.run(run())
+
+
+def test_a_clock_that_was_put_back_is_said_until_it_is_where_it_was(tmp_path: Path) -> None:
+    async def run() -> None:
+        runtime = runtime_for("http://127.0.0.1:9", "ws://127.0.0.1:9", tmp_path / "db", symbols="BTCUSDT")
+        runtime.market.add(BTC)
+        recorder = runtime.recorder
+        began_ns = time.monotonic_ns()
+
+        def second(number: int, exchange_second: int) -> None:
+            now_ns = began_ns + number * 1_000_000_000
+            runtime.market.receive_depth(
+                DepthUpdate(BTC.symbol, exchange_second * 1000, number, number, [], []), now_ns
+            )
+            recorder.tick(now_ns)
+
+        await runtime.archive.open()
+        recorder.start(1)
+        with listening("INFO") as logged:
+            for number in range(1, 11):
+                second(number, START + number)
+            assert recorder.why_not_recording is None
+            for number in range(11, 70):
+                second(number, START + number - 60)
+                if number > 12:  # two events have to agree that the clock is another
+                    assert "behind the newest second" in (recorder.why_not_recording or "")
+                    assert str(readiness(runtime)[1]["recorder"]).startswith("waiting: The exchange's clock is ")
+                    assert any(line.startswith("Recorder: waiting") for line in health_answer(runtime).warnings)
+                    assert "vibe_storage_recording 0.0" in Metrics(runtime).text().decode()
+            for number in range(70, 75):
+                second(number, START + number - 60)
+            assert recorder.why_not_recording is None
+        said = [line for line in logged.messages if "exchange's clock" in line]
+        assert [line.split(": ")[1] for line in said] == [
+            "no second is recorded until it is where it was",
+            "recording goes on",
+        ]
+        await recorder.stop()
+        await runtime.archive.close()
 
     asyncio.run(run())
 

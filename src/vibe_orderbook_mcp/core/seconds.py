@@ -60,6 +60,11 @@ class SecondTracker:
     def levels(self) -> LevelMemory:
         return self._flow.levels
 
+    @property
+    def reached_ms(self) -> int:
+        """Exchange time that seconds have come to; 0 before the first. What is older closes none."""
+        return self._watermark_ms
+
     def take(self) -> list[tuple[SecondRow, BookTop | None]]:
         """Rows that became final since the last call, ascending, each with the book at its end."""
         taken, self._finished = self._finished, []

@@ -76,6 +76,8 @@ def health_answer(runtime: Runtime) -> HealthAnswer:
         warnings.append(f"A part of history cannot be read: {archive.damage}")
     if archive.notice is not None:
         warnings.append(archive.notice)
+    if recorder.clock_back_secs and recorder.why_not_recording:
+        warnings.append(f"Recorder: {recorder.why_not_recording}")
     if recorder.seconds_dropped:
         warnings.append(f"{recorder.seconds_dropped} seconds of history were lost while they could not be written.")
     written = archive.written_ns
@@ -117,12 +119,12 @@ def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
             reason = why_not_live(state, now_ns)
             symbols[symbol] = status if status == "live" or not reason else f"{status}: {reason}"
     archive = runtime.archive
-    is_recording = runtime.recorder.is_running and archive.mode == "recording" and archive.error is None
-    is_ready = is_recording and all(value == "live" for value in symbols.values())
+    not_recording = runtime.recorder.why_not_recording
+    is_ready = not_recording is None and all(value == "live" for value in symbols.values())
     body: dict[str, object] = {
         "ready": is_ready,
         "symbols": symbols,
-        "recorder": "running" if is_recording else f"{archive.mode}: {archive.error or 'not recording'}",
+        "recorder": not_recording or "running",
     }
     if archive.damage is not None:
         body["history"] = f"A part cannot be read: {archive.damage}"
@@ -171,7 +173,7 @@ def _summary(runtime: Runtime, symbols: list[SymbolHealth]) -> str:
         "paused": "history is readable and NOT being written",
         "unavailable": "history is NOT being recorded",
     }[runtime.archive.mode]
-    if runtime.archive.error is not None and runtime.archive.mode == "recording":
+    if runtime.recorder.why_not_recording is not None and runtime.archive.mode == "recording":
         storage = "history is NOT being written"
     if symbols and not live and runtime.archive.mode == "recording":
         storage = "history is open, and there is no live book to record"
