@@ -41,6 +41,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "analytics.*": tuple(name for name in IMPURE if name != "datetime"),  # ISO 8601 text of a given time
     "market": IMPURE,
     "binance.messages": IMPURE,
+    "binance.repeats": IMPURE,
     "binance.weights": IMPURE,
     "store.grid": IMPURE,
     "store.intervals": IMPURE,

@@ -57,6 +57,7 @@ class Archive:
         self.settled = asyncio.Event()  # whether writing can be tried, or never will be: another process records
         self._failure: StorageError | None = None  # of the last write, until it is recovered from
         self._rescued: float | None = None
+        self._damage_said: str | None = None
         self._waits = delays(1.0, RETRY_MOST_SECS)
 
     async def run(self) -> None:
@@ -160,11 +161,13 @@ class Archive:
         """Raises StorageError, the same one when nothing more can be done."""
         if self._rescued is not None and time.monotonic() < self._rescued + RESCUE_AGAIN_SECS:
             raise error
-        logger.error("History is damaged: {} It is set aside, and a copy of it is repaired", error)
+        if str(error) != self._damage_said:  # tried again and again while it cannot be set aside: said once
+            self._damage_said = str(error)
+            logger.error("History is damaged: {} It is being set aside, and a copy of it repaired", error)
         await self._close_history()
         limits = {"cap_mb": self._cap_mb, "retention_days": self._retention_days}
         done = await History.rescue(self._path, **limits, opens=opens)
-        self._rescued = time.monotonic()
+        self._rescued, self._damage_said = time.monotonic(), None
         self.errors += 1
         if done.why_not is not None:
             state = (

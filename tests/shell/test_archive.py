@@ -96,8 +96,12 @@ def test_a_directory_that_cannot_be_used_is_said_without_its_path(how: str, tmp_
         else:
             path.write_text("x")
         archive = archive_at(path / "x" if how == "below a file" else path)
-        await archive.open()
-        assert (archive.mode, archive.history, archive.errors) == ("unavailable", None, 1)
+        with listening("ERROR") as logged:
+            await archive.open()
+            assert (archive.mode, archive.history, archive.errors) == ("unavailable", None, 1)
+            said = len(logged.messages)
+            await archive.recover()
+            assert len(logged.messages) == said >= 1  # it is tried again every few seconds, and said once
         assert archive.error
         assert str(tmp_path) not in archive.error
         with pytest.raises(StorageError):
