@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.core.exchange import depth, price_at, size_at
 from vibe_orderbook_mcp.core.audit import differing_levels
-from vibe_orderbook_mcp.core.book import BookSide, OrderBook
+from vibe_orderbook_mcp.core.book import CHANGED_MOST, BookSide, OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Side
 
 Ticks = tuple[int, int]  # price and size as whole numbers
@@ -60,8 +60,8 @@ def test_a_side_equals_a_dict_in_order(side: Side, start: list[Ticks], batches: 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("looks_every", [1, 7, 1_000])
 def test_a_deep_side_equals_a_dict_through_sweeps_and_floods(side: Side, looks_every: int) -> None:
-    """Only the best prices are kept in order, and emptied levels go later: whatever empties or fills the top of a deep
-    book, and however seldom somebody looks at all of it, it shows what a plain dict holds.
+    """Only the best prices are kept in order: whatever empties or fills the top of a deep book, and however seldom
+    somebody looks at all of it, it shows what a plain dict holds.
     """
     chance = random.Random(f"{side} {looks_every}")
     kept = dict.fromkeys(range(1000, 1600), 5)
@@ -88,6 +88,18 @@ def test_a_deep_side_equals_a_dict_through_sweeps_and_floods(side: Side, looks_e
             assert book_side.prices == [price_at(ticks) for ticks in sorted(best_first)]
             assert book_side.sizes == {price_at(ticks): size_at(kept[ticks]) for ticks in best_first}
             assert book_side.top(150) == [(price_at(ticks), size_at(kept[ticks])) for ticks in best_first[:150]]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_deep_side_that_nobody_asked_for_long_is_in_order_when_somebody_does(side: Side) -> None:
+    """After thousands of changes they are not noted any more: those of the end must not be taken for all."""
+    kept = dict.fromkeys(range(1_000, 61_000, 2), 5)
+    book_side = BookSide(side, levels_of(list(kept.items())))
+    for first in range(20_001, 21_001 + CHANGED_MOST, 1_000):
+        rows = [(ticks, ticks % 2) for ticks in range(first, first + 1_000)]  # odd ones come, even ones go
+        book_side.apply(levels_of(rows))
+        kept.update(rows)
+    assert book_side.prices == [price_at(ticks) for ticks in sorted(kept) if kept[ticks]]
 
 
 @SETTINGS
