@@ -148,11 +148,14 @@ def test_a_window_without_trades_or_events_has_no_flow() -> None:
     assert any("Only 0 book updates" in warning for warning in answer.warnings)
 
 
-def test_one_trade_is_labelled_as_a_low_sample() -> None:
-    """One buy is a ratio of infinity and no trend."""
-    answer = flow([row(i, events=5) for i in range(9)] + [row(9, buy_volume=0.1, buy_quote=1.0, buy_trades=1)])
+@pytest.mark.parametrize(("fills", "trades", "words"), [(1, 1, "1 fill, "), (120, 3, "120 fills, ")])
+def test_a_few_trades_are_labelled_as_a_low_sample(fills: int, trades: int, words: str) -> None:
+    """One buy is a ratio of infinity and no trend, however many resting orders it fills against."""
+    last = row(9, buy_volume=0.1, buy_quote=1.0, buy_trades=fills, agg_trades=trades)
+    answer = flow([row(i, events=5) for i in range(9)] + [last])
     assert (answer.flow_direction, answer.low_sample) == ("STRONG_BUY", True)
-    assert "1 fill, net +0.1 BTC (+100 %): STRONG_BUY, fewer than 20 fills" in answer.summary
+    plural = "" if trades == 1 else "s"
+    assert f"{words}net +0.1 BTC (+100 %): STRONG_BUY, only {trades} trade{plural}" in answer.summary
 
 
 def test_skipped_trades_and_resyncs_inside_the_window_are_told() -> None:

@@ -33,7 +33,7 @@ from vibe_orderbook_mcp.analytics.impact_answer import (
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, readable, significant
 from vibe_orderbook_mcp.analytics.order_flow import (
     MIN_BOOK_EVENTS,
-    MIN_LABEL_FILLS,
+    MIN_LABEL_TRADES,
     FlowDirection,
     OfiDirection,
     cvd,
@@ -154,7 +154,7 @@ def order_flow_answer(
         ),
         quality=grade,
         flow_direction=direction,
-        low_sample=totals.fills < MIN_LABEL_FILLS and direction != "NO_FLOW",
+        low_sample=totals.agg_trades < MIN_LABEL_TRADES and direction != "NO_FLOW",
         buy_volume_base=decimals(totals.buy_volume, spec.lot_exp),
         sell_volume_base=decimals(totals.sell_volume, spec.lot_exp),
         buy_volume_quote=significant(totals.buy_quote, QUOTE_DIGITS),
@@ -266,7 +266,8 @@ def _summary(
         text = f"{head}no trades (NO_FLOW)"
     else:
         fills = f"{totals.fills:,} fill{'' if totals.fills == 1 else 's'}"
-        few = f", fewer than {MIN_LABEL_FILLS} fills" if totals.fills < MIN_LABEL_FILLS else ""
+        trades = totals.agg_trades
+        few = f", only {trades} trade{'' if trades == 1 else 's'}" if trades < MIN_LABEL_TRADES else ""
         net = cvd(totals)
         text = (
             f"{head}takers bought {readable(totals.buy_volume)} and sold {readable(totals.sell_volume)} {base} in"

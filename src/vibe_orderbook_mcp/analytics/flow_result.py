@@ -98,7 +98,7 @@ class OrderFlowAnswer(WindowedEnvelope):
     flow_direction: FlowDirection = Field(
         description="From traded volume: buys / sells >= 2 STRONG_BUY, >= 1.2 MODERATE_BUY, mirrored for sells."
     )
-    low_sample: bool = left_out_if_false("Present and true: fewer than 20 fills, the label says little.")
+    low_sample: bool = left_out_if_false("Present and true: fewer than 20 aggregate trades, the label says little.")
     buy_volume_base: float = Field(description="Aggressive buys in base units.")
     sell_volume_base: float = Field(description="Aggressive sells in base units.")
     buy_volume_quote: float = Field(description="Aggressive buys in quote units.")

@@ -24,7 +24,7 @@ OfiDirection = Literal["BUY", "SELL", "NEUTRAL", "NO_FLOW"]
 
 STRONG_RATIO = 2.0
 MODERATE_RATIO = 1.2
-MIN_LABEL_FILLS = 20
+MIN_LABEL_TRADES = 20  # aggregate ones: one large order fills against dozens of small ones
 MIN_BOOK_EVENTS = 10
 NEUTRAL_OFI = 1.0  # average best queues; ours
 
