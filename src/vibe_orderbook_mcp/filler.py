@@ -58,6 +58,7 @@ class Filler:
         self._backfill_ms = backfill_hours * HOUR_MS
         self._floor: dict[str, int] = {}  # ids below this are too old, or the exchange has none
         self._no_trades: dict[str, set[tuple[int, int]]] = {}
+        self._newest_asked: dict[str, int] = {}  # the book's resyncs when the newest trades were last asked for
         self._lookback: dict[str, _Lookback] = {}
         self.exhausted: set[str] = set()  # the exchange has no older trades than are held
         self.filled: Counter[str] = Counter()
@@ -99,8 +100,11 @@ class Filler:
     async def _fill_symbol(self, state: SymbolState) -> None:
         symbol = state.spec.symbol
         before = self.filled[symbol]
-        if self._backfill_ms and not await self._archive.writable().ids(symbol):
+        if self._newest_asked.get(symbol) != state.resyncs:
             await self._fill_newest(state)
+        if state.tape.holes:  # one may have been filled before a later trade showed it
+            for first, last in await self._archive.writable().ids(symbol):
+                state.tape.fill(first, last)
         pages = PAGES_A_TURN
         for low, high in await self.missing(symbol):
             if pages > 0:
@@ -109,11 +113,18 @@ class Filler:
             logger.bind(symbol=symbol).info("Filled {} missing trades of {}", self.filled[symbol] - before, symbol)
 
     async def _fill_newest(self, state: SymbolState) -> None:
-        """A symbol that nothing is held of: begin with the newest trades, the rest is before them."""
-        symbol = state.spec.symbol
-        if page := await self._rest.agg_trades(symbol, None):
-            await self._archive.writable().add_trades(TradeBatch(state.spec, tuple(page)))
-            self.filled[symbol] += len(page)
+        """The newest trades, whenever events were missed or nobody listened before. The stream shows a hole only with
+        its next trade, which a quiet symbol may not have for an hour; until then the window would look whole.
+        """
+        symbol, history, resyncs = state.spec.symbol, self._archive.writable(), state.resyncs
+        held = await history.ids(symbol)
+        if held or self._backfill_ms:
+            newest = held[-1][1] if held else -1
+            page = await self._rest.agg_trades(symbol, None)
+            if missed := tuple(trade for trade in page if trade.agg_id > newest):
+                await history.add_trades(TradeBatch(state.spec, missed))
+                self.filled[symbol] += len(missed)
+        self._newest_asked[symbol] = resyncs
 
     async def _fill_range(self, state: SymbolState, low: int, high: int, pages: int) -> int:
         """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the pages that are left."""

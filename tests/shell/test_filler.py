@@ -90,6 +90,35 @@ def test_what_happened_between_two_runs_is_fetched_after_the_start(tmp_path: Pat
     asyncio.run(run())
 
 
+def test_what_was_missed_is_fetched_although_no_later_trade_shows_that_it_is_missing(tmp_path: Path) -> None:
+    """A quiet symbol has no next trade for long, and a profile would call its window whole meanwhile."""
+
+    async def run() -> None:
+        async with exchange() as sim:
+            first = started_on(sim, tmp_path / "db")
+            async with first.hold():
+                await until(lambda: first.recorder.trades_stored["BTCUSDT"] > 0)
+                connected = newest_id(sim)
+                await until_whole(first, "BTCUSDT", beyond=connected)
+                sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=10**9))
+                unseen = newest_id(sim) + 10
+                await until(lambda: newest_id(sim) > unseen)
+                sim.faults.add(Drop(symbol="BTCUSDT", count=1))  # of depth: what else was lost is not known
+                await until_whole(first, "BTCUSDT", beyond=unseen)
+                sim.faults.clear()
+                await until_whole(first, "BTCUSDT", beyond=newest_id(sim))
+                await until(lambda: not first.market.symbols["BTCUSDT"].tape.holes)
+                sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=10**9))
+            stopped_at = newest_id(sim)
+            await until(lambda: newest_id(sim) > stopped_at + 10)  # nobody listens
+            second = started_on(sim, tmp_path / "db")
+            async with second.hold():
+                await until_whole(second, "BTCUSDT", beyond=stopped_at + 10)
+                assert second.recorder.trades_stored["BTCUSDT"] == 0
+
+    asyncio.run(run())
+
+
 def newest_id(sim: SimExchange) -> int:
     last = sim.venue.states["BTCUSDT"].trades.last()
     assert last is not None
