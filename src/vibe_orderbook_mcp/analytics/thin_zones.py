@@ -24,6 +24,7 @@ MIN_RUN = 3
 
 # A bin is looked at in every fifth call: to sum 5000 levels a side takes 2 ms, and events should not wait that long.
 PHASES = 5
+LOOKS_KEPT = KEPT_MS // 1000 // PHASES + 1  # a second apart, and the first one comes out of turn
 # The grid is laid anew when a basis point of mid has become this many times its width, or this part of it.
 WIDTH_DRIFT = 1.7
 
@@ -141,7 +142,7 @@ class _GridSide:
         for key in self._range:
             seen = self._bins.get(key)
             if seen is None:
-                seen = self._bins[key] = deque(maxlen=KEPT_MS // 1000)
+                seen = self._bins[key] = deque(maxlen=LOOKS_KEPT)
             elif key % PHASES != self._phase and seen[-1][0] > now_ms - KEPT_MS:
                 continue
             first = bisect_left(prices, key * self._width / self._scale)
