@@ -23,12 +23,12 @@ from loguru import logger
 
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.errors import StorageError, StorageLocked, WritingPaused
+from vibe_orderbook_mcp.store.failures import Damaged, DiskFull
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.layout import Layout
 from vibe_orderbook_mcp.store.lock import is_held
 from vibe_orderbook_mcp.store.place import PlaceGone, free_bytes
 from vibe_orderbook_mcp.store.rescue import set_aside
-from vibe_orderbook_mcp.store.rocks import Damaged, DiskFull
 
 Mode = Literal["opening", "recording", "paused", "read_only", "unavailable"]
 

@@ -26,9 +26,9 @@ from tests.outcomes import Outcome
 from tests.store.values import batch, record
 from vibe_orderbook_mcp.errors import Refusal, StorageError
 from vibe_orderbook_mcp.store import place
+from vibe_orderbook_mcp.store.failures import DiskFull
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.layout import Layout
-from vibe_orderbook_mcp.store.rocks import DiskFull
 from vibe_orderbook_mcp.tools.health import health_answer, readiness
 from vibe_orderbook_mcp.tools.service import Tools
 

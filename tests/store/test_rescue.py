@@ -16,11 +16,11 @@ from tests.store.values import START, batch, record
 from vibe_orderbook_mcp.errors import StorageError, StorageLocked, WritingPaused
 from vibe_orderbook_mcp.store import place
 from vibe_orderbook_mcp.store import rescue as rescue_module
+from vibe_orderbook_mcp.store.failures import Damaged
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.layout import Layout
 from vibe_orderbook_mcp.store.lock import holding
 from vibe_orderbook_mcp.store.rescue import Rescue, rescue, set_aside
-from vibe_orderbook_mcp.store.rocks import Damaged
 
 pytestmark = pytest.mark.anyio
 

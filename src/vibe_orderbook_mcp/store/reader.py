@@ -14,6 +14,7 @@ from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import BookTop, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.columns import Columns, decode_columns
+from vibe_orderbook_mcp.store.directory import SCHEMA_KEY
 from vibe_orderbook_mcp.store.intervals import Interval, of_numbers
 from vibe_orderbook_mcp.store.keys import milli_bounds, parse_key, second_bounds, symbol_bounds
 from vibe_orderbook_mcp.store.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
@@ -26,7 +27,7 @@ from vibe_orderbook_mcp.store.meta import (
     ids_key,
     symbol_key,
 )
-from vibe_orderbook_mcp.store.rocks import SCHEMA_KEY, Database
+from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rows import decode_row
 from vibe_orderbook_mcp.store.snapshots import decode_snapshot
 from vibe_orderbook_mcp.store.trades import decode_minute, decode_second, merge, minute_ids

@@ -6,27 +6,23 @@ What rocksdict 0.3.29 taught us, and where it is kept:
   silently at a damaged block: `scan` is the only place that iterates.
 * Iterators and column family handles keep the database's lock, also when only a traceback still refers to them:
   iterators are deleted before an error leaves this file, handles live in one dictionary that `close` empties.
-* Opening a directory whose CURRENT is gone with `create_if_missing` deletes its data: `inspect` looks first.
-* Errors are plain `Exception`s: `storage_error` is the one place that reads their text.
+* Opening may destroy what is there: `directory.inspect` looks first.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
 
 import ormsgpack
-from loguru import logger
-from rocksdict import AccessType, ColumnFamily, DbClosedError, Rdict, ReadOptions, WriteBatch
+from rocksdict import AccessType, ColumnFamily, Rdict, ReadOptions, WriteBatch
 
-from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError, StorageLocked
+from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.store.directory import SCHEMA_KEY, check_schema, inspect
+from vibe_orderbook_mcp.store.failures import storage_error
 from vibe_orderbook_mcp.store.layout import (
     FAMILIES,
     FIFO_SHARES,
-    FIRST_FAMILIES,
     META,
     SCHEMA_VERSION,
     Layout,
@@ -37,79 +33,6 @@ from vibe_orderbook_mcp.store.layout import (
 
 Put = tuple[str, bytes, bytes]  # family, key, value
 Range = tuple[str, bytes, bytes]  # family, first key, first key after it
-
-SCHEMA_KEY: Final = b"schema_version"
-
-_ROCKS_FILE: Final = re.compile(r"CURRENT|MANIFEST-\d+|OPTIONS-\d+|\d+\.(sst|log|blob)")  # group 1: data
-_SIDE_FILE: Final = re.compile(r"IDENTITY|LOG(\.old\.\d+)?|.*\.dbtmp|rocksdict-config\.json")
-_CONFIG: Final = "rocksdict-config.json"
-
-
-class DiskFull(StorageError):
-    """No space left. RocksDB stays stuck after space was made: re-open."""
-
-
-class Damaged(StorageCorrupt):
-    """Files of the database are missing or not what they were: what RocksDB itself says, not one record."""
-
-
-class SchemaNewer(StorageError):
-    """Written by a newer version of this program."""
-
-    def __init__(self, found: int) -> None:
-        super().__init__(
-            f"The data directory has schema version {found}; this program knows up to {SCHEMA_VERSION}. "
-            "Use the newer program, or another data directory."
-        )
-        self.found = found
-
-
-class ForeignDatabase(StorageError):
-    """RocksDB files of another program."""
-
-    def __init__(self) -> None:
-        super().__init__("The data directory holds another program's database. Choose another data directory.")
-
-
-# The first that matches says what to raise.
-_FAILURES: Final[tuple[tuple[re.Pattern[str], type[StorageError], str], ...]] = (
-    (
-        re.compile("While lock file|lock hold by current process"),
-        StorageLocked,
-        "Another process records into this data directory.",
-    ),
-    (re.compile("No space left"), DiskFull, "The disk is full: {doing} failed."),
-    (
-        re.compile("/CURRENT: (does not exist|No such file)"),
-        Damaged,
-        "The data directory has lost its CURRENT file. Its data is still there: repair a copy of it.",
-    ),
-    (re.compile("^Corruption:|MANIFEST.*No such file"), Damaged, "Damaged data: {doing} failed."),
-    (
-        re.compile("Permission denied|Read-only file system"),
-        StorageError,
-        "The data directory does not permit it: {doing} failed.",
-    ),
-    (
-        re.compile("^Not implemented:"),
-        StorageError,
-        "History was opened for reading only: {doing} is not possible.",
-    ),
-)
-
-
-def storage_error(error: BaseException, doing: str) -> StorageError:
-    """What went wrong, without the paths that RocksDB's texts are full of. Those go to our log."""
-    if isinstance(error, StorageError):
-        return error
-    text = str(error)
-    if isinstance(error, DbClosedError) or "Already mutably borrowed" in text or "Already borrowed" in text:
-        return StorageError(f"History is closed: {doing} is not possible.")
-    logger.warning("{} failed: {}: {}", doing.capitalize(), type(error).__name__, text)
-    for pattern, kind, sentence in _FAILURES:
-        if pattern.search(text):
-            return kind(sentence.format(doing=doing))
-    return StorageError(f"{doing.capitalize()} failed; the log has the details.")
 
 
 class Database:
@@ -172,7 +95,7 @@ class Database:
         database = cls(rdict, held, writable=False)
         try:
             database.catch_up()
-            _check_schema(database.get(META, SCHEMA_KEY))
+            check_schema(database.get(META, SCHEMA_KEY))
         except BaseException:
             database.close()
             raise
@@ -183,7 +106,7 @@ class Database:
         if version is None and (repaired or all(self.first_key(family) is None for family in FAMILIES)):
             self.write([(META, SCHEMA_KEY, ormsgpack.packb(SCHEMA_VERSION))])
             return
-        _check_schema(version)
+        check_schema(version)
 
     def set_limits(self, layout: Layout) -> None:
         """Cap and age of every FIFO family; RocksDB forgets them when it is closed."""
@@ -334,85 +257,3 @@ class Database:
     def _lacks(self, family: str) -> bool:
         """A reader of a directory that was last written before this family was thought of."""
         return family not in self._families and not self.writable and META in self._families
-
-
-def files_of_database(path: Path) -> list[Path]:
-    """Whatever belongs to it, but for the lock. People keep other things in a directory too. Raises OSError."""
-    return sorted(
-        entry
-        for entry in path.iterdir()
-        if entry.is_file() and (_ROCKS_FILE.fullmatch(entry.name) or _SIDE_FILE.fullmatch(entry.name))
-    )
-
-
-def was_opened_by_us(path: Path) -> bool:
-    """Whether a database that cannot be opened bears our binding's mark."""
-    return _raw_mode(path) is True
-
-
-def repair(path: Path) -> int:
-    """Make the best of what is left; for a copy. How many table files could not be read whole and are left out."""
-    try:
-        Rdict.repair(str(path), raw_options())
-        lost = path / "lost"
-        return len(list(lost.glob("*.sst"))) if lost.exists() else 0
-    except Exception as error:
-        raise storage_error(error, "repairing a copy") from error
-
-
-def families_of(path: Path) -> set[str]:
-    try:
-        return set(Rdict.list_cf(str(path), raw_options()))
-    except Exception as error:
-        raise storage_error(error, "opening the data directory") from error
-
-
-def inspect(path: Path) -> bool:
-    """True when there is no database yet. Raises for one that is not ours or not whole, without touching it."""
-    found = {match[0]: match[1] for entry in path.iterdir() if (match := _ROCKS_FILE.fullmatch(entry.name))}
-    if not found or ("CURRENT" not in found and not any(found.values())):  # or killed before it could hold anything
-        return True
-    if _raw_mode(path) is False:
-        raise ForeignDatabase
-    families = set(Rdict.list_cf(str(path), raw_options()))
-    if set(FIRST_FAMILIES) <= families <= set(FAMILIES):
-        return False
-    if _raw_mode(path) is None:
-        raise ForeignDatabase
-    return _peek(path, families)
-
-
-def _peek(path: Path, families: set[str]) -> bool:
-    """A database with other families than ours: a newer schema, a creation that was cut short, or foreign."""
-    rdict = Rdict(str(path), raw_options(), {family: raw_options() for family in families}, AccessType.read_only(False))
-    try:
-        version: bytes | None = rdict.get(SCHEMA_KEY)
-        empty = rdict.latest_sequence_number() == 0
-    finally:
-        rdict.close()
-    if version is None and empty and families < set(FAMILIES):
-        return True
-    _check_schema(version)
-    raise Damaged("The data directory lacks a part of its database. Its data is still there: repair a copy of it.")
-
-
-def _check_schema(stored: bytes | None) -> None:
-    if stored is None:
-        raise ForeignDatabase
-    try:
-        version: Any = ormsgpack.unpackb(stored)
-    except ValueError:
-        raise ForeignDatabase from None
-    if not isinstance(version, int):
-        raise ForeignDatabase
-    if version > SCHEMA_VERSION:
-        raise SchemaNewer(version)
-
-
-def _raw_mode(path: Path) -> bool | None:
-    """What rocksdict noted when it last opened the database; None when it never did or the note is damaged."""
-    try:
-        mode = json.loads((path / _CONFIG).read_bytes())["raw_mode"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return bool(mode)

@@ -1,0 +1,82 @@
+"""What can be wrong with a database, and which of it an error of RocksDB says.
+
+rocksdict raises plain `Exception`s: `storage_error` is the one place that reads their text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from loguru import logger
+from rocksdict import DbClosedError
+
+from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError, StorageLocked
+from vibe_orderbook_mcp.store.layout import SCHEMA_VERSION
+
+
+class DiskFull(StorageError):
+    """No space left. RocksDB stays stuck after space was made: re-open."""
+
+
+class Damaged(StorageCorrupt):
+    """Files of the database are missing or not what they were: what RocksDB itself says, not one record."""
+
+
+class SchemaNewer(StorageError):
+    """Written by a newer version of this program."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(
+            f"The data directory has schema version {found}; this program knows up to {SCHEMA_VERSION}. "
+            "Use the newer program, or another data directory."
+        )
+        self.found = found
+
+
+class ForeignDatabase(StorageError):
+    """RocksDB files of another program."""
+
+    def __init__(self) -> None:
+        super().__init__("The data directory holds another program's database. Choose another data directory.")
+
+
+# The first that matches says what to raise.
+_FAILURES: Final[tuple[tuple[re.Pattern[str], type[StorageError], str], ...]] = (
+    (
+        re.compile("While lock file|lock hold by current process"),
+        StorageLocked,
+        "Another process records into this data directory.",
+    ),
+    (re.compile("No space left"), DiskFull, "The disk is full: {doing} failed."),
+    (
+        re.compile("/CURRENT: (does not exist|No such file)"),
+        Damaged,
+        "The data directory has lost its CURRENT file. Its data is still there: repair a copy of it.",
+    ),
+    (re.compile("^Corruption:|MANIFEST.*No such file"), Damaged, "Damaged data: {doing} failed."),
+    (
+        re.compile("Permission denied|Read-only file system"),
+        StorageError,
+        "The data directory does not permit it: {doing} failed.",
+    ),
+    (
+        re.compile("^Not implemented:"),
+        StorageError,
+        "History was opened for reading only: {doing} is not possible.",
+    ),
+)
+
+
+def storage_error(error: BaseException, doing: str) -> StorageError:
+    """What went wrong, without the paths that RocksDB's texts are full of. Those go to our log."""
+    if isinstance(error, StorageError):
+        return error
+    text = str(error)
+    if isinstance(error, DbClosedError) or "Already mutably borrowed" in text or "Already borrowed" in text:
+        return StorageError(f"History is closed: {doing} is not possible.")
+    logger.warning("{} failed: {}: {}", doing.capitalize(), type(error).__name__, text)
+    for pattern, kind, sentence in _FAILURES:
+        if pattern.search(text):
+            return kind(sentence.format(doing=doing))
+    return StorageError(f"{doing.capitalize()} failed; the log has the details.")

@@ -1,0 +1,27 @@
+"""RocksDB's own words for what went wrong, and what we make of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from vibe_orderbook_mcp.errors import StorageError, StorageLocked
+from vibe_orderbook_mcp.store.failures import Damaged, DiskFull, storage_error
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("IO error: While lock file: /p/LOCK: Resource temporarily unavailable", StorageLocked),
+        ("IO error: lock hold by current process, acquire time 1 /p/LOCK: No locks available", StorageLocked),
+        ("IO error: No space left on device: While appending to file: /p/000004.log: No space left", DiskFull),
+        ("Corruption: block checksum mismatch: stored = 1, computed = 2 in /p/000022.sst", Damaged),
+        ("Invalid argument: /p/CURRENT: does not exist (create_if_missing is false)", Damaged),
+        ("IO error: While renaming a file to /p/LOG.old: Permission denied", StorageError),
+        ("Not implemented: Not supported operation in secondary mode.", StorageError),
+        ("Something new about /p/", StorageError),
+    ],
+)
+def test_an_error_text_says_its_kind_and_hides_paths(text: str, kind: type[StorageError]) -> None:
+    error = storage_error(Exception(text), "writing history")
+    assert type(error) is kind
+    assert "/p/" not in str(error)
