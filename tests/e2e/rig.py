@@ -14,11 +14,13 @@ from loguru import logger
 from vibe_orderbook_mcp.binance.feed import Feed
 from vibe_orderbook_mcp.binance.rest import BinanceRest
 from vibe_orderbook_mcp.config import Settings
-from vibe_orderbook_mcp.core.events import DepthUpdate
+from vibe_orderbook_mcp.core.events import DepthUpdate, Trade
 from vibe_orderbook_mcp.core.sync import Outcome
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.runtime import Runtime
 
+# How long anything is waited for that comes at once on a quiet machine. Only a failing test gets to know it.
+PATIENCE_SECS = 120.0
 Top = tuple[int, tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]  # update id, bids, asks
 
 
@@ -30,8 +32,16 @@ class WatchedMarket(Market):
         self.levels = levels
         self.tops: dict[str, list[Top]] = defaultdict(list)
         self.outcomes: dict[str, list[Outcome]] = defaultdict(list)
+        self.received: dict[str, list[tuple[int, int]]] = defaultdict(list)  # first and final id of each event
+        self.frames = 0
+
+    def receive_trade(self, symbol: str, trade: Trade) -> bool:
+        self.frames += 1
+        return super().receive_trade(symbol, trade)
 
     def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
+        self.frames += 1
+        self.received[update.symbol].append((update.first_id, update.final_id))
         outcome = super().receive_depth(update, now_ns)
         state = self.symbols.get(update.symbol)
         if outcome is not None:
@@ -83,12 +93,12 @@ async def feeding(
             await feed.aclose()
 
 
-async def all_live(feed: Feed, symbols: tuple[str, ...], secs: float = 10.0) -> None:
+async def all_live(feed: Feed, symbols: tuple[str, ...], secs: float = PATIENCE_SECS) -> None:
     for symbol in symbols:
         assert await feed.wait_live(symbol, secs), f"{symbol} is not live: {feed.failed}"
 
 
-async def until(condition: Callable[[], bool], secs: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], secs: float = PATIENCE_SECS) -> None:
     """Wait for what no event announces, bounded."""
     async with asyncio.timeout(secs):
         while not condition():

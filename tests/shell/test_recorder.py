@@ -34,6 +34,7 @@ from vibe_orderbook_mcp.tools.health import health_answer, readiness
 
 FOREVER = 9_999_999_999
 START = 1_700_000_000
+STORED = "Stored snapshot for BTCUSDT"
 
 
 async def stored(path: Path, symbol: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
@@ -194,7 +195,7 @@ def test_a_disk_that_refuses_every_byte_costs_nothing_once_it_is_back(tmp_path: 
             serve = ("serve", "--transport", "http", "--port", str(port))
             async with started(*serve, cwd=tmp_path, env=env) as process:
                 await ready(url)
-                await until(lambda: process.count("Stored snapshot for BTCUSDT") >= 1)
+                await until(lambda: process.count(STORED) >= 1)
                 pid = process.process.pid
                 _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
@@ -205,17 +206,20 @@ def test_a_disk_that_refuses_every_byte_costs_nothing_once_it_is_back(tmp_path: 
                 async with Client(f"{url}/mcp") as client:
                     assert (await answer(client, "orderbook_l1", symbol="BTCUSDT"))["status"] == "live"
                     health = await answer(client, "orderbook_health")
-                    assert health["waiting_secs"] >= 1
+                    waiting = health["waiting_secs"]
+                    assert waiting >= 1
                     assert health["storage_error"]
+                before = process.count(STORED)
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
                 await ready(url)
+                await until(lambda: process.count(STORED) > before + waiting)
                 process.process.send_signal(signal.SIGTERM)
                 await process.ended(5)
                 assert process.count("Traceback") == 0, "\n".join(process.lines)
         rows, tops, ids = await stored(tmp_path / "db", "BTCUSDT")
-        assert len(rows) >= 5
         assert consecutive(rows)
         assert consecutive(tops)
+        assert {int(line.rsplit(" ", 1)[1]) for line in process.lines if STORED in line} == set(tops)
         assert len(ids) == 1
 
     asyncio.run(run())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 from vibe_orderbook_mcp.sim.channels import Message
@@ -35,6 +35,8 @@ class Hub:
         self.faults = faults
         self.listeners: dict[int, Listener] = {}
         self.frames_sent = 0
+        # A client in the same event loop may say here when it has taken what was sent; see `drained`.
+        self.taken: Callable[[], Awaitable[None]] | None = None
         self._streams: dict[str, dict[int, Listener]] = {}
 
     def wanted(self, stream: str) -> bool:
@@ -92,8 +94,14 @@ class Hub:
         return len(chosen)
 
     async def drained(self) -> None:
-        """Back-pressure for a replay without waiting: everyone has taken what was sent."""
+        """Back-pressure for a replay without waiting: the sockets have room again, and `taken` says so if it is set.
+
+        Between a socket with room and a client that has read lie hundreds of frames in the system's buffers. Whoever
+        wants a run at full speed to be the same one on every machine sets `taken`.
+        """
         await asyncio.gather(*(listener.drained() for listener in list(self.listeners.values())))
+        if self.taken is not None:
+            await self.taken()
 
 
 def wrap(stream: str, payload: bytes) -> bytes:

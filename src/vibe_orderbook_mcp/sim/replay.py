@@ -191,7 +191,7 @@ class ReplayVenue:
 
     async def run(self, publish: Publish, wanted: Wanted, drained: Drained) -> None:
         await self._begun.wait()
-        yielded_ns, unyielded = self._facts.first_ns, 0
+        yielded_ns, unyielded = 0, 0  # clients are waited for before the first line too
         for record in read(self._files):
             ahead = self._due(record) - time.monotonic() if self._speed else 0.0
             unyielded += 1
