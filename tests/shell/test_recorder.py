@@ -29,7 +29,7 @@ from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.recorder import QUEUE_TICKS, Recorder
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.writer import AppendResult
+from vibe_orderbook_mcp.store.plan import AppendResult
 from vibe_orderbook_mcp.tools.health import health_answer, readiness
 
 FOREVER = 9_999_999_999

@@ -14,8 +14,7 @@ from vibe_orderbook_mcp.store.layout import META, ROLL, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.meta import grid_key
 from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rollups import TradeSums, add_block, decode_grid
-from vibe_orderbook_mcp.store.trades import decode_minute, decode_second, minute_ids
-from vibe_orderbook_mcp.store.writer import MINUTE
+from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute, decode_second, minute_ids
 
 _LAST_SECOND: Final = 10**10 - 1
 

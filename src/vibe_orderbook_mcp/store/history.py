@@ -26,11 +26,12 @@ from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.store import reader, rescue
 from vibe_orderbook_mcp.store.layout import FAMILIES, Layout
 from vibe_orderbook_mcp.store.place import Place, free_bytes
+from vibe_orderbook_mcp.store.plan import AppendResult
 from vibe_orderbook_mcp.store.rescue import Rescue
 from vibe_orderbook_mcp.store.retention import retain
 from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.summing import Summing
-from vibe_orderbook_mcp.store.writer import AppendResult, Writer
+from vibe_orderbook_mcp.store.writer import Writer
 
 T = TypeVar("T")
 

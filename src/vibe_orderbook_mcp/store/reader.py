@@ -30,8 +30,8 @@ from vibe_orderbook_mcp.store.meta import (
 from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rows import decode_row
 from vibe_orderbook_mcp.store.snapshots import decode_snapshot
-from vibe_orderbook_mcp.store.trades import decode_minute, decode_second, merge, minute_ids
-from vibe_orderbook_mcp.store.writer import MINUTE, Writer
+from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute, decode_second, merge, minute_ids
+from vibe_orderbook_mcp.store.writer import Writer
 
 _MAX_SYMBOLS: Final = 10_000
 _FOREVER: Final = 10**13  # beyond every key

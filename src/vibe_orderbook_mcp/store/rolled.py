@@ -35,8 +35,7 @@ from vibe_orderbook_mcp.store.rollups import (
     decode_grid,
     grid_for,
 )
-from vibe_orderbook_mcp.store.trades import decode_minute
-from vibe_orderbook_mcp.store.writer import MINUTE
+from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute
 
 FOREVER: Final = 10**10  # beyond every second
 PIECE_SECS: Final = 0.004

@@ -6,11 +6,16 @@ written together, so a killed process leaves them agreeing. Trades are added onc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from loguru import logger
 
 from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, roll_bounds, roll_key
-from vibe_orderbook_mcp.store.layout import ROLL
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.errors import StorageCorrupt
+from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, parse_key, roll_bounds, roll_key, symbol_bounds
+from vibe_orderbook_mcp.store.layout import ROLL, TRADE_MIN
 from vibe_orderbook_mcp.store.rocks import Database, Put
 from vibe_orderbook_mcp.store.rollups import (
     HOUR,
@@ -22,6 +27,7 @@ from vibe_orderbook_mcp.store.rollups import (
     decode_block,
     empty_histogram,
     encode_block,
+    grid_for,
 )
 
 _MINUTES_AN_HOUR = 60
@@ -73,3 +79,31 @@ class Roller:
             empty = empty_histogram(self._grid, self._lot_exp)
             self._blocks[key] = empty if stored is None else decode_block(stored, self._grid)
         return self._blocks[key]
+
+
+def rolled(
+    database: Database, spec: SymbolSpec, grid: RollGrid, changes: Mapping[bytes, tuple[list[Trade], list[Trade]]]
+) -> tuple[list[Put], RollGrid]:
+    """The roll-ups for minutes whose blocks change: key in `trade_min` -> all trades, those that are new."""
+    roller = Roller(database, spec.symbol, grid, spec.lot_exp)
+    for key, (trades, fresh) in sorted(changes.items()):
+        minute = parse_key(key)[1]
+        if minute < grid.floor:
+            continue
+        try:
+            roller.change(minute, trades, fresh)
+        except StorageCorrupt as error:  # trades are worth more than their sums: those begin anew behind it
+            logger.warning("Roll-ups of {} up to {} are given up: {}", spec.symbol, minute, error)
+            grid = msgspec.structs.replace(grid, floor=_next_hour(minute))
+    return roller.puts(), grid
+
+
+def first_grid(database: Database, spec: SymbolSpec, price: float) -> RollGrid:
+    """What was stored before there were roll-ups stays without."""
+    grid = grid_for(price, spec.tick_exp)
+    newest = database.last_key(TRADE_MIN, *symbol_bounds(spec.symbol))
+    return grid if newest is None else msgspec.structs.replace(grid, floor=_next_hour(parse_key(newest)[1]))
+
+
+def _next_hour(second: int) -> int:
+    return second - second % HOUR + HOUR

@@ -13,7 +13,7 @@ from vibe_orderbook_mcp.store.findings import StoredEvent
 from vibe_orderbook_mcp.store.keys import HOURS
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Reading
 from vibe_orderbook_mcp.store.rollups import Histogram, RollGrid, TradeSums, empty_histogram
-from vibe_orderbook_mcp.store.writer import MINUTE
+from vibe_orderbook_mcp.store.trades import MINUTE
 
 EVENTS_A_PIECE: Final = 500
 SUMS_KEPT: Final = 8  # about 2 MB each, of a week of a busy symbol

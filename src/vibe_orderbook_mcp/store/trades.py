@@ -28,6 +28,7 @@ from vibe_orderbook_mcp.store.intervals import Interval, of_numbers
 from vibe_orderbook_mcp.store.packing import pack, unpack
 
 VERSION: Final = 1
+MINUTE: Final = 60
 
 
 def encode_second(trades: Sequence[Trade], *, tick_exp: int, lot_exp: int) -> bytes:

@@ -1,0 +1,235 @@
+"""One batch of writes in the making: seconds and trades, and what they change of what is known of their symbols.
+
+Nothing is written here, and nothing that is known changed: whoever made the plan writes its `puts` and takes over
+its `symbols` when that has worked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+
+import msgspec
+
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.store import intervals
+from vibe_orderbook_mcp.store.grid import OffGrid
+from vibe_orderbook_mcp.store.intervals import Interval
+from vibe_orderbook_mcp.store.keys import milli_key, second_key, symbol_bounds
+from vibe_orderbook_mcp.store.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.meta import SymbolMeta, encode_ids, encode_meta, grid_key, ids_key, symbol_key
+from vibe_orderbook_mcp.store.rocks import Database, Put
+from vibe_orderbook_mcp.store.roller import first_grid, rolled
+from vibe_orderbook_mcp.store.rollups import RollGrid, encode_grid
+from vibe_orderbook_mcp.store.rows import encode_row
+from vibe_orderbook_mcp.store.snapshots import encode_snapshot
+from vibe_orderbook_mcp.store.trades import (
+    MINUTE,
+    decode_minute,
+    decode_second,
+    encode_minute,
+    encode_second,
+    merge,
+)
+
+
+class AppendResult(msgspec.Struct, frozen=True):
+    """What a call to `append` or `add_trades` stored, and what it left alone."""
+
+    snapshots: dict[str, int] = {}
+    rows: dict[str, int] = {}
+    trades: dict[str, int] = {}
+    skipped_seconds: dict[str, int] = {}  # already stored: a second is written once
+    skipped_trades: dict[str, int] = {}  # already held by id
+    failed: dict[str, str] = {}  # symbols whose values cannot be stored, and why; the others were
+
+
+class Known(msgspec.Struct):
+    """What is known of a symbol: the disk's state, or the disk's after the batch being prepared."""
+
+    meta: SymbolMeta | None
+    ids: list[Interval]
+    newest_second: int | None
+    newest_trade_second: int | None  # of trade_sec, in seconds
+    grid: RollGrid | None
+
+
+# What encoding raises. A number out of all proportion (the exchange's, or a sum of such) costs its own second or batch:
+# raised further, it would hold up the writing of everything, again and again.
+UNSTORABLE = (StorageError, TypeError, OverflowError)
+# The same where the disk is read on the way, whose failures are not the numbers' fault.
+UNSTORABLE_TOGETHER = (OffGrid, TypeError, OverflowError)
+
+
+class Plan:
+    """`add_second` and `add_trades`, then `puts` once."""
+
+    def __init__(self, database: Database, known: Callable[[str], Known], now: Callable[[], float]) -> None:
+        self._database = database
+        self._known = known
+        self._now = now
+        self.symbols: dict[str, Known] = {}
+        self._puts: dict[tuple[str, bytes], bytes] = {}
+        self._trades: dict[tuple[str, bytes], list[Trade]] = {}  # of trade_sec and trade_min, encoded at the end
+        self._specs: dict[tuple[str, bytes], SymbolSpec] = {}
+        self._fresh: dict[bytes, list[Trade]] = {}  # by key of trade_min: what its block did not hold before
+        self._snapshots: dict[str, int] = {}
+        self._rows: dict[str, int] = {}
+        self._stored: dict[str, int] = {}
+        self._skipped_seconds: dict[str, int] = {}
+        self._skipped_trades: dict[str, int] = {}
+        self._failed: dict[str, str] = {}
+
+    def result(self) -> AppendResult:
+        return AppendResult(
+            snapshots=self._snapshots,
+            rows=self._rows,
+            trades=self._stored,
+            skipped_seconds=self._skipped_seconds,
+            skipped_trades=self._skipped_trades,
+            failed=self._failed,
+        )
+
+    def add_second(self, record: SecondRecord) -> None:
+        spec, row, top = record.spec, record.row, record.top
+        name = spec.symbol
+        try:
+            key = second_key(name, row.second)
+            encoded = encode_row(row, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)
+            book = (
+                top if top is None else encode_snapshot(row.second, top, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)
+            )
+        except UNSTORABLE as error:
+            self._failed[name] = why(error)
+            return
+        symbol = self._planned(name)
+        newest = symbol.newest_second
+        if newest is not None and row.second <= newest:
+            if (ROW, key) in self._puts or self._database.get(ROW, key) is not None:
+                _count(self._skipped_seconds, name, 1)
+                return
+        else:
+            symbol.newest_second = row.second
+        self._describe(symbol, spec)
+        self._puts[ROW, key] = encoded
+        _count(self._rows, name, 1)
+        if book is not None:
+            self._puts[SNAP, key] = book
+            _count(self._snapshots, name, 1)
+
+    def add_trades(self, batch: TradeBatch, *, live: bool) -> None:
+        spec = batch.spec
+        name = spec.symbol
+        if not batch.trades:
+            return
+        try:
+            symbol = self._planned(name)
+            # Encoding proves that every value can be stored, before any of the batch's state is touched.
+            encode_second(batch.trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)
+            for edge in (min(t.time_ms for t in batch.trades), max(t.time_ms for t in batch.trades)):
+                milli_key(name, edge)
+        except UNSTORABLE as error:
+            self._failed[name] = why(error)
+            return
+        new = [trade for trade in merge(batch.trades) if not intervals.contains(symbol.ids, trade.agg_id)]
+        _count(self._skipped_trades, name, len(batch.trades) - len(new))
+        _count(self._stored, name, len(new))
+        if not new:
+            return
+        self._describe(symbol, spec)
+        if symbol.grid is None:
+            symbol.grid = first_grid(self._database, spec, new[0].price)
+        sealed = (symbol.meta.sealed if symbol.meta else None) or 0
+        for second, group in groupby(new, lambda trade: trade.time_ms // 1000):
+            if live and second >= sealed:
+                self._add_trade_second(symbol, spec, second, list(group))
+            else:
+                self._merge_into(TRADE_MIN, second_key(name, second - second % MINUTE), spec, group)
+        symbol.ids = intervals.union(symbol.ids, intervals.of_numbers(trade.agg_id for trade in new))
+
+    def _add_trade_second(self, symbol: Known, spec: SymbolSpec, second: int, trades: list[Trade]) -> None:
+        key = milli_key(spec.symbol, second * 1000)
+        if symbol.newest_trade_second is None or second > symbol.newest_trade_second:
+            symbol.newest_trade_second = second
+            self._trades[TRADE_SEC, key] = trades  # nothing is there: no need to look
+            self._specs[TRADE_SEC, key] = spec
+        else:
+            self._merge_into(TRADE_SEC, key, spec, trades)
+
+    def _merge_into(self, family: str, key: bytes, spec: SymbolSpec, trades: Iterable[Trade]) -> None:
+        held = self._trades.get((family, key))
+        if held is None:
+            stored = self._database.get(family, key)
+            decode = decode_second if family == TRADE_SEC else decode_minute
+            held = [] if stored is None else decode(stored)
+        trades = list(trades)
+        self._trades[family, key] = merge(held, trades)
+        self._specs[family, key] = spec
+        if family == TRADE_MIN:
+            self._fresh.setdefault(key, []).extend(not_among(held, trades))
+
+    def puts(self) -> list[Put]:
+        """All that is to be written, in one batch."""
+        puts: list[Put] = [(family, key, value) for (family, key), value in self._puts.items()]
+        for name, symbol in self.symbols.items():
+            known = self._known(name)
+            try:
+                puts += self._trade_puts(name, symbol, known)
+            except UNSTORABLE_TOGETHER as error:  # each batch could be stored, but not beside what is there
+                self._failed[name] = why(error)
+                self._stored.pop(name, None)
+                symbol.ids, symbol.newest_trade_second, symbol.grid = known.ids, known.newest_trade_second, known.grid
+        return puts
+
+    def _trade_puts(self, name: str, symbol: Known, known: Known) -> list[Put]:
+        """A symbol's blocks of trades, their roll-ups, and what is noted about them: all of it or nothing."""
+        puts: list[Put] = []
+        low, high = symbol_bounds(name)
+        for (family, key), trades in self._trades.items():
+            if low <= key < high:
+                spec = self._specs[family, key]
+                encode = encode_second if family == TRADE_SEC else encode_minute
+                puts.append((family, key, encode(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)))
+        changes = {
+            key: (self._trades[TRADE_MIN, key], fresh) for key, fresh in self._fresh.items() if low <= key < high
+        }
+        if changes and symbol.grid is not None and symbol.meta is not None:
+            rolls, symbol.grid = rolled(self._database, symbol.meta.spec, symbol.grid, changes)
+            puts += rolls
+        if symbol.grid is not None and symbol.grid != known.grid:
+            puts.append((META, grid_key(name), encode_grid(symbol.grid)))
+        if symbol.ids != known.ids:
+            puts.append((META, ids_key(name), encode_ids(symbol.ids)))
+        return puts
+
+    def _describe(self, symbol: Known, spec: SymbolSpec) -> None:
+        """Keep the symbol's description as the exchange last gave it."""
+        if symbol.meta is None:
+            symbol.meta = SymbolMeta(spec=spec, created=int(self._now()))
+        elif symbol.meta.spec != spec:
+            symbol.meta = msgspec.structs.replace(symbol.meta, spec=spec)
+        else:
+            return
+        self._puts[META, symbol_key(spec.symbol)] = encode_meta(symbol.meta)
+
+    def _planned(self, name: str) -> Known:
+        if name not in self.symbols:
+            self.symbols[name] = msgspec.structs.replace(self._known(name))
+        return self.symbols[name]
+
+
+def not_among(held: Iterable[Trade], trades: Iterable[Trade]) -> list[Trade]:
+    known = {trade.agg_id for trade in held}
+    return [trade for trade in trades if trade.agg_id not in known]
+
+
+def why(error: Exception) -> str:
+    return str(error) if isinstance(error, StorageError) else "A number in it is beyond what can be stored."
+
+
+def _count(counts: dict[str, int], name: str, number: int) -> None:
+    if number:
+        counts[name] = counts.get(name, 0) + number
