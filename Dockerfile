@@ -3,17 +3,20 @@
 # As little as it needs: --read-only --cap-drop ALL --security-opt no-new-privileges. Only /data is written to.
 
 FROM python:3.13-slim AS build
+# For the compiled part of the core; the image that runs has no compiler.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 RUN python -m venv /opt/venv
 # Before the source, so that a change in the source does not fetch the packages again.
 COPY requirements.lock ./
 RUN /opt/venv/bin/pip install --require-hashes --requirement requirements.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY src ./src
 # What only builds and installs is not needed to run.
 RUN /opt/venv/bin/pip install --no-deps --no-build-isolation . \
- && /opt/venv/bin/pip uninstall --yes hatchling packaging pathspec pluggy trove-classifiers tomlkit pip \
+ && /opt/venv/bin/pip uninstall --yes setuptools cython pip \
+ && /opt/venv/bin/python -c "import vibe_orderbook_mcp.core._book_side" \
  && /opt/venv/bin/vibe-orderbook-mcp --version
 
 FROM python:3.13-slim

@@ -192,7 +192,7 @@ async def on_the_server(rounds: int = 200) -> dict[str, dict[str, float]]:
                 _to_bytes(result)
                 taken[name].append(1e3 * (time.thread_time() - began))
         book = state.book
-        levels = 0 if book is None else len(book.bids.prices) + len(book.asks.prices)
+        levels = 0 if book is None else len(book.bids) + len(book.asks)
         costs = found[f"{messages.name}, {levels} levels"] = {}
         for name in ON_THE_SERVER[1:]:
             costs[name] = median(taken[name]) - median(taken["empty"])

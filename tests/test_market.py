@@ -301,7 +301,7 @@ def test_a_snapshot_ahead_of_the_book_is_compared_when_the_book_has_caught_up() 
 def test_a_tampered_book_is_found_and_mended() -> None:
     """What the sequence cannot show: a level that went wrong although no id is missing."""
     exchange = Exchange().live(10)
-    exchange.book.bids.sizes[99.0] = 1.0
+    exchange.book.bids.apply([(99.0, 1.0)])
     exchange.market.begin_audit(SYMBOL)
     exchange.event(11, 11)
     exchange.market.load_audit(SYMBOL, snapshot(11), 5000, exchange.now_ns)

@@ -81,7 +81,7 @@ class SymbolState:
 
     def __init__(self, spec: SymbolSpec) -> None:
         self.spec = spec
-        self.sync = BookSync(notes_before=True)
+        self.sync = BookSync()
         self.seconds = SecondTracker(spec)
         self.tape = TradeTape()
         self.microprice = MicropriceModel()

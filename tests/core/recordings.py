@@ -91,7 +91,7 @@ def touch_of(book: OrderBook) -> Touch:
     bid, ask = book.bids.best, book.asks.best
     assert bid is not None
     assert ask is not None
-    return bid, book.bids.sizes[bid], ask, book.asks.sizes[ask]
+    return bid, book.bids.size_at(bid), ask, book.asks.size_at(ask)
 
 
 @cache

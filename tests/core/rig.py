@@ -33,8 +33,7 @@ class Rig:
         self.tracker.roll(event_ms)
         update = depth(self.book.last_update_id + 1, self.book.last_update_id + ids, list(bids), list(asks))
         update.event_ms = event_ms
-        before = self.book.sizes_at(update)
-        self.book.apply(update)
+        before = self.book.apply(update)
         self.tracker.applied(update, before, ids)
 
     def trade(self, time_ms: int, price: float, size: float, aggressor: str, *, fills: int = 1) -> None:

@@ -1,8 +1,8 @@
 """The obvious way to the same books and rows: everything is done at once, level by level, and nothing is put off.
 
-`OrderBook` and `SecondTracker` are quick because they leave out what nobody looks at. Here the dict never holds an
-empty level, all prices are sorted again after every message, every row of every event goes through the whole rule of
-added, cancelled and traded, and imbalances are summed as fractions.
+`OrderBook` is quick because it keeps an order, `SecondTracker` because it leaves out what nobody looks at. Here all
+prices are sorted again after every message, every row of every event goes through the whole rule of added, cancelled
+and traded, and imbalances are summed as fractions.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from vibe_orderbook_mcp.core.attribution import SIDES, SKEW_MS, Attribution, _HeldEvent
-from vibe_orderbook_mcp.core.book import BookSide, OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, Side
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.book_side import BookSide
+from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.open_second import OpenSecond
 from vibe_orderbook_mcp.core.rows import MLOFI_LEVELS
 from vibe_orderbook_mcp.core.seconds import SecondTracker
@@ -20,32 +21,43 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 
 class SlowSide(BookSide):
+    """A dict alone: whoever asks for an order has everything sorted."""
+
     __slots__ = ()
 
-    def apply(self, levels: Sequence[tuple[float, float]]) -> None:
+    def apply(self, levels: Sequence[tuple[float, float]]) -> list[float]:
+        before = []
         for price, size in levels:
+            before.append(self._sizes.pop(price, 0.0))
             if size > 0.0:
-                self.sizes[price] = size
-            else:
-                self.sizes.pop(price, None)
-        self._ordered = sorted(self.sizes)
-        self._near = self._ordered.copy()
-        self.best = None
-        if self._ordered:
-            self.best = max(self._ordered) if self.side == "bid" else min(self._ordered)
+                self._sizes[price] = size
+        self._keys = sorted(self._sign * price for price in self._sizes)
+        return before
+
+    @property
+    def best(self) -> float | None:
+        return (max if self.side == "bid" else min)(self._sizes, default=None)
 
     def best_levels(self, count: int) -> tuple[list[float], list[float]]:
-        prices = sorted(self.sizes, reverse=self.side == "bid")[:count]
-        return prices, [self.sizes[price] for price in prices]
+        prices = sorted(self._sizes, reverse=self.side == "bid")[:count]
+        return prices, [self._sizes[price] for price in prices]
+
+    def depth_to(self, limits: Sequence[float]) -> list[tuple[float, float]]:
+        out = []
+        for limit in limits:
+            base = quote = 0.0
+            for price in sorted(self._sizes, reverse=self.side == "bid"):
+                if price >= limit if self.side == "bid" else price <= limit:
+                    base += self._sizes[price]
+                    quote += price * self._sizes[price]
+            out.append((base, quote))
+        return out
 
 
 class SlowBook(OrderBook):
     __slots__ = ()
 
-    def __init__(self, snapshot: DepthSnapshot, *, limit: int | None = None) -> None:
-        super().__init__(snapshot, limit=limit)
-        self.bids = SlowSide("bid", snapshot.bids, complete=limit is None or len(snapshot.bids) < limit)
-        self.asks = SlowSide("ask", snapshot.asks, complete=limit is None or len(snapshot.asks) < limit)
+    side_type = SlowSide
 
 
 class SlowAttribution(Attribution):

@@ -300,8 +300,7 @@ def update_book(rig: Rig, event_ms: int, bids: list[tuple[float, float]]) -> Non
     from tests.core.exchange import depth
 
     update = depth(rig.book.last_update_id + 1, rig.book.last_update_id + 1, bids, event_ms=event_ms)
-    before = rig.book.sizes_at(update)
-    rig.book.apply(update)
+    before = rig.book.apply(update)
     rig.tracker.applied(update, before, 1)
 
 

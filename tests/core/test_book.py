@@ -1,4 +1,4 @@
-"""One book against a plain dict."""
+"""One book against a plain dict, in Python and compiled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.exchange import depth, price_at, size_at
+from tests.core.implementations import SIDE_TYPES
 from vibe_orderbook_mcp.core.audit import differing_levels
-from vibe_orderbook_mcp.core.book import CHANGED_MOST, BookSide, OrderBook
+from vibe_orderbook_mcp.core.book import BookSide, OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Side
 
 Ticks = tuple[int, int]  # price and size as whole numbers
@@ -28,8 +29,10 @@ def levels_of(levels: Sequence[Ticks]) -> list[tuple[float, float]]:
     return [(price_at(price), size_at(size)) for price, size in levels]
 
 
-def built(side: Side, start: list[Ticks], batches: list[list[Ticks]], *, complete: bool = True) -> BookSide:
-    book_side = BookSide(side, levels_of(start), complete=complete)
+def built(
+    kind: type[BookSide], side: Side, start: list[Ticks], batches: list[list[Ticks]], *, complete: bool = True
+) -> BookSide:
+    book_side = kind(side, levels_of(start), complete=complete)
     for batch in batches:
         book_side.apply(levels_of(batch))
     return book_side
@@ -42,11 +45,14 @@ def expected(start: list[Ticks], batches: list[list[Ticks]]) -> dict[int, int]:
     return {price: size for price, size in kept.items() if size}
 
 
+@pytest.mark.parametrize("kind", SIDE_TYPES)
 @SETTINGS
 @given(st.sampled_from(SIDES), LEVELS, BATCHES, st.integers(0, 15))
-def test_a_side_equals_a_dict_in_order(side: Side, start: list[Ticks], batches: list[list[Ticks]], count: int) -> None:
-    """The list of prices and the dict of sizes are two copies of one truth; they must not part."""
-    book_side = built(side, start, batches)
+def test_a_side_equals_a_dict_in_order(
+    kind: type[BookSide], side: Side, start: list[Ticks], batches: list[list[Ticks]], count: int
+) -> None:
+    """Prices and sizes are kept apart from each other; they are one truth, also of a price that is named twice."""
+    book_side = built(kind, side, start, batches)
     kept = expected(start, batches)
     best_first = sorted(kept, reverse=side == "bid")
     assert book_side.prices == [price_at(price) for price in sorted(kept)]
@@ -57,21 +63,19 @@ def test_a_side_equals_a_dict_in_order(side: Side, start: list[Ticks], batches: 
     assert book_side.known_levels() == len(kept)
 
 
+@pytest.mark.parametrize("kind", SIDE_TYPES)
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("looks_every", [1, 7, 1_000])
-def test_a_deep_side_equals_a_dict_through_sweeps_and_floods(side: Side, looks_every: int) -> None:
-    """Only the best prices are kept in order: whatever empties or fills the top of a deep book, and however seldom
-    somebody looks at all of it, it shows what a plain dict holds.
-    """
-    chance = random.Random(f"{side} {looks_every}")
+def test_a_deep_side_equals_a_dict_through_sweeps_and_floods(kind: type[BookSide], side: Side) -> None:
+    """Whatever empties or fills the top of a deep book, it shows what a plain dict holds."""
+    chance = random.Random(side)
     kept = dict.fromkeys(range(1000, 1600), 5)
-    book_side = BookSide(side, levels_of(list(kept.items())))
-    for step in range(600):
+    book_side = kind(side, levels_of(list(kept.items())))
+    for _ in range(600):
         best_first = sorted((ticks for ticks, lots in kept.items() if lots), reverse=side == "bid")
-        at, kind = chance.randrange(400), chance.random()
-        if kind < 0.1:  # a sweep
+        at, draw = chance.randrange(400), chance.random()
+        if draw < 0.1:  # a sweep
             rows = [(ticks, 0) for ticks in best_first[: chance.randrange(200)]]
-        elif kind < 0.3:  # a flood of new levels around the top
+        elif draw < 0.3:  # a flood of new levels around the top
             first = (best_first[0] if best_first else 1_300) - 60
             rows = [(ticks, chance.randrange(1, 9)) for ticks in range(first, first + chance.randrange(120))]
         else:
@@ -84,46 +88,38 @@ def test_a_deep_side_equals_a_dict_through_sweeps_and_floods(side: Side, looks_e
         best_first = sorted((ticks for ticks, lots in kept.items() if lots), reverse=side == "bid")
         assert book_side.best == (price_at(best_first[0]) if best_first else None)
         assert book_side.top(10) == [(price_at(ticks), size_at(kept[ticks])) for ticks in best_first[:10]]
-        if step % looks_every == 0 or step == 599:
-            assert book_side.prices == [price_at(ticks) for ticks in sorted(best_first)]
-            assert book_side.sizes == {price_at(ticks): size_at(kept[ticks]) for ticks in best_first}
-            assert book_side.top(150) == [(price_at(ticks), size_at(kept[ticks])) for ticks in best_first[:150]]
+        assert book_side.top(150) == [(price_at(ticks), size_at(kept[ticks])) for ticks in best_first[:150]]
+        assert book_side.prices == [price_at(ticks) for ticks in sorted(best_first)]
+        assert book_side.sizes == {price_at(ticks): size_at(kept[ticks]) for ticks in best_first}
 
 
-@pytest.mark.parametrize("side", SIDES)
-def test_a_deep_side_that_nobody_asked_for_long_is_in_order_when_somebody_does(side: Side) -> None:
-    """After thousands of changes they are not noted any more: those of the end must not be taken for all."""
-    kept = dict.fromkeys(range(1_000, 61_000, 2), 5)
-    book_side = BookSide(side, levels_of(list(kept.items())))
-    for first in range(20_001, 21_001 + CHANGED_MOST, 1_000):
-        rows = [(ticks, ticks % 2) for ticks in range(first, first + 1_000)]  # odd ones come, even ones go
-        book_side.apply(levels_of(rows))
-        kept.update(rows)
-    assert book_side.prices == [price_at(ticks) for ticks in sorted(kept) if kept[ticks]]
-
-
+@pytest.mark.parametrize("kind", SIDE_TYPES)
 @SETTINGS
 @given(st.sampled_from(SIDES), LEVELS, BATCHES)
-def test_an_update_answers_with_the_sizes_before_it(side: Side, start: list[Ticks], batches: list[list[Ticks]]) -> None:
-    """Flow is computed from these; a level that is new, or empty, must be right as well."""
-    book_side = BookSide(side, levels_of(start))
+def test_an_update_answers_with_the_sizes_before_it(
+    kind: type[BookSide], side: Side, start: list[Ticks], batches: list[list[Ticks]]
+) -> None:
+    """Flow is computed from these: of a level that is new, of one that is taken down, and of a price named twice, where
+    the second row finds what the first one left.
+    """
+    book_side = kind(side, levels_of(start))
     kept = dict(start)
     for batch in batches:
         before = []
-        for price, _ in batch:
+        for price, size in batch:
             before.append(size_at(kept.get(price, 0)))
-        kept.update(batch)
-        assert book_side.sizes_at(levels_of(batch)) == before
-        book_side.apply(levels_of(batch))
+            kept[price] = size
+        assert book_side.apply(levels_of(batch)) == before
 
 
+@pytest.mark.parametrize("kind", SIDE_TYPES)
 @SETTINGS
 @given(st.sampled_from(SIDES), LEVELS, BATCHES, st.lists(st.integers(0, 41), min_size=1, max_size=5))
 def test_depth_to_a_limit_is_the_sum_up_to_it(
-    side: Side, start: list[Ticks], batches: list[list[Ticks]], limits: list[int]
+    kind: type[BookSide], side: Side, start: list[Ticks], batches: list[list[Ticks]], limits: list[int]
 ) -> None:
     """Limits are inclusive and nothing is counted in two bands, also when the best price is beyond the limit."""
-    book_side = built(side, start, batches)
+    book_side = built(kind, side, start, batches)
     kept = expected(start, batches)
     limits.sort(reverse=side == "bid")
     depths = book_side.depth_to([price_at(limit) for limit in limits])
@@ -133,11 +129,14 @@ def test_depth_to_a_limit_is_the_sum_up_to_it(
         assert quote == pytest.approx(float(Fraction(sum(price * kept[price] for price in inside), 100_000)))
 
 
+@pytest.mark.parametrize("kind", SIDE_TYPES)
 @SETTINGS
 @given(st.sampled_from(SIDES), LEVELS, BATCHES)
-def test_the_horizon_is_where_the_snapshot_ended(side: Side, start: list[Ticks], batches: list[list[Ticks]]) -> None:
+def test_the_horizon_is_where_the_snapshot_ended(
+    kind: type[BookSide], side: Side, start: list[Ticks], batches: list[list[Ticks]]
+) -> None:
     """What the answer did not show is known once it changes, and never counted as known before."""
-    book_side = built(side, start, batches, complete=False)
+    book_side = built(kind, side, start, batches, complete=False)
     shown = [level for level, size in start if size]
     if not shown:
         assert book_side.horizon is None
@@ -151,14 +150,15 @@ def test_the_horizon_is_where_the_snapshot_ended(side: Side, start: list[Ticks],
     assert book_side.known_levels() == sum(p >= horizon if side == "bid" else p <= horizon for p in kept)
 
 
+@pytest.mark.parametrize("kind", SIDE_TYPES)
 @SETTINGS
 @given(st.data(), LEVELS, LEVELS)
 def test_the_order_of_rows_inside_an_event_does_not_matter(
-    data: st.DataObject, start: list[Ticks], rows: list[Ticks]
+    kind: type[BookSide], data: st.DataObject, start: list[Ticks], rows: list[Ticks]
 ) -> None:
     """An event is a set of absolute sizes; the exchange promises no order."""
     shuffled = data.draw(st.permutations(rows))
-    one, other = built("bid", start, [rows]), built("bid", start, [shuffled])
+    one, other = built(kind, "bid", start, [rows]), built(kind, "bid", start, [shuffled])
     assert (one.prices, one.sizes) == (other.prices, other.sizes)
 
 
@@ -203,8 +203,7 @@ def test_an_applied_event_moves_the_books_id_and_time() -> None:
     assert book([(9.0, 1.0)], []).event_ms is None
     small = book([(9.0, 1.0)], [(10.0, 1.0)])
     update = depth(8, 12, [(9.0, 3.0)], [(11.0, 2.0)], event_ms=5_000)
-    assert small.sizes_at(update) == ([1.0], [0.0])
-    small.apply(update)
+    assert small.apply(update) == ([1.0], [0.0])
     assert (small.last_update_id, small.event_ms) == (12, 5_000)
 
 

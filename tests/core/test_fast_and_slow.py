@@ -44,8 +44,7 @@ class Path:
     def event(self, update: DepthUpdate) -> None:
         assert self.book is not None
         self.tracker.roll(update.event_ms)
-        before = self.book.sizes_at(update)
-        self.book.apply(update)
+        before = self.book.apply(update)
         self.tracker.applied(update, before, update.final_id - update.first_id + 1)
         self._take()
 

@@ -17,7 +17,7 @@ def snapshot(last_update_id: int) -> DepthSnapshot:
 
 
 def live_at(update_id: int) -> BookSync:
-    sync = BookSync(notes_before=True)
+    sync = BookSync()
     sync.receive(depth(update_id, update_id))
     assert sync.load(snapshot(update_id)) is Loaded.LIVE
     return sync

@@ -194,7 +194,7 @@ def test_an_audit_notices_a_level_that_is_wrong() -> None:
                 state = market.symbols["BTCUSDT"]
                 assert state.book is not None
                 far = state.book.bids.prices[len(state.book.bids.prices) // 10]  # a level that seldom changes
-                state.book.bids.sizes[far] += 1.0
+                state.book.bids.apply([(far, state.book.bids.size_at(far) + 1.0)])
                 await until(lambda: state.audit_mismatches == 1, 10)
                 await until(lambda: state.audits >= 3, 10)
                 assert state.audit_mismatches == 1

@@ -313,8 +313,8 @@ class Feed:
             "Book of {} is live at update {}: {} bids, {} asks",
             symbol,
             book.last_update_id,
-            len(book.bids.prices),
-            len(book.asks.prices),
+            len(book.bids),
+            len(book.asks),
         )
 
     def _lose(self, symbol: str) -> None:

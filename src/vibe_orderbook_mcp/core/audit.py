@@ -12,11 +12,11 @@ def differing_levels(kept: OrderBook, fresh: OrderBook) -> list[tuple[Side, floa
 
 
 def _differing(kept: BookSide, fresh: BookSide) -> list[tuple[Side, float, float, float]]:
-    prices = kept.sizes.keys() | fresh.sizes.keys()
+    kept_sizes, fresh_sizes = kept.sizes, fresh.sizes
     return [
-        (kept.side, price, kept.sizes.get(price, 0.0), fresh.sizes.get(price, 0.0))
-        for price in prices
-        if kept.sizes.get(price, 0.0) != fresh.sizes.get(price, 0.0)
+        (kept.side, price, kept_sizes.get(price, 0.0), fresh_sizes.get(price, 0.0))
+        for price in kept_sizes.keys() | fresh_sizes.keys()
+        if kept_sizes.get(price, 0.0) != fresh_sizes.get(price, 0.0)
         and not kept.is_beyond_horizon(price)
         and not fresh.is_beyond_horizon(price)
     ]

@@ -53,14 +53,12 @@ class Loaded(Enum):
 class BookSync:
     """One symbol's book and whether it can be trusted."""
 
-    __slots__ = ("_buffer", "_crossed_events", "_notes_before", "before", "book", "is_proven", "missed")
+    __slots__ = ("_buffer", "_crossed_events", "before", "book", "is_proven", "missed")
 
-    def __init__(self, *, notes_before: bool = False) -> None:
-        """`notes_before`: whether somebody wants to know the sizes that an event replaces."""
+    def __init__(self) -> None:
         self.book: OrderBook | None = None
         self.is_proven = False
         self.before: tuple[list[float], list[float]] = ([], [])  # sizes before the last applied event
-        self._notes_before = notes_before
         self.missed: tuple[int, int] = (0, 0)  # (expected first id, first id received) of the last gap
         self._buffer: deque[DepthUpdate] = deque(maxlen=BUFFER_LIMIT)
         self._crossed_events = 0
@@ -86,9 +84,7 @@ class BookSync:
             self.reset()
             self._buffer.append(update)
             return outcome
-        if self._notes_before:
-            self.before = book.sizes_at(update)
-        book.apply(update)
+        self.before = book.apply(update)
         self.is_proven = True
         bid, ask = book.bids.best, book.asks.best
         if bid is None or ask is None or bid < ask:

@@ -28,7 +28,7 @@ def test_a_wrong_book_would_be_noticed(tmp_path: Path) -> None:
             book = watch.market.symbols["BTCUSDT"].book
             assert book is not None
             price, _ = book.bids.top(19)[-1]
-            book.bids.sizes[price] += 1.0
+            book.bids.apply([(price, book.bids.size_at(price) + 1.0)])
             watch.market.judge("BTCUSDT")
             assert watch.market.wrong == [("BTCUSDT", book.last_update_id)]
 

@@ -1,0 +1,224 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=True
+"""One side of an order book, compiled: the same as `book_side`, line for line where it can be, only quicker.
+
+Two arrays of doubles, keys and sizes, ascending by key. The key is the price of a bid and the negative price of an
+ask, so that the best level is the last one on both sides, and a change near the touch moves little memory.
+
+What moves memory calls nothing of Python: no foreign code can run while the arrays are being changed.
+"""
+
+from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE, PyList_New
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.object cimport PyObject
+from libc.math cimport INFINITY
+from libc.string cimport memmove
+
+# Borrowed references: of rows that are looked at while nothing of Python runs.
+cdef extern from "Python.h":
+    PyObject *PyList_GET_ITEM(PyObject *rows, Py_ssize_t place) noexcept
+    void PyList_SET_ITEM(PyObject *rows, Py_ssize_t place, PyObject *value) noexcept  # takes the reference over
+    bint PyTuple_CheckExact(PyObject *row) noexcept
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *row) noexcept
+    PyObject *PyTuple_GET_ITEM(PyObject *row, Py_ssize_t place) noexcept
+    bint PyFloat_CheckExact(PyObject *number) noexcept
+    double PyFloat_AS_DOUBLE(PyObject *number) noexcept
+    PyObject *PyFloat_FromDouble(double number) except NULL  # a new reference
+
+cdef enum:
+    LEAST_ROOM = 64
+
+cdef enum Kind:
+    PLAIN  # tuples of two floats
+    OTHER  # something that may be turned into them
+    WRONG  # numbers that are no level
+
+
+cdef class BookSide:
+    """See `book_side.BookSide`."""
+
+    cdef readonly str side
+    cdef readonly object horizon
+    cdef double *_keys
+    cdef double *_sizes
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t _room
+    cdef double _sign
+
+    def __init__(self, side, levels=(), *, complete=True):
+        self.side = side
+        self._sign = 1.0 if side == "bid" else -1.0
+        self._count = 0
+        self.apply(sorted(dict(levels).items(), reverse=side == "ask"))
+        self.horizon = None if complete or not self._count else self._sign * self._keys[0]
+
+    def __dealloc__(self):
+        PyMem_Free(self._keys)
+        PyMem_Free(self._sizes)
+
+    def __len__(self):
+        return self._count
+
+    def apply(self, levels):
+        """Set each level to its new absolute size, 0 removes it; returns the sizes that stood there before."""
+        cdef list rows = levels if PyList_CheckExact(levels) else list(levels)
+        cdef Py_ssize_t count = PyList_GET_SIZE(rows)
+        cdef list before = PyList_New(count)
+        # From here on nothing of Python runs, unless the rows are not what the decoder makes.
+        self._make_room(count)
+        cdef Kind kind = _kind(rows, count)
+        if kind == OTHER:
+            return self.apply([(float(0.0 + price), float(0.0 + size)) for price, size in rows])
+        if kind == WRONG:
+            raise ValueError(f"not levels: {rows!r:.200}")
+        cdef Py_ssize_t index
+        cdef PyObject *row
+        cdef double key, size_before
+        for index in range(count):
+            row = PyList_GET_ITEM(<PyObject *>rows, index)
+            key = self._sign * PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(row, 0))
+            size_before = self._set(key, PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(row, 1)))
+            PyList_SET_ITEM(<PyObject *>before, index, PyFloat_FromDouble(size_before))
+        return before
+
+    @property
+    def best(self):
+        """The best price, None on an empty side."""
+        return self._sign * self._keys[self._count - 1] if self._count else None
+
+    @property
+    def sizes(self):
+        """A copy: size by price."""
+        cdef Py_ssize_t place
+        return {self._sign * self._keys[place]: self._sizes[place] for place in range(self._count)}
+
+    @property
+    def prices(self):
+        """A copy: all prices, ascending."""
+        cdef Py_ssize_t place
+        if self._sign > 0.0:
+            return [self._keys[place] for place in range(self._count)]
+        return [-self._keys[place] for place in range(self._count - 1, -1, -1)]
+
+    def size_at(self, double price):
+        """0 where nothing stands."""
+        return self._size_at(price)
+
+    def top(self, Py_ssize_t count):
+        """The best `count` levels as (price, size), best first."""
+        cdef Py_ssize_t place
+        cdef Py_ssize_t stop = self._count - min(max(count, 0), self._count)
+        return [(self._sign * self._keys[place], self._sizes[place]) for place in range(self._count - 1, stop - 1, -1)]
+
+    def best_levels(self, Py_ssize_t count):
+        """The best `count` prices, best first, and the sizes there."""
+        cdef Py_ssize_t place
+        cdef Py_ssize_t stop = self._count - min(max(count, 0), self._count)
+        return (
+            [self._sign * self._keys[place] for place in range(self._count - 1, stop - 1, -1)],
+            [self._sizes[place] for place in range(self._count - 1, stop - 1, -1)],
+        )
+
+    def levels_to(self, limit=None):
+        """Prices and sizes from the best price to the limit, inclusive; without one, of the whole side."""
+        return self.best_levels(self._count if limit is None else self._count_to(limit))
+
+    def is_beyond_horizon(self, double price):
+        """Whether levels at this price are only known once they have changed."""
+        return self.horizon is not None and self._sign * price < self._sign * <double>self.horizon
+
+    def known_levels(self):
+        """How many levels lie within the horizon."""
+        return self._count if self.horizon is None else self._count_to(self.horizon)
+
+    def depth_to(self, limits):
+        """Cumulative (base, quote) from the best price to each limit, inclusive. Limits go outwards."""
+        cdef double base = 0.0, quote = 0.0
+        cdef Py_ssize_t place = self._count, stop
+        cdef list out = []
+        for limit in limits:
+            stop = self._count - self._count_to(limit)
+            while place > stop:
+                place -= 1
+                base += self._sizes[place]
+                quote += self._sign * self._keys[place] * self._sizes[place]
+            out.append((base, quote))
+        return out
+
+    cdef void _make_room(self, Py_ssize_t more) except *:
+        """So that `more` levels can be put up without a failure half-way."""
+        cdef Py_ssize_t wanted = self._count + more
+        cdef Py_ssize_t room = max(wanted, 2 * self._room, LEAST_ROOM)
+        cdef void *grown
+        if wanted <= self._room:
+            return
+        grown = PyMem_Realloc(self._keys, room * sizeof(double))
+        if grown == NULL:
+            raise MemoryError
+        self._keys = <double *>grown
+        grown = PyMem_Realloc(self._sizes, room * sizeof(double))
+        if grown == NULL:
+            raise MemoryError
+        self._sizes = <double *>grown
+        self._room = room
+
+    cdef double _set(self, double key, double size) noexcept:
+        """The size that stood there. There is room for one level more."""
+        cdef Py_ssize_t place = _place(self._keys, self._count, key)
+        cdef Py_ssize_t above = self._count - place
+        cdef double old
+        if above and self._keys[place] == key:
+            old = self._sizes[place]
+            if size > 0.0:
+                self._sizes[place] = size
+            else:
+                self._count -= 1
+                memmove(self._keys + place, self._keys + place + 1, (above - 1) * sizeof(double))
+                memmove(self._sizes + place, self._sizes + place + 1, (above - 1) * sizeof(double))
+            return old
+        if size > 0.0:
+            memmove(self._keys + place + 1, self._keys + place, above * sizeof(double))
+            memmove(self._sizes + place + 1, self._sizes + place, above * sizeof(double))
+            self._keys[place] = key
+            self._sizes[place] = size
+            self._count += 1
+        return 0.0
+
+    cdef double _size_at(self, double price) noexcept:
+        cdef double key = self._sign * price
+        cdef Py_ssize_t place = _place(self._keys, self._count, key)
+        return self._sizes[place] if place < self._count and self._keys[place] == key else 0.0
+
+    cdef Py_ssize_t _count_to(self, double limit) noexcept:
+        return self._count - _place(self._keys, self._count, self._sign * limit)
+
+
+cdef Kind _kind(list rows, Py_ssize_t count) noexcept:
+    cdef PyObject *row
+    cdef PyObject *price
+    cdef PyObject *size
+    cdef Py_ssize_t index
+    if PyList_GET_SIZE(rows) != count:
+        return OTHER
+    for index in range(count):
+        row = PyList_GET_ITEM(<PyObject *>rows, index)
+        if not PyTuple_CheckExact(row) or PyTuple_GET_SIZE(row) != 2:
+            return OTHER
+        price, size = PyTuple_GET_ITEM(row, 0), PyTuple_GET_ITEM(row, 1)
+        if not PyFloat_CheckExact(price) or not PyFloat_CheckExact(size):
+            return OTHER
+        if not (0.0 < PyFloat_AS_DOUBLE(price) < INFINITY and 0.0 <= PyFloat_AS_DOUBLE(size) < INFINITY):
+            return WRONG
+    return PLAIN
+
+
+cdef inline Py_ssize_t _place(const double *keys, Py_ssize_t count, double key) noexcept nogil:
+    """Of the first key that is not below `key`."""
+    cdef Py_ssize_t place = 0, half
+    while count > 0:
+        half = count >> 1
+        if keys[place + half] < key:
+            place += half + 1
+            count -= half + 1
+        else:
+            count = half
+    return place

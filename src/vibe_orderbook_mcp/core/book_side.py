@@ -1,0 +1,109 @@
+"""One side of an order book in plain Python: what `_book_side` compiles, for where it is not compiled."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from itertools import accumulate
+from math import inf
+from operator import mul
+
+from vibe_orderbook_mcp.core.events import Side
+
+
+class BookSide:
+    """One side's levels, the best price known at once, all of them always in order.
+
+    `horizon` is the worst price up to which every level is known; None: all are. Sums are plain additions of doubles
+    from the best price outwards, so that both ways of keeping a side come to the same last bit on every Python.
+    """
+
+    __slots__ = ("_keys", "_sign", "_sizes", "horizon", "side")
+
+    def __init__(self, side: Side, levels: Sequence[tuple[float, float]] = (), *, complete: bool = True) -> None:
+        self.side: Side = side
+        self._sign = 1.0 if side == "bid" else -1.0
+        self._sizes: dict[float, float] = {}
+        # Prices of bids and negative prices of asks, ascending: the best is last, where a change moves least.
+        self._keys: list[float] = []
+        self.apply(sorted(dict(levels).items(), reverse=side == "ask"))
+        self.horizon: float | None = None if complete or not self._keys else self._sign * self._keys[0]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def apply(self, levels: Sequence[tuple[float, float]]) -> list[float]:
+        """Set each level to its new absolute size, 0 removes it. Returns the sizes that stood there before, each as
+        the row found it: of one price twice, the last one counts.
+
+        Raises ValueError, and changes nothing, for what no exchange sends: a price that is not positive and finite,
+        a size that is negative or not finite.
+        """
+        for price, size in levels:
+            if not (0.0 < price < inf and 0.0 <= size < inf):
+                raise ValueError(f"not a level: {price!r}, {size!r}")
+        keys, sizes, sign = self._keys, self._sizes, self._sign
+        before = []
+        for price, size in levels:
+            old = sizes.get(price, 0.0)
+            before.append(old)
+            if size:
+                sizes[price] = size
+                if not old:
+                    insort(keys, sign * price)
+            elif old:
+                del sizes[price]
+                del keys[bisect_left(keys, sign * price)]
+        return before
+
+    @property
+    def best(self) -> float | None:
+        """The best price, None on an empty side."""
+        return self._sign * self._keys[-1] if self._keys else None
+
+    @property
+    def sizes(self) -> dict[float, float]:
+        """A copy: size by price."""
+        return self._sizes.copy()
+
+    @property
+    def prices(self) -> list[float]:
+        """A copy: all prices, ascending."""
+        return self._keys.copy() if self.side == "bid" else [-key for key in reversed(self._keys)]
+
+    def size_at(self, price: float) -> float:
+        """0 where nothing stands."""
+        return self._sizes.get(price, 0.0)
+
+    def top(self, count: int) -> list[tuple[float, float]]:
+        """The best `count` levels as (price, size), best first."""
+        return list(zip(*self.best_levels(count), strict=True))
+
+    def best_levels(self, count: int) -> tuple[list[float], list[float]]:
+        """The best `count` prices, best first, and the sizes there."""
+        keys = self._keys[: -count - 1 : -1]
+        prices = keys if self.side == "bid" else [-key for key in keys]
+        return prices, list(map(self._sizes.__getitem__, prices))
+
+    def levels_to(self, limit: float | None = None) -> tuple[list[float], list[float]]:
+        """Prices and sizes from the best price to the limit, inclusive; without one, of the whole side."""
+        return self.best_levels(len(self._keys) if limit is None else self._count_to(limit))
+
+    def is_beyond_horizon(self, price: float) -> bool:
+        """Whether levels at this price are only known once they have changed."""
+        return self.horizon is not None and self._sign * price < self._sign * self.horizon
+
+    def known_levels(self) -> int:
+        """How many levels lie within the horizon."""
+        return len(self._keys) if self.horizon is None else self._count_to(self.horizon)
+
+    def depth_to(self, limits: Sequence[float]) -> list[tuple[float, float]]:
+        """Cumulative (base, quote) from the best price to each limit, inclusive. Limits go outwards."""
+        counts = [self._count_to(limit) for limit in limits]
+        prices, sizes = self.best_levels(max(counts, default=0))
+        base = list(accumulate(sizes, initial=0.0))
+        quote = list(accumulate(map(mul, prices, sizes), initial=0.0))
+        return [(base[count], quote[count]) for count in counts]
+
+    def _count_to(self, limit: float) -> int:
+        return len(self._keys) - bisect_left(self._keys, self._sign * limit)

@@ -1,0 +1,39 @@
+"""Both ways of keeping one side of a book, for tests that hold for each of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from vibe_orderbook_mcp.core import book_side
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.book_side import BookSide
+
+CompiledSide: type[BookSide] | None
+try:
+    from vibe_orderbook_mcp.core._book_side import BookSide as CompiledSide  # whatever VIBE_PURE_PYTHON says
+except ImportError:
+    CompiledSide = None
+
+needs_compiled = pytest.mark.skipif(CompiledSide is None, reason="the compiled part was not built: no C compiler here?")
+SIDE_TYPES = [
+    pytest.param(book_side.BookSide, id="python"),
+    pytest.param(CompiledSide, id="compiled", marks=needs_compiled),
+]
+
+
+class PythonBook(OrderBook):
+    __slots__ = ()
+
+    side_type = book_side.BookSide
+
+
+class CompiledBook(OrderBook):
+    __slots__ = ()
+
+    side_type = CompiledSide or book_side.BookSide
+
+
+BOOK_TYPES = [
+    pytest.param(PythonBook, id="python"),
+    pytest.param(CompiledBook, id="compiled", marks=needs_compiled),
+]
