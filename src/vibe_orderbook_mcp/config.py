@@ -27,6 +27,9 @@ ALIASED = {
     "PORT": "port",
 }
 
+# No settings, and of no use in a `.env` file: they are read where settings are not.
+ENVIRONMENT_ONLY = {"VIBE_PURE_PYTHON", "VIBE_TEST_RECORDINGS"}
+
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -221,8 +224,8 @@ def load_settings(**overrides: Any) -> Settings:
 
 def unknown_variables() -> list[str]:
     """Names that look like settings and are none: most likely misspelt."""
-    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {"VIBE_TEST_RECORDINGS"}
-    names = {*os.environ, *dotenv_values(ENV_FILE)}
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    names = {*(os.environ.keys() - ENVIRONMENT_ONLY), *dotenv_values(ENV_FILE)}
     return sorted(name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known)
 
 

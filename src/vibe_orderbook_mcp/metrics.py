@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from vibe_orderbook_mcp import __version__
+from vibe_orderbook_mcp.core.compiled import IS_COMPILED
 from vibe_orderbook_mcp.http_limits import HttpLimits, InFlight
 from vibe_orderbook_mcp.runtime import Runtime
 
@@ -117,6 +120,14 @@ class _RuntimeCollector(Collector):
         yield holes
 
     def _process(self) -> Iterator[Metric]:
+        about = {
+            "version": __version__,
+            "python": platform.python_version(),
+            "books": "compiled" if IS_COMPILED else "python",
+        }
+        yield InfoMetricFamily(
+            "vibe_build", "What runs: its version, Python's, and what books are kept in.", value=about
+        )
         runtime = self._runtime
         feed, archive, recorder = runtime.feed, runtime.archive, runtime.recorder
         yield CounterMetricFamily("vibe_reconnects", "Connections to the exchange that broke.", value=feed.reconnects)

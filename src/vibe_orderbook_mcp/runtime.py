@@ -17,6 +17,7 @@ from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.binance.feed import Feed
 from vibe_orderbook_mcp.binance.rest import BinanceRest
 from vibe_orderbook_mcp.config import Settings
+from vibe_orderbook_mcp.core.compiled import IS_COMPILED
 from vibe_orderbook_mcp.filler import Filler
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.recorder import Recorder
@@ -79,6 +80,7 @@ class Runtime:
             self.sessions[transport] -= 1
 
     async def _start(self) -> None:
+        logger.info("Books are kept in {}", "compiled code" if IS_COMPILED else "plain Python: slower, all else equal")
         # A disk that hangs must not hold up the books: the recorder queues until the archive is open.
         self._keeping = asyncio.create_task(self.archive.run())
         for symbol in self.settings.symbols:
