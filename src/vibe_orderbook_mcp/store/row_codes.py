@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from vibe_orderbook_mcp.core.rows import BANDS_BPS, SecondRow, SideFlow, TouchedLevel
-from vibe_orderbook_mcp.store.grid import MAX_EXP, POWERS, to_exact_steps, to_steps
+from vibe_orderbook_mcp.core.rows import BANDS_BPS, SecondRow, TouchedLevel
+from vibe_orderbook_mcp.store.grid import MAX_EXP, POWERS, to_steps
 
 _EXACT: Final = 2**53
 MEAN_STEPS: Final = 1000  # spread_mean counts thousandths of a tick
@@ -16,8 +16,9 @@ _PRICE_STEPS: Final = 15  # a band's mean price, from mid (0) to the band's edge
 _PRICE_STEPS_1: Final = 255  # in version 1: a byte
 
 # A 16-bit logarithm: 0 is 0.0, n is e^((n - 1) / SCALE + LOWEST). From 1e-9 to 1e14, 0.04 % at most from the value.
-_LOWEST: Final = math.log(1e-9)
-_SCALE: Final = 65_534 / (math.log(1e14) - _LOWEST)
+_LEAST, _MOST = 1e-9, 1e14
+_LOWEST: Final = math.log(_LEAST)
+_SCALE: Final = 65_534 / (math.log(_MOST) - _LOWEST)
 _LOG_VALUES: Final = (0.0, *(math.exp(code / _SCALE + _LOWEST) for code in range(65_535)))
 _log_value: Final = _LOG_VALUES.__getitem__
 
@@ -40,8 +41,9 @@ _BAND_FACTORS: Final = {
 # --- prices ---------------------------------------------------------------------------------------------------
 
 
-def optional_steps(values: Sequence[float | None], exp: int) -> list[int | None]:
-    return [None if value is None else to_exact_steps((value,), exp)[0] for value in values]
+def placed(values: Sequence[float | None], steps: Iterator[int]) -> list[int | None]:
+    """The next steps, each in the place of its value."""
+    return [None if value is None else next(steps) for value in values]
 
 
 def first(*values: int | None) -> int:
@@ -80,25 +82,16 @@ def quote_code(amount: float, expected: int, exp: int) -> int | float:
 # --- sizes ----------------------------------------------------------------------------------------------------
 
 
-def flow_codes(flow: SideFlow, expected_traded: int, lot_exp: int) -> tuple[int, int, int, int, int, int]:
-    """What rests on the bid is traded by sellers: the two volumes are the same but for late joins."""
-    return (
-        to_steps(flow.added, lot_exp),
-        to_steps(flow.cancelled, lot_exp),
-        to_steps(flow.traded, lot_exp) - expected_traded,
-        flow.add_events,
-        flow.cancel_events,
-        flow.discovered,
-    )
-
-
 def _log_code(value: float) -> int:
     return 0 if value <= 0 else max(1, min(65_535, round((math.log(value) - _LOWEST) * _SCALE) + 1))
 
 
 def logs(values: Sequence[float]) -> bytes:
     """Low bytes, then high bytes: the high ones hardly change from second to second."""
-    codes = [_log_code(value) for value in values]
+    log = math.log
+    codes = [
+        round((log(value) - _LOWEST) * _SCALE) + 1 if _LEAST <= value <= _MOST else _log_code(value) for value in values
+    ]
     packed = struct.pack(f"<{len(codes)}H", *codes)
     return packed[::2] + packed[1::2]
 
@@ -123,13 +116,16 @@ def shares(*columns: Sequence[float]) -> bytes:
     """Columns of sizes of one kind, not negative: `[lengths..., logarithm of the greatest, high bytes, low halves]`."""
     values = [value for column in columns for value in column]
     most = _log_code(max(values, default=0.0))
-    whole = _LOG_VALUES[most] or 1.0
+    whole, log = _LOG_VALUES[most] or 1.0, math.log
+    least = whole * _SHARES[1]
     codes = [
-        0 if value <= 0 else min(_SHARE_CODES, max(1, round(math.log(value / whole) * _SHARE_SCALE) + _SHARE_CODES))
+        round(log(value / whole) * _SHARE_SCALE) + _SHARE_CODES if value >= least else int(value > 0)
         for value in values
     ]
+    if max(codes, default=0) > _SHARE_CODES:  # the greatest may lie a little above its own logarithm
+        codes = [min(code, _SHARE_CODES) for code in codes]
     head = bytes(map(len, columns)) + most.to_bytes(2, "little")
-    return head + bytes([code >> 4 for code in codes]) + _halves([code & 15 for code in codes])
+    return head + bytes([code >> 4 for code in codes]) + _halves(codes)
 
 
 def unshare(data: bytes, columns: int) -> list[tuple[float, ...]]:
@@ -174,11 +170,13 @@ def band_prices(bases: Sequence[float], quotes: Sequence[float], mid: float | No
             round((quote / base / mid - 1) * sign * 1e4 / width * _PRICE_STEPS) if base > 0 else 0
             for base, quote, width in zip(bases, quotes, BANDS_BPS, strict=True)
         ]
-        if all(0 <= code <= _PRICE_STEPS for code in away) and not any(
-            quote and base <= 0 for base, quote in zip(bases, quotes, strict=True)
-        ):
+        if min(away) >= 0 and max(away) <= _PRICE_STEPS and (min(bases) > 0 or _is_zero_without_base(bases, quotes)):
             return _halves(away)
     return list(quotes)
+
+
+def _is_zero_without_base(bases: Sequence[float], quotes: Sequence[float]) -> bool:
+    return not any(quote and base <= 0 for base, quote in zip(bases, quotes, strict=True))
 
 
 def band_quotes(bases: Sequence[float], prices: bytes | list[float], mid: float | None, sign: int) -> tuple[float, ...]:
@@ -189,10 +187,10 @@ def band_quotes(bases: Sequence[float], prices: bytes | list[float], mid: float 
     return tuple([base * mid * band[code] for base, code, band in zip(bases, codes, factors, strict=False)])
 
 
-def _halves(codes: Sequence[int]) -> bytes:
-    """Two codes of 4 bits a byte."""
-    even = [*codes, 0][: len(codes) + len(codes) % 2]
-    return bytes([first << 4 | second for first, second in zip(even[::2], even[1::2], strict=True)])
+def _halves(codes: list[int]) -> bytes:
+    """The low halves of bytes: two of them a byte."""
+    even = [*codes, 0] if len(codes) % 2 else codes
+    return bytes([first << 4 & 240 | second & 15 for first, second in zip(even[::2], even[1::2], strict=True)])
 
 
 def _from_halves(data: bytes) -> list[int]:
@@ -203,19 +201,24 @@ def _from_halves(data: bytes) -> list[int]:
 # --- touched levels: columns compress better than rows --------------------------------------------------------
 
 
-def touched_columns(levels: Sequence[TouchedLevel], base: int, tick_exp: int, lot_exp: int) -> list[list[int]]:
+def touched_columns(
+    levels: Sequence[TouchedLevel], prices: Sequence[int], shown: Sequence[int], traded: Sequence[int], base: int
+) -> list[list[int]]:
+    """`prices` and `traded` of each level, and what was `shown` at its start, at most and at its end, in turn."""
     if not levels:
         return []
-    columns: list[list[int]] = [[], [], [], [], [], []]
-    before = base
-    for level, price in zip(levels, to_exact_steps([level.price for level in levels], tick_exp), strict=True):
-        start, most, end = to_exact_steps((level.shown_start, level.shown_max, level.shown_end), lot_exp)
-        traded = to_steps(level.traded, lot_exp)
-        codes = ((price - before) * 2 + (level.side == "ask"), traded, level.trades, start - traded, most - start, end)
-        for column, code in zip(columns, codes, strict=True):
-            column.append(code)
-        before = price
-    return columns
+    starts, mosts = shown[::3], shown[1::3]
+    return [
+        [
+            (price - before) * 2 + (level.side == "ask")
+            for level, price, before in zip(levels, prices, (base, *prices), strict=False)
+        ],
+        list(traded),
+        [level.trades for level in levels],
+        [start - volume for start, volume in zip(starts, traded, strict=True)],
+        [most - start for most, start in zip(mosts, starts, strict=True)],
+        list(shown[2::3]),
+    ]
 
 
 def touched_levels(columns: list[list[int]], base: int, tick: int, lot: int) -> tuple[TouchedLevel, ...]:

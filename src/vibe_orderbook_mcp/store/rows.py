@@ -29,7 +29,7 @@ import ormsgpack
 from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow
 from vibe_orderbook_mcp.errors import StorageCorrupt
 from vibe_orderbook_mcp.store import row_codes as codes
-from vibe_orderbook_mcp.store.grid import MAX_EXP, POWERS, exact_exp, sum_exp, to_steps
+from vibe_orderbook_mcp.store.grid import MAX_EXP, POWERS, exact_steps, sum_steps
 
 VERSION: Final = 2
 READ_VERSIONS: Final = (1, 2)
@@ -51,30 +51,36 @@ RECORD: Final[tuple[str, ...]] = (
     "levels",  # from version 2 on
 )
 
+_FLOWS_END: Final = 10  # sums before those of the levels: see `encode_row`
 _LENGTHS: Final = {1: len(RECORD) - 1, 2: len(RECORD)}
 
 
 def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
-    prices = [p for p in (row.best_bid, row.best_ask, row.high, row.low) if p is not None]
-    prices += [level.price for level in row.touched]
-    tick_exp = exact_exp(prices, tick_exp)
-    sizes = [s for s in (row.best_bid_size, row.best_ask_size) if s is not None]
-    sums = [row.ofi, *row.mlofi, row.buy_volume, row.sell_volume, row.effective_spread_volume]
-    for flow in (row.bid, row.ask):
-        sums += (flow.added, flow.cancelled, flow.traded)
-    for level in row.touched:
+    bid_flow, ask_flow, touched = row.bid, row.ask, row.touched
+    quoted = (row.best_bid, row.best_ask, row.high, row.low)
+    prices = [price for price in quoted if price is not None] + [level.price for level in touched]
+    shown = (row.best_bid_size, row.best_ask_size)
+    sizes = [size for size in shown if size is not None]
+    for level in touched:
         sizes += (level.shown_start, level.shown_max, level.shown_end)
-        sums.append(level.traded)
-    lot_exp = sum_exp(sums, exact_exp(sizes, lot_exp))
+    sums = [row.ofi, row.buy_volume, row.sell_volume, row.effective_spread_volume]
+    sums += (bid_flow.added, bid_flow.cancelled, bid_flow.traded, ask_flow.added, ask_flow.cancelled, ask_flow.traded)
+    sums += row.mlofi
+    sums += [level.traded for level in touched]
+    tick_exp, price_steps = exact_steps(prices, tick_exp)
+    lot_exp, size_steps = exact_steps(sizes, lot_exp)
+    lot_exp, totals = sum_steps(sums, before := lot_exp)
+    if lot_exp != before:
+        lot_exp, size_steps = exact_steps(sizes, lot_exp)
 
-    (bid, ask, high, low), (bid_size, ask_size) = (
-        codes.optional_steps((row.best_bid, row.best_ask, row.high, row.low), tick_exp),
-        codes.optional_steps((row.best_bid_size, row.best_ask_size), lot_exp),
-    )
+    prices_left, sizes_left = iter(price_steps), iter(size_steps)
+    bid, ask, high, low = codes.placed(quoted, prices_left)
+    bid_size, ask_size = codes.placed(shown, sizes_left)
     base = codes.first(bid, ask)
     reference = codes.first(low, base)
-    buys, sells = to_steps(row.buy_volume, lot_exp), to_steps(row.sell_volume, lot_exp)
-    mlofi = [to_steps(value, lot_exp) for value in row.mlofi]
+    ofi, buys, sells, effective_volume, *flows = totals[:_FLOWS_END]
+    mlofi, traded = totals[_FLOWS_END : _FLOWS_END + len(row.mlofi)], totals[_FLOWS_END + len(row.mlofi) :]
+    best = mlofi[0] if mlofi else 0
     approximate: tuple[Sequence[float], ...] = (
         (),  # what is in `levels` now: places of version 1 stay where they were
         (),
@@ -99,10 +105,12 @@ def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
             row.events,
             row.rows,
             row.ids,
-            *codes.flow_codes(row.bid, sells, lot_exp),
-            *codes.flow_codes(row.ask, buys, lot_exp),
-            mlofi[0] if mlofi else 0,
-            to_steps(row.ofi, lot_exp) - (mlofi[0] if mlofi else 0),
+            *(flows[0], flows[1], flows[2] - sells),  # what rests on the bid is traded by sellers: the same, but for
+            *(bid_flow.add_events, bid_flow.cancel_events, bid_flow.discovered),  # late joins
+            *(flows[3], flows[4], flows[5] - buys),
+            *(ask_flow.add_events, ask_flow.cancel_events, ask_flow.discovered),
+            best,
+            ofi - best,
             sum(1 << index for index, value in enumerate(mlofi) if value < 0),
             [len(part) for part in approximate],
             codes.logs([value for part in approximate for value in part]),
@@ -122,10 +130,10 @@ def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
             codes.minus(low, base),
             codes.minus(high, reference),
             row.effective_spread_sum < 0,
-            to_steps(row.effective_spread_volume, lot_exp) - buys - sells,
+            effective_volume - buys - sells,
             row.joins_late,
             row.joins_open,
-            codes.touched_columns(row.touched, reference, tick_exp, lot_exp),
+            codes.touched_columns(touched, list(prices_left), list(sizes_left), traded, reference),
             codes.shares([0.0, *map(abs, row.mlofi[1:])] if row.mlofi else (), row.level_depth),
         ]
     )

@@ -19,18 +19,14 @@ import ormsgpack
 
 from vibe_orderbook_mcp.core.rows import BookTop
 from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.grid import POWERS, exact_exp, to_exact_steps
+from vibe_orderbook_mcp.store.grid import POWERS, exact_steps
 
 VERSION: Final = 1
 
 
 def encode_snapshot(second: int, top: BookTop, *, tick_exp: int, lot_exp: int) -> bytes:
-    prices = [level[0] for level in top.bids] + [level[0] for level in top.asks]
-    sizes = [level[1] for level in top.bids] + [level[1] for level in top.asks]
-    tick_exp = exact_exp(prices, tick_exp)
-    lot_exp = exact_exp(sizes, lot_exp)
-    ticks = to_exact_steps(prices, tick_exp)
-    lots = to_exact_steps(sizes, lot_exp)
+    tick_exp, ticks = exact_steps([price for price, _ in top.bids] + [price for price, _ in top.asks], tick_exp)
+    lot_exp, lots = exact_steps([size for _, size in top.bids] + [size for _, size in top.asks], lot_exp)
     base = ticks[0] if ticks else 0
     split = len(top.bids)
     return ormsgpack.packb(

@@ -23,7 +23,7 @@ import ormsgpack
 
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.grid import POWERS, exact_exp, to_exact_steps
+from vibe_orderbook_mcp.store.grid import POWERS, exact_steps
 from vibe_orderbook_mcp.store.intervals import Interval, of_numbers
 from vibe_orderbook_mcp.store.packing import pack, unpack
 
@@ -140,10 +140,9 @@ def merge(*parts: Iterable[Trade]) -> list[Trade]:
 
 
 def to_integers(trades: Sequence[Trade], tick_exp: int, lot_exp: int) -> tuple[int, int, list[int], list[int]]:
-    prices = [trade.price for trade in trades]
-    sizes = [trade.size for trade in trades]
-    tick_exp, lot_exp = exact_exp(prices, tick_exp), exact_exp(sizes, lot_exp)
-    return tick_exp, lot_exp, to_exact_steps(prices, tick_exp), to_exact_steps(sizes, lot_exp)
+    tick_exp, prices = exact_steps([trade.price for trade in trades], tick_exp)
+    lot_exp, lots = exact_steps([trade.size for trade in trades], lot_exp)
+    return tick_exp, lot_exp, prices, lots
 
 
 def _check_version(version: object) -> None:
