@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cached_property
 
 import msgspec
 
@@ -15,7 +16,7 @@ EXACT_DIGITS = 15
 ORDERS_A_LEVEL = 100
 
 
-class SymbolSpec(msgspec.Struct, frozen=True):
+class SymbolSpec(msgspec.Struct, frozen=True, dict=True):  # `dict`: for the cached properties
     """What the exchange says of one symbol. Decimals are kept as the exchange writes them.
 
     `price_decimals` and `size_decimals` are how many places the exchange prints ("0.01000000" -> 8), `tick_exp`
@@ -32,19 +33,19 @@ class SymbolSpec(msgspec.Struct, frozen=True):
     trading: bool = True
     iceberg_parts: int | None = None  # into how many shown parts an order may be split; None: not said, or not stored
 
-    @property
+    @cached_property
     def price_decimals(self) -> int:
         return _places(self.tick_size)
 
-    @property
+    @cached_property
     def size_decimals(self) -> int:
         return _places(self.step_size)
 
-    @property
+    @cached_property
     def tick_exp(self) -> int:
         return _places(self.tick_size.normalize() or self.tick_size)  # 0: no filter, so every printed place counts
 
-    @property
+    @cached_property
     def lot_exp(self) -> int:
         return _places(self.step_size.normalize() or self.step_size)
 

@@ -6,8 +6,9 @@ its `symbols` when that has worked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
+from operator import lt
 
 import msgspec
 
@@ -18,7 +19,7 @@ from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.store import intervals
 from vibe_orderbook_mcp.store.grid import OffGrid
 from vibe_orderbook_mcp.store.intervals import Interval
-from vibe_orderbook_mcp.store.keys import milli_key, second_key, symbol_bounds
+from vibe_orderbook_mcp.store.keys import milli_key, second_key
 from vibe_orderbook_mcp.store.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.meta import SymbolMeta, encode_ids, encode_meta, grid_key, ids_key, symbol_key
 from vibe_orderbook_mcp.store.rocks import Database, Put
@@ -55,6 +56,7 @@ class Known(msgspec.Struct):
     newest_second: int | None
     newest_trade_second: int | None  # of trade_sec, in seconds
     grid: RollGrid | None
+    newest_trades: list[Trade] | None = None  # of that second: it usually goes on, and need not be read for that
 
 
 # What encoding raises. A number out of all proportion (the exchange's, or a sum of such) costs its own second or batch:
@@ -62,6 +64,16 @@ class Known(msgspec.Struct):
 UNSTORABLE = (StorageError, TypeError, OverflowError)
 # The same where the disk is read on the way, whose failures are not the numbers' fault.
 UNSTORABLE_TOGETHER = (OffGrid, TypeError, OverflowError)
+
+
+class _Block(msgspec.Struct):
+    """A record of trade_sec or trade_min as it will be."""
+
+    family: str
+    spec: SymbolSpec
+    trades: list[Trade]
+    fresh: list[Trade] = []  # of trade_min: what the block did not hold before
+    encoded: bytes | None = None  # None: only when all that comes to it is there
 
 
 class Plan:
@@ -73,9 +85,7 @@ class Plan:
         self._now = now
         self.symbols: dict[str, Known] = {}
         self._puts: dict[tuple[str, bytes], bytes] = {}
-        self._trades: dict[tuple[str, bytes], list[Trade]] = {}  # of trade_sec and trade_min, encoded at the end
-        self._specs: dict[tuple[str, bytes], SymbolSpec] = {}
-        self._fresh: dict[bytes, list[Trade]] = {}  # by key of trade_min: what its block did not hold before
+        self._blocks: dict[str, dict[bytes, _Block]] = {}  # by symbol and key
         self._snapshots: dict[str, int] = {}
         self._rows: dict[str, int] = {}
         self._stored: dict[str, int] = {}
@@ -127,14 +137,15 @@ class Plan:
             return
         try:
             symbol = self._planned(name)
+            new = _not_held(symbol.ids, batch.trades)
             # Encoding proves that every value can be stored, before any of the batch's state is touched.
-            encode_second(batch.trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)
-            for edge in (min(t.time_ms for t in batch.trades), max(t.time_ms for t in batch.trades)):
-                milli_key(name, edge)
+            pieces = [
+                (second, trades, milli_key(name, second * 1000), _encode(TRADE_SEC, trades, spec))
+                for second, trades in _by_second(new)
+            ]
         except UNSTORABLE as error:
             self._failed[name] = why(error)
             return
-        new = [trade for trade in merge(batch.trades) if not intervals.contains(symbol.ids, trade.agg_id)]
         _count(self._skipped_trades, name, len(batch.trades) - len(new))
         _count(self._stored, name, len(new))
         if not new:
@@ -142,34 +153,45 @@ class Plan:
         self._describe(symbol, spec)
         if symbol.grid is None:
             symbol.grid = first_grid(self._database, spec, new[0].price)
+        blocks = self._blocks.setdefault(name, {})
         sealed = (symbol.meta.sealed if symbol.meta else None) or 0
-        for second, group in groupby(new, lambda trade: trade.time_ms // 1000):
-            if live and second >= sealed:
-                self._add_trade_second(symbol, spec, second, list(group))
+        for second, trades, key, encoded in pieces:
+            if not live or second < sealed:
+                self._merge_into_minute(blocks, second_key(name, second - second % MINUTE), spec, trades)
+            elif symbol.newest_trade_second is None or second > symbol.newest_trade_second:
+                # Nothing is there: no need to look.
+                blocks[key] = _Block(TRADE_SEC, spec, trades, encoded=encoded)
+                symbol.newest_trade_second, symbol.newest_trades = second, trades
             else:
-                self._merge_into(TRADE_MIN, second_key(name, second - second % MINUTE), spec, group)
-        symbol.ids = intervals.union(symbol.ids, intervals.of_numbers(trade.agg_id for trade in new))
+                is_newest = second == symbol.newest_trade_second
+                held = symbol.newest_trades if is_newest else None
+                merged = self._merge_into_second(blocks, key, spec, trades, held)
+                if is_newest:
+                    symbol.newest_trades = merged
+        symbol.ids = intervals.union(symbol.ids, _runs(new))
 
-    def _add_trade_second(self, symbol: Known, spec: SymbolSpec, second: int, trades: list[Trade]) -> None:
-        key = milli_key(spec.symbol, second * 1000)
-        if symbol.newest_trade_second is None or second > symbol.newest_trade_second:
-            symbol.newest_trade_second = second
-            self._trades[TRADE_SEC, key] = trades  # nothing is there: no need to look
-            self._specs[TRADE_SEC, key] = spec
-        else:
-            self._merge_into(TRADE_SEC, key, spec, trades)
-
-    def _merge_into(self, family: str, key: bytes, spec: SymbolSpec, trades: Iterable[Trade]) -> None:
-        held = self._trades.get((family, key))
+    def _merge_into_second(
+        self, blocks: dict[bytes, _Block], key: bytes, spec: SymbolSpec, trades: list[Trade], held: list[Trade] | None
+    ) -> list[Trade]:
+        """What the record holds then; `held` is what it holds now, where that is known."""
+        if held is None and (block := blocks.get(key)) is not None:
+            held = block.trades
         if held is None:
-            stored = self._database.get(family, key)
-            decode = decode_second if family == TRADE_SEC else decode_minute
-            held = [] if stored is None else decode(stored)
-        trades = list(trades)
-        self._trades[family, key] = merge(held, trades)
-        self._specs[family, key] = spec
-        if family == TRADE_MIN:
-            self._fresh.setdefault(key, []).extend(not_among(held, trades))
+            stored = self._database.get(TRADE_SEC, key)
+            held = [] if stored is None else decode_second(stored)
+        trades = held + trades if held and held[-1].agg_id < trades[0].agg_id else merge(held, trades)
+        blocks[key] = _Block(TRADE_SEC, spec, trades)
+        return trades
+
+    def _merge_into_minute(
+        self, blocks: dict[bytes, _Block], key: bytes, spec: SymbolSpec, trades: list[Trade]
+    ) -> None:
+        block = blocks.get(key)
+        if block is None:
+            stored = self._database.get(TRADE_MIN, key)
+            block = _Block(TRADE_MIN, spec, [] if stored is None else decode_minute(stored))
+        fresh = [*block.fresh, *not_among(block.trades, trades)]
+        blocks[key] = _Block(TRADE_MIN, spec, merge(block.trades, trades), fresh)
 
     def puts(self) -> list[Put]:
         """All that is to be written, in one batch."""
@@ -181,21 +203,18 @@ class Plan:
             except UNSTORABLE_TOGETHER as error:  # each batch could be stored, but not beside what is there
                 self._failed[name] = why(error)
                 self._stored.pop(name, None)
-                symbol.ids, symbol.newest_trade_second, symbol.grid = known.ids, known.newest_trade_second, known.grid
+                symbol.ids, symbol.grid = known.ids, known.grid
+                symbol.newest_trade_second, symbol.newest_trades = known.newest_trade_second, known.newest_trades
         return puts
 
     def _trade_puts(self, name: str, symbol: Known, known: Known) -> list[Put]:
         """A symbol's blocks of trades, their roll-ups, and what is noted about them: all of it or nothing."""
         puts: list[Put] = []
-        low, high = symbol_bounds(name)
-        for (family, key), trades in self._trades.items():
-            if low <= key < high:
-                spec = self._specs[family, key]
-                encode = encode_second if family == TRADE_SEC else encode_minute
-                puts.append((family, key, encode(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)))
-        changes = {
-            key: (self._trades[TRADE_MIN, key], fresh) for key, fresh in self._fresh.items() if low <= key < high
-        }
+        changes: dict[bytes, tuple[list[Trade], list[Trade]]] = {}
+        for key, block in self._blocks.get(name, {}).items():
+            puts.append((block.family, key, block.encoded or _encode(block.family, block.trades, block.spec)))
+            if block.fresh:
+                changes[key] = block.trades, block.fresh
         if changes and symbol.grid is not None and symbol.meta is not None:
             rolls, symbol.grid = rolled(self._database, symbol.meta.spec, symbol.grid, changes)
             puts += rolls
@@ -209,7 +228,7 @@ class Plan:
         """Keep the symbol's description as the exchange last gave it."""
         if symbol.meta is None:
             symbol.meta = SymbolMeta(spec=spec, created=int(self._now()))
-        elif symbol.meta.spec != spec:
+        elif symbol.meta.spec is not spec and symbol.meta.spec != spec:
             symbol.meta = msgspec.structs.replace(symbol.meta, spec=spec)
         else:
             return
@@ -219,6 +238,31 @@ class Plan:
         if name not in self.symbols:
             self.symbols[name] = msgspec.structs.replace(self._known(name))
         return self.symbols[name]
+
+
+def _not_held(held: Sequence[Interval], trades: Sequence[Trade]) -> list[Trade]:
+    """Ascending by id, each once, and none whose id is held."""
+    ids = [trade.agg_id for trade in trades]
+    if (not held or ids[0] > held[-1][1]) and all(map(lt, ids, ids[1:])):
+        return list(trades)  # the stream goes on
+    return [trade for trade in merge(trades) if not intervals.contains(held, trade.agg_id)]
+
+
+def _by_second(trades: Iterable[Trade]) -> Iterator[tuple[int, list[Trade]]]:
+    for second, group in groupby(trades, lambda trade: trade.time_ms // 1000):
+        yield second, list(group)
+
+
+def _runs(trades: Sequence[Trade]) -> list[Interval]:
+    first, last = trades[0].agg_id, trades[-1].agg_id
+    if last - first + 1 == len(trades):  # they are ascending, each once
+        return [(first, last)]
+    return intervals.of_numbers(trade.agg_id for trade in trades)
+
+
+def _encode(family: str, trades: Sequence[Trade], spec: SymbolSpec) -> bytes:
+    encode = encode_second if family == TRADE_SEC else encode_minute
+    return encode(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)
 
 
 def not_among(held: Iterable[Trade], trades: Iterable[Trade]) -> list[Trade]:
