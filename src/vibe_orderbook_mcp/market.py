@@ -6,19 +6,18 @@ between sees one moment.
 
 from __future__ import annotations
 
-from itertools import accumulate
 from math import inf
-from operator import mul
 from typing import Literal
 
 from vibe_orderbook_mcp.analytics.detectors.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
-from vibe_orderbook_mcp.analytics.snapshot import BookView, Ladder, limit_at
+from vibe_orderbook_mcp.analytics.snapshot import BookView, limit_at
 from vibe_orderbook_mcp.analytics.thin_zones import RestingGrid
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.core.audit import differing_levels
 from vibe_orderbook_mcp.core.book import BookSide, OrderBook
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS, ExchangeClock
+from vibe_orderbook_mcp.core.compiled import Ladder
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.core.past_hour import PastHour
 from vibe_orderbook_mcp.core.rows import STORED_LEVELS, RowFlag
@@ -359,22 +358,22 @@ class Market:
 def view(book: OrderBook, levels: int | None = None) -> BookView:
     """The book as the analytics take it, best first: all of it, or the best `levels` a side."""
     if levels is None:
-        bids, asks = Ladder(*book.bids.levels_to()), Ladder(*book.asks.levels_to())
+        bids, asks = book.bids.ladder(len(book.bids)), book.asks.ladder(len(book.asks))
         return BookView(bids, asks, book.bids.horizon, book.asks.horizon)
     return BookView(book.bids.top(levels), book.asks.top(levels), book.bids.horizon, book.asks.horizon)
 
 
 def near_view(book: OrderBook, bps: float, *, notional: float = 0.0) -> BookView:
     """The same as far as `bps` from the best prices, or as far as `notional` quote units need of either side."""
-    reach = Ladder(*_near(book.bids, bps, notional)), Ladder(*_near(book.asks, bps, notional))
+    reach = _near(book.bids, bps, notional), _near(book.asks, bps, notional)
     return BookView(*reach, book.bids.horizon, book.asks.horizon)
 
 
-def _near(side: BookSide, bps: float, notional: float) -> tuple[list[float], list[float]]:
+def _near(side: BookSide, bps: float, notional: float) -> Ladder:
     if (best := side.best) is None:
-        return [], []
-    prices, sizes = side.levels_to(limit_at(best, side.side, bps))
+        return side.ladder(0)
+    ladder = side.ladder(side.count_to(limit_at(best, side.side, bps)))
     enough = notional * (1 + 1e-4)  # an order's walk may need one level more than the sum of them says
-    if len(prices) >= STORED_LEVELS and any(held >= enough for held in accumulate(map(mul, prices, sizes))):
-        return prices, sizes
-    return side.levels_to()
+    if len(ladder) >= STORED_LEVELS and ladder.depth(len(ladder))[1] >= enough:
+        return ladder
+    return side.ladder(len(side))

@@ -142,7 +142,7 @@ def test_a_level_at_a_limit_is_inside_and_one_at_a_target_stays(side: Side) -> N
     sign = -1 if side == "bid" else 1
     curve = DepthCurve([(price_at(10_000 + sign * i), 1.0) for i in range(200)], side)
     for index in (1, 7, 10, 99):
-        price = curve.prices[index]
+        price = curve.ladder.price(index)
         for limit in (price, nextafter(price, 0.0), nextafter(price, inf)):
             assert curve.count_to(limit) == index + 1
             assert curve.count_before(limit) == index

@@ -82,12 +82,12 @@ def test_a_walk_never_costs_less_than_nothing(levels: tuple[TickSide, TickSide],
     sides: tuple[tuple[TakerSide, DepthCurve], ...] = ("buy", book.curve("ask")), ("sell", book.curve("bid"))
     for side, curve in sides:
         fill = walk(curve, notional)
-        cost = cost_bps(side, fill.vwap, curve.prices[0])
+        cost = cost_bps(side, fill.vwap, curve.best)
         assert cost is not None
         assert isfinite(cost)
         assert cost >= 0.0
         assert 0.0 <= fill.filled_fraction <= 1.0
-        assert fill.insufficient_depth == (curve.quote(len(curve.prices)) < notional * (1 - 1e-9))
+        assert fill.insufficient_depth == (curve.quote(len(curve.ladder)) < notional * (1 - 1e-9))
 
 
 @settings(deadline=None)

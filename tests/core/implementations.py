@@ -6,13 +6,15 @@ import pytest
 
 from vibe_orderbook_mcp.core import book_side
 from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.book_side import BookSide
+from vibe_orderbook_mcp.core.book_side import BookSide, Ladder
 
 CompiledSide: type[BookSide] | None
+CompiledLadder: type[Ladder] | None
 try:
     from vibe_orderbook_mcp.core._book_side import BookSide as CompiledSide  # whatever VIBE_PURE_PYTHON says
+    from vibe_orderbook_mcp.core._book_side import Ladder as CompiledLadder
 except ImportError:
-    CompiledSide = None
+    CompiledSide = CompiledLadder = None
 
 needs_compiled = pytest.mark.skipif(CompiledSide is None, reason="the compiled part was not built: no C compiler here?")
 SIDE_TYPES = [

@@ -315,7 +315,7 @@ def _slippage(
     spec: SymbolSpec, curve: DepthCurve, side: TakerSide, notional: float, middle: float | None
 ) -> SlippageEstimate:
     fill = walk(curve, notional)
-    best = curve.prices[0] if curve.prices else None
+    best = curve.best
     return SlippageEstimate(
         side=side,
         notional_quote=notional,

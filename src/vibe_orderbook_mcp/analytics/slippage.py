@@ -61,7 +61,7 @@ def walk(curve: DepthCurve, notional: float) -> Fill:
         used = min(known, bisect_left(remaining, 0.0, key=neg))
         taken = min(amounts[used - 1], remaining[used - 1])  # from the last level
         short = remaining[used] > notional * _ROUNDING
-    best, worst = curve.prices[0], curve.prices[used - 1]
+    best, worst = curve.ladder.price(0), curve.ladder.price(used - 1)
     filled = sums[used - 1] + taken
     vwap = ratio(filled, curve.bought(used - 1) + taken / worst)
     if vwap is not None:  # rounding must not make an average better than the best price
@@ -93,8 +93,8 @@ def cost_bps(side: TakerSide, vwap: float | None, reference: float | None) -> fl
 
 def notional_to_move(curve: DepthCurve, bps: float) -> MoveCost | None:
     """Quote amount resting at prices less than `bps` from the best one. None on an empty side."""
-    if not curve.prices:
+    if (best := curve.best) is None:
         return None
-    target = limit_at(curve.prices[0], curve.side, bps)
+    target = limit_at(best, curve.side, bps)
     # A level at the target stays: the price has then moved by exactly `bps`.
     return MoveCost(curve.quote(curve.count_before(target)), lower_bound=curve.ends_within(target))

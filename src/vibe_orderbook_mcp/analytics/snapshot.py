@@ -6,15 +6,14 @@ the worst price up to which every level of it is known; None means that the whol
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, islice
 from operator import mul, truediv
-from typing import overload
 
 from vibe_orderbook_mcp.analytics.numbers import ratio
+from vibe_orderbook_mcp.core.compiled import Ladder
 from vibe_orderbook_mcp.core.events import Side
 
 BookLevel = tuple[float, float]
@@ -24,47 +23,16 @@ BookLevels = Sequence[BookLevel]
 _EDGE = 1e-12
 
 
-class Ladder(Sequence[BookLevel]):
-    """Levels as one list of prices and one of sizes, best first: what sums and bisections work on without unpacking."""
-
-    __slots__ = ("prices", "sizes")
-
-    def __init__(self, prices: list[float], sizes: list[float]) -> None:
-        self.prices = prices
-        self.sizes = sizes
-
-    @classmethod
-    def of(cls, levels: BookLevels) -> Ladder:
-        if isinstance(levels, Ladder):
-            return levels
-        return cls([price for price, _ in levels], [size for _, size in levels])
-
-    def __len__(self) -> int:
-        return len(self.prices)
-
-    def __iter__(self) -> Iterator[BookLevel]:
-        return zip(self.prices, self.sizes, strict=True)
-
-    @overload
-    def __getitem__(self, index: int) -> BookLevel: ...
-    @overload
-    def __getitem__(self, index: slice) -> Ladder: ...
-    def __getitem__(self, index: int | slice) -> BookLevel | Ladder:
-        if isinstance(index, slice):
-            return Ladder(self.prices[index], self.sizes[index])
-        return self.prices[index], self.sizes[index]
-
-
 @dataclass(frozen=True, slots=True)
 class BookView:
     """Both sides, best first, and how far each is completely known."""
 
-    bids: BookLevels
-    asks: BookLevels
+    bids: BookLevels | Ladder
+    asks: BookLevels | Ladder
     bid_horizon: float | None = None
     ask_horizon: float | None = None
 
-    def side(self, side: Side) -> BookLevels:
+    def side(self, side: Side) -> BookLevels | Ladder:
         return self.bids if side == "bid" else self.asks
 
     def horizon(self, side: Side) -> float | None:
@@ -95,50 +63,39 @@ class BookView:
 
 
 class DepthCurve:
-    """One side and what its levels add up to. A limit costs a bisection, and no level is added up twice.
+    """One side and what its levels add up to.
 
-    An order is walked level by level, best first, over as many levels as it needs (`walked`); what stands up to a
-    limit is summed in one go, from the nearest limit asked for before.
+    An order is walked level by level, best first, over as many levels as it needs (`walked`), and no level is walked
+    twice; what stands up to a limit is summed in one go (`core.book_side.Ladder`).
     """
 
-    def __init__(self, levels: BookLevels, side: Side, horizon: float | None = None) -> None:
+    def __init__(self, levels: BookLevels | Ladder, side: Side, horizon: float | None = None) -> None:
         self.side: Side = side
         self.horizon = horizon
-        ladder = Ladder.of(levels)
-        self.prices, self.sizes = ladder.prices, ladder.sizes
-        self._rising = self.prices[::-1] if side == "bid" else self.prices
-        self._counts = [0]
-        self._sums = [(0.0, 0.0)]  # base and quote units of the best `_counts` levels
+        self.ladder = levels if isinstance(levels, Ladder) else Ladder(side, levels)
+        self._outwards = -1.0 if side == "bid" else 1.0
         self._amounts: list[float] = []  # quote units at each of the levels that were walked
         self._walked = [0.0]  # [i]: of the best i of them
         self._bought = [0.0]
 
+    @property
+    def best(self) -> float | None:
+        """The best price, None on an empty side."""
+        return self.ladder.price(0) if len(self.ladder) else None
+
     def base(self, count: int) -> float:
         """Base units of the best `count` levels."""
-        return self.depth(count)[0]
+        return self.ladder.depth(count)[0]
 
     def quote(self, count: int) -> float:
         """Quote units of the best `count` levels."""
-        return self.depth(count)[1]
-
-    def depth(self, count: int) -> tuple[float, float]:
-        """Base and quote units of the best `count` levels."""
-        place = bisect_right(self._counts, count)
-        known, (base, quote) = self._counts[place - 1], self._sums[place - 1]
-        if known == count:
-            return base, quote
-        sizes = self.sizes[known:count]
-        sums = sum(sizes, base), sum(map(mul, self.prices[known:count], sizes), quote)
-        self._counts.insert(place, count)
-        self._sums.insert(place, sums)
-        return sums
+        return self.ladder.depth(count)[1]
 
     def walked(self, notional: float) -> tuple[list[float], list[float]]:
         """Quote units at each of the best levels and their running sum (of none, one, two...), each level added once
         and in order, up to the first sum that reaches `notional` or the end of the known levels."""
         while self._walked[-1] < notional and (done := len(self._amounts)) < self.sure:
-            stop = min(self.sure, 2 * done + 8)
-            self._amounts += map(mul, self.prices[done:stop], self.sizes[done:stop])
+            self._amounts += map(mul, *self.ladder.levels(done, min(self.sure, 2 * done + 8)))
             self._walked += islice(accumulate(self._amounts[done:], initial=self._walked[-1]), 1, None)
         return self._amounts, self._walked
 
@@ -146,32 +103,22 @@ class DepthCurve:
         """Base units that the amounts of the best levels buy: the sizes, but for the rounding of an order's walk."""
         known = self._bought
         if (done := len(known) - 1) < count:
-            parts = map(truediv, self._amounts[done:count], self.prices[done:count])
+            parts = map(truediv, self._amounts[done:count], self.ladder.levels(done, count)[0])
             known.extend(islice(accumulate(parts, initial=known[-1]), 1, None))
         return known[count]
 
     @cached_property
     def sure(self) -> int:
         """How many levels stand within the horizon: beyond it levels may be missing between those that are seen."""
-        return len(self.prices) if self.horizon is None else self.count_to(self.horizon)
+        return len(self.ladder) if self.horizon is None else self.count_to(self.horizon)
 
     def count_to(self, limit: float) -> int:
         """How many levels stand between the best price and the limit, inclusive."""
-        if self.side == "bid":
-            return len(self.prices) - bisect_left(self._rising, limit * (1 - _EDGE))
-        return bisect_right(self.prices, limit * (1 + _EDGE))
+        return self.ladder.count_to(limit * (1 + self._outwards * _EDGE))
 
     def count_before(self, limit: float) -> int:
         """How many levels `limit` is beyond."""
-        if self.side == "bid":
-            return bisect_left(self.prices, -limit, key=_bid_edge)
-        return bisect_left(self.prices, limit, key=_ask_edge)
-
-    def counts_at(self, limits: Sequence[float]) -> list[int]:
-        """How many levels each limit is beyond. For limits between ticks: none is met to the last bit."""
-        rising = self._rising
-        counts = [bisect_left(rising, limit) for limit in limits]
-        return [len(rising) - count for count in counts] if self.side == "bid" else counts
+        return self.ladder.count_before(limit, _EDGE)
 
     def ends_within(self, limit: float) -> bool:
         """Whether the known book ends before the limit."""
@@ -238,7 +185,7 @@ def band_imbalance(bids: DepthCurve, asks: DepthCurve, middle: float | None, bps
 def band_depth(curve: DepthCurve, middle: float, bps: float) -> BandDepth:
     """Resting base and quote amounts of one side within `bps` of mid, edge included."""
     limit = limit_at(middle, curve.side, bps)
-    return BandDepth(*curve.depth(curve.count_to(limit)), truncated=curve.ends_within(limit))
+    return BandDepth(*curve.ladder.depth(curve.count_to(limit)), truncated=curve.ends_within(limit))
 
 
 def limit_at(reference: float, side: Side, bps: float) -> float:
@@ -249,11 +196,3 @@ def limit_at(reference: float, side: Side, bps: float) -> float:
 def is_beyond(price: float, side: Side, limit: float) -> bool:
     """Whether a price of this side lies further out than the limit."""
     return price < limit * (1 - _EDGE) if side == "bid" else price > limit * (1 + _EDGE)
-
-
-def _bid_edge(price: float) -> float:
-    return -(price * (1 - _EDGE))
-
-
-def _ask_edge(price: float) -> float:
-    return price * (1 + _EDGE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import log
 from statistics import median
 
@@ -52,8 +51,8 @@ class PriceGroups:
     def price(self, group: int) -> float:
         """Of the group's largest level."""
         start, end = self.edges[group], self.edges[group + 1]
-        members = self.curve.sizes[start:end]
-        return self.curve.prices[start + members.index(max(members))]
+        prices, members = self.curve.ladder.levels(start, end)
+        return prices[members.index(max(members))]
 
 
 def find_walls(groups: PriceGroups) -> list[Wall] | None:
@@ -78,12 +77,12 @@ def price_groups(curve: DepthCurve, middle: float, tick: float) -> PriceGroups:
     if stop == 0:
         return PriceGroups(curve, [0], [])
     step = max(1, round(middle * 1e-4 / tick))
-    first, last = (round(curve.prices[index] / tick) // step for index in (0, stop - 1))
+    first, last = (round(curve.ladder.price(index) / tick) // step for index in (0, stop - 1))
     # Half a tick beyond each group's last price, on the side that the levels run to.
     if curve.side == "bid":
         limits = [(group * step - 0.5) * tick for group in range(first, last, -1)]
     else:
         limits = [((group + 1) * step - 0.5) * tick for group in range(first, last)]
-    edges = [0, *(edge for edge in dict.fromkeys(curve.counts_at(limits)) if edge), stop]
-    sizes = curve.sizes
-    return PriceGroups(curve, edges, [sum(sizes[start:end]) for start, end in pairwise(edges)])
+    counts = map(curve.ladder.count_to, limits)  # between ticks: no level stands at one, to the last bit
+    edges = [0, *(edge for edge in dict.fromkeys(counts) if edge), stop]
+    return PriceGroups(curve, edges, curve.ladder.parts(edges))

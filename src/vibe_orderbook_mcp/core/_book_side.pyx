@@ -8,7 +8,7 @@ What moves memory calls nothing of Python: no foreign code can run while the arr
 """
 
 from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE, PyList_New
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from libc.math cimport INFINITY
 from libc.string cimport memmove
@@ -122,6 +122,21 @@ cdef class BookSide:
         """Prices and sizes from the best price to the limit, inclusive; without one, of the whole side."""
         return self.best_levels(self._count if limit is None else self._count_to(limit))
 
+    def ladder(self, Py_ssize_t count):
+        """The best `count` levels as they stand now."""
+        cdef Ladder found = Ladder.__new__(Ladder, self.side)
+        cdef Py_ssize_t place
+        count = min(max(count, 0), self._count)
+        found._make_room(count)
+        for place in range(count):
+            found._prices[place] = self._sign * self._keys[self._count - 1 - place]
+            found._sizes[place] = self._sizes[self._count - 1 - place]
+        return found
+
+    def count_to(self, double limit):
+        """How many levels stand between the best price and the limit, inclusive."""
+        return self._count_to(limit)
+
     def is_beyond_horizon(self, double price):
         """Whether levels at this price are only known once they have changed."""
         return self.horizon is not None and self._sign * price < self._sign * <double>self.horizon
@@ -190,6 +205,117 @@ cdef class BookSide:
 
     cdef Py_ssize_t _count_to(self, double limit) noexcept:
         return self._count - _place(self._keys, self._count, self._sign * limit)
+
+
+cdef class Ladder:
+    """See `book_side.Ladder`."""
+
+    cdef readonly str side
+    cdef double *_prices
+    cdef double *_sizes  # behind the prices, in one piece of memory
+    cdef Py_ssize_t _count
+    cdef double _sign
+
+    def __cinit__(self, side, levels=()):
+        self.side = side
+        self._sign = 1.0 if side == "bid" else -1.0
+
+    def __init__(self, side, levels=()):
+        cdef Py_ssize_t place
+        cdef list rows = list(levels)
+        self._make_room(len(rows))
+        for place in range(self._count):
+            self._prices[place], self._sizes[place] = rows[place]
+
+    def __dealloc__(self):
+        PyMem_Free(self._prices)
+
+    def __len__(self):
+        return self._count
+
+    def __iter__(self):
+        return zip(*self.levels(0, self._count))
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return list(self)[place]
+        cdef Py_ssize_t at = place
+        if at < 0:
+            at += self._count
+        return self.price(at), self._sizes[at]
+
+    def price(self, Py_ssize_t place):
+        """Of the level at this place; 0 is the best one's. Raises IndexError."""
+        if not 0 <= place < self._count:
+            raise IndexError(place)
+        return self._prices[place]
+
+    def levels(self, Py_ssize_t start, Py_ssize_t stop):
+        """Prices and sizes from one place to another, as a slice has them."""
+        cdef Py_ssize_t place
+        start, stop = self._within(start), self._within(stop)
+        return [self._prices[place] for place in range(start, stop)], [self._sizes[place] for place in range(start, stop)]
+
+    def depth(self, Py_ssize_t count):
+        """Base and quote units of the best `count` levels, of all where there are fewer."""
+        cdef double base = 0.0, quote = 0.0
+        cdef Py_ssize_t place
+        for place in range(self._within(count)):
+            base += self._sizes[place]
+            quote += self._prices[place] * self._sizes[place]
+        return base, quote
+
+    def parts(self, edges):
+        """Base units from each of these places to the next, each sum by itself."""
+        cdef list out = []
+        cdef Py_ssize_t place, start = -1, stop
+        cdef double base
+        for edge in edges:
+            stop = self._within(edge)
+            if start >= 0:
+                base = 0.0
+                for place in range(start, stop):
+                    base += self._sizes[place]
+                out.append(base)
+            start = stop
+        return out
+
+    def count_to(self, double limit):
+        """How many levels are not beyond the limit."""
+        cdef Py_ssize_t place = 0, count = self._count, half
+        while count > 0:
+            half = count >> 1
+            if self._sign * self._prices[place + half] < self._sign * limit:
+                count = half
+            else:
+                place += half + 1
+                count -= half + 1
+        return place
+
+    def count_before(self, double limit, double edge):
+        """How many levels `limit` is beyond, by more than `edge` of their price."""
+        cdef Py_ssize_t place = 0, count = self._count, half
+        cdef double factor = 1.0 - self._sign * edge
+        while count > 0:
+            half = count >> 1
+            if self._sign * (self._prices[place + half] * factor) <= self._sign * limit:
+                count = half
+            else:
+                place += half + 1
+                count -= half + 1
+        return place
+
+    cdef Py_ssize_t _within(self, Py_ssize_t place) noexcept:
+        return min(max(place, 0), self._count)
+
+    cdef void _make_room(self, Py_ssize_t count) except *:
+        PyMem_Free(self._prices)
+        self._count = 0
+        self._prices = <double *>PyMem_Malloc(max(2 * count, 1) * sizeof(double))
+        if self._prices == NULL:
+            raise MemoryError
+        self._sizes = self._prices + count
+        self._count = count
 
 
 cdef Kind _kind(list rows, Py_ssize_t count) noexcept:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from functools import cached_property, reduce
+from itertools import accumulate, pairwise
 from math import inf
-from operator import mul
+from operator import add, mul
+from typing import Any
 
 from vibe_orderbook_mcp.core.events import Side
 
@@ -87,7 +89,17 @@ class BookSide:
 
     def levels_to(self, limit: float | None = None) -> tuple[list[float], list[float]]:
         """Prices and sizes from the best price to the limit, inclusive; without one, of the whole side."""
-        return self.best_levels(len(self._keys) if limit is None else self._count_to(limit))
+        return self.best_levels(len(self._keys) if limit is None else self.count_to(limit))
+
+    def ladder(self, count: int) -> Ladder:
+        """The best `count` levels as they stand now."""
+        ladder = Ladder(self.side)
+        ladder._prices, ladder._sizes = self.best_levels(max(0, count))
+        return ladder
+
+    def count_to(self, limit: float) -> int:
+        """How many levels stand between the best price and the limit, inclusive."""
+        return len(self._keys) - bisect_left(self._keys, self._sign * limit)
 
     def is_beyond_horizon(self, price: float) -> bool:
         """Whether levels at this price are only known once they have changed."""
@@ -95,15 +107,69 @@ class BookSide:
 
     def known_levels(self) -> int:
         """How many levels lie within the horizon."""
-        return len(self._keys) if self.horizon is None else self._count_to(self.horizon)
+        return len(self._keys) if self.horizon is None else self.count_to(self.horizon)
 
     def depth_to(self, limits: Sequence[float]) -> list[tuple[float, float]]:
         """Cumulative (base, quote) from the best price to each limit, inclusive. Limits go outwards."""
-        counts = [self._count_to(limit) for limit in limits]
+        counts = [self.count_to(limit) for limit in limits]
         prices, sizes = self.best_levels(max(counts, default=0))
         base = list(accumulate(sizes, initial=0.0))
         quote = list(accumulate(map(mul, prices, sizes), initial=0.0))
         return [(base[count], quote[count]) for count in counts]
 
-    def _count_to(self, limit: float) -> int:
-        return len(self._keys) - bisect_left(self._keys, self._sign * limit)
+
+class Ladder(Sequence[tuple[float, float]]):
+    """Levels of one side, best first, that do not change any more, and what they add up to."""
+
+    def __init__(self, side: Side, levels: Sequence[tuple[float, float]] = ()) -> None:
+        self.side: Side = side
+        self._sign = 1.0 if side == "bid" else -1.0
+        self._prices = [price for price, _ in levels]
+        self._sizes = [size for _, size in levels]
+
+    def __len__(self) -> int:
+        return len(self._prices)
+
+    def __iter__(self) -> Iterator[tuple[float, float]]:
+        return zip(self._prices, self._sizes, strict=True)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return list(zip(self._prices[place], self._sizes[place], strict=True))
+        return self._prices[place], self._sizes[place]
+
+    def price(self, place: int) -> float:
+        """Of the level at this place; 0 is the best one's. Raises IndexError."""
+        if place < 0:
+            raise IndexError(place)
+        return self._prices[place]
+
+    def levels(self, start: int, stop: int) -> tuple[list[float], list[float]]:
+        """Prices and sizes from one place to another, as a slice has them."""
+        return self._prices[max(0, start) : max(0, stop)], self._sizes[max(0, start) : max(0, stop)]
+
+    def depth(self, count: int) -> tuple[float, float]:
+        """Base and quote units of the best `count` levels, of all where there are fewer."""
+        count = min(max(0, count), len(self._prices))
+        return self._base[count], self._quote[count]
+
+    def parts(self, edges: Sequence[int]) -> list[float]:
+        """Base units from each of these places to the next, each sum by itself."""
+        return [reduce(add, self._sizes[start:stop], 0.0) for start, stop in pairwise(edges)]
+
+    def count_to(self, limit: float) -> int:
+        """How many levels are not beyond the limit."""
+        return bisect_left(self._prices, True, key=lambda price: self._sign * price < self._sign * limit)
+
+    def count_before(self, limit: float, edge: float) -> int:
+        """How many levels `limit` is beyond, by more than `edge` of their price."""
+        factor = 1.0 - self._sign * edge
+        return bisect_left(self._prices, True, key=lambda price: self._sign * (price * factor) <= self._sign * limit)
+
+    @cached_property
+    def _base(self) -> list[float]:
+        return list(accumulate(self._sizes, initial=0.0))
+
+    @cached_property
+    def _quote(self) -> list[float]:
+        return list(accumulate(map(mul, self._prices, self._sizes), initial=0.0))

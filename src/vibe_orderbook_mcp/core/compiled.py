@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 
-from vibe_orderbook_mcp.core.book_side import BookSide
+from vibe_orderbook_mcp.core.book_side import BookSide, Ladder
 
 IS_COMPILED = False
 if os.environ.get("VIBE_PURE_PYTHON", "") in ("", "0"):
     with contextlib.suppress(ImportError):
-        from vibe_orderbook_mcp.core._book_side import BookSide
+        from vibe_orderbook_mcp.core._book_side import BookSide, Ladder
 
         IS_COMPILED = True
 
-__all__ = ["IS_COMPILED", "BookSide"]
+__all__ = ["IS_COMPILED", "BookSide", "Ladder"]
