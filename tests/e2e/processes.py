@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-START_SECS = 40.0
+from tests.patience import PATIENCE_SECS
 
 
 class Process:
@@ -31,8 +31,8 @@ class Process:
     def count(self, part: str) -> int:
         return sum(part in line for line in self.lines)
 
-    async def ended(self, secs: float) -> int:
-        code = await asyncio.wait_for(self.process.wait(), secs)
+    async def ended(self) -> int:
+        code = await asyncio.wait_for(self.process.wait(), PATIENCE_SECS)
         await self._reading
         return code
 
@@ -81,7 +81,7 @@ def free_port() -> int:
 
 async def ready(base_url: str) -> None:
     """Wait until every eager symbol is live and recorded."""
-    async with httpx.AsyncClient(base_url=base_url) as http, asyncio.timeout(START_SECS):
+    async with httpx.AsyncClient(base_url=base_url) as http, asyncio.timeout(PATIENCE_SECS):
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if (await http.get("/readyz")).status_code == 200:

@@ -11,6 +11,7 @@ from typing import Any
 
 from loguru import logger
 
+from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.binance.feed import Feed
 from vibe_orderbook_mcp.binance.rest import BinanceRest
 from vibe_orderbook_mcp.config import Settings
@@ -19,8 +20,6 @@ from vibe_orderbook_mcp.core.sync import Outcome
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.runtime import Runtime
 
-# How long anything is waited for that comes at once on a quiet machine. Only a failing test gets to know it.
-PATIENCE_SECS = 120.0
 Top = tuple[int, tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]  # update id, bids, asks
 
 

@@ -12,9 +12,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.processes import Process, environment, free_port, started
+from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.sim.catalog import PROFILES
 
-START_SECS = 60.0  # twenty books on a busy machine
 # Those that say something ten times a second, most active first.
 LIVELY = tuple(symbol for symbol in PROFILES if symbol not in ("WANUSDT", "WBTCUSDT"))
 
@@ -76,7 +76,7 @@ def total(samples: Samples, name: str) -> float:
 
 
 async def _answers(url: str) -> None:
-    async with httpx.AsyncClient() as http, asyncio.timeout(START_SECS):
+    async with httpx.AsyncClient() as http, asyncio.timeout(PATIENCE_SECS):
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if (await http.get(url)).status_code == 200:

@@ -20,7 +20,7 @@ import pytest
 from mcp import Client
 
 from tests.e2e.faults.rig import Watch, exchange, watching
-from tests.e2e.processes import START_SECS, Process, environment, free_port, ready, started
+from tests.e2e.processes import Process, environment, free_port, ready, started
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from tests.store.values import batch, record
@@ -82,7 +82,7 @@ def consecutive(seconds: list[int]) -> bool:
     return seconds == list(range(seconds[0], seconds[0] + len(seconds)))
 
 
-async def recording(watch: Watch, secs: float = 30.0) -> float:
+async def recording(watch: Watch) -> float:
     """The moment at which history is written again and nothing waits."""
     recorder, archive = watch.runtime.recorder, watch.runtime.archive
     before = recorder.snapshots_stored[SYMBOL]
@@ -92,8 +92,7 @@ async def recording(watch: Watch, secs: float = 30.0) -> float:
             and archive.error is None
             and recorder.queue_ticks == 0
             and recorder.snapshots_stored[SYMBOL] > before
-        ),
-        secs,
+        )
     )
     assert readiness(watch.runtime)[0]
     return time.monotonic()
@@ -145,7 +144,7 @@ def test_writing_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(
                 await until(lambda: server.count("Stored snapshot") >= 2)
                 ballast = fill(small_disk, RESERVE - 2_000_000)
                 async with httpx.AsyncClient(base_url=url) as http, Client(f"{url}/mcp") as client:
-                    await until(lambda: server.count("Writing history is paused") == 1, START_SECS)
+                    await until(lambda: server.count("Writing history is paused") == 1)
                     await asyncio.sleep(3)  # seconds that have to wait
                     ready_body = await http.get("/readyz")
                     assert ready_body.status_code == 503
@@ -166,7 +165,7 @@ def test_writing_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(
                 assert (server.count("Writing history is paused"), server.count("Writing history goes on")) == (1, 1)
                 assert server.count("Failed to persist") == 0
                 server.process.send_signal(signal.SIGTERM)
-                await server.ended(6)
+                await server.ended()
                 assert server.count("Traceback") == 0
         rows, ids = await stored(path)
         assert consecutive(rows)
@@ -203,7 +202,7 @@ def test_a_database_that_is_stuck_on_a_full_disk_comes_back(
             began = time.monotonic()
             ballast = fill(small_disk, 0)
             acknowledged = await write_until_full(archive.writable())
-            await until(lambda: archive.mode == "unavailable", 20)  # opening on a full disk fails too
+            await until(lambda: archive.mode == "unavailable")  # opening on a full disk fails too
             assert await flow(watch) == "storage_error"
             assert watch.runtime.recorder.queue_ticks >= 1
             ballast.unlink()
@@ -280,7 +279,7 @@ def test_without_permission_writing_is_paused_until_it_is_back(
         async with served(directory, tmp_path) as (url, server):
             await ready(url)
             permit(directory, 0o500)
-            await until(lambda: server.count("Writing history is paused") == 1, START_SECS)
+            await until(lambda: server.count("Writing history is paused") == 1)
             async with Client(f"{url}/mcp") as client:
                 health = await ask(client, "orderbook_health")
                 assert health["storage"] == "paused"
@@ -291,7 +290,7 @@ def test_without_permission_writing_is_paused_until_it_is_back(
             await ready(url)
             outcome.recovered(time.monotonic() - over, saw="live when asked; history readable, health says paused")
             server.process.send_signal(signal.SIGTERM)
-            await server.ended(6)
+            await server.ended()
         rows, ids = await stored(directory)
         assert consecutive(rows)
         assert len(ids) == 1
@@ -306,7 +305,7 @@ def test_a_directory_without_permission_is_opened_once_it_has_it(
     async def run() -> None:
         permit(directory, 0o500)
         async with served(directory, tmp_path) as (url, server):
-            await until(lambda: server.count("History cannot be opened: The data directory does not") == 1, START_SECS)
+            await until(lambda: server.count("History cannot be opened: The data directory does not") == 1)
             async with httpx.AsyncClient(base_url=url) as http, Client(f"{url}/mcp") as client:
                 assert (await http.get("/readyz")).status_code == 503
                 assert (await ask(client, "orderbook_l1", symbol=SYMBOL))["status"] == "live"
@@ -318,7 +317,7 @@ def test_a_directory_without_permission_is_opened_once_it_has_it(
             await ready(url)
             outcome.recovered(time.monotonic() - over, saw="live when asked; storage_error")
             server.process.send_signal(signal.SIGTERM)
-            await server.ended(6)
+            await server.ended()
         assert consecutive((await stored(directory))[0])
 
     asyncio.run(run())
@@ -446,7 +445,7 @@ def test_damaged_history_is_set_aside_and_recording_goes_on_in_a_repaired_copy(
         async with started("status", cwd=tmp_path, env=environment(data_path=path)) as status:
             assert status.process.stdout is not None
             assert f"set aside in {aside}" in " ".join((await status.process.stdout.read()).decode().split())
-            assert await status.ended(20) == 0
+            assert await status.ended() == 0
         rows, _ = await stored(path)
         assert rows[-1] > first + 300  # what came since
         if keeps_all:

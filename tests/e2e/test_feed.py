@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from tests.e2e.rig import WatchedMarket, all_live, feeding, listening, until
+from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.core.sync import Outcome
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, SymbolUnknown
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
@@ -50,7 +51,7 @@ def test_the_top_100_levels_equal_the_true_book_at_every_event() -> None:
         market = WatchedMarket(levels=100)
         async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
             await all_live(feed, SYMBOLS)
-            await until(lambda: all(len(market.tops[symbol]) >= 60 for symbol in SYMBOLS), 20)
+            await until(lambda: all(len(market.tops[symbol]) >= 60 for symbol in SYMBOLS))
             assert wrong_tops(market, sim) == []
             assert sum(market.count(symbol, Outcome.GAP) for symbol in SYMBOLS) == 0
 
@@ -93,7 +94,7 @@ def test_a_planned_change_of_connection_misses_no_event_and_no_trade() -> None:
             await all_live(feed, SYMBOLS)
             line = feed.lines[0]
             line.replace("a test wants it")
-            await until(lambda: line.replacements >= 1, 30)
+            await until(lambda: line.replacements >= 1)
             seen = {symbol: len(market.tops[symbol]) for symbol in SYMBOLS}
             await until(lambda: all(len(market.tops[symbol]) > seen[symbol] + 5 for symbol in SYMBOLS))
             for symbol in SYMBOLS:
@@ -113,7 +114,7 @@ def test_a_symbol_asked_for_later_is_subscribed_on_the_same_connection() -> None
             await all_live(feed, ("BTCUSDT",))
             began = time.monotonic()
             specs = await asyncio.gather(*(feed.subscribe("SOLUSDT") for _ in range(5)))
-            assert await feed.wait_live("SOLUSDT", 5)
+            assert await feed.wait_live("SOLUSDT", PATIENCE_SECS)
             assert time.monotonic() - began < 5
             assert len({spec.symbol for spec in specs}) == 1
             assert len(feed.lines) == 1
@@ -159,7 +160,7 @@ def test_without_an_exchange_subscribing_says_so_and_recovers_when_it_comes() ->
             with pytest.raises(ExchangeUnavailable):
                 await feed.subscribe("BTCUSDT")
             async with SimExchange(config(port=port)):
-                await all_live(feed, SYMBOLS, 20)
+                await all_live(feed, SYMBOLS)
 
     asyncio.run(run())
 
@@ -172,7 +173,7 @@ def test_an_audit_finds_the_book_equal_to_a_fresh_copy() -> None:
             feeding(sim.rest_url, sim.ws_url, SYMBOLS, market, audit_every_secs=1.0) as feed,
         ):
             await all_live(feed, SYMBOLS)
-            await until(lambda: all(market.symbols[symbol].audits >= 2 for symbol in SYMBOLS), 20)
+            await until(lambda: all(market.symbols[symbol].audits >= 2 for symbol in SYMBOLS))
             assert all(market.symbols[symbol].audit_mismatches == 0 for symbol in SYMBOLS)
             assert all(market.symbols[symbol].resyncs == 1 for symbol in SYMBOLS)
             assert wrong_tops(market, sim) == []
@@ -195,8 +196,8 @@ def test_an_audit_notices_a_level_that_is_wrong() -> None:
                 assert state.book is not None
                 far = state.book.bids.prices[len(state.book.bids.prices) // 10]  # a level that seldom changes
                 state.book.bids.apply([(far, state.book.bids.size_at(far) + 1.0)])
-                await until(lambda: state.audit_mismatches == 1, 10)
-                await until(lambda: state.audits >= 3, 10)
+                await until(lambda: state.audit_mismatches == 1)
+                await until(lambda: state.audits >= 3)
                 assert state.audit_mismatches == 1
                 await until(lambda: "Audit of BTCUSDT found levels that differ" in logged)
 

@@ -15,6 +15,7 @@ from tests.e2e.faults.rig import exchange
 from tests.e2e.processes import environment, free_port, ready, started
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
+from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.sim import SimExchange
 from vibe_orderbook_mcp.store.history import History
 
@@ -36,7 +37,7 @@ def test_killed_again_and_again_it_loses_nothing_that_it_said_was_stored(outcome
             sys.executable, str(ROOT / "scripts" / "kill_rounds"), "--rounds", "3", "--seed", "4", cwd=ROOT,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        out, err = await asyncio.wait_for(script.communicate(), 240)
+        out, err = await asyncio.wait_for(script.communicate(), 4 * PATIENCE_SECS)
         assert script.returncode == 0, (out + err).decode()
         return out.decode()
 
@@ -69,14 +70,14 @@ def test_a_process_beside_one_that_is_killed_takes_over(tmp_path: Path, outcome:
             async with started(*serve, str(ports[0]), cwd=tmp_path, env=env) as first:
                 await ready(f"http://127.0.0.1:{ports[0]}")
                 async with started(*serve, str(ports[1]), cwd=tmp_path, env=env) as second:
-                    await until(lambda: second.count("this one reads its history") == 1, 30)
+                    await until(lambda: second.count("this one reads its history") == 1)
                     await until(lambda: first.count(f"Stored snapshot for {SYMBOL}") >= 3)
                     async with Client(f"http://127.0.0.1:{ports[1]}/mcp") as client:
                         assert await storage(client) == "read_only"
                         assert not (await client.call_tool("orderbook_l1", {"symbol": SYMBOL})).is_error
                         await first.stop()  # SIGKILL
                         over = time.monotonic()
-                        await until(lambda: second.count(f"Stored snapshot for {SYMBOL}") >= 1, 30)
+                        await until(lambda: second.count(f"Stored snapshot for {SYMBOL}") >= 1)
                         secs = time.monotonic() - over
                         assert await storage(client) == "recording"
                     assert second.count("this one records from now on") == 1
@@ -99,6 +100,6 @@ def stored_seconds(lines: list[str]) -> set[int]:
 
 async def until_whole(history: History) -> None:
     """No trade is missing: those between the two processes were fetched by id."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECS):
         while len(await history.ids(SYMBOL)) != 1:
             await asyncio.sleep(0.1)

@@ -21,6 +21,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from tests.e2e.processes import environment, free_port, ready, started
 from tests.outcomes import Outcome
+from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 
 TOOLS = {
@@ -112,14 +113,14 @@ def test_sigterm_with_sse_clients_connected_flushes_and_exits_within_5_s(tmp_pat
             async with started(*serve, cwd=tmp_path, env=env_for(sim, tmp_path / "db")) as server:
                 await ready(base_url)
                 async with (
-                    httpx.AsyncClient(base_url=base_url, timeout=20) as http,
+                    httpx.AsyncClient(base_url=base_url, timeout=PATIENCE_SECS) as http,
                     http.stream("GET", "/sse/") as stream,
                     http.stream("GET", "/sse") as other,
                 ):
                     assert (stream.status_code, other.status_code) == (200, 200)
                     began = time.monotonic()
                     server.process.send_signal(signal.SIGTERM)
-                    await server.ended(5)
+                    await server.ended()
                     assert time.monotonic() - began < 5
                 assert server.count("Snapshot persistence task shutting down") == 1
                 assert server.count("Snapshot persistence task stopped") == 1
@@ -153,7 +154,7 @@ def test_seventy_seconds_without_a_client_are_remembered_and_answered(tmp_path: 
                 rows = await exported(tmp_path, env, "snapshots", "BTCUSDT")  # works while the server runs
                 assert rows
                 server.process.send_signal(signal.SIGTERM)
-                await server.ended(5)
+                await server.ended()
                 stored = {symbol: server.count(f"Stored snapshot for {symbol} at ") for symbol in SYMBOLS}
             for symbol in SYMBOLS:
                 seconds = [int(row["time"]) for row in await exported(tmp_path, env, "snapshots", symbol)]
@@ -170,7 +171,7 @@ async def exported(cwd: Path, env: dict[str, str], kind: str, symbol: str) -> li
     async with started("export", kind, "--symbol", symbol, cwd=cwd, env=env) as export:
         assert export.process.stdout is not None
         text = (await export.process.stdout.read()).decode()
-        assert await export.ended(20) == 0, export.lines
+        assert await export.ended() == 0, export.lines
     return list(csv.DictReader(io.StringIO(text)))
 
 
@@ -193,7 +194,7 @@ def test_stdio_serves_an_sdk_client_and_ends_with_its_input(tmp_path: Path) -> N
 def test_stdio_stops_cleanly(how: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with simulated() as sim, started(cwd=tmp_path, env=env_for(sim, tmp_path / "db")) as server:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECS):
                 while server.count("Stored snapshot for BTCUSDT") == 0:
                     await asyncio.sleep(0.05)
             if how == "end of input":
@@ -201,7 +202,7 @@ def test_stdio_stops_cleanly(how: str, tmp_path: Path) -> None:
                 server.process.stdin.close()
             else:
                 server.process.send_signal(getattr(signal, how))
-            assert await server.ended(5) == 0
+            assert await server.ended() == 0
             assert server.count("Snapshot persistence task stopped") == 1
             assert server.count("Traceback") == 0, "\n".join(server.lines)
             assert server.process.stdout is not None
@@ -214,7 +215,7 @@ def test_wrong_settings_stop_the_start_with_one_sentence(tmp_path: Path) -> None
     async def output(*arguments: str, **variables: object) -> tuple[int, list[str]]:
         env = environment(data_path=tmp_path / "db", **variables)
         async with started(*arguments, cwd=tmp_path, env=env) as command:
-            return await command.ended(20), command.lines
+            return await command.ended(), command.lines
 
     async def run() -> None:
         for arguments, variables, expected in [
@@ -237,7 +238,7 @@ def test_a_name_that_looks_like_a_setting_is_warned_about(tmp_path: Path) -> Non
     async def run() -> None:
         env = environment(data_path=tmp_path / "db", simbols="BTCUSDT")
         async with started("status", cwd=tmp_path, env=env) as command:
-            await command.ended(20)
+            await command.ended()
             assert command.count("VIBE_SIMBOLS is not a setting") == 1
 
     asyncio.run(run())
@@ -257,9 +258,9 @@ def test_a_demo_leaves_no_exchange_and_no_data_behind(how: signal.Signals, tmp_p
             rest = next(line.split()[-1] for line in demo.lines if "Simulated exchange for" in line)
             assert list(scratch.iterdir())
             demo.process.send_signal(how)
-            await demo.ended(6)
+            await demo.ended()
             assert demo.count("Traceback") == 0, "\n".join(demo.lines)
-        async with httpx.AsyncClient() as http, asyncio.timeout(5):
+        async with httpx.AsyncClient() as http, asyncio.timeout(PATIENCE_SECS):
             while True:
                 try:
                     await http.get(f"{rest}/api/v3/ping")
@@ -291,10 +292,10 @@ def test_a_second_process_reads_history_and_records_on_when_the_first_has_gone(
             async with started(*serve, str(ports[0]), cwd=tmp_path, env=env) as first:
                 await ready(urls[0])
                 async with started(*serve, str(ports[1]), cwd=tmp_path, env=env) as second:
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(PATIENCE_SECS):
                         while second.count("this one reads its history") == 0:
                             await asyncio.sleep(0.1)
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(PATIENCE_SECS):
                         while first.count("Stored snapshot for BTCUSDT") < 12:
                             await asyncio.sleep(0.1)
                     async with Client(f"{urls[1]}/mcp") as client:
@@ -305,8 +306,8 @@ def test_a_second_process_reads_history_and_records_on_when_the_first_has_gone(
                     assert second.count("Stored snapshot") == 0
                     over = time.monotonic()
                     first.process.send_signal(signal.SIGTERM)
-                    await first.ended(6)
-                    async with asyncio.timeout(20):
+                    await first.ended()
+                    async with asyncio.timeout(PATIENCE_SECS):
                         while second.count("Stored snapshot for BTCUSDT") < 2:
                             await asyncio.sleep(0.1)
                     outcome.recovered(time.monotonic() - over, saw="history readable, health says read_only")

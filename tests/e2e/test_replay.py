@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from tests.e2e.rig import PATIENCE_SECS, Top, WatchedMarket, runtime_for
+from tests.e2e.rig import Top, WatchedMarket, runtime_for
+from tests.patience import PATIENCE_SECS
 from tests.recordings import DAYS_2024, needs_recordings
 from vibe_orderbook_mcp.binance.messages import streams_of
 from vibe_orderbook_mcp.core.sync import Outcome

@@ -19,6 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.patience import PATIENCE_SECS
+
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
@@ -111,7 +113,7 @@ async def authorizing() -> AsyncIterator[Authorization]:
     server = _Quiet(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECS):
             while not server.started:
                 await asyncio.sleep(0.005)
         yield authorization

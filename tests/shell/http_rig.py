@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import httpx
 import uvicorn
 
+from tests.patience import PATIENCE_SECS
 from tests.tools.serving import server_for
 from vibe_orderbook_mcp.http_limits import HttpLimits
 from vibe_orderbook_mcp.http_serving import uvicorn_config
@@ -48,12 +49,12 @@ async def http_serving(
     quiet = _Quiet(config)
     serving = asyncio.create_task(quiet.serve(sockets=[listening]))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECS):
             while not quiet.started:
                 assert not serving.done()
                 await asyncio.sleep(0.005)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with httpx.AsyncClient(base_url=url, timeout=10) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECS) as http:
             yield Served(server, url, http)
     finally:
         quiet.should_exit = True

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.rig import listening, runtime_for, until
+from tests.patience import PATIENCE_SECS
 from tests.store.values import START, batch, record
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp import recorder
@@ -52,7 +53,7 @@ def test_beside_another_process_history_is_served_and_nothing_is_written(tmp_pat
         assert holder.stdin is not None
         assert holder.stdout is not None
         try:
-            assert await asyncio.wait_for(holder.stdout.readline(), 20) == b"held\n"
+            assert await asyncio.wait_for(holder.stdout.readline(), PATIENCE_SECS) == b"held\n"
             async with exchange() as sim:
                 runtime = runtime_for(sim.rest_url, sim.ws_url, path, symbols="BTCUSDT", backfill_hours=1)
                 with listening("WARNING") as logged:
@@ -62,10 +63,10 @@ def test_beside_another_process_history_is_served_and_nothing_is_written(tmp_pat
                         assert archive.history is not None
                         assert [row.second for row in await archive.history.rows("BTCUSDT", 0, 10**10)] == [START]
                         holder.stdin.write(b"\n")
-                        assert await asyncio.wait_for(holder.stdout.readline(), 5) == b"written\n"
+                        assert await asyncio.wait_for(holder.stdout.readline(), PATIENCE_SECS) == b"written\n"
                         seconds = [row.second for row in await archive.history.rows("BTCUSDT", 0, 10**10)]
                         assert seconds == [START, START + 1]  # and what comes meanwhile
-                        assert await runtime.feed.wait_live("BTCUSDT", 10)
+                        assert await runtime.feed.wait_live("BTCUSDT", PATIENCE_SECS)
                         with pytest.raises(StorageError, match="Another process records"):
                             archive.writable()
                         requests = runtime.rest.requests
@@ -76,7 +77,7 @@ def test_beside_another_process_history_is_served_and_nothing_is_written(tmp_pat
                 assert "Failed to persist" not in logged
         finally:
             holder.stdin.write(b"\n")
-            assert await asyncio.wait_for(holder.wait(), 10) == 0
+            assert await asyncio.wait_for(holder.wait(), PATIENCE_SECS) == 0
         archive = archive_at(path)
         await archive.open()
         assert archive.mode == "recording"
@@ -171,7 +172,7 @@ def test_a_mistake_of_ours_does_not_leave_history_closed_for_good(tmp_path: Path
         archive = ClumsyArchive(tmp_path / "db", cap_mb=64, retention_days=7)
         with listening("ERROR") as logged:
             running = asyncio.create_task(archive.run())
-            await asyncio.wait_for(archive.settled.wait(), 10)
+            await asyncio.wait_for(archive.settled.wait(), PATIENCE_SECS)
             running.cancel()
         assert archive.mode == "recording"
         assert logged.count("in an unforeseen way") == 1

@@ -19,6 +19,7 @@ from pyarrow import parquet  # type: ignore[import-untyped]  # has none
 
 from tests.e2e.processes import environment, started
 from tests.e2e.rig import until
+from tests.patience import PATIENCE_SECS
 from tests.store.values import START, batch, record
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp import __version__
@@ -39,7 +40,7 @@ async def command(*arguments: str, cwd: Path, **variables: object) -> Output:
         sys.executable, "-m", "vibe_orderbook_mcp", *arguments, cwd=cwd, env=environment(**variables),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECS)
     assert process.returncode is not None
     assert "Traceback" not in err.decode()
     return Output(process.returncode, out, err.decode())
@@ -185,7 +186,7 @@ def test_a_reader_that_leaves_early_ends_an_export_quietly(data: Path, tmp_path:
         env=environment(data_path=data),
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=PATIENCE_SECS,
     )
     assert ended.stdout == b"time,event"
     assert b"Traceback" not in ended.stderr
@@ -213,7 +214,7 @@ def test_status_and_export_work_while_a_server_records(tmp_path: Path) -> None:
                 "backfill_hours": 0,
             }
             async with started(cwd=tmp_path, env=environment(**variables)) as server:
-                await until(lambda: server.count("Stored snapshot for BTCUSDT") >= 2, 20)
+                await until(lambda: server.count("Stored snapshot for BTCUSDT") >= 2)
                 status, trades = await asyncio.gather(
                     command("status", cwd=tmp_path, **variables),
                     command("export", "trades", "--symbol", "BTCUSDT", cwd=tmp_path, **variables),
@@ -237,11 +238,11 @@ def test_record_stops_by_itself_or_when_told_and_leaves_a_whole_file(tmp_path: P
             assert output.out.decode().startswith("Recorded ")
             env = environment(**variables)
             async with started("record", "--symbols", "BTCUSDT", "-o", "b.gz", cwd=tmp_path, env=env) as process:
-                await until(lambda: bool(sim.hub.listeners), 20)
+                await until(lambda: bool(sim.hub.listeners))
                 sent = sim.hub.frames_sent
                 await until(lambda: sim.hub.frames_sent > sent + 50)
                 process.process.send_signal(signal.SIGINT)
-                assert await process.ended(5) == 0
+                assert await process.ended() == 0
                 assert process.count("Traceback") == 0
         for name in ("a.gz", "b.gz"):
             lines = gzip.decompress((tmp_path / name).read_bytes()).splitlines()

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from tests.e2e.rig import listening, runtime_for, until
+from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, BinanceRest
 from vibe_orderbook_mcp.core.events import Trade
@@ -26,7 +27,9 @@ async def ids_of(runtime: Runtime, symbol: str) -> list[tuple[int, int]]:
     return await history.ids(symbol)
 
 
-async def until_whole(runtime: Runtime, symbol: str, *, beyond: int = 0, secs: float = 10.0) -> tuple[int, int]:
+async def until_whole(
+    runtime: Runtime, symbol: str, *, beyond: int = 0, secs: float = PATIENCE_SECS
+) -> tuple[int, int]:
     """Wait until the ids held are one interval that reaches `beyond`."""
     async with asyncio.timeout(secs):
         while True:
@@ -133,7 +136,7 @@ def test_the_hours_before_the_start_are_fetched_newest_first_and_no_further(tmp_
             runtime = started_on(sim, tmp_path / "db", SLOW, hours=1)
             began: list[int] = []
             async with runtime.hold():
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_SECS):
                     oldest_ms = 10**13
                     while (now_ms := runtime.market.exchange_ms(time.monotonic_ns())) is None or (
                         oldest_ms > now_ms - HOUR_MS
@@ -202,7 +205,7 @@ def counted(runtime: Runtime) -> Counted:
 
 async def _asks_no_more(rest: Counted) -> None:
     """It looks once a second, and may need a few looks to see that a page began later than it was asked to."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECS):
         while True:
             pages = rest.pages
             await asyncio.sleep(1.6)

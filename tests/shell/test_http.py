@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mcp.client.sse import sse_client
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.rig import listening, until
+from tests.patience import PATIENCE_SECS
 from tests.shell.http_rig import Served, http_serving
 from tests.tools.serving import answer, checked_refusal, exchange
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest, Stall
@@ -149,7 +151,7 @@ def test_a_token_beyond_ascii_is_compared_as_the_bytes_that_were_sent(tmp_path: 
 
 
 async def until_ready(served: Served) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECS):
         while (await served.http.get("/readyz")).status_code != 200:
             await asyncio.sleep(0.02)
 
@@ -251,18 +253,22 @@ def test_metrics_are_those_that_are_promised_and_true(tmp_path: Path) -> None:
                 await answer(client, "orderbook_l1", symbol="BTCUSDT")
                 checked_refusal(await client.call_tool("orderbook_l1", {"symbol": "NOPEUSDT"}))
             sim.faults.add(Stall())
-            state = runtime.market.symbols["BTCUSDT"]
-            await until(lambda: state.status(0) == "live" and state.events > 0)
-            await asyncio.sleep(0.3)  # what was under way is in, so the counters below stand
-            found = await scrape(served)
+            states = runtime.market.symbols
+            while True:  # until what was under way is in
+                events, began_ns = [state.events for state in states.values()], time.monotonic_ns()
+                found = await scrape(served)
+                ended_ns = time.monotonic_ns()
+                if events == [state.events for state in states.values()]:
+                    break
             assert {name for name, *_ in found} >= PROMISED
             for symbol in ("BTCUSDT", "ETHUSDT"):
-                state = runtime.market.symbols[symbol]
-                assert found["vibe_depth_events_total", symbol] == state.events
+                state = states[symbol]
+                assert found["vibe_depth_events_total", symbol] == state.events > 0
                 assert found["vibe_resyncs_total", symbol] == state.resyncs
                 assert found["vibe_snapshots_stored_total", symbol] >= 2
                 assert found["vibe_trades_stored_total", symbol] > 0
-                assert 0.2 < found["vibe_book_age_seconds", symbol] < 5
+                youngest, oldest = ((state.age_ns(now_ns) or 0) / 1e9 for now_ns in (began_ns, ended_ns))
+                assert youngest <= found["vibe_book_age_seconds", symbol] <= oldest
             assert (found["vibe_gaps_total", "BTCUSDT"], found["vibe_gaps_total", "ETHUSDT"]) == (1, 0)
             assert found["vibe_reconnects_total",] == 0
             assert found["vibe_storage_errors_total",] == 0
@@ -284,7 +290,7 @@ def test_open_sessions_are_counted_by_transport_and_leave_the_count_with_the_cli
         return (found["vibe_sessions", "sse"], found["vibe_sessions", "http"], found["vibe_sessions", "stdio"])
 
     async def come_to(served: Served, expected: tuple[float, float, float]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECS):
             while await sessions(served) != expected:
                 await asyncio.sleep(0.02)
 

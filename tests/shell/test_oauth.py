@@ -19,6 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 
 from tests.e2e.rig import listening
+from tests.patience import PATIENCE_SECS
 from tests.shell.authorization import Authorization, authorizing
 from tests.shell.http_rig import Served, http_serving
 from tests.shell.test_http import ACCEPT, INITIALIZE, MCP_PATHS, until_ready
@@ -127,7 +128,7 @@ def test_an_sdk_client_finds_its_way_from_the_refusal_to_a_token(tmp_path: Path)
                     )
                     if path == "/mcp":
                         async with (
-                            httpx2.AsyncClient(auth=provider, timeout=10) as http,
+                            httpx2.AsyncClient(auth=provider, timeout=PATIENCE_SECS) as http,
                             Client(streamable_http_client(served.url + path, http_client=http)) as client,
                         ):
                             await answer(client, "orderbook_l1", symbol="BTCUSDT")

@@ -17,6 +17,7 @@ from mcp import Client
 
 from tests.e2e.processes import environment, free_port, ready, started
 from tests.e2e.rig import listening, runtime_for, until
+from tests.patience import PATIENCE_SECS
 from tests.store.values import BTC, ETH
 from tests.tools.serving import answer, exchange
 from vibe_orderbook_mcp.archive import Archive
@@ -214,7 +215,7 @@ def test_a_disk_that_refuses_every_byte_costs_nothing_once_it_is_back(tmp_path: 
                 await ready(url)
                 await until(lambda: process.count(STORED) > before + waiting)
                 process.process.send_signal(signal.SIGTERM)
-                await process.ended(5)
+                await process.ended()
                 assert process.count("Traceback") == 0, "\n".join(process.lines)
         rows, tops, ids = await stored(tmp_path / "db", "BTCUSDT")
         assert consecutive(rows)
@@ -301,7 +302,7 @@ def test_ticks_that_come_while_a_full_queue_is_written_are_neither_lost_nor_writ
         assert quiet.archive.history is not None
         quiet.archive.history = held = Held(quiet.archive.history)  # type: ignore[assignment]  # stands in for one
         quiet.recorder.start(2)
-        await asyncio.wait_for(held.begun.wait(), 5)
+        await asyncio.wait_for(held.begun.wait(), PATIENCE_SECS)
         for _ in range(5):
             quiet.tick()
         assert quiet.recorder.seconds_dropped == 0

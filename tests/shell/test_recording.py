@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.rig import WatchedMarket, all_live, feeding, listening, until
 from tests.e2e.test_replay import compare
+from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp.binance.recording import record_to
 from vibe_orderbook_mcp.core.sync import Outcome
@@ -46,7 +47,7 @@ def test_a_recording_is_served_again_and_its_books_are_the_recorded_ones(tmp_pat
             feeding(replay.rest_url, replay.ws_url, SYMBOLS, market) as feed,
         ):
             await all_live(feed, SYMBOLS)
-            await asyncio.wait_for(replay.finished(), 20)
+            await asyncio.wait_for(replay.finished(), PATIENCE_SECS)
             await until(lambda: all(len(market.tops[symbol]) >= 1 for symbol in SYMBOLS))
             await until(lambda: market.count("BTCUSDT", Outcome.APPLIED) >= 10)
 

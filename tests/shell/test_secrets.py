@@ -11,6 +11,7 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from tests.e2e.processes import Process, environment, free_port, started
+from tests.patience import PATIENCE_SECS
 from tests.shell.test_http import ACCEPT, INITIALIZE
 from tests.tools.serving import INSIDE, exchange, text_of
 
@@ -30,7 +31,7 @@ PATHS = (
 
 async def asked(url: str, answers: list[str]) -> None:
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(base_url=url, timeout=10) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECS) as http:
         for path in (*PATHS, "/healthz", "/readyz", "/metrics", "/messages/"):
             for headers in (
                 {},
@@ -69,7 +70,7 @@ def test_no_answer_and_no_line_of_the_log_tells_a_secret_or_is_forged(tmp_path: 
             )  # fmt: skip
             arguments = ("serve", "--transport", "http", "--port", str(port))
             async with started(*arguments, cwd=tmp_path, env={**env, "SOME_SECRET": CANARY}) as process:
-                async with httpx.AsyncClient() as http, asyncio.timeout(30):
+                async with httpx.AsyncClient() as http, asyncio.timeout(PATIENCE_SECS):
                     while True:
                         try:
                             if (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
@@ -79,7 +80,7 @@ def test_no_answer_and_no_line_of_the_log_tells_a_secret_or_is_forged(tmp_path: 
                         await asyncio.sleep(0.1)
                 await asked(f"http://127.0.0.1:{port}", answers)
                 process.process.terminate()
-                await process.ended(10)
+                await process.ended()
                 return answers, process
 
     answers, process = asyncio.run(run())

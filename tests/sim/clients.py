@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 import httpx
 import websockets
 
+from tests.patience import PATIENCE_SECS
+
 T = TypeVar("T")
 Level = tuple[str, str]
 
 
-def run(body: Coroutine[Any, Any, T], limit_s: float = 20.0) -> T:
+def run(body: Coroutine[Any, Any, T], limit_s: float = PATIENCE_SECS) -> T:
     """Run an asynchronous test; nothing may hang."""
 
     async def bounded() -> T:
@@ -88,7 +90,7 @@ class Listener:
 
 
 async def get(rest_url: str, path: str, **params: Any) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=rest_url, timeout=15) as client:
+    async with httpx.AsyncClient(base_url=rest_url, timeout=PATIENCE_SECS) as client:
         return await client.get(path, params=params)
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import PATIENCE_SECS
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "false_alarms"
 
 
@@ -17,7 +19,7 @@ def test_a_few_quiet_minutes_are_counted_by_detector_symbol_and_day(tmp_path: Pa
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_SECS,
         env={**os.environ, "VIBE_TEST_RECORDINGS": str(tmp_path)},
     )
     assert "command   false_alarms --hours 0.1 --symbols WANUSDT,APTUSDT --seed 4" in done.stdout

@@ -13,6 +13,7 @@ import jsonschema  # type: ignore[import-untyped]  # the SDK's own dependency; i
 import pytest
 
 from tests.e2e.rig import until
+from tests.patience import PATIENCE_SECS
 from tests.tools.serving import Mode, answer, exchange, refusal, serving
 from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Refuse, Stall
 
@@ -93,7 +94,7 @@ def test_order_flow_is_the_sum_of_the_stored_trades(tmp_path: Path) -> None:
     async def run() -> None:
         async with serving(tmp_path / "db", exchange()) as (_, server, client):
             flow: dict[str, Any] = {"window": {"coverage": 0.0}}
-            async with asyncio.timeout(25):
+            async with asyncio.timeout(PATIENCE_SECS):
                 while flow["window"]["coverage"] < 1.0:
                     result = await client.call_tool("get_order_flow", {"symbol": SYMBOL, "window_duration_secs": 10})
                     flow = flow if result.is_error else result.structured_content or flow
@@ -162,7 +163,7 @@ def test_health_counts_what_happened(tmp_path: Path) -> None:
             assert 0 <= health["last_write_age_ms"] < 3000
             sim.faults.add(Disconnect())
             await until(lambda: runtime.feed.reconnects == 1)
-            assert await runtime.feed.wait_live(SYMBOL, 10)
+            assert await runtime.feed.wait_live(SYMBOL, PATIENCE_SECS)
             health = await answer(client, "orderbook_health")
             assert (health["reconnects"], health["connected"]) == (1, True)
             assert {item["symbol"]: item["resyncs"] for item in health["symbols"]}[SYMBOL] == 3
@@ -176,7 +177,7 @@ def test_a_frozen_feed_is_called_stale_and_never_served_as_live(tmp_path: Path) 
             state = server.runtime.market.symbols[SYMBOL]
             await until(lambda: state.events > 12)  # its pace is known
             sim.faults.add(Stall(seconds=60))
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(PATIENCE_SECS):
                 while (touch := await answer(client, "orderbook_l1", symbol=SYMBOL))["status"] == "live":
                     assert touch["age_ms"] <= 3000
                     await asyncio.sleep(0.1)
@@ -253,7 +254,7 @@ def test_schemas_say_types_and_bounds_and_every_answer_fits_them(mode: Mode, tmp
 def test_symbols_that_hardly_trade_are_live_within_five_seconds(tmp_path: Path) -> None:
     async def run() -> None:
         async with serving(tmp_path / "db", exchange("BTCUSDT", "WANUSDT")) as (_, _server, client):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECS):
                 touch = await answer(client, "orderbook_l1", symbol="wan-usdt")
             assert (touch["symbol"], touch["status"]) == ("WANUSDT", "live")
 

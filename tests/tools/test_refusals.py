@@ -11,6 +11,7 @@ import pytest
 from mcp import Client
 
 from tests.e2e.rig import until
+from tests.patience import PATIENCE_SECS
 from tests.tools.serving import (
     Mode,
     answer,
@@ -178,7 +179,7 @@ def test_while_the_book_resyncs_the_client_is_told_when_to_ask_again(tmp_path: P
         async with serving(
             tmp_path / "db", exchange("BTCUSDT", "ETHUSDT", "SOLUSDT"), symbols="BTCUSDT,ETHUSDT", live=("ETHUSDT",)
         ) as (sim, server, client):
-            assert await server.runtime.feed.wait_live("BTCUSDT", 5)
+            assert await server.runtime.feed.wait_live("BTCUSDT", PATIENCE_SECS)
             sim.faults.add(SlowRest(delay=30, endpoint="depth"))
             sim.faults.add(Drop(symbol="BTCUSDT", count=1))
             await until(lambda: server.runtime.market.symbols["BTCUSDT"].gaps == 1)

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.faults.stored import stored_books, stored_trades
 from tests.e2e.rig import Logged, listening, settings_for, until
 from tests.outcomes import Outcome as Row
+from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.binance.rest import BinanceRest
 from vibe_orderbook_mcp.binance.weights import DEFAULT_LIMIT, WeightBudget
 from vibe_orderbook_mcp.core.book import OrderBook
@@ -125,11 +126,11 @@ class Watch:
         now_ns = time.monotonic_ns()
         return {symbol: state.status(now_ns) for symbol, state in self.market.symbols.items()}
 
-    async def all_live(self, secs: float = 15.0) -> None:
+    async def all_live(self, secs: float = PATIENCE_SECS) -> None:
         symbols = self.runtime.settings.symbols
         await until(lambda: [self.statuses().get(symbol) for symbol in symbols] == ["live"] * len(symbols), secs)
 
-    async def settled(self, secs: float = 25.0) -> None:
+    async def settled(self, secs: float = PATIENCE_SECS) -> None:
         """Every symbol goes on: live, with further events in sequence behind it."""
         applied = {s: self.market.outcomes[s][Outcome.APPLIED] for s in self.runtime.settings.symbols}
 
@@ -182,7 +183,7 @@ class Watch:
         await until(lambda: all(stored[symbol] > 0 for symbol in self.market.symbols))
         history = self.runtime.archive.writable()
         for symbol in self.market.symbols:
-            async with asyncio.timeout(15):  # the filler looks once a second
+            async with asyncio.timeout(PATIENCE_SECS):  # the filler looks once a second
                 while (trades := await stored_trades(history, self.sim, symbol)).missing:
                     await asyncio.sleep(ASK_SECS)
             assert trades.wrong == 0, f"{symbol}: {trades}"
@@ -195,7 +196,7 @@ class Watch:
         row.recovered(max(0.0, (recovered or self.not_live_at) - over), saw=self.saw(since))
         row.books(checked=self.market.checked, wrong=len(self.market.wrong))
 
-    async def suffer(self, faults: list[Fault], secs: float = 20.0) -> tuple[float, float]:
+    async def suffer(self, faults: list[Fault], secs: float = PATIENCE_SECS) -> tuple[float, float]:
         """Switch the faults on and wait until they are over: (when they began, when they ended)."""
         began = time.monotonic()
         for fault in faults:
@@ -223,7 +224,7 @@ async def bear(watch: Watch, case: Case, row: Row) -> None:
     """Have it happen to a running program, and check everything that every row promises."""
     before, lines = watch.metric(case.metric, **case.labels), len(watch.logged.messages)
     began, over = await watch.suffer(case.faults)
-    await until(lambda: watch.metric(case.metric, **case.labels) > before, 15)
+    await until(lambda: watch.metric(case.metric, **case.labels) > before)
     await watch.settled()
     said = watch.logged.messages[lines:]
     assert sum(case.log in line for line in said) == 1 if case.log is not None else not said, said

@@ -23,7 +23,7 @@ async def suspended(watch: Watch, **statuses: str) -> None:
     await until(lambda: all(symbols[symbol].events > 12 for symbol in statuses))
     for symbol, status in statuses.items():
         watch.sim.faults.add(Suspend(symbol=symbol, status=status))  # type: ignore[arg-type]  # one of its
-    await until(lambda: all(symbols[symbol].trading == status for symbol, status in statuses.items()), 20)
+    await until(lambda: all(symbols[symbol].trading == status for symbol, status in statuses.items()))
     for symbol in symbols:
         assert watch.metric("vibe_symbol_trading", symbol=symbol) == (symbol not in statuses)
 
@@ -32,7 +32,7 @@ async def resumed(watch: Watch) -> float:
     """Let everything trade again and wait until all is live. Returns when the fault was over."""
     watch.sim.faults.clear()
     over = time.monotonic()
-    await until(lambda: all(state.suspension is None for state in watch.market.symbols.values()), 30)
+    await until(lambda: all(state.suspension is None for state in watch.market.symbols.values()))
     await watch.settled()
     return over
 

@@ -58,7 +58,7 @@ def test_a_name_that_resolves_later_is_enough(outcome: Outcome, tmp_path: Path) 
                 began = await unreachable(watch)
                 loop.resolves = True
                 over = time.monotonic()
-                await watch.settled(40)
+                await watch.settled()
                 watch.tell(outcome, since=began, over=over)
 
     with asyncio.Runner(loop_factory=Resolving) as runner:
@@ -75,7 +75,7 @@ def test_an_exchange_that_comes_up_later_is_enough(outcome: Outcome, tmp_path: P
             began = await unreachable(watch)
             async with sim:
                 over = time.monotonic()
-                await watch.settled(40)
+                await watch.settled()
                 watch.tell(outcome, since=began, over=over)
 
     asyncio.run(run())
@@ -102,7 +102,7 @@ def test_a_refused_location_is_said_with_what_to_set(outcome: Outcome, tmp_path:
             assert "VIBE_REST_URL" in told.text
             watch.sim.faults.clear()
             over = time.monotonic()
-            await watch.settled(40)
+            await watch.settled()
             watch.tell(outcome, since=began, over=over)
 
     asyncio.run(run())
@@ -120,7 +120,7 @@ def test_without_streams_there_is_no_book(outcome: Outcome, tmp_path: Path) -> N
             assert watch.market.checked == 0
             watch.sim.faults.clear()
             over = time.monotonic()
-            await watch.settled(40)
+            await watch.settled()
             assert watch.logged.count("Cannot connect") == 1
             watch.tell(outcome, since=began, over=over)
 

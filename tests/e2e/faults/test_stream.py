@@ -136,7 +136,7 @@ def test_a_connection_that_died_without_a_word_is_replaced(is_cut: bool, outcome
                 relay.freeze()
                 await until(lambda: "stale" in watch.statuses_seen)
                 if is_cut:
-                    await until(lambda: len(sim.hub.listeners) == 2, 20)
+                    await until(lambda: len(sim.hub.listeners) == 2)
                     sim.faults.add(Disconnect())
                     await until(lambda: "ended before it took over" in watch.logged)
                 await watch.settled()
@@ -204,7 +204,7 @@ def test_trades_are_stored_whole_whatever_becomes_of_their_frames(outcome: Outco
             )
             state, seen = watch.market.symbols["BTCUSDT"], watch.market.symbols["BTCUSDT"].trades
             assert watch.metric("vibe_trade_holes") > 0
-            await until(lambda: state.trades > seen and watch.metric("vibe_trade_holes") == 0, 20)
+            await until(lambda: state.trades > seen and watch.metric("vibe_trade_holes") == 0)
             filled_at = time.monotonic()
             await watch.settled()
             await watch.store_is_true()
