@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from decimal import Decimal
 
 import pytest
@@ -66,9 +65,7 @@ def test_a_gap_is_said_and_repaired_without_being_asked() -> None:
                 await all_live(feed, SYMBOLS)
                 sim.faults.add(Drop(symbol="BTCUSDT", count=1))
                 await until(lambda: market.symbols["BTCUSDT"].gaps == 1)
-                began = time.monotonic()
                 await until(lambda: market.symbols["BTCUSDT"].book is not None)
-                assert time.monotonic() - began < 5
                 assert market.symbols["ETHUSDT"].gaps == 0
         expected, got = (int(text.strip(",;")) for text in _gap_line(logged.messages))
         assert got > expected
@@ -112,10 +109,8 @@ def test_a_symbol_asked_for_later_is_subscribed_on_the_same_connection() -> None
         market = WatchedMarket(levels=20)
         async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, ("BTCUSDT",), market) as feed:
             await all_live(feed, ("BTCUSDT",))
-            began = time.monotonic()
             specs = await asyncio.gather(*(feed.subscribe("SOLUSDT") for _ in range(5)))
             assert await feed.wait_live("SOLUSDT", PATIENCE_SECS)
-            assert time.monotonic() - began < 5
             assert len({spec.symbol for spec in specs}) == 1
             assert len(feed.lines) == 1
             assert market.symbols["BTCUSDT"].resyncs == 1

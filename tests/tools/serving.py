@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -15,6 +16,7 @@ from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
 from tests.e2e.rig import settings_for
+from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.errors import RefusalCode
 from vibe_orderbook_mcp.http_limits import HttpLimits
 from vibe_orderbook_mcp.mcp_server import VibeServer
@@ -45,7 +47,7 @@ async def serving(
         server = server_for(sim, path, **settings)
         async with Client(server, mode=mode) as client:
             for symbol in live:
-                assert await server.runtime.feed.wait_live(symbol, 10)
+                assert await server.runtime.feed.wait_live(symbol, PATIENCE_SECS)
             yield Serving(sim, server, client)
 
 
@@ -55,9 +57,15 @@ def server_for(sim: SimExchange, path: Path, limits: HttpLimits | None = None, *
 
 
 async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    """A tool's answer; its text is the same JSON as its structured content, without indentation."""
-    result = await client.call_tool(tool, arguments)
-    assert not result.is_error, result.content
+    """A tool's answer; its text is the same JSON as its structured content, without indentation.
+
+    A book that is not there yet is asked for again after the delay, as a client does: a busy machine takes its time.
+    """
+    async with asyncio.timeout(PATIENCE_SECS):
+        while (result := await client.call_tool(tool, arguments)).is_error:
+            refused = json.loads(text_of(result))
+            assert refused["code"] == "syncing", result.content
+            await asyncio.sleep(refused["retry_after_secs"])
     body: dict[str, Any] = json.loads(text_of(result))
     assert body == result.structured_content
     assert "\n" not in text_of(result)

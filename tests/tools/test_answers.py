@@ -49,10 +49,13 @@ def test_the_touch_follows_from_the_levels_and_the_levels_are_the_exchanges(mode
             state = server.runtime.market.symbols[SYMBOL]
             await until(lambda: state.events >= 3)
             sim.faults.add(Stall())
-            await until(lambda: (state.age_ns(time.monotonic_ns()) or 0) > 300_000_000)  # what was under way is in
-            deep = await answer(client, "orderbook_l2", symbol=SYMBOL, levels=100)
-            touch = await answer(client, "orderbook_l1", symbol=SYMBOL)
-            assert touch["last_update_id"] == deep["last_update_id"]
+            touch = {"last_update_id": None}
+            async with asyncio.timeout(PATIENCE_SECS):
+                while True:  # until what was under way is in
+                    deep = await answer(client, "orderbook_l2", symbol=SYMBOL, levels=100)
+                    if touch["last_update_id"] == deep["last_update_id"]:
+                        break
+                    touch = await answer(client, "orderbook_l1", symbol=SYMBOL)
             assert touch["as_of"] == deep["as_of"]
             truth = sim.truth(SYMBOL, deep["last_update_id"], 100)
             assert truth is not None
@@ -143,7 +146,7 @@ def test_health_counts_what_happened(tmp_path: Path) -> None:
             server,
             client,
         ):
-            runtime = server.runtime
+            runtime, began = server.runtime, time.monotonic()
             states = runtime.market.symbols
             sim.faults.add(Drop(symbol=SYMBOL, count=1))
             await until(lambda: states[SYMBOL].gaps == 1 and states[SYMBOL].resyncs == 2)
@@ -160,7 +163,7 @@ def test_health_counts_what_happened(tmp_path: Path) -> None:
             assert (health["recorder"], health["storage"], health["storage_error"]) == ("running", "recording", None)
             assert health["status"] == "live"
             assert health["warnings"] == []
-            assert 0 <= health["last_write_age_ms"] < 3000
+            assert 0 <= health["last_write_age_ms"] < 1000 * (time.monotonic() - began)
             sim.faults.add(Disconnect())
             await until(lambda: runtime.feed.reconnects == 1)
             assert await runtime.feed.wait_live(SYMBOL, PATIENCE_SECS)
@@ -251,11 +254,13 @@ def test_schemas_say_types_and_bounds_and_every_answer_fits_them(mode: Mode, tmp
     asyncio.run(run())
 
 
-def test_symbols_that_hardly_trade_are_live_within_five_seconds(tmp_path: Path) -> None:
+def test_symbols_that_hardly_trade_are_live_without_an_event(tmp_path: Path) -> None:
+    """Minutes may pass until the next one; two seconds of silence have to do."""
+
     async def run() -> None:
-        async with serving(tmp_path / "db", exchange("BTCUSDT", "WANUSDT")) as (_, _server, client):
-            async with asyncio.timeout(PATIENCE_SECS):
-                touch = await answer(client, "orderbook_l1", symbol="wan-usdt")
+        async with serving(tmp_path / "db", exchange("BTCUSDT", "WANUSDT")) as (sim, _server, client):
+            sim.faults.add(Drop(symbol="WANUSDT", count=10**9))
+            touch = await answer(client, "orderbook_l1", symbol="wan-usdt")
             assert (touch["symbol"], touch["status"]) == ("WANUSDT", "live")
 
     asyncio.run(run())
