@@ -12,6 +12,7 @@ from typing import Any
 from loguru import logger
 
 from tests.patience import PATIENCE_SECS
+from vibe_orderbook_mcp import runtime as runtime_module
 from vibe_orderbook_mcp.binance.feed import Feed
 from vibe_orderbook_mcp.binance.rest import BinanceRest
 from vibe_orderbook_mcp.config import Settings
@@ -19,6 +20,9 @@ from vibe_orderbook_mcp.core.events import DepthUpdate, Trade
 from vibe_orderbook_mcp.core.sync import Outcome
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.runtime import Runtime
+
+# Each part of a runtime has two seconds to close, then it is left behind. Tests want to know what it wrote.
+runtime_module.STEP_SECS = PATIENCE_SECS
 
 Top = tuple[int, tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]  # update id, bids, asks
 

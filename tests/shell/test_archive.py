@@ -236,7 +236,7 @@ class GatedArchive(Archive):
 def test_a_stop_while_history_is_being_opened_writes_what_waits_or_says_what_is_lost(
     in_time: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "STOP_WAIT_SECS", 1.9 if in_time else 0.0)
+    monkeypatch.setattr(recorder, "STOP_WAIT_SECS", PATIENCE_SECS if in_time else 0.0)
 
     async def run() -> None:
         path = tmp_path / "db"

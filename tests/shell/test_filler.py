@@ -11,6 +11,7 @@ from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, BinanceRest
 from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.errors import ExchangeError
 from vibe_orderbook_mcp.filler import Filler
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
@@ -135,7 +136,7 @@ def test_the_hours_before_the_start_are_fetched_newest_first_and_no_further(tmp_
         async with SimExchange(SimConfig(symbols=(SLOW,), seed=5, history_hours=2.0)) as sim:
             runtime = started_on(sim, tmp_path / "db", SLOW, hours=1)
             began: list[int] = []
-            async with runtime.hold():
+            async with counted(runtime), runtime.hold():
                 async with asyncio.timeout(PATIENCE_SECS):
                     oldest_ms = 10**13
                     while (now_ms := runtime.market.exchange_ms(time.monotonic_ns())) is None or (
@@ -150,7 +151,7 @@ def test_the_hours_before_the_start_are_fetched_newest_first_and_no_further(tmp_
                 assert began == sorted(began, reverse=True)
                 assert len(set(began)) > 5
                 whole = await until_whole(runtime, SLOW)
-                await asyncio.sleep(1.5)  # it looks once a second
+                await looked_again(runtime)
                 assert (await ids_of(runtime, SLOW))[0][0] == whole[0]
                 assert now_ms - HOUR_MS - oldest_ms < 1000 / 6 * 1.5 * 1000  # a page at most
                 assert runtime.filler.filled[SLOW] > 15_000
@@ -166,14 +167,14 @@ def test_ids_that_the_exchange_has_no_more_are_given_up_and_not_asked_for_again(
                 async with counted(first) as rest, first.hold():
                     await until(lambda: first.recorder.trades_stored["BTCUSDT"] > 0)
                     await until(lambda: bool(first.filler._floor))
-                    await _asks_no_more(rest)
+                    await _asks_no_more(first, rest)
             await asyncio.sleep(1)  # its successor begins with later ids, and knows none of those between
             async with exchange() as sim:
                 second = started_on(sim, tmp_path / "db")
                 async with counted(second) as rest, second.hold():
                     await until(lambda: second.recorder.trades_stored["BTCUSDT"] > 0)
                     await until(lambda: "The exchange has no trades " in logged)
-                    await _asks_no_more(rest)
+                    await _asks_no_more(second, rest)
                     assert len(await ids_of(second, "BTCUSDT")) == 2
                     # A hole that can be filled still is.
                     tape = second.market.symbols["BTCUSDT"].tape
@@ -189,26 +190,52 @@ class Counted(BinanceRest):
     """Knows how often it was asked for trades: books need requests of their own."""
 
     pages = 0
+    failed_at: float | None = None
+    pause_secs: float | None = None  # from the first request that failed to the next one
 
     async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
         self.pages += 1
-        return await super().agg_trades(symbol, from_id, limit=limit)
+        if self.failed_at is not None and self.pause_secs is None:
+            self.pause_secs = time.monotonic() - self.failed_at
+        try:
+            return await super().agg_trades(symbol, from_id, limit=limit)
+        except ExchangeError:
+            self.failed_at = time.monotonic()
+            raise
+
+
+class Looking(Filler):
+    """Counts its looks at what is missing."""
+
+    looks = 0
+
+    async def missing(self, symbol: str) -> list[tuple[int, int]]:
+        self.looks += 1
+        return await super().missing(symbol)
 
 
 def counted(runtime: Runtime) -> Counted:
     """Before the start: the filler asks through this one."""
     rest = Counted(runtime.settings.rest_url, budget=runtime.rest.budget)
     hours = runtime.settings.backfill_hours
-    runtime.filler = Filler(runtime.market, runtime.archive, rest, backfill_hours=hours)
+    runtime.filler = Looking(runtime.market, runtime.archive, rest, backfill_hours=hours)
     return rest
 
 
-async def _asks_no_more(rest: Counted) -> None:
-    """It looks once a second, and may need a few looks to see that a page began later than it was asked to."""
+async def looked_again(runtime: Runtime) -> None:
+    """Wait until the filler has begun a look and ended it."""
+    filler = runtime.filler
+    assert isinstance(filler, Looking)
+    looks = filler.looks
+    await until(lambda: filler.looks >= looks + 2)
+
+
+async def _asks_no_more(runtime: Runtime, rest: Counted) -> None:
+    """It may need a few looks to see that a page began later than it was asked to."""
     async with asyncio.timeout(PATIENCE_SECS):
         while True:
             pages = rest.pages
-            await asyncio.sleep(1.6)
+            await looked_again(runtime)
             if rest.pages == pages:
                 break
     assert 0 < pages <= 4
@@ -223,10 +250,9 @@ def test_when_the_exchange_asks_to_wait_the_filler_waits_and_an_error_is_tried_a
                 tape = runtime.market.symbols["BTCUSDT"].tape
                 sim.faults.add(fault)
                 sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=3))
-                await until(lambda: rest.failures.total() == 1)
-                refused = time.monotonic()
-                await until(lambda: tape.holes == [])
-                assert time.monotonic() - refused >= at_least_secs
+                await until(lambda: rest.pause_secs is not None and tape.holes == [])
+                assert rest.pause_secs is not None
+                assert rest.pause_secs >= at_least_secs
                 assert rest.failures.total() == 1  # nothing was sent in between
                 assert runtime.market.symbols["BTCUSDT"].book is not None
 
