@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "binance.messages": ("core.events", "core.symbol", "errors"),
     "binance.weights": (),
     "binance.backoff": (),
-    "binance.*": ("binance.*", "core.*", "market", "errors"),
+    "binance.*": ("binance.*", "core.*", "market", "errors", "repeats"),
     "store.*": ("store.*", "core.*", "errors"),
     "sim.*": ("sim.*", "errors"),  # it stands for the exchange: shared code would share its mistakes
 }
@@ -41,7 +41,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "analytics.*": tuple(name for name in IMPURE if name != "datetime"),  # ISO 8601 text of a given time
     "market": IMPURE,
     "binance.messages": IMPURE,
-    "binance.repeats": IMPURE,
+    "repeats": IMPURE,
     "binance.weights": IMPURE,
     "store.grid": IMPURE,
     "store.intervals": IMPURE,

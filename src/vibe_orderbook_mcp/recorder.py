@@ -17,25 +17,22 @@ from loguru import logger
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS
 from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
+from vibe_orderbook_mcp.core.seconds import CLOSE_MS
 from vibe_orderbook_mcp.errors import StorageError, WritingPaused
+from vibe_orderbook_mcp.housekeeping import Housekeeping
 from vibe_orderbook_mcp.market import Market, SymbolState
+from vibe_orderbook_mcp.repeats import Repeats
 from vibe_orderbook_mcp.watcher import Watcher
 
 TICK_SECS = 1.0
+# Where in a second of the exchange's clock the tick is due: the second before is final then (seconds.CLOSE_MS), an
+# event later than that has shown it (one comes every 100 ms), and was 100 ms late at most.
+TICK_AT_MS = CLOSE_MS + 200
 # A symbol that says nothing has its seconds closed by the clock, this long after the exchange's time.
 QUIET_LAG_MS = 1_500
 QUIET_NS = QUIET_LAG_MS * 1_000_000
 QUEUE_TICKS = 600
 BATCH_TICKS = 10  # how many waiting ticks one write may catch up
-TRADE_SUMMARY_TICKS = 10
-SYNC_TICKS = 10  # how much a power loss may take
-SEAL_TICKS = 60
-SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
-SAVE_HOURS_TICKS = 60
-VERIFY_TICKS = 86_400
-VERIFY_FIRST_TICKS = 600  # also where the process is restarted every day
-SKIP_LOG_TICKS = 10
-DROP_LOG_TICKS = 60
 STOP_WAIT_SECS = 1.0  # how long a stop waits for history that is being opened
 MICROPRICE_FIRST_TICKS = 60
 MICROPRICE_AGAIN_TICKS = 3600
@@ -55,19 +52,17 @@ class Recorder:
         self._market = market
         self._archive = archive
         self.watcher = Watcher(archive)
+        self._house = Housekeeping(market, self.watcher)
         self._queue: deque[Tick] = deque()
         self._writing: list[Tick] = []  # the oldest ones, taken out of the queue while they are being written
         self._queued = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._ticks = 0
-        self._trades_since: Counter[str] = Counter()
-        self._skipping: Counter[str] = Counter()
+        self._said = Repeats()
+        self._bookless: set[str] = set()
         self._stale: set[str] = set()
-        self._due: dict[str, int] = {"verify": VERIFY_FIRST_TICKS}
         self.snapshots_stored: Counter[str] = Counter()
         self.trades_stored: Counter[str] = Counter()
         self.seconds_dropped = 0  # of each symbol; trades of them are fetched again by id
-        self._unsaid_drops = 0
         self.is_running = False
         self.lag_secs = 0.0  # of the newest tick behind its schedule
         self.clock_back_secs = 0.0  # of the exchange's clock behind the newest second, while that closes no further one
@@ -114,10 +109,8 @@ class Recorder:
             with suppress(StorageError):
                 while self._queue:
                     await self._write_next()
-                await self.watcher.save(history)
-                await self.watcher.save_hours(history, list(self._market.symbols.values()))
-                await history.flush(sync=True)
-        if self._unsaid_drops:
+                await self._house.finish(history)
+        if self.seconds_dropped:
             self._say_dropped()
         if (left := self.queue_ticks) > 0 and self._archive.mode != "read_only":
             why = self._archive.error or "history is not open"
@@ -126,7 +119,7 @@ class Recorder:
 
     def tick(self, now_ns: int) -> None:
         """Collect what is final. Plain and quick: nothing here waits."""
-        self._ticks += 1
+        self._house.ticks += 1
         now_ms = self._market.exchange_ms(now_ns)
         if now_ms is not None and self.is_running:
             self._note_clock(now_ms)
@@ -139,7 +132,7 @@ class Recorder:
             if now_ms is not None and (age is None or age > QUIET_NS or state.sync.needs_snapshot):
                 state.seconds.roll(now_ms - QUIET_LAG_MS)
             if self.is_running:
-                self._note_skipped(state)
+                self._note_skipped(state, now_ns)
                 self._note_stale(state, now_ns)
             self._learn_microprice(state)
             for row, top in state.seconds.take():
@@ -167,14 +160,14 @@ class Recorder:
         elif was_back and not self.clock_back_secs:
             logger.info("The exchange's clock is where it was: recording goes on")
 
-    def _note_skipped(self, state: SymbolState) -> None:
+    def _note_skipped(self, state: SymbolState, now_ns: int) -> None:
         symbol, book = state.spec.symbol, state.book
         if book is not None and (book.bids.best is not None or book.asks.best is not None):
-            self._skipping.pop(symbol, None)
-            return
-        if self._skipping[symbol] % SKIP_LOG_TICKS == 1:  # in its first second a new symbol has none yet
-            logger.bind(symbol=symbol).warning("Skipping snapshot for {}: empty orderbook", symbol)
-        self._skipping[symbol] += 1
+            self._bookless.discard(symbol)
+        elif symbol not in self._bookless:  # in its first second a new symbol has none yet
+            self._bookless.add(symbol)
+        elif (more := self._said.more(("skipped", symbol), now_ns / 1e9)) is not None:
+            logger.bind(symbol=symbol).warning("Skipping snapshot for {}: empty orderbook{}", symbol, more)
 
     def _note_stale(self, state: SymbolState, now_ns: int) -> None:
         symbol, is_stale = state.spec.symbol, state.status(now_ns) == "stale"
@@ -188,34 +181,26 @@ class Recorder:
 
     def _learn_microprice(self, state: SymbolState) -> None:
         every = MICROPRICE_FIRST_TICKS if state.microprice_table is None else MICROPRICE_AGAIN_TICKS
-        if self._ticks % every == 0:
+        if self._house.ticks % every == 0:
             state.microprice_table = state.microprice.solve() or state.microprice_table
 
     def _drop_overflow(self) -> None:
+        was_dropped = self.seconds_dropped
         while len(self._queue) > QUEUE_TICKS:
-            lost = self._queue.popleft()
-            self.seconds_dropped += len(lost.seconds)
-            self._unsaid_drops += len(lost.seconds)
-        self._due.setdefault("drops", self._ticks)
-        if self._unsaid_drops and self._is_due("drops", DROP_LOG_TICKS):
+            self.seconds_dropped += len(self._queue.popleft().seconds)
+        if self.seconds_dropped > was_dropped and self._said.more("dropped", time.monotonic()) is not None:
             self._say_dropped()
 
     def _say_dropped(self) -> None:
         logger.error(
-            "The disk has failed for too long: {} seconds of history are lost, {} since the start",
-            self._unsaid_drops,
-            self.seconds_dropped,
+            "The disk has failed for too long: {} seconds of history are lost since the start", self.seconds_dropped
         )
-        self._unsaid_drops = 0
 
     async def _tick_forever(self) -> None:
-        due = time.monotonic()
         while True:
-            due += TICK_SECS
-            now = time.monotonic()
-            if due < now - TICK_SECS:
-                due = now  # the machine slept: do not run after lost ticks
-            await asyncio.sleep(max(0.0, due - now))
+            began_ns = time.monotonic_ns()
+            due = began_ns / 1e9 + secs_to_tick(self._market.exchange_ms(began_ns))
+            await asyncio.sleep(due - time.monotonic())
             self.lag_secs = max(0.0, time.monotonic() - due)
             try:
                 self.tick(time.monotonic_ns())
@@ -259,7 +244,7 @@ class Recorder:
             logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, reason)
         self.snapshots_stored.update(result.snapshots)
         self.trades_stored.update(result.trades)
-        self._trades_since.update(result.trades)
+        self._house.stored(result.trades)
         for record in seconds:
             if record.top is not None and record.spec.symbol not in result.failed:
                 self._log_stored(record)
@@ -279,43 +264,24 @@ class Recorder:
 
     async def _housekeep(self) -> None:
         """What is due beside writing. Raises StorageError."""
+        history = self._archive.history
+        if history is None:
+            return
         try:
-            await self._keep_house()
+            await self._house.keep(history)
         except Exception as error:
             self._archive.fail(failure := _as_storage_error(error))
             if not isinstance(failure, WritingPaused):
                 logger.error("Keeping history in order failed: {}", failure)
             raise failure from error
 
-    async def _keep_house(self) -> None:
-        history = self._archive.history
-        if history is None:
-            return
-        await self.watcher.save(history)
-        if self._is_due("hours", SAVE_HOURS_TICKS):
-            await self.watcher.save_hours(history, list(self._market.symbols.values()))
-        if self._is_due("summary", TRADE_SUMMARY_TICKS):
-            for symbol, count in sorted(self._trades_since.items()):
-                logger.bind(symbol=symbol).info("Stored {} trades for {}", count, symbol)
-            self._trades_since.clear()
-        if self._is_due("sync", SYNC_TICKS):
-            await history.flush(sync=True)
-        now_ms = self._market.exchange_ms(time.monotonic_ns())
-        if now_ms is not None and self._is_due("seal", SEAL_TICKS):
-            for symbol in list(self._market.symbols):
-                await history.seal(symbol, now_ms - SEAL_BEFORE_MS)
-        if self._is_due("verify", VERIFY_TICKS):
-            for symbol in list(self._market.symbols):
-                if gone := await history.verify_ids(symbol):
-                    lost = sum(last - first + 1 for first, last in gone)
-                    logger.bind(symbol=symbol).info("{} old trades of {} made room for newer ones", lost, symbol)
 
-    def _is_due(self, chore: str, every_ticks: int) -> bool:
-        """Whether its time has come. Ticks are written late and several at once, so none is waited for by number."""
-        if self._ticks < self._due.setdefault(chore, self._ticks - self._ticks % every_ticks + every_ticks):
-            return False
-        self._due[chore] = self._ticks - self._ticks % every_ticks + every_ticks
-        return True
+def secs_to_tick(exchange_ms: int | None) -> float:
+    """Until the next tick: a second, a little more or less so that it comes where seconds become final."""
+    if exchange_ms is None:
+        return TICK_SECS
+    wait_ms = (TICK_AT_MS - exchange_ms) % 1000
+    return (wait_ms if wait_ms >= 500 else wait_ms + 1000) / 1000
 
 
 def _as_storage_error(error: Exception) -> StorageError:

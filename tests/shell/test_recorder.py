@@ -27,7 +27,7 @@ from vibe_orderbook_mcp.core.seconds import SecondTracker
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.metrics import Metrics
-from vibe_orderbook_mcp.recorder import QUEUE_TICKS, Recorder
+from vibe_orderbook_mcp.recorder import QUEUE_TICKS, TICK_AT_MS, Recorder, secs_to_tick
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.plan import AppendResult
@@ -267,8 +267,8 @@ def test_a_queue_that_is_full_loses_its_oldest_seconds_and_counts_them(tmp_path:
         # Said at the first one and again at the stop, not once a second; the stop had a second of each to add.
         lost = [line for line in logged.messages if "seconds of history are lost" in line]
         assert [line.split(": ")[1] for line in lost] == [
-            "2 seconds of history are lost, 2 since the start",
-            "14 seconds of history are lost, 16 since the start",
+            "2 seconds of history are lost since the start",
+            "16 seconds of history are lost since the start",
         ]
         await quiet.archive.close()
         rows, _, _ = await stored(tmp_path / "db", "BTCUSDT")
@@ -276,6 +276,18 @@ def test_a_queue_that_is_full_loses_its_oldest_seconds_and_counts_them(tmp_path:
         assert consecutive(rows)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("exchange_ms", range(0, 2000, 50))
+def test_the_tick_comes_once_a_second_and_where_seconds_become_final(exchange_ms: int) -> None:
+    """One early or late is not made up for by a second one, nor by none."""
+    secs = secs_to_tick(exchange_ms)
+    assert 0.5 <= secs < 1.5
+    assert (exchange_ms + round(secs * 1000)) % 1000 == TICK_AT_MS % 1000
+
+
+def test_without_the_exchanges_time_the_tick_comes_once_a_second() -> None:
+    assert secs_to_tick(None) == 1.0
 
 
 class Held(Flaky):

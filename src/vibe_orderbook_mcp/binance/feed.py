@@ -16,7 +16,6 @@ from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.line import LIFETIME_SECS, Line
 from vibe_orderbook_mcp.binance.listing import ListingWatch
-from vibe_orderbook_mcp.binance.repeats import Repeats
 from vibe_orderbook_mcp.binance.rest import DEPTH_LIMIT, BinanceRest
 from vibe_orderbook_mcp.core.events import DepthUpdate
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -29,6 +28,7 @@ from vibe_orderbook_mcp.errors import (
     SymbolUnknown,
 )
 from vibe_orderbook_mcp.market import DELISTED, TRADING, Market, SymbolState
+from vibe_orderbook_mcp.repeats import Repeats
 
 SYMBOLS_A_LINE = 200  # two streams each; the exchange allows 1024
 SNAPSHOTS_AT_ONCE = 4

@@ -18,10 +18,10 @@ from loguru import logger
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.connection import URL_STREAMS, Connection
-from vibe_orderbook_mcp.binance.repeats import Repeats
 from vibe_orderbook_mcp.core.events import DepthUpdate
 from vibe_orderbook_mcp.core.handover import Handover
 from vibe_orderbook_mcp.errors import ExchangeUnavailable
+from vibe_orderbook_mcp.repeats import Repeats
 
 LIFETIME_SECS = 23 * 3600.0  # the exchange ends a connection at 24 h
 LIFETIME_SPREAD_SECS = 1800.0  # so that several connections do not change at once
