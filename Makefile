@@ -1,4 +1,5 @@
-# `make demo` and `make test` need Python 3.11 or newer and nothing else; .venv is made on the way.
+# `make demo` and `make test` need Python 3.11 or newer and nothing else; .venv is made on the way. With a C compiler and
+# Python's headers the order books are compiled on the way too; without, plain Python keeps them.
 # PYTHON=python3.12 chooses the interpreter. PORT=9000 and VIBE_... settings may be given the same way.
 
 BIN := .venv/bin
@@ -46,4 +47,5 @@ lock:
 
 clean:
 	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -f src/vibe_orderbook_mcp/core/*.so
 	find src tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tests.e2e.rig import listening, until
 from tests.patience import PATIENCE_SECS
 from tests.shell.http_rig import Served, http_serving
 from tests.tools.serving import answer, checked_refusal, exchange
+from vibe_orderbook_mcp import __version__
+from vibe_orderbook_mcp.core.compiled import IS_COMPILED
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest, Stall
 from vibe_orderbook_mcp.store.layout import Layout
 
@@ -261,6 +264,8 @@ def test_metrics_are_those_that_are_promised_and_true(tmp_path: Path) -> None:
                 if events == [state.events for state in states.values()]:
                     break
             assert {name for name, *_ in found} >= PROMISED
+            books = "compiled" if IS_COMPILED else "python"
+            assert found["vibe_build_info", books, platform.python_version(), __version__] == 1
             for symbol in ("BTCUSDT", "ETHUSDT"):
                 state = states[symbol]
                 assert found["vibe_depth_events_total", symbol] == state.events > 0

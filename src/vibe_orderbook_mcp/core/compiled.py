@@ -14,8 +14,11 @@ from vibe_orderbook_mcp.core.book_side import BookSide, Ladder
 IS_COMPILED = False
 if os.environ.get("VIBE_PURE_PYTHON", "") in ("", "0"):
     with contextlib.suppress(ImportError):
-        from vibe_orderbook_mcp.core._book_side import BookSide, Ladder
+        from vibe_orderbook_mcp.core import _book_side as built
 
-        IS_COMPILED = True
+        # One that was built from an older source may lack something: scripts/setup builds it anew.
+        surface = {kind.__name__: [name for name in vars(kind) if name[0] != "_"] for kind in (BookSide, Ladder)}
+        if all(hasattr(getattr(built, kind, None), name) for kind, names in surface.items() for name in names):
+            BookSide, Ladder, IS_COMPILED = built.BookSide, built.Ladder, True  # type: ignore[misc]  # the same types
 
 __all__ = ["IS_COMPILED", "BookSide", "Ladder"]
