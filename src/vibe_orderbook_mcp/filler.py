@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from itertools import pairwise
 
 from loguru import logger
 
@@ -19,9 +18,12 @@ from vibe_orderbook_mcp.analytics.profile_coverage import Backfill
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, BinanceRest
+from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import TradeBatch
 from vibe_orderbook_mcp.errors import ExchangeError, RateLimited, StorageError
 from vibe_orderbook_mcp.market import Market, SymbolState
+from vibe_orderbook_mcp.store import intervals
+from vibe_orderbook_mcp.store.intervals import Interval
 
 LOOK_EVERY_SECS = 1.0
 PAGES_A_TURN = 20  # then the next symbol gets its turn
@@ -57,7 +59,7 @@ class Filler:
         self._rest = rest
         self._backfill_ms = backfill_hours * HOUR_MS
         self._floor: dict[str, int] = {}  # ids below this are too old, or the exchange has none
-        self._no_trades: dict[str, set[tuple[int, int]]] = {}
+        self._given_up: dict[str, list[Interval]] = {}  # ids that stay missing
         self._newest_asked: dict[str, int] = {}  # the book's resyncs when the newest trades were last asked for
         self._lookback: dict[str, _Lookback] = {}
         self.exhausted: set[str] = set()  # the exchange has no older trades than are held
@@ -83,19 +85,21 @@ class Filler:
                 else:
                     waits = delays(1.0, 60.0)
 
-    async def missing(self, symbol: str) -> list[tuple[int, int]]:
+    async def missing(self, symbol: str) -> list[Interval]:
         """Inclusive id ranges that are not held, newest first; the last one may reach back to id 0."""
         held = await self._archive.writable().ids(symbol)
         if not held:
             return []
-        gaps = [(before[1] + 1, after[0] - 1) for before, after in pairwise(held)]
-        if self._backfill_ms and held[0][0] > 0:
-            gaps.insert(0, (0, held[0][0] - 1))
-        floor = self._floor.get(symbol, 0)
-        unavailable = self._no_trades.get(symbol, set())
-        return [
-            (max(low, floor), high) for low, high in reversed(gaps) if high >= floor and (low, high) not in unavailable
-        ]
+        oldest = held[0][0]
+        if self._backfill_ms:
+            before = [(0, oldest - 1)] if oldest else []
+        else:  # what came since the start and could not be written, or was lost on the way
+            state = self._market.symbols.get(symbol)
+            holes = [] if state is None else state.tape.holes
+            before = [(low, min(high, oldest - 1)) for low, high in holes if low < oldest]
+        gaps = intervals.union(before, intervals.holes(held, oldest, held[-1][1]))
+        gaps = intervals.difference(gaps, self._given_up.get(symbol, []))
+        return intervals.drop_below(gaps, self._floor.get(symbol, 0))[::-1]
 
     async def _fill_symbol(self, state: SymbolState) -> None:
         symbol = state.spec.symbol
@@ -122,13 +126,12 @@ class Filler:
             newest = held[-1][1] if held else -1
             page = await self._rest.agg_trades(symbol, None)
             if missed := tuple(trade for trade in page if trade.agg_id > newest):
-                await history.add_trades(TradeBatch(state.spec, missed))
-                self.filled[symbol] += len(missed)
+                await self._store(state, missed)
         self._newest_asked[symbol] = resyncs
 
     async def _fill_range(self, state: SymbolState, low: int, high: int, pages: int) -> int:
         """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the pages that are left."""
-        symbol, history = state.spec.symbol, self._archive.writable()
+        symbol = state.spec.symbol
         is_lookback = low == self._floor.get(symbol, 0)
         oldest_ms = self._oldest_wanted_ms(is_lookback=is_lookback)
         while high >= low and pages > 0 and oldest_ms is not None:
@@ -139,9 +142,7 @@ class Filler:
             if not wanted:
                 self._give_up(symbol, low, high)
                 break
-            await history.add_trades(TradeBatch(state.spec, wanted))
-            state.tape.fill(wanted[0].agg_id, wanted[-1].agg_id)
-            self.filled[symbol] += len(wanted)
+            await self._store(state, wanted)
             if is_lookback:
                 lookback = self._lookback.setdefault(symbol, _Lookback(wanted[-1].time_ms))
                 lookback.reached_ms = wanted[0].time_ms
@@ -152,13 +153,29 @@ class Filler:
             high = start - 1
         return pages
 
+    async def _store(self, state: SymbolState, trades: tuple[Trade, ...]) -> None:
+        """All but those that cannot be stored: one of them must not cost its page, again and again."""
+        symbol = state.spec.symbol
+        result = await self._archive.writable().add_trades(TradeBatch(state.spec, trades))
+        if (why := result.failed.get(symbol)) is None:
+            state.tape.fill(trades[0].agg_id, trades[-1].agg_id)
+            self.filled[symbol] += len(trades)
+        elif len(trades) > 1:
+            middle = len(trades) // 2
+            await self._store(state, trades[:middle])
+            await self._store(state, trades[middle:])
+        else:
+            bad = trades[0].agg_id
+            self._given_up[symbol] = intervals.add(self._given_up.get(symbol, []), bad, bad)
+            logger.bind(symbol=symbol).error("Trade {} of {} cannot be stored and stays missing: {}", bad, symbol, why)
+
     def _give_up(self, symbol: str, low: int, high: int) -> None:
         """The exchange has no trades with these ids any more: they stay missing, and are not asked for again."""
         if low == self._floor.get(symbol, 0):
             self.exhausted.add(symbol)
             self._end_lookback(symbol, high + 1)
         else:
-            self._no_trades.setdefault(symbol, set()).add((low, high))
+            self._given_up[symbol] = intervals.add(self._given_up.get(symbol, []), low, high)
             logger.bind(symbol=symbol).warning("The exchange has no trades {} to {} of {} any more", low, high, symbol)
 
     def _end_lookback(self, symbol: str, floor: int) -> None:

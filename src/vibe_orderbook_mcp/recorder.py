@@ -187,7 +187,11 @@ class Recorder:
     def _drop_overflow(self) -> None:
         was_dropped = self.seconds_dropped
         while len(self._queue) > QUEUE_TICKS:
-            self.seconds_dropped += len(self._queue.popleft().seconds)
+            lost = self._queue.popleft()
+            self.seconds_dropped += len(lost.seconds)
+            for batch in lost.trades:
+                if (state := self._market.symbols.get(batch.spec.symbol)) is not None:
+                    state.tape.lose(batch.trades)
         if self.seconds_dropped > was_dropped and self._said.more("dropped", time.monotonic()) is not None:
             self._say_dropped()
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
+
+import msgspec
 
 from tests.e2e.rig import listening, runtime_for, until
 from tests.patience import PATIENCE_SECS
+from tests.store.values import BTC, START, batch, trade
 from tests.tools.serving import exchange
+from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, BinanceRest
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.errors import ExchangeError
 from vibe_orderbook_mcp.filler import Filler
+from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.recorder import QUEUE_TICKS, Recorder, Tick
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus
@@ -261,5 +270,99 @@ def test_when_the_exchange_asks_to_wait_the_filler_waits_and_an_error_is_tried_a
             failing(RestStatus(status=429, endpoint="aggTrades", retry_after=2, count=1), tmp_path / "a", 1.9),
             failing(RestStatus(status=500, endpoint="aggTrades", count=1), tmp_path / "b", 0.4),
         )
+
+    asyncio.run(run())
+
+
+# --- trades that cannot be stored, and those that were not ----------------------------------------------------------
+
+
+class Pages:
+    """The exchange's trades by id, the newest page without one."""
+
+    def __init__(self, *trades: Trade) -> None:
+        self.trades = {each.agg_id: each for each in trades}
+        self.asked: list[int | None] = []
+
+    async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
+        self.asked.append(from_id)
+        found = [each for agg_id, each in sorted(self.trades.items()) if from_id is None or agg_id >= from_id]
+        return found[-limit:] if from_id is None else found[:limit]
+
+
+@asynccontextmanager
+async def filling(market: Market, archive: Archive, pages: Pages) -> AsyncIterator[Filler]:
+    filler = Looking(market, archive, cast("BinanceRest", pages), backfill_hours=0)
+    running = asyncio.create_task(filler.run())
+    try:
+        yield filler
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def market_at(second: int) -> Market:
+    """One symbol; the exchange's clock says `second`, and goes on from there."""
+    market = Market()
+    market.add(BTC)
+    market.clock.observe(second * 1000, time.monotonic_ns())
+    return market
+
+
+async def ids_held(archive: Archive, wanted: list[tuple[int, int]]) -> None:
+    async with asyncio.timeout(PATIENCE_SECS):
+        while await archive.writable().ids("BTCUSDT") != wanted:
+            await asyncio.sleep(0.02)
+
+
+def test_a_trade_that_cannot_be_stored_costs_itself_and_is_not_asked_for_again(tmp_path: Path) -> None:
+    """A price beyond 64 bits of ticks: raised or skipped with its page, the page would be fetched every second."""
+    bad = [msgspec.structs.replace(trade(agg_id), price=1e17) for agg_id in (40, 41)]
+    pages = Pages(*map(trade, range(1, 40)), *bad, *map(trade, range(42, 61)))
+
+    async def run() -> None:
+        archive = Archive(tmp_path / "db", cap_mb=64, retention_days=7)
+        await archive.open()
+        await archive.writable().add_trades(batch(1, 60))
+        with listening("ERROR") as logged:
+            async with filling(market_at(START + 10), archive, pages) as filler:
+                await ids_held(archive, [(1, 39), (42, 60)])
+                asked = len(pages.asked)
+                assert isinstance(filler, Looking)
+                looks = filler.looks
+                await until(lambda: filler.looks >= looks + 2)
+                assert len(pages.asked) == asked
+                assert filler.filled["BTCUSDT"] == 56
+                assert await filler.missing("BTCUSDT") == []
+        assert logged.count("cannot be stored and stays missing") == 2
+        await archive.close()
+
+    asyncio.run(run())
+
+
+def test_trades_of_seconds_that_were_dropped_before_anything_was_held_are_fetched(tmp_path: Path) -> None:
+    """Without a lookback nothing before the first trade held is missing, but for what this process has seen."""
+    pages = Pages(*map(trade, range(1, 31)))
+
+    async def run() -> None:
+        archive = Archive(tmp_path / "db", cap_mb=64, retention_days=7)
+        market = market_at(START + 3)
+        recorder = Recorder(market, archive)
+        tape = market.symbols["BTCUSDT"].tape
+        for agg_id in range(11, 31):
+            tape.receive(trade(agg_id))
+            recorder.tick(time.monotonic_ns())
+        for _ in range(QUEUE_TICKS - 20 + 5):  # a disk that is away for longer than the queue holds
+            recorder._queue.append(Tick([], []))
+        recorder._drop_overflow()
+        assert tape.holes == [(11, 15)]
+        await archive.open()
+        recorder.start(1)
+        await ids_held(archive, [(16, 30)])
+        async with filling(market, archive, pages):
+            await ids_held(archive, [(11, 30)])
+            await until(lambda: tape.holes == [])
+        await recorder.stop()
+        await archive.close()
 
     asyncio.run(run())

@@ -6,6 +6,8 @@ over is a hole until it is seen, late from a second connection or fetched by id.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vibe_orderbook_mcp.core.events import Trade
 
 # Trades that wait for the recorder. It takes them every second; far more than a minute of the busiest symbol
@@ -51,6 +53,10 @@ class TradeTape:
         self._pending.clear()
         return tuple(taken)
 
+    def lose(self, trades: Iterable[Trade]) -> None:
+        """Trades that were taken could not be kept: they are missing again."""
+        self.holes = _merged([*self.holes, *((trade.agg_id, trade.agg_id) for trade in trades)])
+
     def fill(self, first: int, last: int) -> None:
         """Ids `first` to `last` are held elsewhere now: they are no holes any more."""
         self.holes = [
@@ -69,9 +75,7 @@ class TradeTape:
     def _forget_oldest(self) -> None:
         half = len(self._pending) // 2
         lost, self._pending = self._pending[:half], self._pending[half:]
-        for trade in lost:
-            self.holes.append((trade.agg_id, trade.agg_id))
-        self.holes = _merged(self.holes)
+        self.lose(lost)
 
 
 def _agg_id(trade: Trade) -> int:
