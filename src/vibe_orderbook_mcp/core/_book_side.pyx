@@ -222,7 +222,7 @@ cdef class Ladder:
 
     def __init__(self, side, levels=()):
         cdef Py_ssize_t place
-        cdef list rows = list(levels)
+        cdef list rows = [(float(price), float(size)) for price, size in levels]  # foreign code runs here, not below
         self._make_room(len(rows))
         for place in range(self._count):
             self._prices[place], self._sizes[place] = rows[place]
