@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.exchange import SPEC, depth
-from tests.core.rig import ASKS, BIDS, Rig
+from tests.core.rig import ASKS, BIDS, Rig, flow
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import BookTop, RowFlag, SecondRow
 from vibe_orderbook_mcp.core.seconds import CLOSE_MS, JUMP_SECONDS, SecondTracker
@@ -45,6 +45,41 @@ def test_time_does_not_run_backwards() -> None:
     rows = rig.rows()
     assert seconds_of(rows) == [10, 11, 12]
     assert [row.events for row in rows] == [1, 0, 2]
+
+
+def test_a_row_that_takes_in_late_events_is_no_sound_one() -> None:
+    """Five seconds of events after a stall are in one row: no update burst. The sums stay whole."""
+    rig = Rig()
+    rig.event(16_000)
+    for event_ms in range(11_000, 16_000, 100):
+        rig.event(event_ms)
+    rig.event(17_000)
+    late, after = [row for row in rig.rows() if row.second >= 16]
+    assert (late.events, late.flags) == (51, RowFlag.PARTIAL)
+    assert after.events == 1
+
+
+def test_while_the_clock_is_put_back_no_row_grows_and_the_book_goes_on() -> None:
+    """Its events belong to seconds that are over, and hours of them would be kept in memory for one row."""
+    rig = Rig()
+    rig.event(50_100)
+    for event_ms in range(10_500, 40_000, 100):
+        rig.event(event_ms, [(100.0, 1.0 + event_ms % 300)])
+        rig.trade(event_ms, 100.0, 1.0, "sell")
+    rig.event(50_200, [(100.5, 2.0)])
+    rig.event(51_000)
+    last, top = next((row, top) for row, top in rig.closed() if row.second == 50)
+    assert (last.events, last.agg_trades, last.flags) == (2, 0, RowFlag.PARTIAL)
+    assert top is not None
+    assert top.bids[0] == (100.5, 2.0)
+    assert flow(last, "bid") == (0.0, 0.0, 0.0)  # the first event after it is compared with nothing
+
+
+def test_events_a_little_out_of_order_leave_a_row_sound() -> None:
+    rig = Rig()
+    for event_ms in (11_000, 12_100, 11_200, 12_300, 13_100):
+        rig.event(event_ms)
+    assert not any(row.flags & RowFlag.PARTIAL for row in rig.rows()[1:-1])
 
 
 def test_the_spread_is_weighted_by_how_long_it_stood() -> None:

@@ -29,7 +29,7 @@ class RowFlag(IntFlag):
     LOCKED = 8
     ONE_SIDED = 16
     DISCONNECTED = 32
-    PARTIAL = 64  # the process started or stopped inside this second
+    PARTIAL = 64  # the process started or stopped inside this second, or events of earlier ones count into it
 
 
 class SideFlow(msgspec.Struct, frozen=True):

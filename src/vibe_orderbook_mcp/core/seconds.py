@@ -8,6 +8,7 @@ from collections.abc import Callable
 from vibe_orderbook_mcp.core.attribution import Attribution
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.capture import capture_fields, capture_top
+from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS
 from vibe_orderbook_mcp.core.events import DepthUpdate, Side, Trade
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
 from vibe_orderbook_mcp.core.levels import LevelMemory
@@ -22,6 +23,9 @@ CLOSE_MS = 700
 # Time that jumps further than this (a laptop slept) leaves a hole instead of hundreds of empty rows.
 JUMP_SECONDS = 120
 MIDS_KEPT_MS = 2_000
+# An event so much older than what time has reached belongs to a second that is over. It counts into the current one,
+# which holds more than a second then and says so; after PLAUSIBLE_MS the clock was put back, and it counts nowhere.
+LATE_MS = 1_000
 # From which size a level is a wall changes slowly, and costs a walk through the book.
 WALL_LIMITS_SECS = 10
 EVIDENCE_SECS = 120
@@ -142,6 +146,13 @@ class SecondTracker:
             return
         self._is_silent = False
         second = self._second
+        late_ms = self._watermark_ms - update.event_ms
+        if late_ms > LATE_MS:
+            second.flags |= RowFlag.PARTIAL
+            if late_ms > PLAUSIBLE_MS:
+                self._see_spread()
+                self._skip_flow, self._ladder = True, None
+                return
         second.events += 1
         second.rows += len(update.bids) + len(update.asks)
         second.ids += ids
@@ -173,6 +184,8 @@ class SecondTracker:
         """A new trade. One that comes after its second is final counts into the oldest that is not."""
         if self._current is None:
             self._start(trade.time_ms, RowFlag.PARTIAL)
+        if self._watermark_ms - trade.time_ms > PLAUSIBLE_MS:
+            return
         second = self._open(trade.time_ms // 1000)
         second.trades.append(trade)
         self._unpriced.append((trade, second))
