@@ -14,7 +14,7 @@ from vibe_orderbook_mcp.analytics.absorption import (
     replenished,
     window_absorption,
 )
-from vibe_orderbook_mcp.analytics.past import Past
+from vibe_orderbook_mcp.analytics.past import EqualWindows, Past
 from vibe_orderbook_mcp.analytics.rarity import percentile_rank
 from vibe_orderbook_mcp.analytics.windows import Cut, Span, cut
 from vibe_orderbook_mcp.core.rows import SecondRow, TouchedLevel
@@ -88,7 +88,7 @@ def test_a_window_without_a_mid_absorbs_nothing() -> None:
     """Whether the price gave way is unknown."""
     blind = window([row(0, touched=(REFILLED,))])
     assert level_absorption(blind, TICK, None) == []
-    assert window_absorption(blind, [], "passive_buying", TICK) is None
+    assert window_absorption(blind, EqualWindows(), "passive_buying", TICK) is None
 
 
 def test_the_usual_move_is_a_median_over_the_hour_before() -> None:

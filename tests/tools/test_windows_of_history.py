@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -20,6 +21,7 @@ from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.past_hour import KEPT_SECS
 from vibe_orderbook_mcp.core.rows import SecondRecord, SecondRow, SideFlow, TouchedLevel, TradeBatch
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.columns import Columns
@@ -131,21 +133,74 @@ def test_a_day_of_seconds_is_read_once_and_then_continued(tmp_path: Path) -> Non
             ]
             for first in range(0, 9000, 1000):
                 await history.append([SecondRecord(SPEC, row, None) for row in rows[first : first + 1000]])
-            cache = PastCache()
+            cache = PastCache(patience_secs=300)
             for found in await asyncio.gather(
                 *(cache.windows(history, "BTCUSDT", 300, NOW - 300) for _ in range(2)),
             ):
-                assert found == [EqualWindow(300.0, 150.0, 0.0)] * 29
-            assert asked == [(NOW - 300 - 86_400, NOW - 300)]
-            assert len(await cache.windows(history, "BTCUSDT", 60, NOW)) == 150
-            assert asked[1:] == [(NOW - 300, NOW)]
+                assert (list(found.windows), found.read_secs) == ([EqualWindow(300.0, 150.0, 0.0)] * 29, None)
+            assert asked == [(NOW - 300 - 3600 * (n + 1), NOW - 300 - 3600 * n) for n in range(24)]
+            assert len((await cache.windows(history, "BTCUSDT", 60, NOW)).windows) == 150
+            assert asked[24:] == [(NOW - 300, NOW)]
             again = [await cache.windows(history, "BTCUSDT", secs, NOW + 30) for secs in (60, 300)]
-            assert [len(each) for each in again] == [150, 30]
-            assert asked[2:] == []
+            assert [len(each.windows) for each in again] == [150, 30]
+            assert asked[25:] == []
         finally:
             await history.close()
 
     asyncio.run(run())
+
+
+def test_the_first_question_is_answered_before_the_whole_day_is_read(tmp_path: Path) -> None:
+    """With the newest hours, and it is said how many; a failure is told to one, and who asks next goes on there."""
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            columns, gates = history.columns, {n: asyncio.Event() for n in range(24)}
+            is_broken = True
+
+            async def slow(symbol: str, start_sec: int, end_sec: int, fields: Sequence[str]) -> Columns:
+                hour = (NOW - start_sec) // 3600 - 1
+                await gates.get(hour, gates[0]).wait()
+                if is_broken and hour == 5:
+                    raise StorageError("a damaged file")
+                return await columns(symbol, start_sec, end_sec, fields)
+
+            history.columns = slow  # type: ignore[method-assign]
+            for hour in range(9):
+                rows = [SecondRow(second=NOW - 3600 * hour - n, covered_ms=1000, mid=1.0) for n in range(3600, 0, -1)]
+                await history.append([SecondRecord(SPEC, row, None) for row in rows])
+            impatient, patient = PastCache(patience_secs=0), PastCache(patience_secs=300)
+            nothing = await impatient.windows(history, "BTCUSDT", 300, NOW)
+            assert (len(nothing.windows), nothing.read_secs) == (0, 0)
+            gates[0].set()
+            gates[1].set()
+            while impatient._symbols["BTCUSDT"].read_from != NOW - 7200:
+                await asyncio.sleep(0)
+            partly = await impatient.windows(history, "BTCUSDT", 300, NOW)
+            assert (len(partly.windows), partly.read_secs) == (24, 7200)
+            assert not impatient.is_whole("BTCUSDT")
+            for gate in gates.values():
+                gate.set()
+            with pytest.raises(StorageError):
+                await patient.windows(history, "BTCUSDT", 300, NOW)
+            assert not patient.is_whole("BTCUSDT")
+            is_broken = False
+            whole = await patient.windows(history, "BTCUSDT", 300, NOW)
+            assert (len(whole.windows), whole.read_secs) == (108, None)
+            assert patient.is_whole("BTCUSDT")
+            with contextlib.suppress(StorageError):
+                await asyncio.wait_for(asyncio.shield(reading_of(impatient)), 60)
+        finally:
+            await history.close()
+
+    asyncio.run(run())
+
+
+def reading_of(cache: PastCache) -> asyncio.Task[None]:
+    reading = cache._symbols["BTCUSDT"].reading
+    assert reading is not None
+    return reading
 
 
 def test_windows_stay_until_the_next_one_is_over_and_take_in_what_is_stored_late(tmp_path: Path) -> None:
@@ -157,19 +212,19 @@ def test_windows_stay_until_the_next_one_is_over_and_take_in_what_is_stored_late
             start = NOW - NOW % 60
             rows = [SecondRow(second=start + n, covered_ms=1000, mid=100.0, buy_volume=1.0) for n in range(180)]
             await history.append([SecondRecord(SPEC, row, None) for row in rows[:118]])
-            cache = PastCache()
-            first = await cache.windows(history, "BTCUSDT", 60, start + 119)
+            cache = PastCache(patience_secs=300)
+            first = (await cache.windows(history, "BTCUSDT", 60, start + 119)).windows
             assert [each.buy_volume for each in first] == [60.0]
             # 118 of the 120 s are stored: covered well enough to count, and counted in whole once the rest has come.
-            early = await cache.windows(history, "BTCUSDT", 60, start + 121)
+            early = (await cache.windows(history, "BTCUSDT", 60, start + 121)).windows
             assert [each.buy_volume for each in early] == [60.0, 58.0]
             await history.append([SecondRecord(SPEC, row, None) for row in rows[118:]])
             for before in (start + 121, start + 179):
-                late = await cache.windows(history, "BTCUSDT", 60, before)
+                late = (await cache.windows(history, "BTCUSDT", 60, before)).windows
                 assert [each.buy_volume for each in late] == [60.0, 60.0]
-            assert len(await cache.windows(history, "BTCUSDT", 60, start + 180)) == 3
+            assert len((await cache.windows(history, "BTCUSDT", 60, start + 180)).windows) == 3
             for secs in (10, 20, 30, 90, 45):
-                found = await cache.windows(history, "BTCUSDT", secs, start + 180)
+                found = (await cache.windows(history, "BTCUSDT", secs, start + 180)).windows
                 assert sum(each.buy_volume for each in found) >= 135.0
         finally:
             await history.close()

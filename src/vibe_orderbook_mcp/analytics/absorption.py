@@ -7,13 +7,12 @@ adverse move is rare against equal windows before. Who stands behind a level is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from vibe_orderbook_mcp.analytics.past import EqualWindow
-from vibe_orderbook_mcp.analytics.rarity import rarity
+from vibe_orderbook_mcp.analytics.past import EqualWindow, EqualWindows
 from vibe_orderbook_mcp.analytics.windows import Cut, Rows, Span, cut, equal_windows
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import SecondRow, TouchedLevel
@@ -133,14 +132,12 @@ def window_ratio(window: EqualWindow, absorbing: Absorber, tick: float) -> float
     return absorption_ratio(volume, adverse_ticks(absorbing, window.mid_change, tick))
 
 
-def window_absorption(
-    window: Cut, before: Sequence[EqualWindow], absorbing: Absorber, tick: float
-) -> WindowAbsorption | None:
+def window_absorption(window: Cut, before: EqualWindows, absorbing: Absorber, tick: float) -> WindowAbsorption | None:
     """The window rule against the equal windows before it, oldest first. None without a mid."""
     buys, sells = sum(row.buy_volume for row in window.rows), sum(row.sell_volume for row in window.rows)
     now = window_ratio(EqualWindow(buys, sells, window.mid_change), absorbing, tick)
     if now is None:
         return None
-    baseline = [value for other in before if (value := window_ratio(other, absorbing, tick)) is not None]
+    baseline = before.ranks((absorbing, tick), lambda other: window_ratio(other, absorbing, tick))
     enough = len(baseline) >= WINDOWS_NEEDED
-    return WindowAbsorption(now, rarity(baseline, now) if enough else None, len(baseline))
+    return WindowAbsorption(now, baseline.rarity(now) if enough else None, len(baseline))

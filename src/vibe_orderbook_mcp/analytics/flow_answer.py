@@ -49,7 +49,7 @@ from vibe_orderbook_mcp.analytics.order_flow import (
     ofi_direction,
     side_rates,
 )
-from vibe_orderbook_mcp.analytics.past import EqualWindow, Past
+from vibe_orderbook_mcp.analytics.past import EqualWindows, Past
 from vibe_orderbook_mcp.analytics.results import (
     Status,
     Window,
@@ -84,7 +84,7 @@ def order_flow_answer(
     as_of_ms: int,
     age_ms: int,
     status: Status,
-    before: Sequence[EqualWindow] | None = None,
+    before: EqualWindows | None = None,
     session: tuple[float, float] | None = None,
     buckets: VolumeBuckets | None = None,
     detail: bool = False,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
 from vibe_orderbook_mcp.analytics.impact import moves
 from vibe_orderbook_mcp.analytics.numbers import ratio
-from vibe_orderbook_mcp.analytics.past import EqualWindow
-from vibe_orderbook_mcp.analytics.rarity import rarity
+from vibe_orderbook_mcp.analytics.past import EqualWindow, EqualWindows
 from vibe_orderbook_mcp.analytics.regression import fit_line
 from vibe_orderbook_mcp.analytics.windows import (
     Cut,
@@ -128,14 +126,18 @@ def cvd_z(totals: WindowTotals) -> float | None:
     return ratio(cvd(totals), sqrt(totals.size_squares))
 
 
-def delta_rarity(before: Sequence[EqualWindow], window: Cut) -> tuple[float | None, int]:
+def delta_rarity(before: EqualWindows, window: Cut) -> tuple[float | None, int]:
     """How unusual |delta_pct| is among the equal windows before, oldest first, and how many of those traded."""
     now = cut_delta(window)
-    deltas = [delta_pct(other.buy_volume, other.sell_volume) for other in before]
-    baseline = [abs(delta) for delta in deltas if delta is not None]
+    baseline = before.ranks("delta", _abs_delta)
     if now is None or len(baseline) < MIN_BASELINE_WINDOWS:
         return None, len(baseline)
-    return rarity(baseline, abs(now)), len(baseline)
+    return baseline.rarity(abs(now)), len(baseline)
+
+
+def _abs_delta(window: EqualWindow) -> float | None:
+    delta = delta_pct(window.buy_volume, window.sell_volume)
+    return None if delta is None else abs(delta)
 
 
 def cut_delta(window: Cut) -> float | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from math import isnan, nan
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from vibe_orderbook_mcp.analytics.rarity import Ranks
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE
 from vibe_orderbook_mcp.core.rows import SecondRow
 
@@ -21,6 +22,38 @@ class EqualWindow(NamedTuple):
     buy_volume: float
     sell_volume: float
     mid_change: float | None
+
+
+class EqualWindows(Sequence[EqualWindow]):
+    """Earlier windows, oldest first, that many questions are compared with: what is worked out of all of them is kept.
+
+    They stay the same for as long as a window takes, and questions come once a second.
+    """
+
+    __slots__ = ("_ranks", "_windows")
+
+    def __init__(self, windows: Sequence[EqualWindow] = ()) -> None:
+        self._windows = windows
+        self._ranks: dict[Hashable, Ranks] = {}
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._windows[place]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self._windows) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def ranks(self, name: Hashable, figure: Callable[[EqualWindow], float | None]) -> Ranks:
+        """The ranks of a figure of each window, of those that have it; by name it is worked out once."""
+        found = self._ranks.get(name)
+        if found is None:
+            values = [value for window in self._windows if (value := figure(window)) is not None]
+            found = self._ranks[name] = Ranks(values)
+        return found
 
 
 class Past:
@@ -43,6 +76,10 @@ class Past:
         return past
 
     @property
+    def oldest(self) -> int | None:
+        return self._seconds[0] if self._seconds else None
+
+    @property
     def newest(self) -> int | None:
         return self._seconds[-1] if self._seconds else None
 
@@ -56,15 +93,47 @@ class Past:
         self._buys.append(buy_volume)
         self._sells.append(sell_volume)
 
+    def extend(
+        self,
+        seconds: Sequence[int],
+        covered_ms: Sequence[int],
+        mids: Sequence[float | None],
+        buy_volumes: Sequence[float],
+        sell_volumes: Sequence[float],
+    ) -> None:
+        """Many ascending seconds at once, those behind the newest or those before the oldest; others are left out."""
+        if not seconds:
+            return
+        columns = (
+            ("q", seconds),
+            ("i", covered_ms),
+            ("d", [nan if mid is None else mid for mid in mids]),
+            ("d", buy_volumes),
+            ("d", sell_volumes),
+        )
+        known = self._columns
+        if not self._seconds or seconds[-1] > self._seconds[-1]:
+            first = bisect_right(seconds, self._seconds[-1]) if self._seconds else 0
+            for column, (kind, values) in zip(known, columns, strict=True):
+                column.extend(array(kind, values[first:]))
+        else:
+            last = bisect_left(seconds, self._seconds[0])
+            for column, (kind, values) in zip(known, columns, strict=True):
+                column[:0] = array(kind, values[:last])
+
+    @property
+    def _columns(self) -> tuple[array[Any], ...]:
+        return self._seconds, self._covered_ms, self._mids, self._buys, self._sells
+
     def drop_before(self, second: int) -> None:
         gone = bisect_left(self._seconds, second)
-        for column in (self._seconds, self._covered_ms, self._mids, self._buys, self._sells):
+        for column in self._columns:
             del column[:gone]
 
-    def windows(self, secs: int, before: int) -> list[EqualWindow]:
+    def windows(self, secs: int, before: int) -> EqualWindows:
         """Non-overlapping windows of `secs` that end at `before` or earlier, oldest first, well covered ones only."""
         if not self._seconds or secs <= 0:
-            return []
+            return EqualWindows()
         found: list[EqualWindow] = []
         last = bisect_left(self._seconds, before)
         for start in range(before - secs, self._seconds[0] - 1, -secs):
@@ -75,7 +144,7 @@ class Past:
                 if len(found) == WINDOWS_MOST:
                     break
             last = first
-        return found[::-1]
+        return EqualWindows(found[::-1])
 
     def _mid_change(self, start: int, first: int, last: int) -> float | None:
         """From mid before the window, or the first one in it, to the last one in it."""

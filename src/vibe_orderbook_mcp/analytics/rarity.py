@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -15,13 +16,29 @@ def percentile_rank(baseline: Sequence[float], value: float) -> float:
     return (less + 0.5 * equal + 0.5) / (len(baseline) + 1)
 
 
-def rarity(baseline: Sequence[float], value: float) -> float:
-    """`percentile_rank`, capped at what a baseline of this length and persistence can tell.
+class Ranks:
+    """A baseline that many values are ranked in. `values` are in order of time: neighbouring windows resemble each
+    other, and a day of them holds fewer independent ones than it has windows."""
 
-    `baseline` is in order of time: neighbouring windows resemble each other, and a day of them holds fewer
-    independent ones than it has windows.
-    """
-    return min(percentile_rank(baseline, value), 1 - 1 / (effective_count(baseline) + 1))
+    __slots__ = ("_cap", "_ordered")
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self._ordered = sorted(values)
+        self._cap = 1 - 1 / (effective_count(values) + 1)
+
+    def __len__(self) -> int:
+        return len(self._ordered)
+
+    def rarity(self, value: float) -> float:
+        """`percentile_rank`, capped at what a baseline of this length and persistence can tell."""
+        less, not_more = bisect_left(self._ordered, value), bisect_right(self._ordered, value)
+        rank = (less + 0.5 * (not_more - less) + 0.5) / (len(self._ordered) + 1)
+        return min(rank, self._cap)
+
+
+def rarity(baseline: Sequence[float], value: float) -> float:
+    """`Ranks(baseline).rarity(value)`, for one value."""
+    return Ranks(baseline).rarity(value)
 
 
 def lag1_autocorrelation(series: Sequence[float]) -> float:

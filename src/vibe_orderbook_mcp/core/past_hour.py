@@ -6,6 +6,7 @@ the last minutes decodes nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
@@ -40,7 +41,7 @@ def kept(values: Iterable[Any]) -> SecondRow:
     return cast("SecondRow", PastRow(*values))
 
 
-_fields_of = attrgetter(*KEPT_FIELDS)
+_fields_of, _second_of = attrgetter(*KEPT_FIELDS), attrgetter("second")
 
 
 class PastHour:
@@ -73,4 +74,5 @@ class PastHour:
             self.is_filled = True
 
     def before(self, end: int) -> list[SecondRow]:
-        return [row for row in self._rows if row.second < end]
+        rows = list(self._rows)
+        return rows[: bisect_left(rows, end, key=_second_of)]

@@ -16,7 +16,7 @@ from vibe_orderbook_mcp.store.writer import Writer
 T = TypeVar("T")
 
 ROWS_A_PIECE: Final = 500  # some 10 ms of decoding
-COLUMNS_A_PIECE: Final = 1000
+COLUMNS_A_PIECE: Final = 2000  # some 6 ms
 KEYS_A_PIECE: Final = 5000
 BLOCKS_A_PIECE: Final = 20
 

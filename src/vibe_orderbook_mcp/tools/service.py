@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TypedDict
 
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
@@ -11,12 +12,13 @@ from vibe_orderbook_mcp.analytics.book_answers import NOTIONALS, L1Answer, L2Ans
 from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
+from vibe_orderbook_mcp.analytics.numbers import readable
 from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
 from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.results import Status
 from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer, liquidity_vacuums_answer
-from vibe_orderbook_mcp.analytics.windows import Span, missing_trades
+from vibe_orderbook_mcp.analytics.windows import Span, cut, missing_trades
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import SecondRow
@@ -97,7 +99,7 @@ class Tools:
         async def answer() -> OrderFlowAnswer:
             try:
                 rows = await self._flow_rows(history, state, span)
-                before = await self._pasts.windows(history, state.spec.symbol, secs, span.start)
+                earlier = await self._pasts.windows(history, state.spec.symbol, secs, span.start)
                 buckets = session = None
                 if with_detail:
                     buckets = await self._clocks.buckets(history, state.spec, end * 1000)
@@ -106,23 +108,27 @@ class Tools:
                         session = await stored_session(history, state.spec.symbol, list(state.watch.rows), end)
             except StorageError as error:
                 raise storage_refusal(error) from error
+            if earlier.read_secs is not None:
+                facts["warnings"] = [*facts["warnings"], _still_reading(earlier.read_secs)]
             with explained(state):
-                # With details it takes some 10 ms: on a thread of its own, so that books and clients do not wait.
-                return await asyncio.to_thread(
+                work = partial(
                     order_flow_answer,
                     state.spec,
                     rows,
                     span,
-                    before=before,
+                    before=earlier.windows,
                     session=session,
                     buckets=buckets,
                     detail=with_detail,
                     **facts,
                 )
+                # With details it takes some 10 ms: on a thread of its own, so that books and clients do not wait.
+                return await asyncio.to_thread(work) if with_detail else work()
 
         question = "flow", state.spec.symbol, secs, with_detail
         stands = facts["as_of_ms"], facts["status"], *facts["warnings"]
-        basis = (*self._basis(history, state, span), *stands, self._clocks.is_known(state.spec.symbol))
+        known = self._clocks.is_known(state.spec.symbol), self._pasts.is_whole(state.spec.symbol)
+        basis = (*self._basis(history, state, span), *stands, *known)
         found = await self._shared.get(question, basis, answer)
         return found.model_copy(update={"age_ms": facts["age_ms"]})
 
@@ -262,7 +268,7 @@ class Tools:
 
     async def _with_late_trades(self, state: SymbolState, rows: list[SecondRow], span: Span) -> list[SecondRow]:
         """Rows of a window whose trades were fetched by id after they were final, summed up anew."""
-        window = [row for row in rows if span.start <= row.second < span.end]
+        window = cut(rows, span).rows
         history = self._runtime.archive.history
         if not missing_trades(window) or history is None:
             return rows
@@ -327,3 +333,10 @@ class Tools:
         elif state.book is None:
             warnings.append(f"The book is resyncing: {state.reason}. Figures are of the seconds that were covered.")
         return warnings
+
+
+def _still_reading(read_secs: int) -> str:
+    return (
+        f"The past day is still being read: what is rare is told from the {readable(read_secs / 3600, 2)} h before the"
+        " window. Ask again in some seconds."
+    )
