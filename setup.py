@@ -15,11 +15,13 @@ COMPILE = [] if os.name == "nt" else ["-ffp-contract=off"]
 setup(
     ext_modules=[
         Extension(
-            "vibe_orderbook_mcp.core._book_side",
-            ["src/vibe_orderbook_mcp/core/_book_side.pyx"],
+            f"vibe_orderbook_mcp.core.{name}",
+            [f"src/vibe_orderbook_mcp/core/{name}.pyx"],
+            depends=["src/vibe_orderbook_mcp/core/_book_side.pxd"],  # both compile it in
             extra_compile_args=COMPILE,
             optional=True,
         )
+        for name in ("_book_side", "_row_sums")
     ],
     options={"build_ext": {"cython_c_in_temp": True}},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.exchange import SPEC, SYMBOL, depth
-from vibe_orderbook_mcp.analytics.thin_zones import PHASES
+from vibe_orderbook_mcp.analytics.thin_zones import LOOK_SECS
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
@@ -480,7 +480,7 @@ def test_resting_depth_is_looked_at_where_each_second_ends_and_not_while_a_book_
         exchange.event(update_id, update_id, after_ms=1000)
     depth = exchange.state.resting.depth("bid")
     assert depth is not None
-    assert depth.samples == 30 // PHASES
+    assert depth.samples == 30 // LOOK_SECS
     exchange.market.disconnected({SYMBOL})
     assert exchange.state.resting.depth("bid") is None
     exchange.event(50, 50, after_ms=5000)

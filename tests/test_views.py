@@ -10,8 +10,8 @@ from tests.analytics.books import BTC, price_at, tick_books
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, recorded
 from tests.recordings import needs_recordings
 from vibe_orderbook_mcp.analytics.book_answers import NOTIONALS, L1Answer, l1_answer
-from vibe_orderbook_mcp.analytics.detectors.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.snapshot import BookView
+from vibe_orderbook_mcp.analytics.walls import group_sizes, price_groups
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -27,7 +27,12 @@ def check(spec: SymbolSpec, book: OrderBook) -> None:
     plain = BookView(book.bids.top(10**6), book.asks.top(10**6), book.bids.horizon, book.asks.horizon)
     assert l1(spec, near) == l1(spec, view(book)) == l1(spec, plain)
     tick = float(spec.tick_size)
-    assert wall_limits(near_view(book, NEAR_BPS), tick) == wall_limits(plain, tick)
+    middle = plain.mid
+    if middle is not None:
+        for side in (book.bids, book.asks):
+            groups = price_groups(plain.curve(side.side), middle, tick).sizes
+            outwards = groups[::-1] if side.side == "bid" else groups
+            assert group_sizes(side, middle, tick) == pytest.approx(outwards, rel=1e-12)
 
 
 @settings(deadline=None)

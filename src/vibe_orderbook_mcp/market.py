@@ -88,7 +88,7 @@ class SymbolState:
         self.resting = RestingGrid(spec)
         self.past = PastHour()
         self.tick = float(spec.tick_size)
-        self.seconds.wall_rule = lambda book: wall_limits(near_view(book, NEAR_BPS), self.tick)
+        self.seconds.wall_rule = lambda book: wall_limits(book.bids, book.asks, self.tick)
         # Where a second ends all levels are in order anyway, and symbols come one after the other, not all in one tick.
         self.seconds.look = lambda book, end_ms: self.resting.sample(end_ms, book.bids, book.asks)
         self.microprice_table: MicropriceTable | None = None  # solved hourly, off the event path
@@ -346,6 +346,7 @@ class Market:
         if differing_levels(book, shadow.book):
             state.audit_mismatches += 1
         shadow.book.event_ms = book.event_ms
+        shadow.book.keep_since(book)
         state.sync.book, state.shadow = shadow.book, None
         state.seconds.swapped(shadow.book)
 

@@ -26,8 +26,8 @@ from vibe_orderbook_mcp.analytics.detectors.crash import (
 from vibe_orderbook_mcp.analytics.detectors.fleeting import is_fleeting, wall_limits
 from vibe_orderbook_mcp.analytics.findings import LIMITS, TYPES, Finding, from_stored, to_stored
 from vibe_orderbook_mcp.analytics.iceberg import iceberg_class, size_limit
-from vibe_orderbook_mcp.analytics.snapshot import BookView
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
+from vibe_orderbook_mcp.core.book import BookSide
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
 from vibe_orderbook_mcp.core.refills import RefillChain, Turnover
@@ -318,7 +318,7 @@ def test_the_least_size_of_a_wall_makes_one() -> None:
     """A level of exactly that size, put into the book that gave it, is a wall by 1.5; a little less is none."""
     bids = [(60_000.0 - 6.0 * place, 1.0 + place % 5) for place in range(1, 60)]
     asks = [(60_000.0 + 6.0 * place, 1.0 + place % 5) for place in range(1, 60)]
-    limits = wall_limits(BookView(bids, asks), 0.01)
+    limits = wall_limits(BookSide("bid", bids), BookSide("ask", asks), 0.01)
     assert limits is not None
     assert limits.bid_size is not None
     assert (limits.lowest, limits.highest) == (59_700.0, 60_300.0)
@@ -331,10 +331,10 @@ def test_the_least_size_of_a_wall_makes_one() -> None:
 def test_a_book_that_is_short_or_flat_or_one_sided_has_no_limits() -> None:
     few = [(60_000.0 - 6.0 * place, 1.0 + place % 5) for place in range(1, 10)]
     flat = [(60_000.0 + 6.0 * place, 1.0) for place in range(1, 60)]
-    limits = wall_limits(BookView(few, flat), 0.01)
+    limits = wall_limits(BookSide("bid", few), BookSide("ask", flat), 0.01)
     assert limits is not None
     assert limits.bid_size is limits.ask_size is None
-    assert wall_limits(BookView(few, []), 0.01) is None
+    assert wall_limits(BookSide("bid", few), BookSide("ask"), 0.01) is None
 
 
 # --- 4.2 icebergs and 4.1 absorption ----------------------------------------------------------------------------

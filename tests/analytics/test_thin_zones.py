@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.books import BTC, price_at
-from vibe_orderbook_mcp.analytics.thin_zones import PHASES, RestingDepth, RestingGrid, ThinZone, thin_zones
+from vibe_orderbook_mcp.analytics.thin_zones import LOOK_SECS, RestingDepth, RestingGrid, ThinZone, thin_zones
 from vibe_orderbook_mcp.core.book import BookSide
 from vibe_orderbook_mcp.core.events import Side
 
@@ -187,16 +187,16 @@ def test_every_average_is_that_of_the_samples_taken(moves: list[tuple[int, int, 
     grid = RestingGrid(BTC)
     taken: dict[tuple[Side, int], list[float]] = {}
     known: dict[Side, set[int]] = {}
-    for calls, (move, step, levels, complete) in enumerate(moves, 1):
+    for calls, (move, step, levels, complete) in enumerate(moves):
         sides = book(mid=MID + move, step=step, levels=levels, complete=complete)
         grid.sample(calls * 1000, *sides)
         mid = sum(levels_now.best or 0.0 for levels_now in sides) / 2
         for levels_now in sides:
+            before = known.get(levels_now.side, set())
             known[levels_now.side] = set(wholly_known(levels_now, mid))
             for key in known[levels_now.side]:
-                seen = taken.setdefault((levels_now.side, key), [])
-                if not seen or key % PHASES == calls % PHASES:
-                    seen.append(
+                if calls % LOOK_SECS == 0 or key not in before:
+                    taken.setdefault((levels_now.side, key), []).append(
                         sum(size for price, size in levels_now.sizes.items() if round(price * 100) // 100 == key)
                     )
     for side, keys in known.items():

@@ -25,12 +25,15 @@ class SlowSide(BookSide):
 
     __slots__ = ()
 
-    def apply(self, levels: Sequence[tuple[float, float]]) -> list[float]:
+    def apply(self, levels: Sequence[tuple[float, float]], event_ms: int = 0) -> list[float]:
         before = []
         for price, size in levels:
             before.append(self._sizes.pop(price, 0.0))
+            since_ms = self._since_ms.pop(price, None) if before[-1] else event_ms or None
             if size > 0.0:
                 self._sizes[price] = size
+                if since_ms is not None:
+                    self._since_ms[price] = since_ms
         self._keys = sorted(self._sign * price for price in self._sizes)
         return before
 

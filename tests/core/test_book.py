@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.exchange import depth, price_at, size_at
-from tests.core.implementations import SIDE_TYPES
+from tests.core.implementations import SIDE_TYPES, needs_compiled
 from vibe_orderbook_mcp.core.audit import differing_levels
 from vibe_orderbook_mcp.core.book import BookSide, OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Side
@@ -218,3 +219,63 @@ def test_copies_are_compared_only_where_both_are_complete() -> None:
     ]
     assert differing_levels(fresh, fresh) == []
     assert [side for side, *_ in differing_levels(fresh, kept)] == [side for side, *_ in differing_levels(kept, fresh)]
+
+
+@pytest.mark.parametrize("kind", SIDE_TYPES)
+@SETTINGS
+@given(st.sampled_from(SIDES), LEVELS, st.lists(st.integers(0, 42), max_size=8).map(sorted))
+def test_sums_between_edges(kind: type[BookSide], side: Side, start: list[Ticks], edges: list[int]) -> None:
+    """The lower edge is in, the upper one is not; an edge twice, outside or alone is no stretch."""
+    expected_sums = [
+        sum(size for price, size in start if low <= price < high) for low, high in itertools.pairwise(edges)
+    ]
+    sums = kind(side, levels_of(start)).sums_between([price_at(edge) for edge in edges])
+    assert sums == pytest.approx([size_at(total) for total in expected_sums])
+
+
+@needs_compiled
+@SETTINGS
+@given(
+    st.sampled_from(SIDES),
+    st.lists(st.tuples(st.floats(1, 100), st.floats(1e-3, 1e6)), max_size=30),
+    st.lists(st.floats(0, 110), max_size=8).map(sorted),
+)
+def test_both_ways_of_summing_agree_to_the_last_bit(
+    side: Side, levels: list[tuple[float, float]], edges: list[float]
+) -> None:
+    """What is stored is the same wherever it was made."""
+    python, compiled = (kind.values[0](side, levels) for kind in SIDE_TYPES)  # type: ignore[operator]
+    assert python.sums_between(edges) == compiled.sums_between(edges)
+
+
+@pytest.mark.parametrize("kind", SIDE_TYPES)
+@pytest.mark.parametrize("side", SIDES)
+def test_a_level_stands_since_it_came(kind: type[BookSide], side: Side) -> None:
+    """A change of size does not make it younger, a removal ends it, and of what was loaded nothing is known."""
+    levels = kind(side, [(9.0, 1.0), (8.0, 1.0)])
+    levels.apply([(10.0, 1.0), (9.0, 2.0)], 1_000)
+    levels.apply([(10.0, 3.0), (7.0, 1.0)], 2_000)
+    assert [levels.since_ms(price) for price in (7.0, 8.0, 9.0, 10.0, 11.0)] == [2_000, None, None, 1_000, None]
+    levels.apply([(10.0, 0.0)], 3_000)
+    assert levels.since_ms(10.0) is None
+    levels.apply([(10.0, 1.0), (9.0, 0.0), (9.0, 1.0)], 4_000)
+    assert [levels.since_ms(price) for price in (8.0, 9.0, 10.0)] == [None, 4_000, 4_000]
+
+
+@pytest.mark.parametrize("kind", SIDE_TYPES)
+@SETTINGS
+@given(st.sampled_from(SIDES), LEVELS, BATCHES, BATCHES)
+def test_a_fresh_copy_keeps_since_when_levels_stand(
+    kind: type[BookSide], side: Side, start: list[Ticks], early: list[list[Ticks]], late: list[list[Ticks]]
+) -> None:
+    """It joins half-way, knows nothing of what was there, and is as old as the copy whose place it takes."""
+    kept = built(kind, side, start, [])
+    for event_ms, batch in enumerate(early, 1_000):
+        kept.apply(levels_of(batch), event_ms)
+    fresh = kind(side, list(kept.sizes.items()))
+    for event_ms, batch in enumerate(late, 2_000):
+        for copy in (kept, fresh):
+            copy.apply(levels_of(batch), event_ms)
+    fresh.apply([(price_at(50), 1.0)])  # a level that the other one does not reach
+    fresh.keep_since(kept)
+    assert [fresh.since_ms(price) for price in fresh.prices] == [kept.since_ms(price) for price in fresh.prices]

@@ -76,10 +76,9 @@ def assert_equal_books(fast: Path, slow: Path) -> None:
         assert one.sizes == other.sizes
         assert one.prices == other.prices
         for price in other.prices:
-            seen = (path.tracker.levels for path in (fast, slow))
-            assert (
-                len({(levels.first_seen_ms(one.side, price), levels.traded(one.side, price)) for levels in seen}) == 1
-            )
+            assert one.since_ms(price) == other.since_ms(price)
+            traded = (path.tracker.levels.traded(one.side, price) for path in (fast, slow))
+            assert len(set(traded)) == 1
 
 
 def assert_equal_rows(fast: list[Told], slow: list[Told]) -> None:

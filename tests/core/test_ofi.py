@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.rig import ASKS, BIDS, Rig
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot
+from vibe_orderbook_mcp.core.book import BookSide
 from vibe_orderbook_mcp.core.ofi import Ladder, event_ofi, ladder
 
 
@@ -60,14 +59,14 @@ def test_a_book_without_both_sides_has_no_ladder(
     bids: list[tuple[float, float]], asks: list[tuple[float, float]]
 ) -> None:
     """A side that empties would look like an enormous imbalance."""
-    assert ladder(OrderBook(DepthSnapshot(1, bids, asks))) is None
+    assert ladder(BookSide("bid", bids), BookSide("ask", asks)) is None
 
 
 def test_a_ladder_has_ten_rungs_at_most() -> None:
     """MLOFI is a vector of ten."""
     bids = [(100.0 - i, 1.0 + i) for i in range(15)]
     asks = [(101.0 + i, 2.0 + i) for i in range(12)]
-    assert ladder(OrderBook(DepthSnapshot(1, bids, asks))) == (
+    assert ladder(BookSide("bid", bids), BookSide("ask", asks)) == (
         [price for price, _ in bids[:10]],
         [size for _, size in bids[:10]],
         [price for price, _ in asks[:10]],

@@ -20,7 +20,7 @@ BookLevel = tuple[float, float]
 BookLevels = Sequence[BookLevel]
 
 # A level that stands exactly at a limit is inside it, whatever the last bit of the product says.
-_EDGE = 1e-12
+EDGE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,11 @@ class DepthCurve:
 
     def count_to(self, limit: float) -> int:
         """How many levels stand between the best price and the limit, inclusive."""
-        return self.ladder.count_to(limit * (1 + self._outwards * _EDGE))
+        return self.ladder.count_to(limit * (1 + self._outwards * EDGE))
 
     def count_before(self, limit: float) -> int:
         """How many levels `limit` is beyond."""
-        return self.ladder.count_before(limit, _EDGE)
+        return self.ladder.count_before(limit, EDGE)
 
     def ends_within(self, limit: float) -> bool:
         """Whether the known book ends before the limit."""
@@ -195,4 +195,4 @@ def limit_at(reference: float, side: Side, bps: float) -> float:
 
 def is_beyond(price: float, side: Side, limit: float) -> bool:
     """Whether a price of this side lies further out than the limit."""
-    return price < limit * (1 - _EDGE) if side == "bid" else price > limit * (1 + _EDGE)
+    return price < limit * (1 - EDGE) if side == "bid" else price > limit * (1 + EDGE)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 from statistics import median
+from typing import NamedTuple
 
 from vibe_orderbook_mcp.analytics.profile import tick_ticks
 from vibe_orderbook_mcp.analytics.profile_shape import runs
@@ -22,9 +23,8 @@ THIN_SHARE = 0.2
 NEIGHBOURS = 3
 MIN_RUN = 3
 
-# A bin is looked at in every fifth call: to sum 5000 levels a side takes 2 ms, and events should not wait that long.
-PHASES = 5
-LOOKS_KEPT = KEPT_MS // 1000 // PHASES + 1  # a second apart, and the first one comes out of turn
+# All bins are looked at every five seconds, and those that come into reach at once: what rests changes slowly.
+LOOK_SECS = 5
 # The grid is laid anew when a basis point of mid has become this many times its width, or this part of it.
 WIDTH_DRIFT = 1.7
 
@@ -78,7 +78,7 @@ class RestingDepth:
 class RestingGrid:
     """The last minute of one book's depth on a grid of max(tick, 1 bp), anchored at zero, up to 100 bps from mid.
 
-    Call `sample` where a second ends. A bin counts in a sample when it lies on its side of the book then, the touch's
+    Call `sample` where each second ends. A bin counts in a look when it lies on its side of the book then, the touch's
     own bin included, and is wholly known; empty bins count as 0. What is so now is the range of the answer.
     """
 
@@ -95,7 +95,7 @@ class RestingGrid:
         self._sides: dict[Side, _GridSide] = {}
 
     def sample(self, now_ms: int, bids: BookSide, asks: BookSide) -> None:
-        """Look at a fifth of the bins, and at those not seen before. A book without a mid is passed over."""
+        """Look at all bins, or between two such looks at those not seen before. A book without a mid is passed over."""
         best_bid, best_ask = bids.best, asks.best
         if best_bid is None or best_ask is None or best_bid >= best_ask:
             return
@@ -115,46 +115,57 @@ class RestingGrid:
         """None before the first sample."""
         if side not in self._sides:
             return None
-        return self._sides[side].average(self._times[-1] - KEPT_MS, len(self._times) // PHASES)
+        return self._sides[side].average(self._times[-1] - KEPT_MS, len(self._times) // LOOK_SECS)
 
     def _fits(self, mid_ticks: float) -> bool:
         wanted = max(float(tick_ticks(self._spec, self._spec.tick_exp)), mid_ticks * 1e-4)
         return self._width / WIDTH_DRIFT < wanted < self._width * WIDTH_DRIFT
 
 
+class _Look(NamedTuple):
+    at_ms: int
+    first: int  # bin
+    depths: array[float]  # base units, lowest bin first
+
+
 class _GridSide:
-    __slots__ = ("_bins", "_phase", "_range", "_scale", "_side", "_width")
+    __slots__ = ("_looks", "_range", "_scale", "_side", "_whole_ms", "_width")
 
     def __init__(self, side: Side, width: int, scale: float) -> None:
         self._side: Side = side
         self._width = width
         self._scale = scale
-        self._bins: dict[int, deque[tuple[int, float]]] = {}  # bin -> (time, base units), oldest first
-        self._range = range(0)  # nearest bin first
-        self._phase = 0
+        self._looks: deque[_Look] = deque()  # oldest first
+        self._range = range(0)  # lowest bin first
+        self._whole_ms = -KEPT_MS  # of the newest look at all bins
 
     def sample(self, now_ms: int, levels: BookSide, mid: float) -> None:
-        self._range = self._known(levels, mid)
-        self._phase = (self._phase + 1) % PHASES
-        if self._phase == 0:
-            self._bins = {key: seen for key, seen in self._bins.items() if seen[-1][0] > now_ms - KEPT_MS}
-        prices, size_of = levels.prices, levels.sizes.__getitem__
-        for key in self._range:
-            seen = self._bins.get(key)
-            if seen is None:
-                seen = self._bins[key] = deque(maxlen=LOOKS_KEPT)
-            elif key % PHASES != self._phase and seen[-1][0] > now_ms - KEPT_MS:
-                continue
-            first = bisect_left(prices, key * self._width / self._scale)
-            stop = bisect_left(prices, (key + 1) * self._width / self._scale, first)
-            seen.append((now_ms, sum(map(size_of, prices[first:stop]))))
+        while self._looks and self._looks[0].at_ms <= now_ms - KEPT_MS:
+            self._looks.popleft()
+        before, known = self._range, self._known(levels, mid)
+        self._range = known
+        if now_ms - self._whole_ms >= 1000 * LOOK_SECS:
+            self._whole_ms = now_ms
+            self._look(now_ms, levels, known)
+        elif known != before:
+            self._look(now_ms, levels, range(known.start, min(known.stop, before.start)))
+            self._look(now_ms, levels, range(max(known.start, before.stop), known.stop))
 
     def average(self, since_ms: int, samples: int) -> RestingDepth:
-        bins = []
-        for key in self._range:
-            depths = [depth for at_ms, depth in self._bins[key] if at_ms > since_ms]
-            bins.append((key * self._width, sum(depths) / len(depths)))
-        return RestingDepth(self._side, self._width, tuple(bins), samples)
+        known = self._range
+        sums, counts = [0.0] * len(known), [0] * len(known)
+        for at_ms, first, depths in self._looks:
+            if at_ms > since_ms:
+                for key in range(max(first, known.start), min(first + len(depths), known.stop)):
+                    sums[key - known.start] += depths[key - first]
+                    counts[key - known.start] += 1
+        bins = [(key * self._width, total / count) for key, total, count in zip(known, sums, counts, strict=True)]
+        return RestingDepth(self._side, self._width, tuple(reversed(bins) if self._side == "bid" else bins), samples)
+
+    def _look(self, now_ms: int, levels: BookSide, bins: range) -> None:
+        if bins:
+            edges = [key * self._width / self._scale for key in range(bins.start, bins.stop + 1)]
+            self._looks.append(_Look(now_ms, bins.start, array("d", levels.sums_between(edges))))
 
     def _known(self, levels: BookSide, mid: float) -> range:
         """From the bin of the best price to the last one that lies wholly within 100 bps and the known book."""
@@ -165,7 +176,7 @@ class _GridSide:
         if self._side == "bid":
             limit = mid * (1 - REACH_BPS / 1e4)
             lowest = limit if horizon is None else max(limit, horizon)
-            return range(touch, ceil(round(lowest * self._scale, 3) / self._width) - 1, -1)
+            return range(ceil(round(lowest * self._scale, 3) / self._width), touch + 1)
         limit = mid * (1 + REACH_BPS / 1e4)
         highest = limit if horizon is None else min(limit, horizon)
         return range(touch, floor((round(highest * self._scale, 3) + 1) / self._width))

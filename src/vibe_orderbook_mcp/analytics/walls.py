@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import log
+from math import inf, log, nextafter
 from statistics import median
 
-from vibe_orderbook_mcp.analytics.snapshot import DepthCurve, limit_at
+from vibe_orderbook_mcp.analytics.snapshot import EDGE, DepthCurve, limit_at
+from vibe_orderbook_mcp.core.book import BookSide
 from vibe_orderbook_mcp.core.events import Side
 
 WALL_BAND_BPS = 100
@@ -86,3 +87,22 @@ def price_groups(curve: DepthCurve, middle: float, tick: float) -> PriceGroups:
     counts = map(curve.ladder.count_to, limits)  # between ticks: no level stands at one, to the last bit
     edges = [0, *(edge for edge in dict.fromkeys(counts) if edge), stop]
     return PriceGroups(curve, edges, curve.ladder.parts(edges))
+
+
+def group_sizes(side: BookSide, middle: float, tick: float) -> list[float]:
+    """The sizes of `price_groups`, of a side as the book keeps it and lowest price first."""
+    best = side.best
+    if best is None:
+        return []
+    step = max(1, round(middle * 1e-4 / tick))
+    limit = limit_at(middle, side.side, WALL_BAND_BPS)
+    if side.side == "bid":
+        limit *= 1 - EDGE
+        low, high = limit if side.horizon is None else max(limit, side.horizon * (1 - EDGE)), best
+    else:
+        limit *= 1 + EDGE
+        low, high = best, limit if side.horizon is None else min(limit, side.horizon * (1 + EDGE))
+    first, last = round(low / tick) // step, round(high / tick) // step
+    # Half a tick below each group's first price; both ends are in.
+    edges = [low, *[(group * step - 0.5) * tick for group in range(first + 1, last + 1)], nextafter(high, inf)]
+    return [size for size in side.sums_between(edges) if size]

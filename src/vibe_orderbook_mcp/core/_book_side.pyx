@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=True
 """One side of an order book, compiled: the same as `book_side`, line for line where it can be, only quicker.
 
-Two arrays of doubles, keys and sizes, ascending by key. The key is the price of a bid and the negative price of an
-ask, so that the best level is the last one on both sides, and a change near the touch moves little memory.
+Three arrays, ascending by key: keys and sizes, which are doubles, and since when each level stands. The key is the
+price of a bid and the negative price of an ask, so that the best level is the last one on both sides, and a change
+near the touch moves little memory. `_book_side.pxd` declares them, for what else is compiled.
 
 What moves memory calls nothing of Python: no foreign code can run while the arrays are being changed.
 """
@@ -36,14 +37,6 @@ cdef enum Kind:
 cdef class BookSide:
     """See `book_side.BookSide`."""
 
-    cdef readonly str side
-    cdef readonly object horizon
-    cdef double *_keys
-    cdef double *_sizes
-    cdef Py_ssize_t _count
-    cdef Py_ssize_t _room
-    cdef double _sign
-
     def __init__(self, side, levels=(), *, complete=True):
         self.side = side
         self._sign = 1.0 if side == "bid" else -1.0
@@ -54,11 +47,12 @@ cdef class BookSide:
     def __dealloc__(self):
         PyMem_Free(self._keys)
         PyMem_Free(self._sizes)
+        PyMem_Free(self._since_ms)
 
     def __len__(self):
         return self._count
 
-    def apply(self, levels):
+    def apply(self, levels, long long event_ms=0):
         """Set each level to its new absolute size, 0 removes it; returns the sizes that stood there before."""
         cdef list rows = levels if PyList_CheckExact(levels) else list(levels)
         cdef Py_ssize_t count = PyList_GET_SIZE(rows)
@@ -67,7 +61,7 @@ cdef class BookSide:
         self._make_room(count)
         cdef Kind kind = _kind(rows, count)
         if kind == OTHER:
-            return self.apply([(float(0.0 + price), float(0.0 + size)) for price, size in rows])
+            return self.apply([(float(0.0 + price), float(0.0 + size)) for price, size in rows], event_ms)
         if kind == WRONG:
             raise ValueError(f"not levels: {rows!r:.200}")
         cdef Py_ssize_t index
@@ -76,7 +70,7 @@ cdef class BookSide:
         for index in range(count):
             row = PyList_GET_ITEM(<PyObject *>rows, index)
             key = self._sign * PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(row, 0))
-            size_before = self._set(key, PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(row, 1)))
+            size_before = self._set(key, PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(row, 1)), event_ms)
             PyList_SET_ITEM(<PyObject *>before, index, PyFloat_FromDouble(size_before))
         return before
 
@@ -102,6 +96,23 @@ cdef class BookSide:
     def size_at(self, double price):
         """0 where nothing stands."""
         return self._size_at(price)
+
+    def since_ms(self, double price):
+        """When the level there came; None where nothing stands, or since before anybody looked."""
+        cdef double key = self._sign * price
+        cdef Py_ssize_t place = _place(self._keys, self._count, key)
+        if place < self._count and self._keys[place] == key and self._since_ms[place]:
+            return self._since_ms[place]
+        return None
+
+    def keep_since(self, BookSide former):
+        """This copy takes the place of another one, which has watched for longer."""
+        cdef Py_ssize_t place, other = 0
+        for place in range(self._count):
+            while other < former._count and former._keys[other] < self._keys[place]:
+                other += 1
+            if other < former._count and former._keys[other] == self._keys[place]:
+                self._since_ms[place] = former._since_ms[other]
 
     def top(self, Py_ssize_t count):
         """The best `count` levels as (price, size), best first."""
@@ -159,6 +170,33 @@ cdef class BookSide:
             out.append((base, quote))
         return out
 
+    def sums_between(self, edges):
+        """Base units from each edge up to the next one, which is not in it. Edges ascend."""
+        cdef list limits = list(edges)
+        cdef Py_ssize_t stretches = len(limits) - 1, index
+        cdef list out = [0.0] * max(stretches, 0)
+        cdef Py_ssize_t place
+        cdef double limit, total
+        if stretches < 1:
+            return out
+        if self._sign > 0.0:
+            place = _place(self._keys, self._count, limits[stretches])
+            for index in range(stretches - 1, -1, -1):
+                limit, total = limits[index], 0.0
+                while place and self._keys[place - 1] >= limit:
+                    place -= 1
+                    total += self._sizes[place]
+                out[index] = total
+        else:
+            place = self._count_up_to(-<double>limits[0])
+            for index in range(stretches):
+                limit, total = -<double>limits[index + 1], 0.0
+                while place and self._keys[place - 1] > limit:
+                    place -= 1
+                    total += self._sizes[place]
+                out[index] = total
+        return out
+
     cdef void _make_room(self, Py_ssize_t more) except *:
         """So that `more` levels can be put up without a failure half-way."""
         cdef Py_ssize_t wanted = self._count + more
@@ -174,9 +212,13 @@ cdef class BookSide:
         if grown == NULL:
             raise MemoryError
         self._sizes = <double *>grown
+        grown = PyMem_Realloc(self._since_ms, room * sizeof(long long))
+        if grown == NULL:
+            raise MemoryError
+        self._since_ms = <long long *>grown
         self._room = room
 
-    cdef double _set(self, double key, double size) noexcept:
+    cdef double _set(self, double key, double size, long long event_ms) noexcept:
         """The size that stood there. There is room for one level more."""
         cdef Py_ssize_t place = _place(self._keys, self._count, key)
         cdef Py_ssize_t above = self._count - place
@@ -189,12 +231,15 @@ cdef class BookSide:
                 self._count -= 1
                 memmove(self._keys + place, self._keys + place + 1, (above - 1) * sizeof(double))
                 memmove(self._sizes + place, self._sizes + place + 1, (above - 1) * sizeof(double))
+                memmove(self._since_ms + place, self._since_ms + place + 1, (above - 1) * sizeof(long long))
             return old
         if size > 0.0:
             memmove(self._keys + place + 1, self._keys + place, above * sizeof(double))
             memmove(self._sizes + place + 1, self._sizes + place, above * sizeof(double))
+            memmove(self._since_ms + place + 1, self._since_ms + place, above * sizeof(long long))
             self._keys[place] = key
             self._sizes[place] = size
+            self._since_ms[place] = event_ms
             self._count += 1
         return 0.0
 
@@ -205,6 +250,11 @@ cdef class BookSide:
 
     cdef Py_ssize_t _count_to(self, double limit) noexcept:
         return self._count - _place(self._keys, self._count, self._sign * limit)
+
+    cdef Py_ssize_t _count_up_to(self, double key) noexcept:
+        """How many keys are not greater."""
+        cdef Py_ssize_t place = _place(self._keys, self._count, key)
+        return place + 1 if place < self._count and self._keys[place] == key else place
 
 
 cdef class Ladder:

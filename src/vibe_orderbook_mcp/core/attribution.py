@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.compiled import settle_rows
 from vibe_orderbook_mcp.core.events import DepthUpdate, Side, Trade
 from vibe_orderbook_mcp.core.levels import LevelMemory
 from vibe_orderbook_mcp.core.open_second import OpenSecond, Touched
@@ -209,41 +210,22 @@ class Attribution:
         limit: float | None,
         skew: _Skew,
     ) -> None:
-        """The rows of one side. Most levels were not traded and are no wall: what they add up to is summed here.
-
-        Sizes lie on the symbol's grid, so one that differs at all differs by a lot or more.
-        """
-        flow, event_ms = event.second.flow(side), event.event_ms
-        watched, seen = self._watched[side], self.levels.seen(side)
-        least = self.walls.least(side)
-        bound = (-inf if side == "bid" else inf) if limit is None else limit
+        """The rows of one side. Most levels were not traded and are no wall: what they add up to is summed at once."""
+        flow, watched, walls = event.second.flow(side), self._watched[side], self.walls
         is_bid = side == "bid"
-        added = cancelled = 0.0
-        adds = cancels = 0
-        for (price, size), old in zip(levels, before, strict=True):
-            if price in watched:
-                self._settle_watched(event, side, (price, size), old, skew)
-            elif size > old:
-                if size >= least > old and self.walls.born(side, price, size, event_ms):
-                    watched[price] = event_ms
-                if not old:
-                    seen[price] = event_ms
-                    if price < bound if is_bid else price > bound:
-                        flow.discovered += 1
-                        continue
-                added += size - old
-                adds += 1
-            elif size < old:
-                if not size:
-                    seen.pop(price, None)
-                cancelled += old - size
-                cancels += 1
-            elif not size and (price < bound if is_bid else price > bound):
-                flow.discovered += 1
+        bound = (-inf if is_bid else inf) if limit is None else limit
+        added, adds, cancelled, cancels, discovered, single = settle_rows(
+            levels, before, watched, walls.least(side), bound, is_bid
+        )
         flow.added += added
         flow.add_events += adds
         flow.cancelled += cancelled
         flow.cancel_events += cancels
+        flow.discovered += discovered
+        for place in single:
+            self._settle_watched(event, side, levels[place], before[place], skew)
+            if (price := levels[place][0]) not in watched and walls.knows(side, price):
+                watched[price] = event.event_ms
 
     def _settle_watched(
         self, event: _HeldEvent, side: Side, level: tuple[float, float], old: float, skew: _Skew
@@ -256,7 +238,8 @@ class Attribution:
         if taken:
             flow.traded += taken
             self.levels.trade(side, price, taken)
-        self.levels.change(side, price, old, size, event_ms)
+        if not size:
+            self.levels.gone(side, price)
         limit = event.limits[side == "ask"]
         if old == 0.0 and limit is not None and (price < limit if side == "bid" else price > limit):
             flow.discovered += 1
@@ -286,6 +269,7 @@ class Attribution:
                     self.refills.knows(side, price) or self.walls.knows(side, price) or self.levels.traded(side, price)
                 ):
                     del watched[price]
+        self.levels.keep_standing(self._shown)
 
     def _undo_skew(self, side: Side, price: float, removed: float) -> bool:
         """An addition beside a trade, undone to the lot in the next event, is a trade joined one event early."""

@@ -26,10 +26,16 @@ class OrderBook:
 
     def apply(self, update: DepthUpdate) -> tuple[list[float], list[float]]:
         """Apply one update that is known to be next. Returns the sizes that it replaced, of bids and of asks."""
-        before = self.bids.apply(update.bids), self.asks.apply(update.asks)
+        event_ms = update.event_ms
+        before = self.bids.apply(update.bids, event_ms), self.asks.apply(update.asks, event_ms)
         self.last_update_id = update.final_id
-        self.event_ms = update.event_ms
+        self.event_ms = event_ms
         return before
+
+    def keep_since(self, former: OrderBook) -> None:
+        """This copy takes the place of another one: its levels stand since that one saw them come."""
+        self.bids.keep_since(former.bids)
+        self.asks.keep_since(former.asks)
 
     def side(self, side: Side) -> BookSide:
         return self.bids if side == "bid" else self.asks

@@ -20,12 +20,13 @@ class BookSide:
     from the best price outwards, so that both ways of keeping a side come to the same last bit on every Python.
     """
 
-    __slots__ = ("_keys", "_sign", "_sizes", "horizon", "side")
+    __slots__ = ("_keys", "_sign", "_since_ms", "_sizes", "horizon", "side")
 
     def __init__(self, side: Side, levels: Sequence[tuple[float, float]] = (), *, complete: bool = True) -> None:
         self.side: Side = side
         self._sign = 1.0 if side == "bid" else -1.0
         self._sizes: dict[float, float] = {}
+        self._since_ms: dict[float, int] = {}  # of the levels that came while somebody looked
         # Prices of bids and negative prices of asks, ascending: the best is last, where a change moves least.
         self._keys: list[float] = []
         self.apply(sorted(dict(levels).items(), reverse=side == "ask"))
@@ -34,9 +35,10 @@ class BookSide:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def apply(self, levels: Sequence[tuple[float, float]]) -> list[float]:
+    def apply(self, levels: Sequence[tuple[float, float]], event_ms: int = 0) -> list[float]:
         """Set each level to its new absolute size, 0 removes it. Returns the sizes that stood there before, each as
-        the row found it: of one price twice, the last one counts.
+        the row found it: of one price twice, the last one counts. `event_ms` is since when new levels stand; 0: since
+        some time before.
 
         Raises ValueError, and changes nothing, for what no exchange sends: a price that is not positive and finite,
         a size that is negative or not finite.
@@ -44,7 +46,7 @@ class BookSide:
         for price, size in levels:
             if not (0.0 < price < inf and 0.0 <= size < inf):
                 raise ValueError(f"not a level: {price!r}, {size!r}")
-        keys, sizes, sign = self._keys, self._sizes, self._sign
+        keys, sizes, since_ms, sign = self._keys, self._sizes, self._since_ms, self._sign
         before = []
         for price, size in levels:
             old = sizes.get(price, 0.0)
@@ -53,7 +55,10 @@ class BookSide:
                 sizes[price] = size
                 if not old:
                     insort(keys, sign * price)
+                    if event_ms:
+                        since_ms[price] = event_ms
             elif old:
+                since_ms.pop(price, None)
                 del sizes[price]
                 del keys[bisect_left(keys, sign * price)]
         return before
@@ -76,6 +81,18 @@ class BookSide:
     def size_at(self, price: float) -> float:
         """0 where nothing stands."""
         return self._sizes.get(price, 0.0)
+
+    def since_ms(self, price: float) -> int | None:
+        """When the level there came; None where nothing stands, or since before anybody looked."""
+        return self._since_ms.get(price)
+
+    def keep_since(self, former: BookSide) -> None:
+        """This copy takes the place of another one, which has watched for longer."""
+        for price in self._sizes.keys() & former._sizes.keys():
+            if (since_ms := former.since_ms(price)) is None:
+                self._since_ms.pop(price, None)
+            else:
+                self._since_ms[price] = since_ms
 
     def top(self, count: int) -> list[tuple[float, float]]:
         """The best `count` levels as (price, size), best first."""
@@ -116,6 +133,16 @@ class BookSide:
         base = list(accumulate(sizes, initial=0.0))
         quote = list(accumulate(map(mul, prices, sizes), initial=0.0))
         return [(base[count], quote[count]) for count in counts]
+
+    def sums_between(self, edges: Sequence[float]) -> list[float]:
+        """Base units from each edge up to the next one, which is not in it. Edges ascend."""
+        is_bid, prices = self.side == "bid", self.prices
+        sums = []
+        for low, high in pairwise(edges):
+            span = prices[(first := bisect_left(prices, low)) : bisect_left(prices, high, first)]
+            outwards = reversed(span) if is_bid else span
+            sums.append(reduce(add, map(self._sizes.__getitem__, outwards), 0.0))
+        return sums
 
 
 class Ladder(Sequence[tuple[float, float]]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from vibe_orderbook_mcp.core.book import BookSide, OrderBook
+from vibe_orderbook_mcp.core.compiled import on_grid
 from vibe_orderbook_mcp.core.rows import BANDS_BPS, STORED_LEVELS, BookTop
 
 
@@ -61,7 +62,8 @@ def _bands(
     outwards = -1 if side.side == "bid" else 1
     limits = [mid * (1 + outwards * bps / 1e4) for bps in BANDS_BPS]
     depths = side.depth_to(limits)
-    truncated = sum(1 << index for index, limit in enumerate(limits) if side.is_beyond_horizon(limit))
-    base = tuple(round(value, lot_exp) for value, _ in depths)
-    quote = tuple(round(value, tick_exp + lot_exp) for _, value in depths)
-    return base, quote, truncated
+    truncated = 0
+    if side.is_beyond_horizon(limits[-1]):
+        truncated = sum(1 << index for index, limit in enumerate(limits) if side.is_beyond_horizon(limit))
+    base, quote = zip(*depths, strict=True)
+    return on_grid(base, lot_exp), on_grid(quote, tick_exp + lot_exp), truncated

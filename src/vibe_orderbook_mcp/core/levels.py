@@ -1,41 +1,37 @@
-"""Since when a level stands, and how much was traded against it."""
+"""How much was traded against each level that stands."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from vibe_orderbook_mcp.core.events import Side
 
 
 class LevelMemory:
-    """Levels that were there when the book was loaded have no first-seen time: they are at least that old."""
+    """Base units by side and price. Since when a level stands is the book's own knowledge (`BookSide.since_ms`)."""
 
-    __slots__ = ("_seen", "_traded")
+    __slots__ = ("_traded",)
 
     def __init__(self) -> None:
-        self._seen: dict[Side, dict[float, int]] = {"bid": {}, "ask": {}}
         self._traded: dict[Side, dict[float, float]] = {"bid": {}, "ask": {}}
-
-    def change(self, side: Side, price: float, before: float, after: float, event_ms: int) -> None:
-        if after == 0.0:  # also when it was 0 before: added and taken within one frame
-            self._seen[side].pop(price, None)
-            self._traded[side].pop(price, None)
-        elif before == 0.0:
-            self._seen[side][price] = event_ms
 
     def trade(self, side: Side, price: float, size: float) -> None:
         traded = self._traded[side]
         traded[price] = traded.get(price, 0.0) + size
 
-    def seen(self, side: Side) -> dict[float, int]:
-        """Since when the levels of a side stand, to be kept up by whoever sees them come and go."""
-        return self._seen[side]
-
-    def first_seen_ms(self, side: Side, price: float) -> int | None:
-        return self._seen[side].get(price)
+    def gone(self, side: Side, price: float) -> None:
+        """The level was taken away, or it was added and taken within one frame."""
+        self._traded[side].pop(price, None)
 
     def traded(self, side: Side, price: float) -> float:
         """Base units traded against the level since it was first seen."""
         return self._traded[side].get(price, 0.0)
 
+    def keep_standing(self, shown: Callable[[Side, float], float]) -> None:
+        """Forget levels that went without an event, such as those that a fresh copy of the book does not reach."""
+        for side, traded in self._traded.items():
+            for price in [price for price in traded if not shown(side, price)]:
+                del traded[price]
+
     def clear(self) -> None:
-        self._seen = {"bid": {}, "ask": {}}
         self._traded = {"bid": {}, "ask": {}}

@@ -7,18 +7,18 @@ is unknown, so this is the imbalance of 100 ms states.
 
 from __future__ import annotations
 
-from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.book_side import BookSide
 from vibe_orderbook_mcp.core.rows import MLOFI_LEVELS
 
 # Prices and sizes of the best levels: bid prices, bid sizes, ask prices, ask sizes.
 Ladder = tuple[list[float], list[float], list[float], list[float]]
 
 
-def ladder(book: OrderBook, levels: int = MLOFI_LEVELS) -> Ladder | None:
+def ladder(bids: BookSide, asks: BookSide, levels: int = MLOFI_LEVELS) -> Ladder | None:
     """None while a side is empty or the book is crossed: a new chain starts after that."""
-    if not book.is_two_sided or book.is_crossed:
+    if bids.best is None or asks.best is None or bids.best >= asks.best:
         return None
-    return (*book.bids.best_levels(levels), *book.asks.best_levels(levels))
+    return (*bids.best_levels(levels), *asks.best_levels(levels))
 
 
 def event_ofi(before: Ladder, after: Ladder) -> list[float]:

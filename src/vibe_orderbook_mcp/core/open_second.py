@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
-
+from vibe_orderbook_mcp.core.compiled import on_grid
 from vibe_orderbook_mcp.core.events import Side, Trade
 from vibe_orderbook_mcp.core.rows import (
     BookTop,
@@ -29,14 +28,8 @@ class FlowSums:
         self.add_events = self.cancel_events = self.discovered = 0
 
     def freeze(self, lot_exp: int) -> SideFlow:
-        return SideFlow(
-            added=round(self.added, lot_exp),
-            cancelled=round(self.cancelled, lot_exp),
-            traded=round(self.traded, lot_exp),
-            add_events=self.add_events,
-            cancel_events=self.cancel_events,
-            discovered=self.discovered,
-        )
+        added, cancelled, traded = on_grid((self.added, self.cancelled, self.traded), lot_exp)
+        return SideFlow(added, cancelled, traded, self.add_events, self.cancel_events, self.discovered)
 
 
 class Touched:
@@ -62,11 +55,10 @@ class OpenSecond:
 
     __slots__ = (
         "ask",
-        "ask_sizes",
         "bid",
-        "bid_sizes",
         "captured",
         "covered_ms",
+        "depth",
         "effective_sum",
         "effective_volume",
         "events",
@@ -75,6 +67,7 @@ class OpenSecond:
         "joins_late",
         "joins_open",
         "ofi",
+        "ofi_events",
         "rows",
         "second",
         "spread_max",
@@ -94,9 +87,9 @@ class OpenSecond:
         self.spread_max: float | None = None
         self.events = self.rows = self.ids = 0
         self.bid, self.ask = FlowSums(), FlowSums()
-        self.ofi: list[list[float]] = []  # of each event, best level first; likewise the sizes of both sides after it
-        self.bid_sizes: list[list[float]] = []
-        self.ask_sizes: list[list[float]] = []
+        self.ofi_events = 0
+        self.ofi: list[float] = []  # sums over these events, best level first
+        self.depth: list[float] = []  # likewise of the sizes of both sides after them
         self.trades: list[Trade] = []
         self.effective_sum = self.effective_volume = 0.0
         self.joins_late = self.joins_open = 0
@@ -115,17 +108,10 @@ class OpenSecond:
         self.spread_min = spread if self.spread_min is None else min(self.spread_min, spread)
         self.spread_max = spread if self.spread_max is None else max(self.spread_max, spread)
 
-    def add_ofi(self, per_level: list[float], bid_sizes: list[float], ask_sizes: list[float]) -> None:
-        """One event's order-flow imbalance, and the sizes that stand at the same levels after it, best level first."""
-        self.ofi.append(per_level)
-        levels = len(per_level)
-        self.bid_sizes.append(bid_sizes if len(bid_sizes) == levels else bid_sizes[:levels])
-        self.ask_sizes.append(ask_sizes if len(ask_sizes) == levels else ask_sizes[:levels])
-
     def freeze(self, tick_exp: int, lot_exp: int) -> SecondRow:
         """The row. Sums of doubles are put back on the exchange's grid, where they are exact."""
-        mlofi = tuple(round(value, lot_exp) for value in _column_sums(self.ofi))
-        depth = zip(_column_sums(self.bid_sizes), _column_sums(self.ask_sizes), strict=True)
+        mlofi = on_grid(self.ofi, lot_exp)
+        in_two = 2 * self.ofi_events
         return SecondRow(
             second=self.second,
             covered_ms=self.covered_ms,
@@ -140,10 +126,10 @@ class OpenSecond:
             ask=self.ask.freeze(lot_exp),
             ofi=mlofi[0] if mlofi else 0.0,
             mlofi=mlofi,
-            level_depth=tuple(round(bid + ask, lot_exp) / 2 / len(self.ofi) for bid, ask in depth),
+            level_depth=tuple([depth / in_two for depth in on_grid(self.depth, lot_exp)]),
             **trade_fields(self.trades, tick_exp, lot_exp),
             effective_spread_sum=self.effective_sum,
-            effective_spread_volume=round(self.effective_volume, lot_exp),
+            effective_spread_volume=round(self.effective_volume, lot_exp) if self.trades else 0.0,
             joins_late=self.joins_late,
             joins_open=self.joins_open,
             touched=self._most_touched(lot_exp),
@@ -151,6 +137,8 @@ class OpenSecond:
         )
 
     def _most_touched(self, lot_exp: int) -> tuple[TouchedLevel, ...]:
+        if not self.touched:
+            return ()
         by_volume = sorted(self.touched.items(), key=lambda item: -item[1].traded)
         return tuple(
             TouchedLevel(
@@ -164,8 +152,3 @@ class OpenSecond:
             )
             for (side, price), level in by_volume[:TOUCHED_KEPT]
         )
-
-
-def _column_sums(rows: list[list[float]]) -> list[float]:
-    """Level by level; an event of a thin book has fewer."""
-    return list(map(sum, zip_longest(*rows, fillvalue=0.0)))

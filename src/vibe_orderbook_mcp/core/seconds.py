@@ -9,10 +9,10 @@ from vibe_orderbook_mcp.core.attribution import Attribution
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.capture import capture_fields, capture_top
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS
+from vibe_orderbook_mcp.core.compiled import Imbalance
 from vibe_orderbook_mcp.core.events import DepthUpdate, Side, Trade
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
 from vibe_orderbook_mcp.core.levels import LevelMemory
-from vibe_orderbook_mcp.core.ofi import Ladder, event_ofi, ladder
 from vibe_orderbook_mcp.core.open_second import OpenSecond
 from vibe_orderbook_mcp.core.rows import BookTop, RowFlag, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -52,7 +52,7 @@ class SecondTracker:
         self._touch: tuple[float | None, float | None] = (None, None)  # the best prices that `_spread` lies between
         self._is_silent = False
         self._loss = RowFlag.PARTIAL  # why there is no book
-        self._ladder: Ladder | None = None
+        self._imbalance = Imbalance()
         self._skip_flow = False
         self._mids: deque[tuple[int, float]] = deque()
         self._unpriced: list[tuple[Trade, OpenSecond]] = []
@@ -94,7 +94,7 @@ class SecondTracker:
         while self._current < second:
             second_over = self._second
             self._settle_time(second_over.end_ms)
-            self._capture(second_over)
+            self._end_second(second_over)
             self._current += 1
             self._second = self._open(self._current)
             self._begin_second(self._second)
@@ -111,7 +111,7 @@ class SecondTracker:
         self._is_silent = False
         self._book = book
         self._skip_flow = True
-        self._ladder = None
+        self._imbalance.break_chain()
         if self._current is not None:
             self._open(self._current).flags |= RowFlag.RESYNC
         self._see_spread()
@@ -125,7 +125,7 @@ class SecondTracker:
         self._book = None
         self._loss = flag
         self._spread = None
-        self._ladder = None
+        self._imbalance.break_chain()
         self._mids.clear()
         self._flow.clear()
         if self._current is not None:
@@ -151,7 +151,8 @@ class SecondTracker:
             second.flags |= RowFlag.PARTIAL
             if late_ms > PLAUSIBLE_MS:
                 self._see_spread()
-                self._skip_flow, self._ladder = True, None
+                self._skip_flow = True
+                self._imbalance.break_chain()
                 return
         second.events += 1
         second.rows += len(update.bids) + len(update.asks)
@@ -164,19 +165,13 @@ class SecondTracker:
             self._flow.skip_event(event_ms)
         else:
             self._flow.add_event(update, event_ms, before, book, second)
-        after = ladder(book)
-        if self._ladder is not None and after is not None:
-            second.add_ofi(event_ofi(self._ladder, after), after[1], after[3])
-        self._ladder = after
-        if self._spread is None:  # one side is empty, or the book is locked or crossed
-            mid = None if book.is_crossed else book.mid
-        else:
-            mid = (after[0][0] + after[2][0]) / 2 if after is not None else book.mid
+        self._imbalance.observe(book.bids, book.asks)
         mids = self._mids
-        if mid is None:
+        bid, ask = self._touch
+        if bid is None or ask is None or self._spread is None:  # one side is empty, or the book is locked or crossed
             mids.clear()
         else:
-            mids.append((event_ms, mid))
+            mids.append((event_ms, (bid + ask) / 2))
         while len(mids) > 1 and mids[1][0] < event_ms - MIDS_KEPT_MS:  # the one before it stood then
             mids.popleft()
 
@@ -229,6 +224,10 @@ class SecondTracker:
             second.see_spread(self._spread)
         if self._book is None:
             second.flags |= self._loss
+
+    def _end_second(self, second: OpenSecond) -> None:
+        second.ofi_events, second.ofi, second.depth = self._imbalance.take()
+        self._capture(second)
 
     def _capture(self, second: OpenSecond) -> None:
         book = self._book
@@ -302,7 +301,7 @@ class SecondTracker:
 
     def _close_all(self, current: int) -> None:
         """Close what is open where it stands: the rest of the current second is not covered."""
-        self._capture(self._open(current))
+        self._end_second(self._open(current))
         self._flow.expire(self._watermark_ms + 10 * CLOSE_MS)
         self._price_trades(self._watermark_ms + 10 * CLOSE_MS)
         for second in list(self._seconds.values()):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Final, TypedDict
 
 import msgspec
 
+from vibe_orderbook_mcp.core.compiled import on_grid
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -30,26 +31,46 @@ class TradeFields(TypedDict):
     low: float | None
 
 
+NO_TRADES: Final = TradeFields(
+    buy_volume=0.0,
+    sell_volume=0.0,
+    buy_quote=0.0,
+    sell_quote=0.0,
+    buy_trades=0,
+    sell_trades=0,
+    agg_trades=0,
+    first_agg_id=None,
+    last_agg_id=None,
+    size_squares=0.0,
+    high=None,
+    low=None,
+)
+
+
 def trade_fields(trades: Sequence[Trade], tick_exp: int, lot_exp: int) -> TradeFields:
     """Sums of doubles are put back on the exchange's grid, where they are exact."""
+    if not trades:
+        return NO_TRADES
     buys = [trade for trade in trades if not trade.buyer_is_maker]
     sells = [trade for trade in trades if trade.buyer_is_maker]
     ids = [trade.agg_id for trade in trades]
     prices = [trade.price for trade in trades]
-    amount_exp = tick_exp + lot_exp
+    buy_volume, sell_volume = on_grid([sum([trade.size for trade in side]) for side in (buys, sells)], lot_exp)
+    amounts = [sum([trade.price * trade.size for trade in side]) for side in (buys, sells)]
+    buy_quote, sell_quote = on_grid(amounts, tick_exp + lot_exp)
     return TradeFields(
-        buy_volume=round(sum(trade.size for trade in buys), lot_exp),
-        sell_volume=round(sum(trade.size for trade in sells), lot_exp),
-        buy_quote=round(sum(trade.price * trade.size for trade in buys), amount_exp),
-        sell_quote=round(sum(trade.price * trade.size for trade in sells), amount_exp),
-        buy_trades=sum(trade.fills for trade in buys),
-        sell_trades=sum(trade.fills for trade in sells),
+        buy_volume=buy_volume,
+        sell_volume=sell_volume,
+        buy_quote=buy_quote,
+        sell_quote=sell_quote,
+        buy_trades=sum([trade.fills for trade in buys]),
+        sell_trades=sum([trade.fills for trade in sells]),
         agg_trades=len(trades),
-        first_agg_id=min(ids, default=None),
-        last_agg_id=max(ids, default=None),
-        size_squares=sum(trade.size * trade.size for trade in trades),
-        high=max(prices, default=None),
-        low=min(prices, default=None),
+        first_agg_id=min(ids),
+        last_agg_id=max(ids),
+        size_squares=sum([trade.size * trade.size for trade in trades]),
+        high=max(prices),
+        low=min(prices),
     )
 
 

@@ -68,13 +68,13 @@ class Tools:
 
     async def orderbook_l1(self, symbol: object) -> L1Answer:
         state, book = await self._book(symbol)
-        levels = state.seconds.levels
+        traded = state.seconds.levels.traded
         return l1_answer(
             state.spec,
             near_view(book, NEAR_BPS, notional=max(NOTIONALS)),
             last_update_id=book.last_update_id,
             microprice=state.microprice_table,
-            level_history=lambda side, price: (levels.first_seen_ms(side, price), levels.traded(side, price)),
+            level_history=lambda side, price: (book.side(side).since_ms(price), traded(side, price)),
             **self._facts(state),
         )
 

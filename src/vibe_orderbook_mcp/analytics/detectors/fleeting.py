@@ -9,7 +9,7 @@ tells nothing, because they come in swarms where the book is thin.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, log
 from statistics import median
@@ -17,10 +17,10 @@ from typing import Final
 
 from vibe_orderbook_mcp.analytics.baseline import Baseline
 from vibe_orderbook_mcp.analytics.findings import Finding, Severity
-from vibe_orderbook_mcp.analytics.snapshot import BookView
 from vibe_orderbook_mcp.analytics.tails import ALARMS_A_DAY
 from vibe_orderbook_mcp.analytics.trailing import MAD_TO_SIGMA
-from vibe_orderbook_mcp.analytics.walls import MIN_LEVELS, MIN_SHARE, MIN_Z, price_groups
+from vibe_orderbook_mcp.analytics.walls import MIN_LEVELS, MIN_SHARE, MIN_Z, group_sizes
+from vibe_orderbook_mcp.core.book import BookSide
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.wall_watch import WallLife, WallLimits
 
@@ -34,18 +34,18 @@ BAND_BPS: Final = 50
 SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 
 
-def wall_limits(book: BookView, tick: float) -> WallLimits | None:
+def wall_limits(bids: BookSide, asks: BookSide, tick: float) -> WallLimits | None:
     """From which size a level of its own would be a wall (1.5) now, within 50 bps of mid. None without a mid."""
-    middle = book.mid
-    if middle is None or book.is_crossed or book.is_locked:
+    best_bid, best_ask = bids.best, asks.best
+    if best_bid is None or best_ask is None or best_bid >= best_ask:
         return None
-    least = {side: _least_size(book, side, middle, tick) for side in SIDES}
+    middle = best_bid + (best_ask - best_bid) / 2
     reach = middle * BAND_BPS / 1e4
-    return WallLimits(least["bid"], least["ask"], middle - reach, middle + reach)
+    bid_size, ask_size = [_least_size(group_sizes(side, middle, tick)) for side in (bids, asks)]
+    return WallLimits(bid_size, ask_size, middle - reach, middle + reach)
 
 
-def _least_size(book: BookView, side: Side, middle: float, tick: float) -> float | None:
-    sizes = price_groups(book.curve(side), middle, tick).sizes
+def _least_size(sizes: Sequence[float]) -> float | None:
     if len(sizes) < MIN_LEVELS:
         return None
     logs = [log(size) for size in sizes]

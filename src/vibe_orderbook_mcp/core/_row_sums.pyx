@@ -1,0 +1,153 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=True
+"""What a second's row sums up of every event, compiled: the same as `row_sums`."""
+
+from cpython.dict cimport PyDict_Contains, PyDict_Size
+from libc.math cimport fabs, fma, rint
+
+from vibe_orderbook_mcp.core._book_side cimport BookSide
+
+cdef enum:
+    LEVELS = 10  # rows.MLOFI_LEVELS
+    EXPONENTS = 23  # powers of ten that doubles hold exactly
+
+cdef double SCALES[EXPONENTS]
+for _exp in range(EXPONENTS):
+    SCALES[_exp] = 10.0**_exp
+
+
+def settle_rows(levels, before, dict watched, double least, double bound, bint is_bid):
+    """See `row_sums.settle_rows`."""
+    cdef list rows = levels if type(levels) is list else list(levels)
+    cdef list sizes_before = before
+    cdef Py_ssize_t place, count = len(rows)
+    cdef bint has_watched = PyDict_Size(watched) > 0
+    cdef double size, old, added = 0.0, cancelled = 0.0, sign = 1.0 if is_bid else -1.0
+    cdef long adds = 0, cancels = 0, discovered = 0
+    cdef list left_out = []
+    cdef tuple row
+    if count != len(sizes_before):
+        raise ValueError("as many sizes before as rows are needed")
+    bound *= sign
+    for place in range(count):
+        row = rows[place]
+        size, old = row[1], sizes_before[place]
+        if size >= least > old or (has_watched and PyDict_Contains(watched, row[0])):
+            left_out.append(place)
+        elif old == 0.0 and sign * <double>row[0] < bound:
+            discovered += 1
+        elif size > old:
+            added += size - old
+            adds += 1
+        elif size < old:
+            cancelled += old - size
+            cancels += 1
+    return added, adds, cancelled, cancels, discovered, left_out
+
+
+def on_grid(values, Py_ssize_t exp):
+    """See `row_sums.on_grid`. Python's `round` goes through a decimal text, which costs ten times as much."""
+    return tuple([_on_grid(value, exp) for value in values])
+
+
+cdef double _on_grid(double value, Py_ssize_t exp) except *:
+    cdef double scale, steps, whole
+    if 0 <= exp < EXPONENTS:
+        scale = SCALES[exp]
+        steps = value * scale
+        whole = rint(steps)
+        # A whole number over a power of ten is the double nearest to that decimal. `fma` shows, without the rounding of
+        # `steps`, that it is the nearest whole number; where that is close to a tie, or beyond what a double counts in
+        # ones, `round` decides.
+        if fabs(whole) < 4503599627370496.0 and fabs(fma(value, scale, -whole)) < 0.499:
+            return whole / scale
+    return round(value, exp)
+
+
+cdef struct Ladder:
+    Py_ssize_t count
+    double keys[LEVELS]  # best first; the higher, the better, on both sides
+    double sizes[LEVELS]
+
+
+cdef class Imbalance:
+    """See `row_sums.Imbalance`."""
+
+    cdef Ladder _bids
+    cdef Ladder _asks
+    cdef Py_ssize_t _levels  # that both sides had after the last event; 0: there is no chain
+    cdef Py_ssize_t _most  # levels of any event of this second
+    cdef long _events
+    cdef double _ofi[LEVELS]
+    cdef double _depth[LEVELS]
+
+    def __cinit__(self):
+        self._levels = 0
+        self._clear()
+
+    def observe(self, bids, asks):
+        """The book after an event. While a side is empty or they touch there is no chain from event to event."""
+        cdef Ladder bid_now, ask_now
+        cdef Py_ssize_t level, levels, now
+        _read(bids, &bid_now)
+        _read(asks, &ask_now)
+        now = min(bid_now.count, ask_now.count)
+        if now and bid_now.keys[0] >= -ask_now.keys[0]:
+            now = 0
+        levels = min(self._levels, now)
+        if levels:
+            for level in range(levels):
+                self._ofi[level] += _part(&self._bids, &bid_now, level) - _part(&self._asks, &ask_now, level)
+                self._depth[level] += bid_now.sizes[level] + ask_now.sizes[level]
+            self._events += 1
+            self._most = max(self._most, levels)
+        self._levels, self._bids, self._asks = now, bid_now, ask_now
+
+    def break_chain(self):
+        """The next event does not follow from the last one."""
+        self._levels = 0
+
+    def take(self):
+        """Since the last call: how many events, their imbalance, and the sizes of both sides after each of them."""
+        cdef Py_ssize_t level
+        taken = (
+            self._events,
+            [self._ofi[level] for level in range(self._most)],
+            [self._depth[level] for level in range(self._most)],
+        )
+        self._clear()
+        return taken
+
+    cdef void _clear(self) noexcept:
+        cdef Py_ssize_t level
+        self._events = self._most = 0
+        for level in range(LEVELS):
+            self._ofi[level] = self._depth[level] = 0.0
+
+
+cdef int _read(side, Ladder *ladder) except -1:
+    """The best levels of a side, compiled or not."""
+    cdef BookSide compiled
+    cdef Py_ssize_t level, last
+    if isinstance(side, BookSide):
+        compiled = <BookSide>side
+        last = compiled._count - 1
+        ladder.count = min(compiled._count, LEVELS)
+        for level in range(ladder.count):
+            ladder.keys[level] = compiled._keys[last - level]
+            ladder.sizes[level] = compiled._sizes[last - level]
+        return 0
+    prices, sizes = side.best_levels(LEVELS)
+    ladder.count = len(prices)
+    for level in range(ladder.count):
+        ladder.keys[level] = prices[level] if side.side == "bid" else -prices[level]
+        ladder.sizes[level] = sizes[level]
+    return 0
+
+
+cdef inline double _part(const Ladder *before, const Ladder *now, Py_ssize_t level) noexcept:
+    """The new size where the price got better, the change where it stayed, minus the old size where it got worse."""
+    if now.keys[level] > before.keys[level]:
+        return now.sizes[level]
+    if now.keys[level] == before.keys[level]:
+        return now.sizes[level] - before.sizes[level]
+    return -before.sizes[level]

@@ -1,0 +1,95 @@
+"""What a second's row sums up of every event, in plain Python: `_row_sums` compiles it, for it is most of a row's cost.
+
+* `settle_rows`: what the changed levels of one side were added and cancelled;
+* `Imbalance`: order-flow imbalance and size at the best ten levels (`ofi`);
+* `on_grid`: sums of doubles put back on the exchange's grid, where they are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
+
+from vibe_orderbook_mcp.core.book_side import BookSide
+from vibe_orderbook_mcp.core.ofi import Ladder, event_ofi, ladder
+
+
+class SettledRows(NamedTuple):
+    """Sums over rows of levels that were not traded. Base units."""
+
+    added: float
+    adds: int
+    cancelled: float
+    cancels: int
+    discovered: int  # levels beyond the known book, whose old size is not known
+    watched: list[int]  # places of the rows that are left out of the sums, for they are looked at one by one
+
+
+def settle_rows(
+    levels: Sequence[tuple[float, float]],
+    before: Sequence[float],
+    watched: Container[float],
+    least: float,
+    bound: float,
+    is_bid: bool,
+) -> SettledRows:
+    """Rows of one side, and what stood there before. `watched` prices are left out, and rows whose level reaches the
+    size of a wall (`least`). What comes up beyond `bound` is discovered, not added.
+
+    Sizes lie on the symbol's grid, so one that differs at all differs by a lot or more.
+    """
+    added = cancelled = 0.0
+    adds = cancels = discovered = 0
+    left_out: list[int] = []
+    for place, ((price, size), old) in enumerate(zip(levels, before, strict=True)):
+        if price in watched or size >= least > old:
+            left_out.append(place)
+        elif not old and (price < bound if is_bid else price > bound):
+            discovered += 1
+        elif size > old:
+            added += size - old
+            adds += 1
+        elif size < old:
+            cancelled += old - size
+            cancels += 1
+    return SettledRows(added, adds, cancelled, cancels, discovered, left_out)
+
+
+def on_grid(values: Iterable[float], exp: int) -> tuple[float, ...]:
+    """Each value rounded to `exp` decimals."""
+    return tuple(round(value, exp) for value in values)
+
+
+class Imbalance:
+    """The order-flow imbalance of each event, summed over a second's events level by level, best first."""
+
+    __slots__ = ("_before", "_depth", "_ofi")
+
+    def __init__(self) -> None:
+        self._before: Ladder | None = None
+        self._ofi: list[list[float]] = []  # of each event; summed up once
+        self._depth: list[list[float]] = []
+
+    def observe(self, bids: BookSide, asks: BookSide) -> None:
+        """The book after an event. While a side is empty or they touch there is no chain from event to event."""
+        before, after = self._before, ladder(bids, asks)
+        if before is not None and after is not None:
+            self._ofi.append(per_level := event_ofi(before, after))
+            self._depth += (after[1][: len(per_level)], after[3][: len(per_level)])
+        self._before = after
+
+    def break_chain(self) -> None:
+        """The next event does not follow from the last one."""
+        self._before = None
+
+    def take(self) -> tuple[int, list[float], list[float]]:
+        """Since the last call: how many events, their imbalance, and the sizes of both sides after each of them."""
+        taken = len(self._ofi), _column_sums(self._ofi), _column_sums(self._depth)
+        self._ofi, self._depth = [], []
+        return taken
+
+
+def _column_sums(rows: list[list[float]]) -> list[float]:
+    """Level by level; an event of a thin book has fewer."""
+    return list(map(sum, zip_longest(*rows, fillvalue=0.0)))
