@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.contenders import Contender, Frames, OwnBook, OwnRows, Touch, Yardstick
+from bench.contenders import Contender, Frames, OwnBook, OwnRows, Touch, Yardstick, own_books
 from bench.peers import peers
 from bench.sets import MessageSet, recorded
 from bench.synthetic import synthetic
@@ -71,9 +71,9 @@ def in_turn(books: int = BOOKS_IN_TURN) -> tuple[MessageSet, list[Contender]]:
     each = [first.named(f"S{place:02d}USDT") for place in range(books)]
     frames = tuple(frame for turn in zip(*(one.frames for one in each), strict=True) for frame in turn)
     mixed = MessageSet(f"{books} books in turn", first.spec, first.snapshot, frames, first.limit)
-    makers: list[tuple[str, Any]] = [(OwnBook.name, OwnBook), (OwnRows.name, OwnRows)]
+    makers: list[Any] = [*own_books(), OwnRows]
     contenders: list[Contender] = [YardstickInTurn(mixed)]
-    contenders += [InTurn(name, [make(one) for one in each]) for name, make in makers]
+    contenders += [InTurn(make.name, [make(one) for one in each]) for make in makers]
     return mixed, contenders
 
 
@@ -82,7 +82,7 @@ def measure(notes: list[str], *, with_peers: bool = True) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for messages in message_sets(notes):
         depth = messages.depth_only()
-        own: list[Contender] = [Yardstick(depth), OwnBook(depth), OwnRows(depth)]
+        own: list[Contender] = [Yardstick(depth), *(kind(depth) for kind in own_books()), OwnRows(depth)]
         results[messages.name] = {
             **shape(messages),
             "depth": _told(race(depth, [*own, *(peers(depth, notes) if with_peers else [])])),

@@ -13,6 +13,9 @@ import orjson
 
 from bench.sets import MessageSet
 from vibe_orderbook_mcp.binance.messages import DepthMessage, TradeMessage, parse_frame, parse_snapshot
+from vibe_orderbook_mcp.core import book_side
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.compiled import IS_COMPILED
 from vibe_orderbook_mcp.core.sync import BookSync, Outcome
 from vibe_orderbook_mcp.market import Market
 
@@ -47,7 +50,7 @@ class Yardstick:
 
 
 class OwnBook:
-    """Decode, sequence check, book, best bid and ask current after every message."""
+    """Decode, sequence check, book, best bid and ask current after every message. Compiled where that was built."""
 
     name = "this project: book"
     share = 1.0
@@ -70,6 +73,26 @@ class OwnBook:
 
     def touch(self) -> Touch | None:
         return self._touch
+
+
+class PythonBook(OrderBook):
+    __slots__ = ()
+
+    side_type = book_side.BookSide
+
+
+class OwnPythonBook(OwnBook):
+    """The same in plain Python, as it runs where there is no C compiler."""
+
+    name = "this project: book, plain Python"
+
+    def __init__(self, messages: MessageSet) -> None:
+        super().__init__(messages)
+        self._sync.book = PythonBook(parse_snapshot(messages.snapshot), limit=messages.limit or None)
+
+
+def own_books() -> list[type[OwnBook]]:
+    return [OwnBook, OwnPythonBook] if IS_COMPILED else [OwnBook]
 
 
 class OwnRows:

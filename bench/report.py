@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from vibe_orderbook_mcp.core.compiled import IS_COMPILED
+
 OWN_BOOK, OWN_ROWS = "this project: book", "this project: book and rows"
 CCXT, PYTHON_BINANCE = "ccxt.pro, 1000 levels", "python-binance, never read"
 
@@ -35,6 +37,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "books": "compiled code" if IS_COMPILED else "plain Python",
         "versions": versions(),
     }
 
@@ -60,7 +63,10 @@ def _cpu() -> str:
 
 def show_machine() -> None:
     about = machine()
-    print(f"{about['date']}, {about['cpu']}, {about['cores']} cores, Python {about['python']}, {about['system']}")
+    print(
+        f"{about['date']}, {about['cpu']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
+        f"books kept in {about['books']}"
+    )
     print(", ".join(f"{name} {version}" for name, version in about["versions"].items()))
 
 
