@@ -236,6 +236,54 @@ async def write_until_full(history: History) -> list[int]:
     raise AssertionError("the disk took everything")
 
 
+class Quota:
+    """What a process may write below a directory. See quota.c."""
+
+    def __init__(self, library: Path, below: Path, marker: Path) -> None:
+        self.environment = {"LD_PRELOAD": str(library), "QUOTA_BELOW": f"{below}/", "QUOTA_USED_UP": str(marker)}
+        self.use_up, self.raise_ = marker.touch, marker.unlink
+
+
+@pytest.fixture
+def quota(tmp_path: Path) -> Quota:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    library = tmp_path / "quota.so"
+    source = Path(__file__).with_name("quota.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)  # noqa: S603  # our own file
+    return Quota(library, tmp_path / "db", tmp_path / "used up")
+
+
+@fault("the disk quota is used up", "closed and opened again until there is room; nothing stored is lost")
+def test_a_quota_that_is_used_up_is_waited_for(tmp_path: Path, quota: Quota, outcome: Outcome) -> None:
+    """The file system says that there is room, and every write is refused."""
+
+    async def run() -> None:
+        async with served(tmp_path / "db", tmp_path, **quota.environment) as (url, server):
+            await ready(url)
+            quota.use_up()
+            await until(lambda: server.count("Writing history is paused") == 1)
+            await until(lambda: server.count("History cannot be opened: The disk quota is used up") == 1)
+            async with Client(f"{url}/mcp") as client:
+                health = await ask(client, "orderbook_health")
+                assert health["storage"] == "unavailable"
+                assert "quota" in health["storage_error"]
+                assert (await ask(client, "orderbook_l1", symbol=SYMBOL))["status"] == "live"
+            quota.raise_()
+            over = time.monotonic()
+            await ready(url)
+            outcome.recovered(time.monotonic() - over, saw="live when asked; storage_error")
+            assert server.count("History cannot be opened") == 1  # said, not repeated
+            server.process.send_signal(signal.SIGTERM)
+            await server.ended()
+        rows, ids = await stored(tmp_path / "db")
+        assert consecutive(rows)
+        assert len(ids) == 1
+
+    asyncio.run(run())
+
+
 # --- not permitted, gone -------------------------------------------------------------------------------------------
 
 # Root may write whatever the permissions say. Without these two capabilities it is a user like others.
@@ -250,10 +298,11 @@ def heed_permissions() -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(path: Path, cwd: Path) -> AsyncIterator[tuple[str, Process]]:
+async def served(path: Path, cwd: Path, **variables: str) -> AsyncIterator[tuple[str, Process]]:
     port = free_port()
     async with exchange() as sim:
         env = environment(rest_url=sim.rest_url, ws_url=sim.ws_url, data_path=path, symbols=SYMBOL, backfill_hours=0)
+        env |= variables
         serve = ("serve", "--transport", "http", "--port", str(port))
         async with started(*serve, cwd=cwd, env=env, preexec_fn=heed_permissions) as server:
             yield f"http://127.0.0.1:{port}", server

@@ -14,6 +14,7 @@ from vibe_orderbook_mcp.store.failures import Damaged, DiskFull, storage_error
         ("IO error: While lock file: /p/LOCK: Resource temporarily unavailable", StorageLocked),
         ("IO error: lock hold by current process, acquire time 1 /p/LOCK: No locks available", StorageLocked),
         ("IO error: No space left on device: While appending to file: /p/000004.log: No space left", DiskFull),
+        ("IO error: Disk quota exceeded: While appending to file: /p/000004.log: Disk quota exceeded", DiskFull),
         ("Corruption: block checksum mismatch: stored = 1, computed = 2 in /p/000022.sst", Damaged),
         ("Invalid argument: /p/CURRENT: does not exist (create_if_missing is false)", Damaged),
         ("IO error: While renaming a file to /p/LOG.old: Permission denied", StorageError),

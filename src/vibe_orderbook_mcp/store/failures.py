@@ -49,6 +49,7 @@ _FAILURES: Final[tuple[tuple[re.Pattern[str], type[StorageError], str], ...]] = 
         "Another process records into this data directory.",
     ),
     (re.compile("No space left"), DiskFull, "The disk is full: {doing} failed."),
+    (re.compile("Disk quota exceeded"), DiskFull, "The disk quota is used up: {doing} failed."),
     (
         re.compile("/CURRENT: (does not exist|No such file)"),
         Damaged,
