@@ -7,8 +7,10 @@ from decimal import Decimal
 
 import pytest
 
+from tests.e2e.faults.rig import Relay
 from tests.e2e.rig import WatchedMarket, all_live, feeding, listening, until
 from tests.patience import PATIENCE_SECS
+from vibe_orderbook_mcp.binance.connection import Connection
 from vibe_orderbook_mcp.core.sync import Outcome
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, SymbolUnknown
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
@@ -129,6 +131,23 @@ def test_a_symbol_added_while_disconnected_comes_with_the_next_connection() -> N
             await until(lambda: not feed.is_connected)
             await feed.subscribe("ETHUSDT")
             await all_live(feed, SYMBOLS)
+
+    asyncio.run(run())
+
+
+def test_a_close_that_is_cut_short_closes_the_socket_all_the_same() -> None:
+    """The whole stop has a few seconds, and a peer may take longer to answer a goodbye."""
+
+    async def run() -> None:
+        async with SimExchange(config()) as sim, Relay(sim.port) as relay:
+            opened = await Connection.open(f"ws://127.0.0.1:{relay.port}", ["btcusdt@aggTrade"])
+            relay.freeze()
+            closing = asyncio.create_task(opened.close())
+            await asyncio.sleep(0)  # it has begun
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+            assert closing.cancelled()
+            assert opened._socket.transport.is_closing()
 
     asyncio.run(run())
 

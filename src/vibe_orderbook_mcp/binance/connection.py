@@ -99,5 +99,9 @@ class Connection:
         return f"code {code}" if code is not None else "no close frame"
 
     async def close(self) -> None:
-        with suppress(OSError, WebSocketException):
-            await self._socket.close()
+        """Say goodbye, or at least close the socket: whoever waits for the former may be cancelled meanwhile."""
+        try:
+            with suppress(OSError, WebSocketException):
+                await self._socket.close()
+        finally:
+            self._socket.transport.abort()

@@ -240,11 +240,13 @@ class Line:
         await successor.connection.close()
 
     async def _drop_all(self) -> None:
-        if self._successor is not None:
-            await self._abandon(self._successor)
         connection, self.connection = self.connection, None
-        if connection is not None:
-            await connection.close()
+        try:
+            if self._successor is not None:
+                await self._abandon(self._successor)
+        finally:
+            if connection is not None:
+                await connection.close()
 
     async def _subscribe_rest(self, connection: Connection, opened_with: list[str]) -> None:
         """Streams that did not fit into the URL, and symbols that were added while the connection opened."""
