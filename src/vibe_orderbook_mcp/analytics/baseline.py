@@ -89,7 +89,7 @@ class Baseline:
         self._tick = tick
         self._trailing: dict[Score, Trailing] = {name: Trailing(HOUR) for name in SCORES}
         self._moves = Trailing(HOUR)
-        self._minute_moves = Trailing(HOUR)
+        self._minute_moves = Trailing(HOUR, MINUTE)
         self._minute = _Minute()
         self._held: deque[_Held] = deque()
         self._past = Hours([*(f"score:{name}" for name in SCORES), *(f"level:{name}" for name in LEVELS)])

@@ -2,46 +2,62 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import deque
+from array import array
+from bisect import bisect_left
 from typing import Final
 
 MAD_TO_SIGMA: Final = 1.4826
 
 
 class Trailing:
-    """Values of the last `span_secs`, also kept in order. Adding is O(log n) and a short memmove."""
+    """Values of the last `span_secs`, at most one in `every_secs`, also kept in order.
 
-    __slots__ = ("_by_time", "_ordered", "_span_secs")
+    Adding is O(log n) and a short memmove. All its memory is taken at once, 24 bytes a value: what is needed after a
+    day is needed after a minute.
+    """
 
-    def __init__(self, span_secs: int) -> None:
+    __slots__ = ("_count", "_first", "_ordered", "_seconds", "_span_secs", "_values")
+
+    def __init__(self, span_secs: int, every_secs: int = 1) -> None:
+        most = span_secs // every_secs
         self._span_secs = span_secs
-        self._by_time: deque[tuple[int, float]] = deque()
-        self._ordered: list[float] = []
+        self._count = 0
+        self._first = 0  # place of the oldest value in the two rings
+        self._seconds = array("q", [0]) * most
+        self._values = array("d", [0.0]) * most
+        self._ordered = array("d", [0.0]) * most  # the first `_count`
 
     def __len__(self) -> int:
-        return len(self._ordered)
+        return self._count
 
     def add(self, second: int, value: float) -> None:
-        self._by_time.append((second, value))
-        insort(self._ordered, value)
-        self.expire(second)
+        """The next second."""
+        most = len(self._values)
+        while self._count and (self._count == most or self._seconds[self._first] <= second - self._span_secs):
+            self._drop_oldest()
+        place = (self._first + self._count) % most
+        self._seconds[place], self._values[place] = second, value
+        self._ordered.insert(bisect_left(self._ordered, value, 0, self._count), value)
+        self._ordered.pop()
+        self._count += 1
 
-    def expire(self, second: int) -> None:
-        while self._by_time and self._by_time[0][0] <= second - self._span_secs:
-            del self._ordered[bisect_left(self._ordered, self._by_time.popleft()[1])]
+    def _drop_oldest(self) -> None:
+        self._ordered.pop(bisect_left(self._ordered, self._values[self._first], 0, self._count))
+        self._ordered.append(0.0)
+        self._first = (self._first + 1) % len(self._values)
+        self._count -= 1
 
     @property
     def median(self) -> float | None:
-        ordered = self._ordered
-        if not ordered:
+        ordered, count = self._ordered, self._count
+        if not count:
             return None
-        half = len(ordered) // 2
-        return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+        half = count // 2
+        return ordered[half] if count % 2 else (ordered[half - 1] + ordered[half]) / 2
 
     def sigma(self, middle: float) -> float:
         """1.4826 * median |value - middle|."""
-        count = len(self._ordered)
+        count = self._count
         if count == 0:
             return 0.0
         half = count // 2
@@ -52,9 +68,9 @@ class Trailing:
         """The nth smallest |value - middle|. To both sides of `middle` distances ascend: search how many of the
         nth smallest lie to the left.
         """
-        ordered = self._ordered
-        split = bisect_left(ordered, middle)
-        low, high = max(0, nth - (len(ordered) - split)), min(nth, split)
+        ordered, count = self._ordered, self._count
+        split = bisect_left(ordered, middle, 0, count)
+        low, high = max(0, nth - (count - split)), min(nth, split)
         while low < high:
             left = (low + high) // 2
             if middle - ordered[split - 1 - left] < ordered[split + nth - left - 1] - middle:

@@ -27,13 +27,23 @@ REQUEST_SPACING_SECS = 0.3
 URL_STREAMS = 60
 
 
+class _Request:
+    """Streams that are asked for together. `failure`: None when they are confirmed, or why they are not."""
+
+    def __init__(self, streams: list[str]) -> None:
+        self.streams = streams
+        self.failure: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+
 class Connection:
     """An open connection. Iterate `frames()`; it ends when the connection does."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, streams: list[str]) -> None:
         self._socket = socket
+        self.streams = set(streams)  # that the exchange sends: what it says nothing of is silent, and not unheard
         self._ids = count(1)
-        self._acks: dict[int, asyncio.Future[None]] = {}
+        self._requests: dict[int, _Request] = {}
+        self._gathering: _Request | None = None  # waits for its turn to be sent, and takes more streams until then
         self._sending = asyncio.Lock()
         self.opened_ns = time.monotonic_ns()
         self.frame_ns = self.opened_ns  # when the newest frame came
@@ -41,7 +51,8 @@ class Connection:
     @classmethod
     async def open(cls, base_url: str, streams: list[str]) -> Connection:
         """Raises ExchangeUnavailable."""
-        names = quote("/".join(streams[:URL_STREAMS]), safe="/@")
+        in_url = streams[:URL_STREAMS]
+        names = quote("/".join(in_url), safe="/@")
         try:
             socket = await connect(
                 f"{base_url}/stream?streams={names}",
@@ -61,7 +72,7 @@ class Connection:
         except (OSError, WebSocketException, ValueError) as error:
             logger.debug("Opening the exchange's stream failed: {!r}", error)
             raise ExchangeUnavailable("The exchange's stream cannot be reached.") from error
-        return cls(socket)
+        return cls(socket, in_url)
 
     async def frames(self) -> AsyncIterator[bytes]:
         try:
@@ -71,27 +82,49 @@ class Connection:
             return
 
     async def subscribe(self, streams: list[str]) -> None:
-        """Returns when the exchange has confirmed. Raises ExchangeUnavailable when it does not."""
+        """Returns when the exchange has confirmed. Raises ExchangeUnavailable when it does not.
+
+        What is asked for while another request keeps its distance goes into one: twenty symbols need two requests.
+        """
+        request = self._gathering
+        if request is not None and len(request.streams) + len(streams) <= URL_STREAMS:
+            request.streams += streams
+        else:
+            request = self._gathering = _Request(list(streams))
+            await self._send(request)
+        if (failure := await asyncio.shield(request.failure)) is not None:
+            raise ExchangeUnavailable(failure)
+
+    async def _send(self, request: _Request) -> None:
         request_id = next(self._ids)
-        ack = self._acks[request_id] = asyncio.get_running_loop().create_future()
+        self._requests[request_id] = request
         try:
             async with self._sending:
-                await self._socket.send(messages.subscribe_request(request_id, streams), text=True)
+                self._close_to_more(request)
+                await self._socket.send(messages.subscribe_request(request_id, request.streams), text=True)
                 await asyncio.sleep(REQUEST_SPACING_SECS)
-            await asyncio.wait_for(ack, ACK_TIMEOUT_SECS)
-        except (ConnectionClosed, TimeoutError) as error:
-            raise ExchangeUnavailable("The exchange did not confirm a subscription.") from error
-        finally:
-            self._acks.pop(request_id, None)
+            await asyncio.wait_for(asyncio.shield(request.failure), ACK_TIMEOUT_SECS)
+        except (ConnectionClosed, TimeoutError):
+            pass
+        finally:  # also when whoever sends is cancelled: others may wait for the same request
+            self._close_to_more(request)
+            del self._requests[request_id]
+            if not request.failure.done():
+                request.failure.set_result("The exchange did not confirm a subscription.")
+
+    def _close_to_more(self, request: _Request) -> None:
+        if self._gathering is request:
+            self._gathering = None
 
     def acknowledge(self, reply: messages.Reply) -> None:
-        ack = self._acks.get(reply.id)
-        if ack is None or ack.done():
+        request = self._requests.get(reply.id)
+        if request is None or request.failure.done():
             return
         if reply.error is None:
-            ack.set_result(None)
+            self.streams.update(request.streams)
+            request.failure.set_result(None)
         else:
-            ack.set_exception(ExchangeUnavailable(f"The exchange refused a subscription: {reply.error[:200]}"))
+            request.failure.set_result(f"The exchange refused a subscription: {reply.error[:200]}")
 
     @property
     def close_reason(self) -> str:

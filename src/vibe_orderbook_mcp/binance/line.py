@@ -43,7 +43,7 @@ class Receiver(Protocol):
     def depth(self, update: DepthUpdate, received_ns: int) -> None: ...
     def trade(self, message: messages.TradeMessage, received_ns: int) -> None: ...
     def malformed(self, error: messages.MalformedMessage) -> None: ...
-    def connected(self, symbols: set[str], *, is_first: bool) -> None: ...
+    def connected(self, symbols: set[str], *, is_first: bool) -> None: ...  # those whose streams are open
     def disconnected(self, symbols: set[str], reason: str) -> None: ...
     def last_update_id(self, symbol: str) -> int | None: ...
     def is_stuck(self, symbols: set[str], now_ns: int) -> str | None: ...
@@ -82,10 +82,10 @@ class Line:
         """Keep a connection until cancelled."""
         waits = delays(most_secs=RECONNECT_MOST_SECS)
         while True:
-            connection, streams = await self._open_first(waits)
+            connection = await self._open_first(waits)
             self._begin(connection)
             try:
-                reason = await self._serve(connection, streams)
+                reason = await self._serve(connection)
             except ExchangeUnavailable as error:
                 reason = str(error)
             finally:
@@ -110,12 +110,11 @@ class Line:
         self._replace_reason = self._replace_reason or reason
         self._wake.set()
 
-    async def _open_first(self, waits: Iterator[float]) -> tuple[Connection, list[str]]:
+    async def _open_first(self, waits: Iterator[float]) -> Connection:
         while True:
             if self.symbols:
-                streams = self._streams()
                 try:
-                    return await Connection.open(self._base_url, streams), streams
+                    return await Connection.open(self._base_url, self._streams())
                 except ExchangeUnavailable as error:
                     if (more := self._said.more("connecting", time.monotonic())) is not None:
                         logger.warning("Cannot connect to the exchange's stream: {}{}", error, more)
@@ -127,12 +126,12 @@ class Line:
         self._replace_reason = None
         self._patient_until_ns = time.monotonic_ns() + int(SILENT_SECS * 1e9)
 
-    async def _serve(self, first: Connection, streams: list[str]) -> str:
+    async def _serve(self, first: Connection) -> str:
         """Read until there is no connection left. Returns why the last one ended."""
         reader = asyncio.create_task(self._read(first))
         try:
-            await self._subscribe_rest(first, streams)
-            self._receiver.connected(set(self.symbols), is_first=True)
+            await self._subscribe_rest(first)
+            self._receiver.connected(self._open_symbols(first), is_first=True)
             while True:
                 await self._watch(reader)
                 successor = self._successor
@@ -186,9 +185,8 @@ class Line:
 
     async def _open_successor(self, reason: str) -> None:
         logger.info("Replacing the exchange connection: {}", reason)
-        streams = self._streams()
         try:
-            connection = await Connection.open(self._base_url, streams)
+            connection = await Connection.open(self._base_url, self._streams())
         except ExchangeUnavailable as error:
             self._put_off(str(error))
             return
@@ -196,7 +194,7 @@ class Line:
         reader = asyncio.create_task(self._read(connection))
         self._successor = _Successor(connection, handover, reader)
         try:
-            await self._subscribe_rest(connection, streams)
+            await self._subscribe_rest(connection)
         except ExchangeUnavailable as error:
             await self._abandon(self._successor)
             self._put_off(str(error))
@@ -228,7 +226,7 @@ class Line:
             await reader
         if old is not None:
             await old.close()
-        self._receiver.connected(set(self.symbols), is_first=False)
+        self._receiver.connected(self._open_symbols(successor.connection), is_first=False)
         logger.info("The exchange connection was replaced")
         return successor.reader
 
@@ -248,12 +246,16 @@ class Line:
             if connection is not None:
                 await connection.close()
 
-    async def _subscribe_rest(self, connection: Connection, opened_with: list[str]) -> None:
+    async def _subscribe_rest(self, connection: Connection) -> None:
         """Streams that did not fit into the URL, and symbols that were added while the connection opened."""
-        in_url = set(opened_with[:URL_STREAMS])
-        missing = [stream for stream in self._streams() if stream not in in_url]
+        missing = [stream for stream in self._streams() if stream not in connection.streams]
         for start in range(0, len(missing), URL_STREAMS):
             await connection.subscribe(missing[start : start + URL_STREAMS])
+
+    def _open_symbols(self, connection: Connection) -> set[str]:
+        """Not those that are just being added: a snapshot from before its stream is open would wait for its events in
+        vain, and be taken for the book of a quiet symbol."""
+        return {symbol for symbol in self.symbols if connection.streams.issuperset(messages.streams_of(symbol))}
 
     def _streams(self) -> list[str]:
         return [stream for symbol in sorted(self.symbols) for stream in messages.streams_of(symbol)]
