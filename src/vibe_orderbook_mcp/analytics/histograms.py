@@ -53,7 +53,7 @@ def value_of(scale: Scale, place: int) -> float:
     return value if place > 0 else -value
 
 
-class Sums(msgspec.Struct, array_like=True):
+class Sums(msgspec.Struct, array_like=True, gc=False):
     """What the autocorrelation of neighbours needs."""
 
     n: int = 0
@@ -76,7 +76,7 @@ class Sums(msgspec.Struct, array_like=True):
         self.last_second, self.last = second, value
 
 
-class Binned(msgspec.Struct, array_like=True):
+class Binned(msgspec.Struct, array_like=True, gc=False):
     """One figure's hour, packed: its bins as 16-bit numbers, their counts as 32-bit ones, little-endian."""
 
     bins: bytes

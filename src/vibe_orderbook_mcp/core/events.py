@@ -19,7 +19,7 @@ Id = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=10**14)]
 
 
-class DepthUpdate(msgspec.Struct):
+class DepthUpdate(msgspec.Struct, gc=False):
     """Absolute new sizes of every level that changed in updates `first_id` to `final_id`; size 0 removes a level."""
 
     symbol: str
@@ -30,7 +30,7 @@ class DepthUpdate(msgspec.Struct):
     asks: list[Level]
 
 
-class DepthSnapshot(msgspec.Struct):
+class DepthSnapshot(msgspec.Struct, gc=False):
     """The best levels of both sides as they stood after update `last_update_id`, best first."""
 
     last_update_id: Id
@@ -38,7 +38,7 @@ class DepthSnapshot(msgspec.Struct):
     asks: list[Level]
 
 
-class Trade(msgspec.Struct):
+class Trade(msgspec.Struct, gc=False):
     """One aggregate trade: the fills of one taker order at one price.
 
     `agg_id` is consecutive per symbol, which makes completeness provable. `buyer_is_maker` true means that the

@@ -8,7 +8,7 @@ from vibe_orderbook_mcp.core.refills import RefillChain, Turnover
 from vibe_orderbook_mcp.core.wall_watch import WallLife
 
 
-class LevelEvidence(msgspec.Struct, frozen=True):
+class LevelEvidence(msgspec.Struct, frozen=True, gc=False):
     has_limits: bool  # whether it was known from which size a level is a wall
     walls: tuple[WallLife, ...] = ()  # large levels that vanished within ten seconds
     chains: tuple[RefillChain, ...] = ()  # refilled levels that were hit in this second

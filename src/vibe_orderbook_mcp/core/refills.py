@@ -40,7 +40,7 @@ class Turnover(NamedTuple):
     kept_up: bool
 
 
-class RefillChain(msgspec.Struct, frozen=True):
+class RefillChain(msgspec.Struct, frozen=True, gc=False):
     """What is known of a level that was hit and refilled. Sizes in base units."""
 
     side: Side
@@ -67,7 +67,7 @@ class RefillChain(msgspec.Struct, frozen=True):
         return self.refills >= MIN_REFILLS and self.max_shown > 0.0 and is_turned_over
 
 
-class _Refill(msgspec.Struct):
+class _Refill(msgspec.Struct, gc=False):
     """One refill, and the chain as it was before the interval in which it came."""
 
     size: float

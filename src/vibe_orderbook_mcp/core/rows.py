@@ -3,6 +3,9 @@
 A second `s` covers exchange times from `s` (inclusive) to `s + 1`. Its row sums up *every* depth event and trade
 of that second, so no figure computed from rows is limited by sampling once a second; its `BookTop` is the book as
 it stood at the end of the second. Sizes are in base units, prices and amounts in quote units, all doubles.
+
+`gc=False`, here and for other values that are kept or come by the thousand: they refer to nothing that refers back, so
+the collector, which holds up the event loop while it looks, need not look at them.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class RowFlag(IntFlag):
     PARTIAL = 64  # the process started or stopped inside this second, or events of earlier ones count into it
 
 
-class SideFlow(msgspec.Struct, frozen=True):
+class SideFlow(msgspec.Struct, frozen=True, gc=False):
     """What happened to the resting size of one side. Lower bounds: 100 ms frames net out (analytics 2.1)."""
 
     added: float = 0.0
@@ -43,7 +46,7 @@ class SideFlow(msgspec.Struct, frozen=True):
     discovered: int = 0  # levels first seen beyond the known horizon: their old size is unknown, not counted
 
 
-class TouchedLevel(msgspec.Struct, frozen=True):
+class TouchedLevel(msgspec.Struct, frozen=True, gc=False):
     """A level that trades hit in this second, with the size it showed before, at most and at the end."""
 
     side: Side
@@ -55,7 +58,7 @@ class TouchedLevel(msgspec.Struct, frozen=True):
     shown_end: float
 
 
-class SecondRow(msgspec.Struct, frozen=True, kw_only=True):
+class SecondRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The feature row (analytics 0.4). Figures that need a two-sided book are None when there was none."""
 
     second: int
@@ -114,7 +117,7 @@ class SecondRow(msgspec.Struct, frozen=True, kw_only=True):
     touched: tuple[TouchedLevel, ...] = ()
 
 
-class BookTop(msgspec.Struct, frozen=True):
+class BookTop(msgspec.Struct, frozen=True, gc=False):
     """The best levels of both sides, best first, at the end of a second."""
 
     event_ms: int  # of the last event applied
@@ -123,7 +126,7 @@ class BookTop(msgspec.Struct, frozen=True):
     asks: tuple[tuple[float, float], ...]
 
 
-class SecondRecord(msgspec.Struct, frozen=True):
+class SecondRecord(msgspec.Struct, frozen=True, gc=False):
     """What the recorder hands to the store for one symbol and second. No `top` while there is no book."""
 
     spec: SymbolSpec
@@ -131,7 +134,7 @@ class SecondRecord(msgspec.Struct, frozen=True):
     top: BookTop | None
 
 
-class TradeBatch(msgspec.Struct, frozen=True):
+class TradeBatch(msgspec.Struct, frozen=True, gc=False):
     """Trades of one symbol, ascending by `agg_id`, without repeats."""
 
     spec: SymbolSpec

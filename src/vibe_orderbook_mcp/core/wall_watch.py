@@ -32,7 +32,7 @@ class WallLimits(msgspec.Struct, frozen=True):
         return self.bid_size if side == "bid" else self.ask_size
 
 
-class WallLife(msgspec.Struct, frozen=True):
+class WallLife(msgspec.Struct, frozen=True, gc=False):
     """A large level from birth to death. Sizes in base units."""
 
     side: Side
@@ -43,7 +43,7 @@ class WallLife(msgspec.Struct, frozen=True):
     traded: float
 
 
-class _Wall(msgspec.Struct):
+class _Wall(msgspec.Struct, gc=False):
     born_ms: int
     peak: float
     traded: float
