@@ -179,14 +179,14 @@ class SymbolState:
 
     def note_event(self, now_ns: int) -> None:
         if self.received_ns is not None:
-            self._paced_events += 1
-            passed = now_ns - self.received_ns
-            weight = max(0.05, 1 / self._paced_events)  # a plain mean at first, then one that forgets
-            self._interval_ns += weight * (passed - self._interval_ns)
+            self._paced_events = events = self._paced_events + 1
+            weight = 1 / events if events < 20 else 0.05  # a plain mean at first, then one that forgets
+            self._interval_ns += weight * (now_ns - self.received_ns - self._interval_ns)
         self.received_ns = now_ns
 
     def heard(self, event_ms: int) -> None:
-        self.heard_ms = event_ms if self.heard_ms is None else max(self.heard_ms, event_ms)
+        if self.heard_ms is None or event_ms > self.heard_ms:
+            self.heard_ms = event_ms
 
 
 class Market:
@@ -352,8 +352,8 @@ class Market:
 
     def _believable(self, event_ms: int, now_ns: int) -> int:
         """A damaged time stamp must not close hours of seconds."""
-        now = self.clock.now_ms(now_ns)
-        return event_ms if now is None else min(event_ms, now + PLAUSIBLE_MS)
+        now_ms = self.clock.now_ms(now_ns)
+        return event_ms if now_ms is None or event_ms <= now_ms + PLAUSIBLE_MS else now_ms + PLAUSIBLE_MS
 
 
 def view(book: OrderBook, levels: int | None = None) -> BookView:

@@ -16,18 +16,19 @@ BUCKET_NS = 2_000_000_000
 class ExchangeClock:
     """Monotonic nanoseconds in, exchange milliseconds out."""
 
-    __slots__ = ("_bucket_ns", "_current", "_previous", "_suspect")
+    __slots__ = ("_bucket_ns", "_current", "_offset", "_previous", "_suspect")
 
     def __init__(self) -> None:
         self._current: int | None = None
         self._previous: int | None = None
+        self._offset: int | None = None  # the greater of the two
         self._bucket_ns = 0
         self._suspect: int | None = None
 
     def observe(self, event_ms: int, received_ns: int) -> None:
         offset = event_ms - received_ns // 1_000_000
         known = self._offset
-        if known is not None and abs(offset - known) > PLAUSIBLE_MS:
+        if known is not None and not known - PLAUSIBLE_MS <= offset <= known + PLAUSIBLE_MS:
             if self._suspect is None or abs(offset - self._suspect) > PLAUSIBLE_MS:
                 self._suspect = offset
                 return
@@ -37,14 +38,11 @@ class ExchangeClock:
             self._previous, self._current, self._bucket_ns = self._current, offset, received_ns
         elif offset > self._current:
             self._current = offset
+        else:
+            return
+        self._offset = self._current if self._previous is None else max(self._current, self._previous)
 
     def now_ms(self, now_ns: int) -> int | None:
         """None before the first event."""
         offset = self._offset
         return None if offset is None else offset + now_ns // 1_000_000
-
-    @property
-    def _offset(self) -> int | None:
-        if self._current is None or self._previous is None:
-            return self._current
-        return max(self._current, self._previous)
