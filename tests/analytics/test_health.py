@@ -211,6 +211,7 @@ def test_an_invalid_book_is_critical_with_the_reason(status: str, reason: str | 
         assert found.reason in (reason, "the book is not in sequence")
         assert found.reason is not None
         assert found.reason in found.summary
+        assert ("not the market" in found.summary) is (status == "syncing")  # a one-sided book is the market's
 
 
 def test_an_uncovered_window_is_refused() -> None:

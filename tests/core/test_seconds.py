@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.core.exchange import SPEC, depth
-from tests.core.rig import ASKS, BIDS, Rig, flow
-from vibe_orderbook_mcp.core.events import Trade
+from tests.core.rig import ASKS, BIDS, START_MS, Rig, flow
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.core.rows import BookTop, RowFlag, SecondRow
 from vibe_orderbook_mcp.core.seconds import CLOSE_MS, JUMP_SECONDS, SecondTracker
 
@@ -398,3 +399,20 @@ def test_a_book_that_comes_before_the_first_event_waits_for_time_to_begin() -> N
     assert tracker.take() == []
     rig = Rig()
     assert rig.row().spread_min == 1.0
+
+
+def test_the_first_book_is_no_resync() -> None:
+    """A window after a plain start would say that the book was resynchronised, which sounds like trouble."""
+    tracker = SecondTracker(SPEC)
+    tracker.roll(START_MS)
+    tracker.lost(RowFlag.RESYNC)  # the first snapshot was older than the stream
+    tracker.roll(START_MS + 1500)
+    book = OrderBook(DepthSnapshot(1, list(BIDS), list(ASKS)))
+    tracker.synced(book)
+    tracker.roll(START_MS + 3000)
+    tracker.lost(RowFlag.GAP)
+    tracker.synced(book)
+    tracker.finish()
+    flags = [RowFlag(row.flags) for row, _ in tracker.take()]
+    assert flags[:3] == [RowFlag.PARTIAL, RowFlag.PARTIAL, RowFlag(0)]
+    assert flags[3] & RowFlag.RESYNC

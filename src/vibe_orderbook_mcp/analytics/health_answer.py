@@ -103,30 +103,39 @@ def health_score_answer(
     age_ms: int,
     status: Status,
     invalid_reason: str | None = None,
+    unseen_reason: str | None = None,
     usd_rate: float | None = None,
     detail: bool = False,
     warnings: Sequence[str] = (),
 ) -> HealthScoreAnswer:
     """The answer of `get_microstructure_health`, or a `Refusal` when less than half of the window is covered.
 
-    `invalid_reason` says why there is no two-sided book in sequence now; then the score is 0. `usd_rate` is dollars
-    per quote unit where the caller knows it; for dollar-like quotes it is 1.
+    `invalid_reason` says what the market's book lacks now, `unseen_reason` why this server has no book in sequence;
+    with either the score is 0. `usd_rate` is dollars per quote unit where the caller knows it; for dollar-like quotes
+    it is 1.
     """
-    if invalid_reason is None and status == "syncing":
-        invalid_reason = "the book is not in sequence"
-    window = cut(rows, span) if invalid_reason is not None else check_coverage(spec.symbol, rows, span)
+    if invalid_reason is None and unseen_reason is None and status == "syncing":
+        unseen_reason = "the book is not in sequence"
+    reason = invalid_reason or unseen_reason
+    window = cut(rows, span) if reason is not None else check_coverage(spec.symbol, rows, span)
     head = _head(spec, window, as_of_ms, age_ms, status)
-    if invalid_reason is not None:
+    if reason is not None:
+        summary = f"{spec.symbol}: health 0 (Critical): {reason}."
+        if invalid_reason is None:
+            summary = (
+                f"{spec.symbol}: no health to be told (0 stands for none): this server has no valid book at the moment,"
+                f" {reason}. That is our connection, not the market."
+            )
         return HealthScoreAnswer(
             **head,
-            summary=f"{spec.symbol}: health 0 (Critical): {invalid_reason}.",
+            summary=summary,
             warnings=list(warnings),
             health_score=0.0,
             level="Critical",
             weakest_component=None,
             components=None,
             baseline_secs=0 if normal is None else normal.seconds,
-            reason=invalid_reason,
+            reason=reason,
         )
     tick, mid = float(spec.tick_size), window.mid_end
     inputs = health_inputs(window, normal, age_ms=age_ms, tick=tick)

@@ -53,6 +53,7 @@ class SecondTracker:
         self._is_silent = False
         self._loss = RowFlag.PARTIAL  # why there is no book
         self._imbalance = Imbalance()
+        self._had_book = False
         self._skip_flow = False
         self._mids: deque[tuple[int, float]] = deque()
         self._unpriced: list[tuple[Trade, OpenSecond]] = []
@@ -113,7 +114,9 @@ class SecondTracker:
         self._skip_flow = True
         self._imbalance.break_chain()
         if self._current is not None:
-            self._open(self._current).flags |= RowFlag.RESYNC
+            # The first book is the beginning of what is watched; every later one mends something.
+            self._open(self._current).flags |= RowFlag.RESYNC if self._had_book else RowFlag.PARTIAL
+        self._had_book = True
         self._see_spread()
 
     def swapped(self, book: OrderBook) -> None:
@@ -122,6 +125,8 @@ class SecondTracker:
 
     def lost(self, flag: RowFlag) -> None:
         """The book can no longer be trusted."""
+        if flag is RowFlag.RESYNC and not self._had_book:
+            flag = RowFlag.PARTIAL  # the first snapshot came too late for the stream: nothing is lost that was there
         self._book = None
         self._loss = flag
         self._spread = None

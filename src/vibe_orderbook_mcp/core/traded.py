@@ -77,12 +77,25 @@ def trade_fields(trades: Sequence[Trade], tick_exp: int, lot_exp: int) -> TradeF
 def with_trades(rows: Sequence[SecondRow], trades: Sequence[Trade], spec: SymbolSpec) -> list[SecondRow]:
     """The same rows with the sums of these trades: trades that were fetched by id came after their rows were final.
 
-    What rows say of the book (flow per side, effective spread, touched levels) stays what was seen at the time.
+    A second without a row (the process was down) gets one of its trades alone. What rows say of the book (flow per
+    side, effective spread, touched levels) stays what was seen at the time. A row whose newest trade is newer than all
+    of these, which are not stored yet then, stays as it is.
     """
     by_second: dict[int, list[Trade]] = defaultdict(list)
     for trade in trades:
         by_second[trade.time_ms // 1000].append(trade)
+    newest = max((trade.agg_id for trade in trades), default=-1)
+    known = {row.second for row in rows}
+    out = [SecondRow(second=second, covered_ms=0) for second in by_second if second not in known]
+    out += rows
+    out.sort(key=_second)
     return [
-        msgspec.structs.replace(row, **trade_fields(by_second.get(row.second, ()), spec.tick_exp, spec.lot_exp))
-        for row in rows
+        row
+        if row.last_agg_id is not None and row.last_agg_id > newest
+        else msgspec.structs.replace(row, **trade_fields(by_second.get(row.second, ()), spec.tick_exp, spec.lot_exp))
+        for row in out
     ]
+
+
+def _second(row: SecondRow) -> int:
+    return row.second

@@ -180,11 +180,13 @@ class Tools:
         state = await self._known(symbol_of(symbol))
         end = self._end(state)
         book = state.book
-        invalid = None
-        if book is None:
-            invalid = state.reason or "the book is not in sequence"
-        elif not book.is_two_sided:
-            invalid = "one side of the book is empty"
+        invalid = unseen = None
+        if book is not None:
+            invalid = None if book.is_two_sided else "one side of the book is empty"
+        elif state.suspension is not None:
+            invalid = state.suspension.rstrip(".")
+        else:
+            unseen = state.reason or "the book is not in sequence"
         span = Span(end - secs, end)
         rows = await self._with_late_trades(state, list(state.watch.rows), span)
         with explained(state):
@@ -194,6 +196,7 @@ class Tools:
                 span,
                 state.watch.normal,
                 invalid_reason=invalid,
+                unseen_reason=unseen,
                 detail=with_detail,
                 **self._facts(state, end),
             )
@@ -267,17 +270,18 @@ class Tools:
         return await self._with_late_trades(state, await hour_and_window(history, state, span), span)
 
     async def _with_late_trades(self, state: SymbolState, rows: list[SecondRow], span: Span) -> list[SecondRow]:
-        """Rows of a window whose trades were fetched by id after they were final, summed up anew."""
+        """Rows of a window whose trades were fetched by id after they were final, or of which nobody watched a part,
+        summed up anew."""
         window = cut(rows, span).rows
         history = self._runtime.archive.history
-        if not missing_trades(window) or history is None:
+        if history is None or not (missing_trades(window) or len(window) < span.secs):
             return rows
         try:
             stored = await history.trades(state.spec.symbol, span.start * 1000, span.end * 1000)
         except StorageError:
             return rows  # what was seen, with the warning that trades are missing
         whole = with_trades(window, stored, state.spec)
-        if missing_trades(whole) >= missing_trades(window):
+        if sum(row.agg_trades for row in whole) <= sum(row.agg_trades for row in window):
             return rows
         return [*(row for row in rows if row.second < span.start), *whole, *(r for r in rows if r.second >= span.end)]
 
