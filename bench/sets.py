@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
+from tests.folders import RECORDINGS
 
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
-
-RECORDINGS = Path(os.environ.get("VIBE_TEST_RECORDINGS", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDER = Path(os.environ.get("VIBE_TEST_RECORDINGS", ROOT.parent / "shared" / "data"))
+from tests.folders import RECORDINGS
+
 DAYS_2024 = tuple(
-    FOLDER / "binance_spot_20240808" / f"spot_{symbol}_{day}.gz"
+    RECORDINGS / "binance_spot_20240808" / f"spot_{symbol}_{day}.gz"
     for symbol in ("btcusdt", "ethusdt")
     for day in ("20240808", "20240809")
 )

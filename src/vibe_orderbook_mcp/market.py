@@ -108,7 +108,6 @@ class SymbolState:
         self.most_size = ORDERS_A_LEVEL * float(spec.max_size) or inf
         self.received_ns: int | None = None  # of the newest depth event that was applied
         self.heard_ms: int | None = None  # exchange time of the newest event of book or trades; stays without a book
-        self.audited_ns: int | None = None
         self.shadow: BookSync | None = None
         self.session = Session()
         self.shadow_from_id = 0
@@ -232,7 +231,7 @@ class Market:
             self._lose(state, RowFlag.CROSSED, "resyncing after the book crossed")
         if state.shadow is not None and outcome in (Outcome.APPLIED, Outcome.BUFFERED):
             state.shadow.receive(update)
-            self._settle_shadow(state, now_ns)
+            self._settle_shadow(state)
         return outcome
 
     def receive_trade(self, symbol: str, trade: Trade) -> bool:
@@ -304,7 +303,7 @@ class Market:
         loaded = state.shadow.load(snapshot, limit=limit)
         if loaded is Loaded.UNPROVEN:
             state.shadow.confirm()  # the book beside it has proved the stream already
-        self._settle_shadow(state, now_ns)
+        self._settle_shadow(state)
         return loaded
 
     def end_audit(self, symbol: str) -> None:
@@ -334,7 +333,7 @@ class Market:
         state.resting.clear()
         state.microprice.break_chain()
 
-    def _settle_shadow(self, state: SymbolState, now_ns: int) -> None:
+    def _settle_shadow(self, state: SymbolState) -> None:
         """Once both copies stand at the same update they must be equal; the fresh one, which knows more, stays."""
         shadow, book = state.shadow, state.sync.book
         if shadow is None or shadow.book is None or book is None:
@@ -342,7 +341,6 @@ class Market:
         if not shadow.is_proven or shadow.book.last_update_id != book.last_update_id:
             return
         state.audits += 1
-        state.audited_ns = now_ns
         if differing_levels(book, shadow.book):
             state.audit_mismatches += 1
         shadow.book.event_ms = book.event_ms

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from tests.analytics.rows import T0
-from vibe_orderbook_mcp.analytics.profile import Histogram, histogram_of
+from vibe_orderbook_mcp.analytics.profile import Bin, Histogram
 from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.core.events import Trade
@@ -34,6 +34,27 @@ def trades_of(deals: Iterable[Deal], spec: SymbolSpec) -> list[Trade]:
         )
         for index, (ticks, lots, maker) in enumerate(listed)
     ]
+
+
+def histogram_of(trades: Iterable[Trade], spec: SymbolSpec, width_ticks: int = 1) -> Histogram:
+    """Each trade in full at its own price."""
+    tick_scale, lot_scale = 10.0**spec.tick_exp, 10.0**spec.lot_exp
+    bins: dict[int, Bin] = {}
+    low = high = None
+    bought = sold = 0
+    for trade in trades:
+        ticks, lots = round(trade.price * tick_scale), round(trade.size * lot_scale)
+        buy, sell, count = bins.get(ticks // width_ticks, (0, 0, 0))
+        if trade.buyer_is_maker:
+            sell += lots
+            sold += ticks * lots
+        else:
+            buy += lots
+            bought += ticks * lots
+        bins[ticks // width_ticks] = (buy, sell, count + 1)
+        low = ticks if low is None or ticks < low else low
+        high = ticks if high is None or ticks > high else high
+    return Histogram(spec.tick_exp, spec.lot_exp, width_ticks, bins, low, high, bought, sold)
 
 
 def histogram(deals: Iterable[Deal], spec: SymbolSpec, width: int = 1) -> Histogram:

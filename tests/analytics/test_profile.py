@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.books import BTC
-from tests.analytics.tape import Deal, deals, histogram, trades_of
+from tests.analytics.tape import Deal, deals, histogram, histogram_of, trades_of
 from vibe_orderbook_mcp.analytics.profile import (
     MOST_BINS,
     Histogram,
     bin_width,
     choose_width,
-    histogram_of,
     rebinned,
 )
 from vibe_orderbook_mcp.core.symbol import SymbolSpec

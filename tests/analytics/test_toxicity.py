@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 
 from tests.analytics.books import BTC
 from tests.analytics.tape import Deal, deals, trades_of
-from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets, bucket_lots, volume_buckets
+from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets, bucket_lots
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 Flow = list[tuple[int, bool]]  # lots, bought
 
@@ -17,6 +20,15 @@ def filled(flow: Flow, lots: int) -> VolumeBuckets:
     buckets = VolumeBuckets(lots)
     for size, is_buy in flow:
         buckets.add(size, is_buy=is_buy)
+    return buckets
+
+
+def volume_buckets(trades: Iterable[Trade], spec: SymbolSpec, bucket_lots: int) -> VolumeBuckets:
+    """Of trades in the order of their ids."""
+    scale = 10.0**spec.lot_exp
+    buckets = VolumeBuckets(bucket_lots)
+    for trade in trades:
+        buckets.add(round(trade.size * scale), is_buy=not trade.buyer_is_maker)
     return buckets
 
 

@@ -7,7 +7,6 @@ the project. Tests that need them skip where they are absent.
 from __future__ import annotations
 
 import gzip
-import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,12 +18,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.folders import RECORDINGS
 from vibe_orderbook_mcp.binance.messages import DepthMessage, parse_frame, parse_snapshot
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
-FOLDER = Path(os.environ.get("VIBE_TEST_RECORDINGS") or Path(__file__).parents[3] / "shared" / "data")
 YEAR_2024 = "binance_spot_20240808"
 YEAR_2021 = "binance_spot_2021_small"
 DEPTH_LIMIT = 1000
@@ -96,7 +95,7 @@ def touch_of(book: OrderBook) -> Touch:
 
 @cache
 def recorded(year: str, symbol: str) -> Recording:
-    folder = FOLDER / year
+    folder = RECORDINGS / year
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder}; set VIBE_TEST_RECORDINGS to the folder that holds them")
     recording = Recording(symbol)

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from tests.analytics.tape import histogram_of
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, recorded
 from tests.recordings import DAYS_2024, needs_recordings
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.health_answer import health_score_answer
-from vibe_orderbook_mcp.analytics.profile import histogram_of
 from vibe_orderbook_mcp.analytics.profile_answer import volume_profile_answer
 from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.results import Answer

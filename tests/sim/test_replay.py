@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import os
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.folders import RECORDINGS
 from tests.sim.clients import DictBook, Listener, get, run, snapshot
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim import ReplayConfig, ReplayExchange, book_tickers, serve_replay
@@ -22,7 +22,6 @@ from vibe_orderbook_mcp.sim.recordings import complete, read
 from vibe_orderbook_mcp.sim.rules import Grid
 from vibe_orderbook_mcp.sim.wire import AggTrade, Depth, TradeFill
 
-RECORDINGS = Path(os.environ.get("VIBE_TEST_RECORDINGS", Path(__file__).parents[2] / ".." / "shared" / "data"))
 DAY = sorted((RECORDINGS / "binance_spot_20240808").glob("*.gz"))
 SMALL = [RECORDINGS / "binance_spot_2021_small" / "BINANCE.ws.1.0"]
 

@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange, wire
-from vibe_orderbook_mcp.sim.driver import START_MS, Drive, drive, model_of
+from vibe_orderbook_mcp.sim.driver import START_MS, Drive, model_of
 from vibe_orderbook_mcp.sim.episode import USUAL, Mood, Truth
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.matching import MatchingBook
@@ -490,16 +490,6 @@ def test_the_drive_gives_the_numbers_that_the_text_spells() -> None:
             assert value[:2] == (word.agg_id, word.time_ms)
             assert value[2:4] == (float(word.price), float(word.size))
             assert value[4:] == (word.first_trade_id, word.last_trade_id, word.buyer_is_maker)
-
-
-def test_several_markets_are_driven_side_by_side() -> None:
-    drives = [Drive(model_of(symbol), Frame, Hit) for symbol in ("ADAUSDT", "APTUSDT")]
-    alone = list(Drive(model_of("APTUSDT"), Frame, Hit).until(START_MS + 3000))
-    events = drive(drives, START_MS + 3000)
-    both = list(events)
-    assert [event for symbol, event in both if symbol == "APTUSDT"] == alone
-    times = [event[1] for _, event in both]
-    assert all(right >= left - 200 for left, right in pairwise(times))
 
 
 def test_one_at_a_time_changes_a_market_and_it_can_be_stopped() -> None:

@@ -6,7 +6,7 @@ at zero (bin = ticks // width), so edges do not move when the window slides, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
@@ -15,7 +15,6 @@ from typing import Protocol
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import Refusal
 
@@ -57,27 +56,6 @@ class Histogram(msgspec.Struct, frozen=True):
     high_ticks: int | None = None
     buy_quote_units: int = 0
     sell_quote_units: int = 0
-
-
-def histogram_of(trades: Iterable[Trade], spec: SymbolSpec, width_ticks: int = 1) -> Histogram:
-    """Each trade in full at its own price."""
-    tick_scale, lot_scale = 10.0**spec.tick_exp, 10.0**spec.lot_exp
-    bins: dict[int, Bin] = {}
-    low = high = None
-    bought = sold = 0
-    for trade in trades:
-        ticks, lots = round(trade.price * tick_scale), round(trade.size * lot_scale)
-        buy, sell, count = bins.get(ticks // width_ticks, (0, 0, 0))
-        if trade.buyer_is_maker:
-            sell += lots
-            sold += ticks * lots
-        else:
-            buy += lots
-            bought += ticks * lots
-        bins[ticks // width_ticks] = (buy, sell, count + 1)
-        low = ticks if low is None or ticks < low else low
-        high = ticks if high is None or ticks > high else high
-    return Histogram(spec.tick_exp, spec.lot_exp, width_ticks, bins, low, high, bought, sold)
 
 
 @dataclass(frozen=True)

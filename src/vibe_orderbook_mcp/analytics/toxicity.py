@@ -7,13 +7,10 @@ kind do not carry over: read it against its own history, never as the probabilit
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vibe_orderbook_mcp.analytics.rarity import rarity
 from vibe_orderbook_mcp.analytics.windows import Quality
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 BUCKETS = 50
 MIN_BUCKETS = 10
@@ -79,15 +76,6 @@ class VolumeBuckets:
 
     def _mean(self, imbalances: tuple[int, ...]) -> float:
         return sum(imbalances) / (len(imbalances) * self.bucket_lots)
-
-
-def volume_buckets(trades: Iterable[Trade], spec: SymbolSpec, bucket_lots: int) -> VolumeBuckets:
-    """Of trades in the order of their ids."""
-    scale = 10.0**spec.lot_exp
-    buckets = VolumeBuckets(bucket_lots)
-    for trade in trades:
-        buckets.add(round(trade.size * scale), is_buy=not trade.buyer_is_maker)
-    return buckets
 
 
 def bucket_lots(day_lots: int) -> int:

@@ -9,7 +9,7 @@ The caller says of which types the values are, so that a client's own can be use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
 from vibe_orderbook_mcp.sim.catalog import profile_of
@@ -72,15 +72,3 @@ class Drive(Generic[D, T]):
         model.play(to_ms, sink)
         events, sink.events = sink.events, []
         return events
-
-
-def drive(drives: Sequence[Drive[D, T]], end_ms: int) -> Iterator[tuple[str, D | T]]:
-    """Several markets side by side, none more than a step ahead of the others."""
-    turns = {each.symbol: each for each in drives}
-    while turns:
-        now_ms = min(each.now_ms for each in turns.values()) + STEP_MS
-        for symbol, each in list(turns.items()):
-            for event in each.until(min(now_ms, end_ms)):
-                yield symbol, event
-            if each.now_ms >= end_ms:
-                del turns[symbol]
