@@ -14,14 +14,17 @@ from vibe_orderbook_mcp.core.row_sums import Imbalance, on_grid, settle_rows
 
 IS_COMPILED = False
 if os.environ.get("VIBE_PURE_PYTHON", "") in ("", "0"):
-    with contextlib.suppress(ImportError, ValueError):  # ValueError: the two were not built from one source
-        from vibe_orderbook_mcp.core import _book_side as built
+    # Built from an older source they may lack something, or not fit each other (ValueError): scripts/setup builds anew.
+    with contextlib.suppress(ImportError, AttributeError, ValueError):
+        from vibe_orderbook_mcp.core import _book_side as sides
         from vibe_orderbook_mcp.core import _row_sums as sums
 
-        # One that was built from an older source may lack something: scripts/setup builds it anew.
-        surface = {kind.__name__: [name for name in vars(kind) if name[0] != "_"] for kind in (BookSide, Ladder)}
-        if all(hasattr(getattr(built, kind, None), name) for kind, names in surface.items() for name in names):
-            BookSide, Ladder, IS_COMPILED = built.BookSide, built.Ladder, True  # type: ignore[misc]  # the same types
-            Imbalance, on_grid, settle_rows = sums.Imbalance, sums.on_grid, sums.settle_rows  # type: ignore[misc]
+        for kind, built in ((BookSide, sides.BookSide), (Ladder, sides.Ladder), (Imbalance, sums.Imbalance)):
+            for name in vars(kind):
+                if name[0] != "_":
+                    getattr(built, name)
+        built_all = sides.BookSide, sides.Ladder, sums.Imbalance, sums.on_grid, sums.settle_rows
+        BookSide, Ladder, Imbalance, on_grid, settle_rows = built_all  # type: ignore[misc]  # the same to who reads types
+        IS_COMPILED = True
 
 __all__ = ["IS_COMPILED", "BookSide", "Imbalance", "Ladder", "on_grid", "settle_rows"]
