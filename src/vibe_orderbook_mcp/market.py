@@ -319,7 +319,8 @@ class Market:
         state.note_event(now_ns)
         state.heard(update.event_ms)
         state.reason = ""
-        state.seconds.applied(update, state.sync.before, update.final_id - max(update.first_id - 1, known_id))
+        known_id = max(known_id, update.first_id - 1)
+        state.seconds.applied(update, state.sync.before, update.final_id - known_id)
         if (book := state.sync.book) is None:
             return
         bid, ask = book.bids.best, book.asks.best

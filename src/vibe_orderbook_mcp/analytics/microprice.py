@@ -49,7 +49,7 @@ class MicropriceTable:
 class MicropriceModel:
     """Counts state changes, one depth event at a time, in constant time and memory."""
 
-    __slots__ = ("_drift", "_mid", "_moved", "_moves", "_spreads", "_state", "_stayed")
+    __slots__ = ("_drift", "_mid", "_moved", "_moves", "_spreads", "_state", "_stayed", "_touch")
 
     def __init__(self, *, max_spread_ticks: int = MAX_SPREAD_TICKS) -> None:
         states = BUCKETS * max_spread_ticks
@@ -61,9 +61,16 @@ class MicropriceModel:
         self._moves = 0
         self._state: int | None = None
         self._mid: int | None = None
+        self._touch: tuple[float, float, float, float] | None = None  # that `_state` and `_mid` are of
 
     def observe(self, bid: float, bid_size: float, ask: float, ask_size: float, tick: float) -> None:
         """The touch after a depth event. `tick` is the symbol's tick size."""
+        touch = bid, bid_size, ask, ask_size
+        if touch == self._touch:
+            if (same := self._state) is not None:
+                self._stayed[same][same] += 1
+            return
+        self._touch = touch
         state = state_of(bid, bid_size, ask, ask_size, tick)
         if state is not None and state >= BUCKETS * self._spreads:
             state = None
@@ -85,7 +92,7 @@ class MicropriceModel:
 
     def break_chain(self) -> None:
         """After a gap or resync: the next state does not follow from the last one."""
-        self._state = self._mid = None
+        self._state = self._mid = self._touch = None
 
     @property
     def transitions(self) -> int:

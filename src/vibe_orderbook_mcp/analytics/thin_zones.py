@@ -82,10 +82,11 @@ class RestingGrid:
     own bin included, and is wholly known; empty bins count as 0. What is so now is the range of the answer.
     """
 
-    __slots__ = ("_sides", "_spec", "_times", "_width")
+    __slots__ = ("_scale", "_sides", "_tick", "_times", "_width")
 
     def __init__(self, spec: SymbolSpec) -> None:
-        self._spec = spec
+        self._scale = 10.0**spec.tick_exp
+        self._tick = tick_ticks(spec, spec.tick_exp)
         self.clear()
 
     def clear(self) -> None:
@@ -99,11 +100,11 @@ class RestingGrid:
         best_bid, best_ask = bids.best, asks.best
         if best_bid is None or best_ask is None or best_bid >= best_ask:
             return
-        scale = 10.0**self._spec.tick_exp
+        scale = self._scale
         mid = (best_bid + best_ask) / 2
         if not self._fits(mid * scale):
             self.clear()
-            self._width = _grid_width(mid * scale, tick_ticks(self._spec, self._spec.tick_exp))
+            self._width = _grid_width(mid * scale, self._tick)
             self._sides = {"bid": _GridSide("bid", self._width, scale), "ask": _GridSide("ask", self._width, scale)}
         while self._times and self._times[0] <= now_ms - KEPT_MS:
             self._times.popleft()
@@ -118,7 +119,7 @@ class RestingGrid:
         return self._sides[side].average(self._times[-1] - KEPT_MS, len(self._times) // LOOK_SECS)
 
     def _fits(self, mid_ticks: float) -> bool:
-        wanted = max(float(tick_ticks(self._spec, self._spec.tick_exp)), mid_ticks * 1e-4)
+        wanted = max(float(self._tick), mid_ticks * 1e-4)
         return self._width / WIDTH_DRIFT < wanted < self._width * WIDTH_DRIFT
 
 

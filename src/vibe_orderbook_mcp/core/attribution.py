@@ -56,13 +56,16 @@ class _HeldEvent:
         self.before = before
         self.limits = book.bids.horizon, book.asks.horizon
         self.second = second
-        self.traded: dict[tuple[Side, float], float] = {}
-        self._index: dict[Side, set[float]] = {}
+        # Most events are never asked, and nothing was traded in them.
+        self.traded: dict[tuple[Side, float], float] | None = None
+        self._index: dict[Side, set[float]] | None = None
 
     def names(self, side: Side, price: float) -> bool:
         """Whether the event says something of this level."""
+        if self._index is None:
+            self._index = {}
         index = self._index.get(side)
-        if index is None:  # most events are never asked
+        if index is None:
             index = self._index[side] = {level[0] for level in self.levels[side == "ask"]}
         return price in index
 
@@ -168,6 +171,8 @@ class Attribution:
         if held.passed:
             held.second.joins_late += 1
         key = (side, trade.price)
+        if event.traded is None:
+            event.traded = {}
         event.traded[key] = event.traded.get(key, 0.0) + trade.size
         self._watched[side][trade.price] = event.event_ms
         touched = event.second.touched.setdefault(key, Touched())
@@ -196,9 +201,11 @@ class Attribution:
         if event.event_ms - self._skew_ms > SKEW_MS:
             self._skew = {}
         skew: _Skew = {}
-        for side, levels, before, limit in zip(SIDES, event.levels, event.before, event.limits, strict=True):
-            if levels:
-                self._settle_side(event, side, levels, before, limit, skew)
+        (bids, asks), (bids_before, asks_before), (bid_limit, ask_limit) = event.levels, event.before, event.limits
+        if bids:
+            self._settle_side(event, "bid", bids, bids_before, bid_limit, skew)
+        if asks:
+            self._settle_side(event, "ask", asks, asks_before, ask_limit, skew)
         self._skew, self._skew_ms = skew, event.event_ms
 
     def _settle_side(

@@ -47,6 +47,7 @@ class SecondTracker:
         self._current: int | None = None
         self._watermark_ms = 0
         self._settled_ms = 0
+        self._close_ms = 0  # when the oldest second becomes final, or before
         self._second = OpenSecond(0)  # the one of `_current`
         self._spread: float | None = None
         self._touch: tuple[float | None, float | None] = (None, None)  # the best prices that `_spread` lies between
@@ -104,7 +105,15 @@ class SecondTracker:
         self._flow.expire(event_ms)
         if self._unpriced:
             self._price_trades(event_ms)
-        while self._seconds and (oldest := next(iter(self._seconds.values()))).end_ms + CLOSE_MS <= event_ms:
+        if event_ms >= self._close_ms:
+            self._close(event_ms)
+
+    def _close(self, event_ms: int) -> None:
+        """Finish the seconds that are final by now."""
+        for oldest in list(self._seconds.values()):
+            self._close_ms = oldest.end_ms + CLOSE_MS
+            if self._close_ms > event_ms:
+                return
             self._finish(oldest)
 
     def synced(self, book: OrderBook) -> None:
@@ -218,6 +227,7 @@ class SecondTracker:
 
     def _start(self, event_ms: int, flag: RowFlag) -> None:
         self._seconds.clear()
+        self._close_ms = 0
         self._current = event_ms // 1000
         self._watermark_ms = self._settled_ms = event_ms
         second = self._second = self._open(self._current)

@@ -28,9 +28,6 @@ class WallLimits(msgspec.Struct, frozen=True):
     lowest: float
     highest: float
 
-    def least(self, side: Side) -> float | None:
-        return self.bid_size if side == "bid" else self.ask_size
-
 
 class WallLife(msgspec.Struct, frozen=True, gc=False):
     """A large level from birth to death. Sizes in base units."""
@@ -50,21 +47,31 @@ class _Wall(msgspec.Struct, gc=False):
 
 
 class WallWatch:
-    __slots__ = ("_ended", "_walls", "limits")
+    __slots__ = ("_ended", "_least", "_limits", "_walls")
 
     def __init__(self) -> None:
-        self.limits: WallLimits | None = None
+        self._limits: WallLimits | None = None
+        self._least: dict[Side, float] = {"bid": inf, "ask": inf}
         self._walls: dict[tuple[Side, float], _Wall] = {}
         self._ended: list[WallLife] = []
 
+    @property
+    def limits(self) -> WallLimits | None:
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: WallLimits | None) -> None:
+        self._limits = limits
+        bid, ask = (None, None) if limits is None else (limits.bid_size, limits.ask_size)
+        self._least = {"bid": inf if bid is None else bid, "ask": inf if ask is None else ask}
+
     def least(self, side: Side) -> float:
         """From which size a level of that side is watched."""
-        least = None if self.limits is None else self.limits.least(side)
-        return inf if least is None else least
+        return self._least[side]
 
     def born(self, side: Side, price: float, size: float, event_ms: int) -> bool:
         """A level reached the least size. Whether it is watched now."""
-        limits = self.limits
+        limits = self._limits
         if limits is None or not limits.lowest <= price <= limits.highest:
             return False
         self._walls[side, price] = _Wall(event_ms, size, 0.0)
@@ -74,7 +81,7 @@ class WallWatch:
         """What an event, whose trades are all joined, says of a level."""
         known = self._walls.get(key)
         if known is None:
-            if size > old and old < self.least(key[0]) <= size:
+            if old < self._least[key[0]] <= size:
                 self.born(*key, size, event_ms)
             return
         known.traded += traded
