@@ -29,8 +29,28 @@ CALL: dict[str, Any] = {
 }
 
 
+@contextlib.asynccontextmanager
+async def limited(path: Path, limits: HttpLimits | None = None) -> AsyncIterator[Served]:
+    """A server that is ready, with these limits."""
+    async with exchange() as sim, http_serving(path / "db", sim, limits) as served:
+        await until_ready(served)
+        yield served
+
+
 async def refused(served: Served, reason: str) -> float:
     return (await scrape(served)).get(("vibe_http_refused_total", reason), 0.0)
+
+
+def add_waiting_tool(served: Served) -> tuple[asyncio.Event, dict[str, Any]]:
+    """A tool that works until the event is set, and a call of it that lacks its id."""
+    go_on = asyncio.Event()
+
+    async def waiting() -> dict[str, int]:
+        await go_on.wait()
+        return {}
+
+    served.server.add_tool(waiting, name="waiting", description="Waits.")
+    return go_on, {**CALL, "params": {"name": "waiting", "arguments": {}}}
 
 
 async def raw(served: Served, request: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -59,11 +79,7 @@ def test_one_session_more_than_there_are_places_is_told_to_come_again(tmp_path: 
     """Each holds a tenth of a megabyte, and an open port is asked by anybody."""
 
     async def run() -> None:
-        async with (
-            exchange() as sim,
-            http_serving(tmp_path / "db", sim, HttpLimits(sessions=2)) as served,
-        ):
-            await until_ready(served)
+        async with limited(tmp_path, HttpLimits(sessions=2)) as served:
             async with sse_stream(served), Client(sse_client(f"{served.url}/sse")) as second:
                 third = await served.http.get("/sse")
                 assert (third.status_code, third.headers["retry-after"]) == (503, "30")
@@ -83,17 +99,19 @@ def test_one_session_more_than_there_are_places_is_told_to_come_again(tmp_path: 
 def test_an_idle_stream_makes_room_for_a_new_client_and_a_busy_one_does_not(tmp_path: Path) -> None:
     async def run() -> None:
         limits = HttpLimits(sessions=2, yield_after_secs=0.0)
-        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
-            await until_ready(served)
-            async with sse_stream(served) as (idle, _), Client(sse_client(f"{served.url}/sse")) as busy:
+        async with (
+            limited(tmp_path, limits) as served,
+            sse_stream(served) as (idle, _),
+            Client(sse_client(f"{served.url}/sse")) as busy,
+        ):
+            await answer(busy, "orderbook_l1", symbol="BTCUSDT")
+            async with sse_stream(served):
+                with contextlib.suppress(httpx.RemoteProtocolError):  # its stream ends here
+                    async with asyncio.timeout(PATIENCE_SECS):
+                        async for _ in idle:
+                            pass
                 await answer(busy, "orderbook_l1", symbol="BTCUSDT")
-                async with sse_stream(served):
-                    with contextlib.suppress(httpx.RemoteProtocolError):  # its stream ends here
-                        async with asyncio.timeout(PATIENCE_SECS):
-                            async for _ in idle:
-                                pass
-                    await answer(busy, "orderbook_l1", symbol="BTCUSDT")
-                    assert served.runtime.sessions["sse"] == 2
+                assert served.runtime.sessions["sse"] == 2
 
     asyncio.run(run())
 
@@ -110,18 +128,15 @@ def test_sessions_that_clients_open_and_leave_make_room_for_others(tmp_path: Pat
         return (await served.http.post("/mcp", json=ping, headers=headers)).status_code
 
     async def run() -> None:
-        async with exchange() as sim:
-            async with http_serving(tmp_path / "patient", sim, HttpLimits(sessions=2)) as served:
-                await until_ready(served)
-                # None of the two has been idle for long.
-                assert [(await opened(served)).status_code for _ in range(3)] == [200, 200, 503]
-            async with http_serving(tmp_path / "db", sim, HttpLimits(sessions=2, yield_after_secs=0.0)) as served:
-                await until_ready(served)
-                first, second = await opened(served), await opened(served)
-                assert await asked(served, first) == 200  # the other one has been idle for longer
-                third = await opened(served)
-                assert third.status_code == 200
-                assert [await asked(served, session) for session in (first, second, third)] == [200, 404, 200]
+        async with limited(tmp_path / "patient", HttpLimits(sessions=2)) as served:
+            # None of the two has been idle for long.
+            assert [(await opened(served)).status_code for _ in range(3)] == [200, 200, 503]
+        async with limited(tmp_path, HttpLimits(sessions=2, yield_after_secs=0.0)) as served:
+            first, second = await opened(served), await opened(served)
+            assert await asked(served, first) == 200  # the other one has been idle for longer
+            third = await opened(served)
+            assert third.status_code == 200
+            assert [await asked(served, session) for session in (first, second, third)] == [200, 404, 200]
 
     asyncio.run(run())
 
@@ -132,8 +147,7 @@ def test_sessions_that_clients_open_and_leave_make_room_for_others(tmp_path: Pat
 def test_who_opens_and_says_nothing_or_half_a_head_is_dropped(tmp_path: Path) -> None:
     async def run() -> None:
         limits = HttpLimits(head_secs=0.3)
-        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
-            await until_ready(served)
+        async with limited(tmp_path, limits) as served:
             again = b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n"
             for sent, expected in (
                 (b"", b" 408 "),
@@ -159,8 +173,7 @@ def test_who_opens_and_says_nothing_or_half_a_head_is_dropped(tmp_path: Path) ->
 def test_who_sends_a_head_and_stalls_is_answered_and_dropped(tmp_path: Path) -> None:
     async def run() -> None:
         limits = HttpLimits(body_secs=2.0, in_flight=1)  # time enough for whoever does send
-        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
-            await until_ready(served)
+        async with limited(tmp_path, limits) as served:
             stalled = [
                 await raw(served, b"POST /mcp HTTP/1.1\r\n" + HEAD + b"Content-Length: 99\r\n\r\n{") for _ in range(5)
             ]
@@ -181,8 +194,7 @@ def test_who_never_reads_its_stream_is_dropped_and_nobody_else_waits(tmp_path: P
 
     async def run() -> None:
         limits = HttpLimits(stall_secs=4.0, in_flight=12, in_flight_a_session=4)
-        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
-            await until_ready(served)
+        async with limited(tmp_path, limits) as served:
             url = httpx.URL(served.url)
             stuck = socket.create_connection((url.host, url.port))
             stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -229,16 +241,8 @@ def test_calls_above_the_limit_are_refused_and_the_others_answered(tmp_path: Pat
 
     async def run() -> None:
         limits = HttpLimits(in_flight=6, in_flight_a_session=3)
-        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
-            await until_ready(served)
-            go_on = asyncio.Event()
-
-            async def waiting() -> dict[str, int]:
-                await go_on.wait()
-                return {}
-
-            served.server.add_tool(waiting, name="waiting", description="Waits.")
-            slow = {**CALL, "params": {"name": "waiting", "arguments": {}}}
+        async with limited(tmp_path, limits) as served:
+            go_on, slow = add_waiting_tool(served)
             in_flight = served.server.in_flight
             async with sse_stream(served) as (_, one), sse_stream(served) as (_, two):
                 for endpoint in (one, two):
@@ -269,17 +273,10 @@ def test_requests_whose_bodies_come_late_and_together_do_not_all_get_in(tmp_path
     """A place is free when their heads come, and only one of them can have it when their bodies do."""
 
     async def run() -> None:
-        async with exchange() as sim, http_serving(tmp_path / "db", sim, HttpLimits(in_flight=1)) as served:
-            await until_ready(served)
-            go_on = asyncio.Event()
-
-            async def waiting() -> dict[str, int]:
-                await go_on.wait()
-                return {}
-
-            served.server.add_tool(waiting, name="waiting", description="Waits.")
+        async with limited(tmp_path, HttpLimits(in_flight=1)) as served:
+            go_on, slow = add_waiting_tool(served)
             session = (await served.http.post("/mcp", json=INITIALIZE, headers=ACCEPT)).headers["mcp-session-id"]
-            body = json.dumps({**CALL, "id": 7, "params": {"name": "waiting", "arguments": {}}}).encode()
+            body = json.dumps({**slow, "id": 7}).encode()
             head = b"POST /mcp HTTP/1.1\r\n" + HEAD + f"Mcp-Session-Id: {session}\r\n".encode()
             head += b"Accept: application/json, text/event-stream\r\nConnection: close\r\n"
             head += f"Content-Length: {len(body)}\r\n\r\n".encode()
@@ -304,8 +301,7 @@ def test_requests_whose_bodies_come_late_and_together_do_not_all_get_in(tmp_path
 
 def test_a_body_that_is_too_large_is_refused_however_it_is_sent(tmp_path: Path) -> None:
     async def run() -> None:
-        async with exchange() as sim, http_serving(tmp_path / "db", sim, HttpLimits(body_bytes=1000)) as served:
-            await until_ready(served)
+        async with limited(tmp_path, HttpLimits(body_bytes=1000)) as served:
             large = json.dumps({**INITIALIZE, "x": "x" * 2000}).encode()
 
             async def pieces() -> AsyncIterator[bytes]:

@@ -313,6 +313,14 @@ async def watching(
                 yield watch
 
 
+@contextlib.asynccontextmanager
+async def live(path: Path, **settings: Any) -> AsyncIterator[Watch]:
+    """The program on an exchange of its own, entered once every book is live."""
+    async with exchange() as sim, watching(sim, path, **settings) as watch:
+        await watch.all_live()
+        yield watch
+
+
 @contextlib.contextmanager
 def in_background(*work: Any) -> Iterator[None]:
     tasks = [asyncio.create_task(each) for each in work]

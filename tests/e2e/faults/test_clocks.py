@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.faults.rig import SYMBOLS, exchange, watching
+from tests.e2e.faults.rig import SYMBOLS, exchange, live, watching
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from vibe_orderbook_mcp.sim.faults import ClockSkew
@@ -68,13 +68,12 @@ def test_a_clock_that_jumps_does_not_touch_the_books(
     """History is by the exchange's seconds, each written once: while its clock is back, nothing new is recorded."""
 
     async def run() -> None:
-        async with exchange() as sim, watching(sim, tmp_path) as watch:
-            await watch.all_live()
+        async with live(tmp_path) as watch:
             stored = watch.runtime.recorder.snapshots_stored
             await until(lambda: min(stored[symbol] for symbol in SYMBOLS) >= 1)
             began = time.monotonic()
-            sim.faults.add(ClockSkew(millis=minutes * MINUTE_MS, seconds=secs))
-            await until(lambda: secs is None or sim.faults.listing() == [])
+            watch.sim.faults.add(ClockSkew(millis=minutes * MINUTE_MS, seconds=secs))
+            await until(lambda: secs is None or watch.sim.faults.listing() == [])
             over = time.monotonic()
             await watch.settled()
             before = dict(stored)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.faults.rig import Case, bear, exchange, watching
+from tests.e2e.faults.rig import Case, bear, live
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from vibe_orderbook_mcp.sim.faults import CorruptRest, Drop, Fault, RestStatus, SlowRest, StaleSnapshot
@@ -96,8 +96,7 @@ CASES = [
 @pytest.mark.parametrize("each", [each.param() for each in CASES])
 def test_no_answer_of_rest_makes_a_wrong_book_live(each: Case, outcome: Outcome, tmp_path: Path) -> None:
     async def run() -> None:
-        async with exchange() as sim, watching(sim, tmp_path) as watch:
-            await watch.all_live()
+        async with live(tmp_path) as watch:
             await bear(watch, each, outcome)
 
     asyncio.run(run())
@@ -110,16 +109,15 @@ def test_a_ban_from_rest_does_not_touch_books_in_sequence(outcome: Outcome, tmp_
     """And nothing is sent before it is over: whoever goes on asking is banned for longer."""
 
     async def run() -> None:
-        async with exchange() as sim, watching(sim, tmp_path, backfill_hours=1) as watch:
-            await watch.all_live()
+        async with live(tmp_path, backfill_hours=1) as watch:
             began = time.monotonic()
-            fault = sim.faults.add(RestStatus(status=418, retry_after=2))
-            sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=1))  # the filler asks for it
+            fault = watch.sim.faults.add(RestStatus(status=418, retry_after=2))
+            watch.sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=1))  # the filler asks for it
             await until(lambda: watch.metric(FAILURES, status="418") == 1)
             requests = watch.runtime.rest.requests
             await watch.settled()
             assert watch.runtime.rest.requests == requests
-            sim.faults.remove(fault)
+            watch.sim.faults.remove(fault)
             over = time.monotonic()
             await until(lambda: watch.metric("vibe_trade_holes") == 0)
             assert watch.metric(FAILURES, status="418") == 1

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from tests.e2e.faults.rig import SYMBOLS, Case, Relay, bear, exchange, watching
+from tests.e2e.faults.rig import SYMBOLS, Case, Relay, bear, exchange, live, watching
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from vibe_orderbook_mcp.sim.corruption import Corruption
@@ -101,8 +101,7 @@ def test_no_fault_of_the_stream_makes_a_wrong_book_live(case: Case, outcome: Out
     """What is called live is the exchange's book at that update, whatever happened on the way."""
 
     async def run() -> None:
-        async with exchange() as sim, watching(sim, tmp_path) as watch:
-            await watch.all_live()
+        async with live(tmp_path) as watch:
             await bear(watch, case, outcome)
 
     asyncio.run(run())
@@ -152,15 +151,14 @@ def test_a_connection_that_died_without_a_word_is_replaced(is_cut: bool, outcome
 )
 def test_a_storm_of_disconnects_is_weathered(outcome: Outcome, tmp_path: Path) -> None:
     async def run() -> None:
-        async with exchange() as sim, watching(sim, tmp_path) as watch:
-            await watch.all_live()
+        async with live(tmp_path) as watch:
             began = time.monotonic()
-            sim.faults.add(Refuse(count=3))
+            watch.sim.faults.add(Refuse(count=3))
             for _ in range(20):
-                sim.faults.add(Disconnect())
+                watch.sim.faults.add(Disconnect())
                 await asyncio.sleep(0.2)
             while watch.metric(RECONNECTS) < 2:
-                sim.faults.add(Disconnect())
+                watch.sim.faults.add(Disconnect())
                 await asyncio.sleep(0.2)
             over = time.monotonic()
             await watch.settled()
@@ -176,9 +174,8 @@ def test_a_storm_of_disconnects_is_weathered(outcome: Outcome, tmp_path: Path) -
 )
 def test_an_exchange_that_falls_silent_is_stale_until_it_speaks(outcome: Outcome, tmp_path: Path) -> None:
     async def run() -> None:
-        async with exchange() as sim, watching(sim, tmp_path) as watch:
-            await watch.all_live()
-            await until(lambda: all(watch.market.symbols[s].events > 12 for s in SYMBOLS))
+        async with live(tmp_path) as watch:
+            await until(lambda: all(watch.market.symbols[s].events > 12 for s in SYMBOLS))  # its pace is known
             began, over = await watch.suffer([Stall(seconds=6.0)])
             assert "stale" in watch.statuses_seen
             await watch.settled()
@@ -192,8 +189,7 @@ def test_an_exchange_that_falls_silent_is_stale_until_it_speaks(outcome: Outcome
 )
 def test_trades_are_stored_whole_whatever_becomes_of_their_frames(outcome: Outcome, tmp_path: Path) -> None:
     async def run() -> None:
-        async with exchange() as sim, watching(sim, tmp_path) as watch:
-            await watch.all_live()
+        async with live(tmp_path) as watch:
             await until(lambda: watch.market.symbols["BTCUSDT"].trades > 5)
             began, over = await watch.suffer(
                 [
