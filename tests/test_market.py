@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.core.exchange import SPEC, SYMBOL, depth
@@ -189,6 +190,29 @@ def test_a_trade_beyond_what_the_exchange_accepts_is_skipped() -> None:
         assert not exchange.market.receive_trade(SYMBOL, trade)
     assert (exchange.state.trades, exchange.state.impossible_trades) == (1, 2)
     assert exchange.state.last_price == most_price
+
+
+def test_a_book_off_its_grid_says_so_and_starts_anew_on_another_one() -> None:
+    """Figures would be rounded to the former tick. Trades and finished seconds do not depend on it."""
+    exchange = Exchange().live()
+    finer = 10.0 ** -(SPEC.tick_exp + 1)
+    was_off_grid = exchange.state.is_off_grid
+    exchange.event(11, 11, [(100.0 + finer, 1.0)])
+    assert (was_off_grid, exchange.state.is_off_grid) == (False, True)
+    exchange.market.receive_trade(SYMBOL, Trade(1, START_MS + 50, 101.0, 1.0, 1, 1, buyer_is_maker=False))
+    exchange.event(12, 12, after_ms=3000)
+    before = exchange.state
+    spec = msgspec.structs.replace(SPEC, tick_size=SPEC.tick_size / 10)
+    after = exchange.state = exchange.market.regrid(spec)
+    assert exchange.market.symbols[SYMBOL] is after
+    assert (after.spec, after.book, after.events, after.trades) == (spec, None, before.events, 1)
+    assert [trade.agg_id for trade in after.tape.take()] == [1]
+    assert not after.tape.receive(Trade(1, START_MS + 50, 101.0, 1.0, 1, 1, buyer_is_maker=False))
+    assert [row.second - START_MS // 1000 for row, _ in after.seconds.take()] == [0, 1, 2, 3]
+    assert before.seconds.take() == []
+    exchange.live(20)
+    exchange.event(21, 21, [(100.0 + finer, 1.0)])
+    assert not after.is_off_grid
 
 
 def test_trades_are_told_once() -> None:

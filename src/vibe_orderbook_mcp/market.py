@@ -103,9 +103,7 @@ class SymbolState:
         self.audit_mismatches = 0
         self.trades = 0
         self.impossible_trades = 0
-        # Beyond these the exchange accepts no order; 0 is no limit. A taker's order may be of several of the largest.
-        self.most_price = float(spec.max_price) or inf
-        self.most_size = ORDERS_A_LEVEL * float(spec.max_size) or inf
+        self.describe(spec)
         self.received_ns: int | None = None  # of the newest depth event that was applied
         self.heard_ms: int | None = None  # exchange time of the newest event of book or trades; stays without a book
         self.shadow: BookSync | None = None
@@ -113,6 +111,32 @@ class SymbolState:
         self.shadow_from_id = 0
         self._interval_ns = 0.0
         self._paced_events = 0
+
+    def describe(self, spec: SymbolSpec) -> None:
+        """What the exchange says of the symbol now; on the same grid."""
+        self.spec = spec
+        # Beyond these the exchange accepts no order; 0 is no limit. A taker's order may be of several of the largest.
+        self.most_price = float(spec.max_price) or inf
+        self.most_size = ORDERS_A_LEVEL * float(spec.max_size) or inf
+
+    def succeed(self, before: SymbolState) -> None:
+        """Take over what does not depend on the grid from the state that was kept on another one."""
+        self.tape, self.session, self.past = before.tape, before.session, before.past
+        self.seconds.succeed(before.seconds)
+        self.trading, self.heard_ms, self.received_ns = before.trading, before.heard_ms, before.received_ns
+        self.reason = "resyncing: the exchange has changed the symbol's tick or step size"
+        self.events, self.old_events, self.trades = before.events, before.old_events, before.trades
+        self.gaps, self.crossings, self.resyncs = before.gaps, before.crossings, before.resyncs
+        self.audits, self.audit_mismatches = before.audits, before.audit_mismatches
+        self.impossible_trades = before.impossible_trades
+
+    @property
+    def is_off_grid(self) -> bool:
+        """The best prices have more places than the symbol's tick: the exchange must have changed it."""
+        book, exp = self.book, self.spec.tick_exp
+        return book is not None and any(
+            price is not None and round(price, exp) != price for price in (book.bids.best, book.asks.best)
+        )
 
     @property
     def book(self) -> OrderBook | None:
@@ -197,6 +221,13 @@ class Market:
 
     def add(self, spec: SymbolSpec) -> SymbolState:
         return self.symbols.setdefault(spec.symbol, SymbolState(spec))
+
+    def regrid(self, spec: SymbolSpec) -> SymbolState:
+        """A kept symbol's prices or sizes are counted in other steps from now on. Its book has to be loaded again."""
+        state = SymbolState(spec)
+        state.succeed(self.symbols[spec.symbol])
+        self.symbols[spec.symbol] = state
+        return state
 
     def remove(self, symbol: str) -> None:
         self.symbols.pop(symbol, None)

@@ -14,6 +14,7 @@ from loguru import logger
 from vibe_orderbook_mcp.analytics.baseline import restore_from
 from vibe_orderbook_mcp.analytics.findings import Finding, from_stored, to_stored
 from vibe_orderbook_mcp.analytics.hours import decode
+from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
 from vibe_orderbook_mcp.core.rows import SecondRow
@@ -32,6 +33,7 @@ class _Watched:
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[SecondRow, LevelEvidence | None]] = deque()
+        self.watch: SymbolWatch | None = None  # the one that is or will be restored
         self.is_restored = False
         self.restoring: asyncio.Task[None] | None = None
         self.unsaved: dict[tuple[object, ...], Finding] = {}
@@ -48,6 +50,8 @@ class Watcher:
 
     def observe(self, state: SymbolState, row: SecondRow, evidence: LevelEvidence | None) -> None:
         watched = self._watched.setdefault(state.spec.symbol, _Watched())
+        if watched.watch is not state.watch:
+            self._begin_anew(watched, state.watch)
         if watched.is_restored:
             self._see(state, watched, row, evidence)
             return
@@ -95,6 +99,12 @@ class Watcher:
             logger.bind(symbol=state.spec.symbol).info(
                 "Found {} ({}) on {}", finding.type, finding.severity, state.spec.symbol
             )
+
+    def _begin_anew(self, watched: _Watched, watch: SymbolWatch) -> None:
+        """The symbol's first row, or its first on another grid."""
+        if watched.restoring is not None:
+            watched.restoring.cancel()
+        watched.watch, watched.is_restored, watched.restoring = watch, False, None
 
     async def _restore(self, state: SymbolState, watched: _Watched, second: int) -> None:
         history = self._archive.history

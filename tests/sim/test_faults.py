@@ -25,6 +25,7 @@ from vibe_orderbook_mcp.sim.faults import (
     Fault,
     Faults,
     Refuse,
+    Regrid,
     Reorder,
     RestStatus,
     ServerShutdown,
@@ -330,6 +331,19 @@ def test_a_suspended_symbol_is_silent_and_exchange_info_says_so_and_a_delisted_o
                 assert [entry["symbol"] for entry in listed] == [OTHER]
                 denied = await http.get("/api/v3/depth", params={"symbol": SYMBOL})
                 assert (denied.status_code, denied.json()["code"]) == (400, -1121)
+
+    run(body())
+
+
+def test_exchange_info_tells_another_tick_and_trades_go_on() -> None:
+    async def body() -> None:
+        async with sim() as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as http:
+            exchange.faults.add(Regrid(symbol=SYMBOL, exp=5))
+            listed = (await http.get("/api/v3/exchangeInfo")).json()["symbols"]
+            ticks = {entry["symbol"]: entry["filters"][0]["tickSize"] for entry in listed}
+            assert ticks[SYMBOL] == "0.00001000"
+            assert ticks[OTHER] != ticks[SYMBOL]
+            assert gaps(await events(exchange)) == 0
 
     run(body())
 

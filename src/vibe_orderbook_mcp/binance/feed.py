@@ -67,7 +67,7 @@ class Feed:
         self._tasks: set[asyncio.Task[None]] = set()
         self._snapshots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._adding: dict[str, asyncio.Task[SymbolSpec]] = {}
-        self._listing = ListingWatch(market, rest, self._resumed)
+        self._listing = ListingWatch(market, rest, self._resumed, self._regridded)
         self._said = Repeats()
 
     # --- which symbols -------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class Feed:
         if self.market.exchange_ms(time.monotonic_ns()) is None:
             # A quiet symbol may say nothing for minutes, and its seconds are to be stored from the first one on.
             self.market.clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
-        status = TRADING if spec.trading else await self._rest.trading_status(symbol)
+        status = TRADING if spec.trading else (await self._rest.listing(symbol))[0]
         self._listing.note(self.market.add(spec), status)
         line = self._line_with_room()
         try:
@@ -286,6 +286,26 @@ class Feed:
         if state is not None and state.sync.needs_snapshot:
             if (task := self._syncing.pop(symbol, None)) is not None:
                 task.cancel()
+            self._resync(symbol)
+
+    def _regridded(self, spec: SymbolSpec) -> None:
+        """The exchange counts the symbol's prices or sizes in other steps: what is kept of it begins anew."""
+        symbol, before = spec.symbol, self.market.symbols[spec.symbol].spec
+        try:
+            spec.check_exact()
+        except InexactSymbol as error:
+            self.failed[symbol] = str(error)
+            logger.error("{} is kept on its former grid: {}", symbol, error)
+            return
+        logger.bind(symbol=symbol).warning(
+            "The grid of {} has changed: prices in {:f} (were in {:f}), sizes in {:f} (were in {:f}); resyncing",
+            *(symbol, spec.tick_size, before.tick_size, spec.step_size, before.step_size),
+        )
+        self.market.regrid(spec)
+        self._lose(symbol)
+        if (task := self._syncing.pop(symbol, None)) is not None:
+            task.cancel()
+        if any(symbol in line.symbols and line.connection is not None for line in self.lines):
             self._resync(symbol)
 
     def _warn(self, about: Hashable, text: str, *values: object, symbol: str | None = None) -> None:

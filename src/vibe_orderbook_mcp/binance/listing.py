@@ -1,7 +1,8 @@
-"""Whether kept symbols still trade: the exchange says so nowhere but in `exchangeInfo`.
+"""Whether kept symbols still trade, and on which grid: the exchange says so nowhere but in `exchangeInfo`.
 
 A halted or delisted symbol looks like a quiet one from its streams. So a symbol that has fallen silent is asked
-about soon, and every other one now and then (a halted market may still cancel orders). One request at a time, with
+about soon, as is one whose prices have more places than its tick, and every other one now and then (a halted market
+may still cancel orders). One request at a time, with
 pauses, takes at most a fifteenth of the request weight, however many symbols are silent.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from loguru import logger
 
 from vibe_orderbook_mcp.binance.rest import BinanceRest
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import ExchangeError, RateLimited, SymbolUnknown
 from vibe_orderbook_mcp.market import DELISTED, TRADING, Market, SymbolState
 
@@ -24,14 +26,23 @@ USUAL_EVERY_SECS = 900.0
 
 
 class ListingWatch:
-    """`run` until cancelled. `resumed(symbol)` is called when a suspended symbol trades again."""
+    """`run` until cancelled. `resumed(symbol)` is called when a suspended symbol trades again, `regridded(spec)` when
+    its prices or sizes are counted in other steps.
+    """
 
     def __init__(
-        self, market: Market, rest: BinanceRest, resumed: Callable[[str], None], *, pause_secs: float = PAUSE_SECS
+        self,
+        market: Market,
+        rest: BinanceRest,
+        resumed: Callable[[str], None],
+        regridded: Callable[[SymbolSpec], None],
+        *,
+        pause_secs: float = PAUSE_SECS,
     ) -> None:
         self._market = market
         self._rest = rest
         self._resumed = resumed
+        self._regridded = regridded
         self._pause_secs = pause_secs
         self._asked: dict[str, float] = {}
 
@@ -42,8 +53,9 @@ class ListingWatch:
             if state is None:
                 continue
             self._asked[state.spec.symbol] = time.monotonic()
+            spec = None
             try:
-                status = await self._rest.trading_status(state.spec.symbol)
+                status, spec = await self._rest.listing(state.spec.symbol)
             except SymbolUnknown:
                 status = DELISTED
             except RateLimited as error:
@@ -53,6 +65,8 @@ class ListingWatch:
                 logger.debug("Whether {} trades could not be asked: {}", state.spec.symbol, error)
                 continue
             self.note(state, status)
+            if spec is not None and self._market.symbols.get(spec.symbol) is state:
+                self._compare(state, spec)
 
     def note(self, state: SymbolState, status: str) -> None:
         """`status` is the exchange's own word, or DELISTED."""
@@ -65,6 +79,12 @@ class ListingWatch:
             self._resumed(symbol)
         else:
             logger.bind(symbol=symbol).warning("{}", state.suspension)
+
+    def _compare(self, state: SymbolState, spec: SymbolSpec) -> None:
+        if (spec.tick_size, spec.step_size) != (state.spec.tick_size, state.spec.step_size):
+            self._regridded(spec)
+        elif spec != state.spec:
+            state.describe(spec)
 
     def _next(self, now: float) -> SymbolState | None:
         """The symbol that has waited longest of those whose turn has come."""
@@ -79,6 +99,6 @@ class ListingWatch:
 
 def _every_secs(state: SymbolState, now_ns: int, asked: float) -> float:
     if state.status(now_ns) == "live":
-        return USUAL_EVERY_SECS
+        return SILENT_EVERY_SECS if state.is_off_grid else USUAL_EVERY_SECS
     has_spoken = state.received_ns is not None and state.received_ns > asked * 1e9
     return RESUMED_EVERY_SECS if state.suspension is not None and has_spoken else SILENT_EVERY_SECS

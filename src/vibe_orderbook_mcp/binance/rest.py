@@ -81,13 +81,19 @@ class BinanceRest:
             raise SymbolUnknown(symbol)
         return spec
 
-    async def trading_status(self, symbol: str) -> str:
-        """The exchange's word: TRADING, or HALT, BREAK and others. Waits while half of the weight is used up."""
-        parse = partial(messages.parse_trading_status, symbol=symbol)
-        status = await self._get(parse, "/api/v3/exchangeInfo", INFO_WEIGHT, symbol, share=0.5)
-        if status is None:
+    async def listing(self, symbol: str) -> tuple[str, SymbolSpec]:
+        """What the exchange says of it now, and its word for whether it trades: TRADING, HALT, BREAK and others.
+
+        Waits while half of the weight is used up.
+        """
+
+        def parse(raw: bytes) -> tuple[str | None, SymbolSpec | None]:
+            return messages.parse_trading_status(raw, symbol), messages.parse_symbol(raw, symbol)
+
+        status, spec = await self._get(parse, "/api/v3/exchangeInfo", INFO_WEIGHT, symbol, share=0.5)
+        if status is None or spec is None:
             raise SymbolUnknown(symbol)
-        return status
+        return status, spec
 
     async def server_time_ms(self) -> int:
         """The exchange's clock."""

@@ -71,6 +71,11 @@ class SecondTracker:
         """Exchange time that seconds have come to; 0 before the first. What is older closes none."""
         return self._watermark_ms
 
+    def succeed(self, before: SecondTracker) -> None:
+        """Hand on what another tracker of the symbol has finished; that one ends here."""
+        before.finish()
+        self._finished, self._evidence = before.take(), before._evidence
+
     def take(self) -> list[tuple[SecondRow, BookTop | None]]:
         """Rows that became final since the last call, ascending, each with the book at its end."""
         taken, self._finished = self._finished, []

@@ -117,6 +117,13 @@ class Suspend(_Fault, tag="suspend"):
     status: Literal["HALT", "BREAK", "DELISTED"] = "HALT"
 
 
+class Regrid(_Fault, tag="regrid"):
+    """`exchangeInfo` tells a symbol's tick as 10^-exp from now on. Its prices stay: they lie on a finer grid too."""
+
+    symbol: str
+    exp: Annotated[int, msgspec.Meta(ge=0, le=8)]
+
+
 class ClockSkew(_Fault, tag="clock_skew"):
     """The exchange's clock is wrong: times in frames, trades and `time`."""
 
@@ -137,6 +144,7 @@ Fault = (
     | StaleSnapshot
     | CorruptRest
     | Suspend
+    | Regrid
     | ClockSkew
 )
 Action = Disconnect | ServerShutdown
@@ -295,6 +303,14 @@ class Faults:
         for number, active in list(self._active.items()):
             if isinstance(active.fault, Suspend) and active.fault.symbol == symbol and self._alive(number, now):
                 return active.fault.status
+        return None
+
+    def tick_exp(self, symbol: str) -> int | None:
+        """What `exchangeInfo` was made to tell; None for the truth."""
+        now = self._clock()
+        for number, active in list(self._active.items()):
+            if isinstance(active.fault, Regrid) and active.fault.symbol == symbol and self._alive(number, now):
+                return active.fault.exp
         return None
 
     def skew_ms(self) -> int:

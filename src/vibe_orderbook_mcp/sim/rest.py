@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from vibe_orderbook_mcp.sim.corruption import Bent, corrupt
 from vibe_orderbook_mcp.sim.faults import Faults
 from vibe_orderbook_mcp.sim.past import AggRow
-from vibe_orderbook_mcp.sim.rules import RATE_LIMITS, Rules
+from vibe_orderbook_mcp.sim.rules import RATE_LIMITS, Grid, Rules
 from vibe_orderbook_mcp.sim.tickers import day_ticker
 from vibe_orderbook_mcp.sim.venue import SymbolState, Venue
 from vibe_orderbook_mcp.sim.weights import Weights
@@ -140,6 +141,8 @@ class Rest:
         }
 
     def _listing(self, rules: Rules) -> dict[str, Any]:
+        if (exp := self._faults.tick_exp(rules.symbol)) is not None:
+            rules = msgspec.structs.replace(rules, price=Grid(exp))
         suspension = self._faults.suspension(rules.symbol)
         return rules.listing() if suspension is None else rules.listing() | {"status": suspension}
 

@@ -11,7 +11,8 @@ import pytest
 from tests.e2e.faults.rig import Watch, exchange, watching
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
-from vibe_orderbook_mcp.sim.faults import Disconnect, Suspend
+from vibe_orderbook_mcp.binance import listing
+from vibe_orderbook_mcp.sim.faults import Disconnect, Regrid, Suspend
 from vibe_orderbook_mcp.tools.access import ANSWER_SECS
 
 ALL = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -80,5 +81,48 @@ def test_a_delisted_symbol_keeps_its_last_book_as_stale_and_comes_back(outcome: 
             assert watch.logged.count("does not list BTCUSDT") == 1
             assert watch.metric("vibe_replacements_total") <= 1  # its silence is explained: no reason to reconnect
             watch.tell(outcome, since=began, over=await resumed(watch))
+
+    asyncio.run(run())
+
+
+@pytest.mark.fault(
+    part="exchange",
+    fault="a symbol's tick size is changed",
+    promise="its book is loaded anew and recorded on, counted in the new ticks",
+)
+def test_a_symbol_whose_tick_changes_is_kept_on_its_new_grid(
+    outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prices would be rounded to the old tick, until somebody thinks of a restart."""
+    monkeypatch.setattr(listing, "USUAL_EVERY_SECS", 1.0)
+
+    async def run() -> None:
+        async with exchange() as sim, watching(sim, tmp_path) as watch:
+            await watch.all_live()
+            recorder, symbols = watch.runtime.recorder, watch.market.symbols
+            await until(lambda: recorder.snapshots_stored["BTCUSDT"] >= 2)
+            before, other, began = symbols["BTCUSDT"], symbols["ETHUSDT"], time.monotonic()
+            sim.faults.add(Regrid(symbol="BTCUSDT", exp=before.spec.tick_exp + 1))
+            await until(lambda: symbols["BTCUSDT"].spec.tick_exp == before.spec.tick_exp + 1)
+            over = time.monotonic()
+            await watch.settled()
+            assert watch.logged.count("The grid of BTCUSDT has changed: prices in 0.001") == 1
+            assert symbols["ETHUSDT"] is other
+            assert symbols["BTCUSDT"].resyncs == before.resyncs + 1
+            assert watch.metric("vibe_reconnects_total") == 0
+            history = watch.runtime.archive.writable()
+            stored, at = recorder.snapshots_stored["BTCUSDT"], before.tape.last_id or 0
+            await until(lambda: recorder.snapshots_stored["BTCUSDT"] >= stored + 2)
+            await watch.store_is_true()
+            (held,) = await history.ids("BTCUSDT")
+            assert held[1] >= at
+            # Its detectors know what was before.
+            await until(lambda: any(row.second < before.watch.rows[-1].second for row in symbols["BTCUSDT"].watch.rows))
+            seconds = [row.second for row in await history.rows("BTCUSDT", 0, 10**10)]
+            assert seconds == list(range(seconds[0], seconds[0] + len(seconds)))
+            spec = await history.spec("BTCUSDT")
+            assert spec is not None
+            assert spec.tick_exp == before.spec.tick_exp + 1
+            watch.tell(outcome, since=began, over=over)
 
     asyncio.run(run())
