@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import anyio
 import msgspec
@@ -25,8 +25,10 @@ from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, roll_bounds, roll_key
 from vibe_orderbook_mcp.store.layout import META, ROLL, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.meta import grid_key
+from vibe_orderbook_mcp.store.retention import retain
 from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rollups import Histogram, RollGrid, decode_grid, encode_grid
+from vibe_orderbook_mcp.store.window_sums import WindowSums
 
 pytestmark = pytest.mark.anyio
 
@@ -222,6 +224,28 @@ async def test_hours_that_were_summed_up_before_are_summed_anew_when_a_trade_com
     await history.close()
 
 
+async def test_a_window_that_moves_on_second_by_second_is_what_its_trades_say(tmp_path: Path) -> None:
+    """What was worked out a second ago is used again: trades that come live, late or are sealed meanwhile must show."""
+    dice = random.Random(22)
+    trades = _day(dice, count=4000, hours=3)
+    history = await _open(tmp_path)
+    held, late = [t for t in trades[:3000] if t.agg_id % 9], [t for t in trades[:3000] if not t.agg_id % 9]
+    await history.append([], [TradeBatch(BTC, tuple(held))])
+    coming = iter(trades[3000:])
+    now = held[-1].time_ms // 1000 + 1
+    for second in range(now, now + 60):
+        part = [t for _, t in zip(range(dice.randrange(4)), coming, strict=False)]
+        if dice.random() < 0.2:
+            part.append(late.pop(dice.randrange(len(late))))
+        await history.add_trades(TradeBatch(BTC, tuple(part)))
+        held += part
+        if dice.random() < 0.1:
+            await history.seal("BTCUSDT", (second - dice.randrange(90)) * 1000)
+        for secs in (7200, 4000):
+            await _same(history, held, (second - secs) * 1000, second * 1000)
+    await history.close()
+
+
 async def test_trades_that_were_dropped_and_come_back_are_not_counted_twice(tmp_path: Path) -> None:
     """FIFO drops trades by file; their ids are given up and may be fetched again, in parts."""
     trades = _day(random.Random(3), hours=1)
@@ -355,17 +379,18 @@ async def test_sums_keep_to_their_share(tmp_path: Path) -> None:
 async def test_sums_deleted_under_a_reader_make_it_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trades = _day(random.Random(9))
     history = await _sealed(tmp_path, trades)
-    read = history._read
+    add_window = WindowSums._add_window
     retained = False
 
-    async def delete_then(work: Callable[..., object], *args: object) -> object:
+    def delete_then(self: WindowSums, database: Database, *args: Any) -> Any:
         nonlocal retained
-        if work in (rolled.hour_blocks, rolled.add_blocks) and not retained:
+        if not retained:
             retained = True
-            await history.retain(trades[-1].time_ms // 1000 + 7 * 86_400)
-        return await read(work, *args)
+            assert history._writer is not None
+            retain(database, history._writer, history.layout, trades[-1].time_ms // 1000 + 7 * 86_400)
+        return add_window(self, database, *args)
 
-    monkeypatch.setattr(history, "_read", delete_then)
+    monkeypatch.setattr(WindowSums, "_add_window", delete_then)
     await _same(history, trades)
     assert retained
     await history.close()

@@ -14,7 +14,7 @@ from vibe_orderbook_mcp.store.layout import META, ROLL, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.meta import grid_key
 from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rollups import TradeSums, add_block, decode_grid
-from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute, decode_second, minute_ids
+from vibe_orderbook_mcp.store.trades import MINUTE, decode_second, minute_ids
 
 _LAST_SECOND: Final = 10**10 - 1
 
@@ -39,7 +39,7 @@ class _Kind(msgspec.Struct, frozen=True):
 
 
 _KINDS: Final = (
-    _Kind(TRADE_MIN, MINUTE * 1000, 1000, second_key, decode_minute, lambda data: minute_ids(data)[0][0]),
+    _Kind(TRADE_MIN, MINUTE * 1000, 1000, second_key, reader.minute_of, lambda data: minute_ids(data)[0][0]),
     _Kind(TRADE_SEC, 1000, 1, milli_key, decode_second, lambda data: decode_second(data)[0].agg_id),
 )
 
@@ -77,16 +77,40 @@ def first_id_from(database: Database, symbol: str, millis: int) -> int | None:
     return min(found, default=None)
 
 
-def complete_since_ms(database: Database, symbol: str) -> int | None:
-    """The time of the oldest trade from which on, up to the newest, no id is missing. Never earlier than the truth."""
+Places = dict[str, tuple[str, bytes]]  # by symbol: the family and key of the block that holds the trade asked for
+
+
+def complete_since_ms(database: Database, symbol: str, places: Places | None = None) -> int | None:
+    """The time of the oldest trade from which on, up to the newest, no id is missing. Never earlier than the truth.
+
+    `places` are where that trade was found before: looked at first, and trusted only if it is still there.
+    """
     ids = reader.ids(database, symbol)
     if not ids:
         return None
     first = ids[-1][0]
-    times = [time for kind in _KINDS if (time := _time_from(database, kind, symbol, first)) is not None]
-    if not times:
-        return None
-    return min(times) if len(ids) > 1 else _rolled_since(database, symbol, first, min(times))
+    since_ms = _first_time(database, symbol, first, {} if places is None else places)
+    if since_ms is None or len(ids) > 1:
+        return since_ms
+    return _rolled_since(database, symbol, first, since_ms)
+
+
+def _first_time(database: Database, symbol: str, agg_id: int, places: Places) -> int | None:
+    """Of the earliest trade with this id or a later one. Times ascend with ids: nothing is earlier than that id."""
+    family, key = places.get(symbol, ("", b""))
+    for kind in _KINDS:
+        if kind.family == family:
+            for trade in _block(database, kind, key):
+                if trade.agg_id == agg_id:
+                    return trade.time_ms
+    times: list[int] = []
+    for kind in _KINDS:
+        found = _first_from(database, kind, symbol, agg_id)
+        if found is not None and found.agg_id == agg_id:
+            places[symbol] = kind.family, kind.at(symbol, found.time_ms)
+            return found.time_ms
+        times += [] if found is None else [found.time_ms]
+    return min(times, default=None)
 
 
 def _rolled_since(database: Database, symbol: str, first: int, since_ms: int) -> int:
@@ -104,8 +128,8 @@ def _rolled_since(database: Database, symbol: str, first: int, since_ms: int) ->
     return since_ms
 
 
-def _time_from(database: Database, kind: _Kind, symbol: str, agg_id: int) -> int | None:
-    """The time of the first trade with this id or a later one. Ids ascend with time, so blocks can be halved."""
+def _first_from(database: Database, kind: _Kind, symbol: str, agg_id: int) -> Trade | None:
+    """The earliest trade with this id or a later one. Ids ascend with time, so blocks can be halved."""
     bounds = symbol_bounds(symbol)
     oldest, newest = database.first_key(kind.family, *bounds), database.last_key(kind.family, *bounds)
     if oldest is None or newest is None:
@@ -120,10 +144,14 @@ def _time_from(database: Database, kind: _Kind, symbol: str, agg_id: int) -> int
         else:
             low = kind.start_ms(key)
     for key in (kind.at(symbol, low), database.first_key(kind.family, kind.at(symbol, low) + b"\0", bounds[1])):
-        times = [trade.time_ms for trade in _block(database, kind, key) if trade.agg_id >= agg_id] if key else []
-        if times:
-            return min(times)
+        later = [trade for trade in _block(database, kind, key) if trade.agg_id >= agg_id] if key else []
+        if later:
+            return min(later, key=_time_ms)
     return None
+
+
+def _time_ms(trade: Trade) -> int:
+    return trade.time_ms
 
 
 def _block(database: Database, kind: _Kind, key: bytes) -> list[Trade]:

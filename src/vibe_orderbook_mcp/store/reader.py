@@ -6,6 +6,7 @@ A piece comes with where the next one starts, or None when it was the last.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import ormsgpack
@@ -35,6 +36,9 @@ from vibe_orderbook_mcp.store.writer import Writer
 
 _MAX_SYMBOLS: Final = 10_000
 _FOREVER: Final = 10**13  # beyond every key
+
+# A busy minute takes a millisecond, and the same few are asked for again and again. Nobody changes what comes out.
+minute_of = lru_cache(maxsize=16)(decode_minute)
 
 T = TypeVar("T")
 Piece = tuple[list[T], int | None]
@@ -74,7 +78,7 @@ def sealed_trades(database: Database, symbol: str, start_ms: int, end_ms: int, l
 
 def open_trades(database: Database, symbol: str, start_ms: int, end_ms: int) -> Piece[Trade]:
     """Of the next minute after what is sealed: its block, if fills have made one, and its seconds."""
-    minute = _next_minute(database, symbol, start_ms, end_ms)
+    minute = next_minute(database, symbol, start_ms, end_ms)
     if minute is None:
         return [], None
     stop = minute + MINUTE
@@ -84,7 +88,7 @@ def open_trades(database: Database, symbol: str, start_ms: int, end_ms: int) -> 
     return [trade for trade in found if start_ms <= trade.time_ms < end_ms], stop * 1000
 
 
-def _next_minute(database: Database, symbol: str, start_ms: int, end_ms: int) -> int | None:
+def next_minute(database: Database, symbol: str, start_ms: int, end_ms: int) -> int | None:
     if end_ms <= start_ms:
         return None
     first = start_ms // 1000 // MINUTE * MINUTE
@@ -147,7 +151,7 @@ def trade_span(database: Database, symbol: str) -> tuple[int, int] | None:
     """Times of the oldest and the newest trade, in milliseconds."""
     bounds = symbol_bounds(symbol)
     times: list[int] = []
-    for family, decode in ((TRADE_MIN, decode_minute), (TRADE_SEC, decode_second)):
+    for family, decode in ((TRADE_MIN, minute_of), (TRADE_SEC, decode_second)):
         for key in (database.first_key(family, *bounds), database.last_key(family, *bounds)):
             value = None if key is None else database.get(family, key)
             if value is not None:

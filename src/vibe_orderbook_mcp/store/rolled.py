@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.store import reader
 from vibe_orderbook_mcp.store.findings import StoredEvent, decode_event
 from vibe_orderbook_mcp.store.keys import (
@@ -26,12 +24,9 @@ from vibe_orderbook_mcp.store.meta import grid_key
 from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rollups import (
     HOUR,
-    Histogram,
     RollGrid,
     TradeSums,
     add_block,
-    add_histogram,
-    add_trades,
     decode_grid,
     grid_for,
 )
@@ -90,25 +85,9 @@ def add_blocks(database: Database, symbol: str, spans: list[Span], total: TradeS
     return []
 
 
-def hour_blocks(database: Database, symbol: str, start: int, end: int) -> list[bytes]:
-    return [data for _, data in database.scan(ROLL, *roll_bounds(HOURS, symbol, start, end), (end - start) // HOUR)]
-
-
-def add_some(_: Database, blocks: Sequence[bytes], done: int, total: Histogram) -> int:
-    """Adds from the block `done` on, for as long as a piece may take; how many are added then."""
-    until = time.perf_counter() + PIECE_SECS
-    while done < len(blocks) and time.perf_counter() < until:
-        add_block(total, blocks[done])
-        done += 1
-    return done
-
-
-def add_part(_: Database, total: Histogram, part: Histogram) -> None:
-    add_histogram(total, part)
-
-
-def add_raw(_: Database, total: TradeSums, trades: list[Trade]) -> None:
-    add_trades(total, trades)
+def blocks(database: Database, symbol: str, kind: bytes, start: int, end: int) -> list[bytes]:
+    """As they are stored, ascending."""
+    return [data for _, data in database.scan(ROLL, *roll_bounds(kind, symbol, start, end), (end - start) // MINUTE)]
 
 
 def grid(database: Database, symbol: str) -> RollGrid:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
+from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.store import held, rolled
 from vibe_orderbook_mcp.store.findings import StoredEvent
-from vibe_orderbook_mcp.store.keys import HOURS
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Reading
-from vibe_orderbook_mcp.store.rollups import Histogram, RollGrid, TradeSums, empty_histogram
-from vibe_orderbook_mcp.store.trades import MINUTE
+from vibe_orderbook_mcp.store.rocks import Database
+from vibe_orderbook_mcp.store.rollups import Histogram, TradeSums
+from vibe_orderbook_mcp.store.window_sums import Steps, WindowSums
 
 EVENTS_A_PIECE: Final = 500
-SUMS_KEPT: Final = 8  # about 2 MB each, of a week of a busy symbol
 
-_MINUTE_MS: Final = MINUTE * 1000
-
-S = TypeVar("S", bound=TradeSums)
+T = TypeVar("T")
 
 
 class IdCoverage(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,97 +37,47 @@ class IdCoverage(msgspec.Struct, frozen=True, kw_only=True):
 
 class Summing(Reading):
     def __init__(self) -> None:
-        # By symbol, first hour and end: the blocks of those hours, and their sum. The newest question stands last.
-        self._summed: OrderedDict[tuple[str, int, int], tuple[list[bytes], Histogram]] = OrderedDict()
+        self._window_sums = WindowSums()
+        self._places: held.Places = {}
 
     async def histogram(self, symbol: str, start_ms: int, end_ms: int) -> Histogram:
         """Trades of a window by price: what summing up `trades` would give, as exactly, in a fraction of the time."""
         await self._catch_up()
-        provisional = await self._read(rolled.grid, symbol)
-
-        def empty(state: rolled.RollState) -> Histogram:
-            return empty_histogram(state.grid or provisional, state.lot_exp)
-
-        return await self._sum(symbol, start_ms, end_ms, empty)
+        return await self._in_pieces(lambda database: self._window_sums.histogram(database, symbol, start_ms, end_ms))
 
     async def trade_sums(self, symbol: str, start_ms: int, end_ms: int) -> TradeSums:
         """The same without prices: faster still."""
-
-        def empty(state: rolled.RollState) -> TradeSums:
-            return TradeSums(tick_exp=state.grid.tick_exp if state.grid else 0, lot_exp=state.lot_exp)
-
-        return await self._sum(symbol, start_ms, end_ms, empty)
-
-    async def _sum(self, symbol: str, start_ms: int, end_ms: int, empty: Callable[[rolled.RollState], S]) -> S:
         await self._catch_up()
-        state = await self._read(rolled.roll_state, symbol)
-        while True:
-            total = empty(state)
-            await self._add_window(symbol, start_ms, end_ms, state, total)
-            before, state = state, await self._read(rolled.roll_state, symbol)
-            if state.grid == before.grid:
-                return total
-            # Blocks that were to be read may have been deleted meanwhile, as the oldest are once an hour.
+        return await self._in_pieces(lambda database: self._window_sums.sums(database, symbol, start_ms, end_ms))
 
-    async def _add_window(
-        self, symbol: str, start_ms: int, end_ms: int, state: rolled.RollState, total: TradeSums
-    ) -> None:
-        """Whole minutes that are rolled up from roll-ups, what is before and behind them from the trades."""
-        floor = rolled.FOREVER if state.grid is None else state.grid.floor
-        first = -(-max(start_ms, floor * 1000) // _MINUTE_MS) * MINUTE
-        last = min(end_ms, state.border * 1000) // _MINUTE_MS * MINUTE
-        if first >= last:
-            await self._add_raw(symbol, start_ms, end_ms, total)
-            return
-        left = rolled.spans(first, last)
-        if isinstance(total, Histogram):
-            left = await self._add_hours(symbol, left, total)  # first: a sum is copied then, not added bin by bin
-        await self._add_raw(symbol, start_ms, first * 1000, total)
-        while left:
-            left = await self._read(rolled.add_blocks, symbol, left, total)
-        await self._add_raw(symbol, last * 1000, end_ms, total)
+    async def _in_pieces(self, work: Callable[[Database], Steps[T]]) -> T:
+        """As many steps in one go as a piece of a read may take: every change of threads waits on a busy machine."""
+        steps: Steps[T] | None = None
+        opened: Database | None = None
+        found: list[T] = []
 
-    async def _add_hours(self, symbol: str, spans: list[rolled.Span], total: Histogram) -> list[rolled.Span]:
-        """Whole hours are summed up once and again when one of them has changed; the other spans are left."""
-        left = [span for span in spans if span[0] != HOURS]
-        for _, start, end in (span for span in spans if span[0] == HOURS):
-            known = self._summed.pop((symbol, start, end), None)
-            blocks = await self._read(rolled.hour_blocks, symbol, start, end)
-            if known is None or known[0] != blocks:
-                part, done = empty_histogram(RollGrid(total.width_ticks, total.tick_exp), total.lot_exp), 0
-                while done < len(blocks):
-                    done = await self._read(rolled.add_some, blocks, done, part)
-                known = blocks, part
-            await self._read(rolled.add_part, total, known[1])
-            self._summed[symbol, start, end] = known
-            while len(self._summed) > SUMS_KEPT:
-                self._summed.popitem(last=False)
-        return left
+        def go_on(database: Database) -> None:
+            nonlocal steps, opened
+            if steps is None:
+                steps, opened = work(database), database
+            elif database is not opened:
+                raise StorageError("History was opened anew while it was read.")
+            until = time.perf_counter() + rolled.PIECE_SECS
+            try:
+                while time.perf_counter() < until:
+                    next(steps)
+            except StopIteration as done:
+                found.append(done.value)
 
-    async def _add_raw(self, symbol: str, start_ms: int, end_ms: int, total: TradeSums) -> None:
-        if start_ms < end_ms:
-            async for trades in self.iter_trades(symbol, start_ms, end_ms):
-                await self._read(rolled.add_raw, total, trades)
+        while not found:
+            await self._read(go_on)
+        return found[0]
 
     async def id_coverage(self, symbol: str, start_ms: int, end_ms: int, sums: TradeSums | None = None) -> IdCoverage:
         """`sums` are those of the window, where they are known already."""
         if sums is None:
             sums = await self.trade_sums(symbol, start_ms, end_ms)
-        before = await self._read(held.last_id_before, symbol, start_ms)
-        after = await self._read(held.first_id_from, symbol, end_ms)
-        missing = sums.missing_ids
-        if sums.first_agg_id is not None and sums.last_agg_id is not None:
-            missing += 0 if before is None else sums.first_agg_id - before - 1
-            missing += 0 if after is None else after - sums.last_agg_id - 1
-        elif before is not None and after is not None:
-            missing = after - before - 1
-        return IdCoverage(
-            held=sums.trades,
-            missing=max(0, missing),
-            start_known=before is not None or sums.first_agg_id == 0,
-            end_known=after is not None,
-            complete_since_ms=await self._read(held.complete_since_ms, symbol),
-        )
+        return await self._read(_id_coverage, symbol, start_ms, end_ms, sums, self._places)
 
     # --- findings and baselines ---------------------------------------------------------------------------------
 
@@ -169,3 +117,23 @@ class Summing(Reading):
             piece, at = await self._read(rolled.baselines, symbol, at, EVENTS_A_PIECE)
             found += piece
         return found
+
+
+def _id_coverage(
+    database: Database, symbol: str, start_ms: int, end_ms: int, sums: TradeSums, places: held.Places
+) -> IdCoverage:
+    before = held.last_id_before(database, symbol, start_ms)
+    after = held.first_id_from(database, symbol, end_ms)
+    missing = sums.missing_ids
+    if sums.first_agg_id is not None and sums.last_agg_id is not None:
+        missing += 0 if before is None else sums.first_agg_id - before - 1
+        missing += 0 if after is None else after - sums.last_agg_id - 1
+    elif before is not None and after is not None:
+        missing = after - before - 1
+    return IdCoverage(
+        held=sums.trades,
+        missing=max(0, missing),
+        start_known=before is not None or sums.first_agg_id == 0,
+        end_known=after is not None,
+        complete_since_ms=held.complete_since_ms(database, symbol, places),
+    )
