@@ -284,8 +284,8 @@ def test_a_late_trade_behind_a_younger_one_is_settled_in_its_own_second() -> Non
 
 @pytest.mark.parametrize(("corrupt_ms", "added"), [(10**13, 1.0 + 10.9 - 7.0), (0, 10.9 - 10.2)])
 def test_an_event_with_a_corrupt_time_does_not_hold_up_the_others(corrupt_ms: int, added: float) -> None:
-    """`Market` does not let it close seconds; here it must not wait for its time to come. One that is much too old counts
-    nowhere, and neither does the event after it, which is not compared with what it left."""
+    """`Market` does not let it close seconds; here it must not wait for its time to come. One that is much too old
+    counts nowhere, and neither does the event after it, which is not compared with what it left."""
     rig = Rig()
     rig.tracker.roll(10_100)
     update_book(rig, corrupt_ms, [(100.0, 6.0)])

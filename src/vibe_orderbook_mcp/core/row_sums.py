@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from functools import reduce
 from itertools import zip_longest
+from operator import add
 from typing import NamedTuple
 
 from vibe_orderbook_mcp.core.book_side import BookSide
@@ -76,7 +78,7 @@ class Imbalance:
         before, after = self._before, ladder(bids, asks)
         if before is not None and after is not None:
             self._ofi.append(per_level := event_ofi(before, after))
-            self._depth += (after[1][: len(per_level)], after[3][: len(per_level)])
+            self._depth.append([bid + ask for bid, ask in zip(after[1], after[3], strict=False)][: len(per_level)])
         self._before = after
 
     def break_chain(self) -> None:
@@ -91,5 +93,5 @@ class Imbalance:
 
 
 def _column_sums(rows: list[list[float]]) -> list[float]:
-    """Level by level; an event of a thin book has fewer."""
-    return list(map(sum, zip_longest(*rows, fillvalue=0.0)))
+    """Level by level, by plain additions; an event of a thin book has fewer."""
+    return [reduce(add, column, 0.0) for column in zip_longest(*rows, fillvalue=0.0)]
