@@ -132,7 +132,7 @@ class Hours:
             self.roll(number)
         pool = self._pools[name]
         place = bin_of(pool.scale, value)
-        hour = self.hours.setdefault(number, Hour())
+        hour = self.hours.get(number) or self.hours.setdefault(number, Hour())
         counts, sums = hour.figure(name)
         counts[place] = counts.get(place, 0) + 1
         if sums.n == 0:

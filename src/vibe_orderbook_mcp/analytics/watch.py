@@ -26,7 +26,7 @@ ROWS_KEPT: Final = 310  # the longest window of a tool, and a little
 RECENT_MOST: Final = 200
 MIN_COVERED_MS: Final = 950
 BAND_10, BAND_25, BAND_50 = 1, 2, 3
-UNSOUND: Final = (
+UNSOUND: Final = int(  # an operation on an enum takes ten times as long as one on its number
     RowFlag.GAP | RowFlag.RESYNC | RowFlag.CROSSED | RowFlag.ONE_SIDED | RowFlag.DISCONNECTED | RowFlag.PARTIAL
 )
 

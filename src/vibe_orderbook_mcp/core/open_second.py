@@ -6,7 +6,6 @@ from vibe_orderbook_mcp.core.compiled import on_grid
 from vibe_orderbook_mcp.core.events import Side, Trade
 from vibe_orderbook_mcp.core.rows import (
     BookTop,
-    RowFlag,
     SecondRow,
     SideFlow,
     TouchedLevel,
@@ -80,7 +79,7 @@ class OpenSecond:
 
     def __init__(self, second: int) -> None:
         self.second = second
-        self.flags = RowFlag(0)
+        self.flags: int = 0  # of RowFlag
         self.covered_ms = 0
         self.spread_ms = 0.0  # spread times milliseconds
         self.spread_min: float | None = None

@@ -37,6 +37,7 @@ SPREAD_FLOOR_BPS: Final = 0.5
 _ROUNDING: Final = 1e-9
 
 SEVERITY: Final[dict[CrashLevel, Severity]] = {"watch": "Medium", "warning": "High", "critical": "Critical"}
+NO_BOOK: Final = int(RowFlag.GAP | RowFlag.RESYNC | RowFlag.DISCONNECTED)
 LEVELS: Final[tuple[CrashLevel, ...]] = ("none", "watch", "warning", "critical")
 
 
@@ -163,7 +164,7 @@ class CrashWatch:
         return rising
 
     def _read(self, row: SecondRow, sample: Sample | None, baseline: Baseline) -> CrashState | None:
-        if row.flags & RowFlag.ONE_SIDED and not row.flags & (RowFlag.GAP | RowFlag.RESYNC | RowFlag.DISCONNECTED):
+        if row.flags and row.flags & RowFlag.ONE_SIDED and not row.flags & NO_BOOK:
             side: Side = "bid" if row.best_bid is None else "ask"
             return CrashState("critical", side=side, is_one_sided=True)
         if sample is None:
