@@ -27,6 +27,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     LEAST_ROOM = 64
+    RUN = 64  # so many levels that come and go are shifted at once
 
 cdef enum Kind:
     PLAIN  # tuples of two floats
@@ -64,14 +65,32 @@ cdef class BookSide:
             return self.apply([(float(0.0 + price), float(0.0 + size)) for price, size in rows], event_ms)
         if kind == WRONG:
             raise ValueError(f"not levels: {rows!r:.200}")
-        cdef Py_ssize_t index
+        cdef Change changes[RUN]
+        cdef int noted = 0
+        cdef Py_ssize_t index, place = self._count
         cdef PyObject *row
-        cdef double key, size_before
+        cdef double key, size, size_before, last_key = INFINITY
         for index in range(count):
             row = PyList_GET_ITEM(<PyObject *>rows, index)
             key = self._sign * PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(row, 0))
-            size_before = self._set(key, PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(row, 1)), event_ms)
+            size = PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(row, 1))
+            # Best first is how the exchange sends rows: as long as it holds, places found before a shift stay right.
+            if not key < last_key or noted == RUN:
+                self._shift(changes, noted, event_ms)
+                noted, place = 0, self._count
+            last_key = key
+            place = _place(self._keys, place, key)
+            size_before = 0.0
+            if place < self._count and self._keys[place] == key:
+                size_before = self._sizes[place]
+                if size > 0.0:
+                    self._sizes[place] = size
+            if (size_before > 0.0) != (size > 0.0):
+                changes[noted].place, changes[noted].step = place, 1 if size > 0.0 else -1
+                changes[noted].key, changes[noted].size = key, size
+                noted += 1
             PyList_SET_ITEM(<PyObject *>before, index, PyFloat_FromDouble(size_before))
+        self._shift(changes, noted, event_ms)
         return before
 
     @property
@@ -218,30 +237,39 @@ cdef class BookSide:
         self._since_ms = <long long *>grown
         self._room = room
 
-    cdef double _set(self, double key, double size, long long event_ms) noexcept:
-        """The size that stood there. There is room for one level more."""
-        cdef Py_ssize_t place = _place(self._keys, self._count, key)
-        cdef Py_ssize_t above = self._count - place
-        cdef double old
-        if above and self._keys[place] == key:
-            old = self._sizes[place]
-            if size > 0.0:
-                self._sizes[place] = size
-            else:
-                self._count -= 1
-                memmove(self._keys + place, self._keys + place + 1, (above - 1) * sizeof(double))
-                memmove(self._sizes + place, self._sizes + place + 1, (above - 1) * sizeof(double))
-                memmove(self._since_ms + place, self._since_ms + place + 1, (above - 1) * sizeof(long long))
-            return old
-        if size > 0.0:
-            memmove(self._keys + place + 1, self._keys + place, above * sizeof(double))
-            memmove(self._sizes + place + 1, self._sizes + place, above * sizeof(double))
-            memmove(self._since_ms + place + 1, self._since_ms + place, above * sizeof(long long))
-            self._keys[place] = key
-            self._sizes[place] = size
-            self._since_ms[place] = event_ms
-            self._count += 1
-        return 0.0
+    cdef void _shift(self, const Change *changes, int count, long long event_ms) noexcept:
+        """Levels come and go, best first; whatever stands between two of them moves once, and only if it has to.
+
+        What moves up goes first, from the top, then what moves down, from the bottom: neither lands on what has yet to
+        move. There is room for all that come.
+        """
+        cdef Py_ssize_t moved = 0, place
+        cdef int each
+        for each in range(count):
+            moved += changes[each].step
+        cdef Py_ssize_t total = moved
+        for each in range(count):
+            if moved > 0:
+                self._move(changes, each, moved)
+            moved -= changes[each].step
+        for each in range(count - 1, -1, -1):
+            if changes[each].step > 0:
+                place = changes[each].place + moved
+                self._keys[place], self._sizes[place] = changes[each].key, changes[each].size
+                self._since_ms[place] = event_ms
+            moved += changes[each].step
+            if moved < 0:
+                self._move(changes, each, moved)
+        self._count += total
+
+    cdef void _move(self, const Change *changes, int each, Py_ssize_t by) noexcept:
+        """What stands between this change and the one before it, which is nearer to the best price."""
+        cdef Py_ssize_t start = changes[each].place + (1 if changes[each].step < 0 else 0)
+        cdef Py_ssize_t levels = (changes[each - 1].place if each else self._count) - start
+        if levels > 0:
+            memmove(self._keys + start + by, self._keys + start, levels * sizeof(double))
+            memmove(self._sizes + start + by, self._sizes + start, levels * sizeof(double))
+            memmove(self._since_ms + start + by, self._since_ms + start, levels * sizeof(long long))
 
     cdef double _size_at(self, double price) noexcept:
         cdef double key = self._sign * price
