@@ -120,7 +120,7 @@ def test_recorded_messages_make_the_same_sides(year: str, symbol: str) -> None:
 
 
 def drawn(chance: random.Random, spread: int) -> Levels:
-    """An event: rows best first as the exchange sends them, or in any order; some prices twice; floods and lone changes."""
+    """An event: rows best first as the exchange sends them, or in any order, some prices twice; floods, single rows."""
     rows = [
         (price_at(chance.randrange(1, spread)), size_at(chance.choice([0, 0, 1, 7, 1_234_567])))
         for _ in range(chance.choice([0, 1, 3, 20, 300]))
