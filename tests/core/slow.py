@@ -68,9 +68,9 @@ class SlowAttribution(Attribution):
         if event.event_ms - self._skew_ms > SKEW_MS:
             self._skew = {}
         skew: dict[tuple[Side, float], tuple[float, OpenSecond]] = {}
-        for side, levels, before in zip(SIDES, event.levels, event.before, strict=True):
-            for level, old in zip(levels, before, strict=True):
-                self._settle_watched(event, side, level, old, skew)
+        for side, rows in zip(SIDES, (event.bids, event.asks), strict=True):
+            for place in range(len(rows)):
+                self._settle_watched(event, side, *rows.row(place), skew)
         self._skew, self._skew_ms = skew, event.event_ms
 
 

@@ -61,14 +61,15 @@ def test_rows_are_added_cancelled_discovered_or_left_out(
             adds += size > old
             cancelled += max(old - size, 0)
             cancels += size < old
-    found = module.settle_rows(
-        [(price_at(price), size_at(size)) for price, size, _ in rows],
-        [size_at(old) for *_, old in rows],
-        {price_at(price): 1 for price in watched},
-        size_at(least),
-        price_at(bound),
-        is_bid,
+    held = module.HeldRows(
+        [(price_at(price), size_at(size)) for price, size, _ in rows], [size_at(old) for *_, old in rows]
     )
+    found = held.settle({price_at(price): 1 for price in watched}, size_at(least), price_at(bound), is_bid)
+    assert len(held) == len(rows)
+    assert [held.row(place) for place in range(len(rows))] == [
+        (price_at(price), size_at(size), size_at(old)) for price, size, old in rows
+    ]
+    assert [price for price in range(32) if held.names(price_at(price))] == sorted(price for price, *_ in rows)
     assert tuple(found) == (
         pytest.approx(size_at(added)),
         adds,
@@ -84,15 +85,22 @@ def test_rows_are_added_cancelled_discovered_or_left_out(
 @given(st.lists(st.tuples(st.floats(0.01, 1e6), st.floats(0, 1e9), st.floats(0, 1e9)), max_size=20))
 def test_both_ways_of_settling_agree_to_the_last_bit(rows: list[tuple[float, float, float]]) -> None:
     """A row is the same wherever it was made."""
-    told: tuple[Any, ...] = ([(price, size) for price, size, _ in rows], [old for *_, old in rows], {}, 5e8, 1e3, True)
     assert compiled is not None
-    assert compiled.settle_rows(*told) == tuple(row_sums.settle_rows(*told))
+    told = [(price, size) for price, size, _ in rows], [old for *_, old in rows]
+    limits: tuple[Any, ...] = ({}, 5e8, 1e3, True)
+    assert compiled.HeldRows(*told).settle(*limits) == tuple(row_sums.HeldRows(*told).settle(*limits))
 
 
 @pytest.mark.parametrize("module", IMPLEMENTATIONS)
-def test_as_many_sizes_before_as_rows(module: Any) -> None:
-    with pytest.raises(ValueError, match=r"before|argument"):
-        module.settle_rows([(1.0, 2.0)], [], {}, inf, -inf, True)
+def test_rows_that_are_none_are_refused(module: Any) -> None:
+    """As many sizes before as rows; no place outside."""
+    with pytest.raises(ValueError, match="as many sizes before"):
+        module.HeldRows([(1.0, 2.0)], [])
+    held = module.HeldRows([(1.0, 2.0)], [3.0])
+    for place in (-1, 1, 10**9):
+        with pytest.raises(IndexError):
+            held.row(place)
+    assert not module.HeldRows([], [])
 
 
 @needs_compiled

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=True
 """What a second's row sums up of every event, compiled: the same as `row_sums`."""
 
-from cpython.dict cimport PyDict_Contains, PyDict_Size
+from cpython.dict cimport PyDict_Size
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport fabs, fma, rint
 
 from vibe_orderbook_mcp.core._book_side cimport BookSide
@@ -15,33 +16,76 @@ for _exp in range(EXPONENTS):
     SCALES[_exp] = 10.0**_exp
 
 
-def settle_rows(levels, before, dict watched, double least, double bound, bint is_bid):
-    """See `row_sums.settle_rows`."""
-    cdef list rows = levels if type(levels) is list else list(levels)
-    cdef list sizes_before = before
-    cdef Py_ssize_t place, count = len(rows)
-    cdef bint has_watched = PyDict_Size(watched) > 0
-    cdef double size, old, added = 0.0, cancelled = 0.0, sign = 1.0 if is_bid else -1.0
-    cdef long adds = 0, cancels = 0, discovered = 0
-    cdef list left_out = []
-    cdef tuple row
-    if count != len(sizes_before):
-        raise ValueError("as many sizes before as rows are needed")
-    bound *= sign
-    for place in range(count):
-        row = rows[place]
-        size, old = row[1], sizes_before[place]
-        if size >= least > old or (has_watched and PyDict_Contains(watched, row[0])):
-            left_out.append(place)
-        elif old == 0.0 and sign * <double>row[0] < bound:
-            discovered += 1
-        elif size > old:
-            added += size - old
-            adds += 1
-        elif size < old:
-            cancelled += old - size
-            cancels += 1
-    return added, adds, cancelled, cancels, discovered, left_out
+cdef class HeldRows:
+    """See `row_sums.HeldRows`. The rows' own objects are let go while they are still in a cache: half a second later,
+    when they are settled, three arrays are read in a row instead of hundreds of objects all over memory."""
+
+    cdef Py_ssize_t _count
+    cdef double *_prices
+    cdef double *_sizes
+    cdef double *_before
+
+    def __cinit__(self, levels, before):
+        cdef list rows = levels if type(levels) is list else list(levels)
+        cdef list olds = before if type(before) is list else list(before)
+        cdef Py_ssize_t place, count = len(rows)
+        cdef tuple row
+        if count != len(olds):
+            raise ValueError("as many sizes before as rows are needed")
+        self._prices = <double *>PyMem_Malloc(max(1, 3 * count) * sizeof(double))
+        if self._prices == NULL:
+            raise MemoryError
+        self._sizes = self._prices + count
+        self._before = self._sizes + count
+        for place in range(count):
+            row = rows[place]
+            if row is None or len(row) != 2:
+                raise ValueError("a row is a price and a size")
+            self._prices[place], self._sizes[place] = row[0], row[1]
+            self._before[place] = olds[place]
+        self._count = count
+
+    def __dealloc__(self):
+        PyMem_Free(self._prices)
+
+    def __len__(self):
+        return self._count
+
+    def row(self, Py_ssize_t place):
+        """Price, size and size before. Raises IndexError."""
+        if not 0 <= place < self._count:
+            raise IndexError(place)
+        return self._prices[place], self._sizes[place], self._before[place]
+
+    def names(self, double price):
+        """Whether there is a row of this level."""
+        cdef Py_ssize_t place
+        for place in range(self._count):
+            if self._prices[place] == price:
+                return True
+        return False
+
+    def settle(self, dict watched, double least, double bound, bint is_bid):
+        """What the rows add up to."""
+        cdef Py_ssize_t place
+        cdef bint has_watched = PyDict_Size(watched) > 0
+        cdef double size, old, added = 0.0, cancelled = 0.0, sign = 1.0 if is_bid else -1.0
+        cdef long adds = 0, cancels = 0, discovered = 0
+        cdef list left_out = []
+        bound *= sign
+        for place in range(self._count):
+            size, old = self._sizes[place], self._before[place]
+            if size >= least > old or (has_watched and self._prices[place] in watched):
+                left_out.append(place)
+            elif old == 0.0 and sign * self._prices[place] < bound:
+                discovered += 1
+            elif size > old:
+                added += size - old
+                adds += 1
+            elif size < old:
+                cancelled += old - size
+                cancels += 1
+        return added, adds, cancelled, cancels, discovered, left_out
 
 
 def on_grid(values, Py_ssize_t exp):

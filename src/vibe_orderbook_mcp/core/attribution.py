@@ -12,11 +12,11 @@ trade came after its depth event for 13 % of recorded BTCUSDT trades), so both a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf
 
 from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.compiled import settle_rows
+from vibe_orderbook_mcp.core.compiled import HeldRows
 from vibe_orderbook_mcp.core.events import DepthUpdate, Side, Trade
 from vibe_orderbook_mcp.core.levels import LevelMemory
 from vibe_orderbook_mcp.core.open_second import OpenSecond, Touched
@@ -34,14 +34,13 @@ SKEW_MS = 200
 SWEEP_MS = 60_000
 
 SIDES: tuple[Side, Side] = ("bid", "ask")
-Levels = Sequence[tuple[float, float]]
 _Skew = dict[tuple[Side, float], tuple[float, OpenSecond]]  # what was added beside a trade, and to which second
 
 
 class _HeldEvent:
     """An applied depth event that trades may still be joined to."""
 
-    __slots__ = ("_index", "before", "event_ms", "levels", "limits", "second", "traded")
+    __slots__ = ("asks", "bids", "event_ms", "limits", "second", "traded")
 
     def __init__(
         self,
@@ -52,22 +51,15 @@ class _HeldEvent:
         second: OpenSecond,
     ) -> None:
         self.event_ms = event_ms
-        self.levels = update.bids, update.asks
-        self.before = before
+        self.bids = HeldRows(update.bids, before[0])
+        self.asks = HeldRows(update.asks, before[1])
         self.limits = book.bids.horizon, book.asks.horizon
         self.second = second
-        # Most events are never asked, and nothing was traded in them.
-        self.traded: dict[tuple[Side, float], float] | None = None
-        self._index: dict[Side, set[float]] | None = None
+        self.traded: dict[tuple[Side, float], float] | None = None  # in most events nothing is
 
     def names(self, side: Side, price: float) -> bool:
         """Whether the event says something of this level."""
-        if self._index is None:
-            self._index = {}
-        index = self._index.get(side)
-        if index is None:
-            index = self._index[side] = {level[0] for level in self.levels[side == "ask"]}
-        return price in index
+        return self.bids.names(price) if side == "bid" else self.asks.names(price)
 
 
 class _HeldTrade:
@@ -201,45 +193,34 @@ class Attribution:
         if event.event_ms - self._skew_ms > SKEW_MS:
             self._skew = {}
         skew: _Skew = {}
-        (bids, asks), (bids_before, asks_before), (bid_limit, ask_limit) = event.levels, event.before, event.limits
-        if bids:
-            self._settle_side(event, "bid", bids, bids_before, bid_limit, skew)
-        if asks:
-            self._settle_side(event, "ask", asks, asks_before, ask_limit, skew)
+        if event.bids:
+            self._settle_side(event, "bid", event.bids, event.limits[0], skew)
+        if event.asks:
+            self._settle_side(event, "ask", event.asks, event.limits[1], skew)
         self._skew, self._skew_ms = skew, event.event_ms
 
-    def _settle_side(
-        self,
-        event: _HeldEvent,
-        side: Side,
-        levels: Levels,
-        before: list[float],
-        limit: float | None,
-        skew: _Skew,
-    ) -> None:
+    def _settle_side(self, event: _HeldEvent, side: Side, rows: HeldRows, limit: float | None, skew: _Skew) -> None:
         """The rows of one side. Most levels were not traded and are no wall: what they add up to is summed at once."""
         flow, watched, walls = event.second.flow(side), self._watched[side], self.walls
         is_bid = side == "bid"
         bound = (-inf if is_bid else inf) if limit is None else limit
-        added, adds, cancelled, cancels, discovered, single = settle_rows(
-            levels, before, watched, walls.least(side), bound, is_bid
-        )
+        added, adds, cancelled, cancels, discovered, single = rows.settle(watched, walls.least(side), bound, is_bid)
         flow.added += added
         flow.add_events += adds
         flow.cancelled += cancelled
         flow.cancel_events += cancels
         flow.discovered += discovered
         for place in single:
-            self._settle_watched(event, side, levels[place], before[place], skew)
-            if (price := levels[place][0]) not in watched and walls.knows(side, price):
+            price, size, old = rows.row(place)
+            self._settle_watched(event, side, price, size, old, skew)
+            if price not in watched and walls.knows(side, price):
                 watched[price] = event.event_ms
 
     def _settle_watched(
-        self, event: _HeldEvent, side: Side, level: tuple[float, float], old: float, skew: _Skew
+        self, event: _HeldEvent, side: Side, price: float, size: float, old: float, skew: _Skew
     ) -> None:
         """One row of a level that was traded lately or is a wall."""
-        (price, size), event_ms = level, event.event_ms
-        key = side, price
+        event_ms, key = event.event_ms, (side, price)
         taken = event.traded.get(key, 0.0) if event.traded else 0.0
         flow = event.second.flow(side)
         if taken:

@@ -10,7 +10,7 @@ import contextlib
 import os
 
 from vibe_orderbook_mcp.core.book_side import BookSide, Ladder
-from vibe_orderbook_mcp.core.row_sums import Imbalance, on_grid, settle_rows
+from vibe_orderbook_mcp.core.row_sums import HeldRows, Imbalance, on_grid
 
 IS_COMPILED = False
 if os.environ.get("VIBE_PURE_PYTHON", "") in ("", "0"):
@@ -19,12 +19,18 @@ if os.environ.get("VIBE_PURE_PYTHON", "") in ("", "0"):
         from vibe_orderbook_mcp.core import _book_side as sides
         from vibe_orderbook_mcp.core import _row_sums as sums
 
-        for kind, built in ((BookSide, sides.BookSide), (Ladder, sides.Ladder), (Imbalance, sums.Imbalance)):
+        pairs = (
+            (BookSide, sides.BookSide),
+            (Ladder, sides.Ladder),
+            (HeldRows, sums.HeldRows),
+            (Imbalance, sums.Imbalance),
+        )
+        for kind, built in pairs:
             for name in vars(kind):
                 if name[0] != "_":
                     getattr(built, name)
-        built_all = sides.BookSide, sides.Ladder, sums.Imbalance, sums.on_grid, sums.settle_rows
-        BookSide, Ladder, Imbalance, on_grid, settle_rows = built_all  # type: ignore[misc]  # the same to who reads types
+        built_all = sides.BookSide, sides.Ladder, sums.HeldRows, sums.Imbalance, sums.on_grid
+        BookSide, Ladder, HeldRows, Imbalance, on_grid = built_all  # type: ignore[misc]  # the same to who reads types
         IS_COMPILED = True
 
-__all__ = ["IS_COMPILED", "BookSide", "Imbalance", "Ladder", "on_grid", "settle_rows"]
+__all__ = ["IS_COMPILED", "BookSide", "HeldRows", "Imbalance", "Ladder", "on_grid"]

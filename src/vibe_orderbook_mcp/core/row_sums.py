@@ -1,6 +1,6 @@
 """What a second's row sums up of every event, in plain Python: `_row_sums` compiles it, for it is most of a row's cost.
 
-* `settle_rows`: what the changed levels of one side were added and cancelled;
+* `HeldRows`: rows of one side of an event until it is settled, and what their levels were added and cancelled then;
 * `Imbalance`: order-flow imbalance and size at the best ten levels (`ofi`);
 * `on_grid`: sums of doubles put back on the exchange's grid, where they are exact.
 """
@@ -28,34 +28,50 @@ class SettledRows(NamedTuple):
     watched: list[int]  # places of the rows that are left out of the sums, for they are looked at one by one
 
 
-def settle_rows(
-    levels: Sequence[tuple[float, float]],
-    before: Sequence[float],
-    watched: Container[float],
-    least: float,
-    bound: float,
-    is_bid: bool,
-) -> SettledRows:
-    """Rows of one side, and what stood there before. `watched` prices are left out, and rows whose level reaches the
-    size of a wall (`least`). What comes up beyond `bound` is discovered, not added.
+class HeldRows:
+    """Rows of one side of an event: prices, the sizes they have now and those that stood there before."""
 
-    Sizes lie on the symbol's grid, so one that differs at all differs by a lot or more.
-    """
-    added = cancelled = 0.0
-    adds = cancels = discovered = 0
-    left_out: list[int] = []
-    for place, ((price, size), old) in enumerate(zip(levels, before, strict=True)):
-        if price in watched or size >= least > old:
-            left_out.append(place)
-        elif not old and (price < bound if is_bid else price > bound):
-            discovered += 1
-        elif size > old:
-            added += size - old
-            adds += 1
-        elif size < old:
-            cancelled += old - size
-            cancels += 1
-    return SettledRows(added, adds, cancelled, cancels, discovered, left_out)
+    __slots__ = ("_before", "_levels")
+
+    def __init__(self, levels: Sequence[tuple[float, float]], before: Sequence[float]) -> None:
+        if len(levels) != len(before):
+            raise ValueError("as many sizes before as rows are needed")
+        self._levels, self._before = levels, before
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def row(self, place: int) -> tuple[float, float, float]:
+        """Price, size and size before. Raises IndexError."""
+        if place < 0:
+            raise IndexError(place)
+        return (*self._levels[place], self._before[place])
+
+    def names(self, price: float) -> bool:
+        """Whether there is a row of this level."""
+        return any(level[0] == price for level in self._levels)
+
+    def settle(self, watched: Container[float], least: float, bound: float, is_bid: bool) -> SettledRows:
+        """What the rows add up to. `watched` prices are left out, and rows whose level reaches the size of a wall
+        (`least`). What comes up beyond `bound` is discovered, not added.
+
+        Sizes lie on the symbol's grid, so one that differs at all differs by a lot or more.
+        """
+        added = cancelled = 0.0
+        adds = cancels = discovered = 0
+        left_out: list[int] = []
+        for place, ((price, size), old) in enumerate(zip(self._levels, self._before, strict=True)):
+            if size >= least > old or price in watched:
+                left_out.append(place)
+            elif not old and (price < bound if is_bid else price > bound):
+                discovered += 1
+            elif size > old:
+                added += size - old
+                adds += 1
+            elif size < old:
+                cancelled += old - size
+                cancels += 1
+        return SettledRows(added, adds, cancelled, cancels, discovered, left_out)
 
 
 def on_grid(values: Iterable[float], exp: int) -> tuple[float, ...]:
