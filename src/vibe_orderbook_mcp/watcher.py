@@ -1,7 +1,8 @@
 """Every second of every symbol past its detectors, and what they find into the archive.
 
 A symbol's normal survives a restart: its stored hours and the rows behind them are read once before the first new
-row is looked at. Until then new rows wait, so that nothing is seen out of order.
+row is looked at. Until then new rows wait, so that nothing is seen out of order. Where history cannot be read, the
+detectors begin without it and take it in as soon as it can; what they learn is not stored over it meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
 from vibe_orderbook_mcp.core.rows import SecondRow
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.store.findings import StoredEvent
 from vibe_orderbook_mcp.store.history import History
@@ -26,6 +27,7 @@ from vibe_orderbook_mcp.store.history import History
 RESTORE_HOURS = 7 * 24
 WAITING_MOST = 600  # rows; an archive that takes longer to open is not waited for
 UNFINISHED_LOOKBACK_MS = 7 * 86_400_000
+RETRY_SECS = 60
 
 
 class _Watched:
@@ -36,6 +38,8 @@ class _Watched:
         self.watch: SymbolWatch | None = None  # the one that is or will be restored
         self.is_restored = False
         self.restoring: asyncio.Task[None] | None = None
+        self.lacks_before: int | None = None  # the second from which on it was watched without what is stored of before
+        self.retry_from = 0
         self.unsaved: dict[tuple[object, ...], Finding] = {}
         self.unsaved_hours: dict[int, bytes] = {}
 
@@ -54,9 +58,12 @@ class Watcher:
             self._begin_anew(watched, state.watch)
         if watched.is_restored:
             self._see(state, watched, row, evidence)
+            if watched.lacks_before is not None and row.second >= watched.retry_from:
+                self._try_again(state, watched, row.second)
             return
         watched.waiting.append((row, evidence))
         if len(watched.waiting) > WAITING_MOST:
+            watched.lacks_before = watched.waiting[0][0].second
             self._begin(state, watched)
         elif watched.restoring is None and self._archive.mode != "opening":
             watched.restoring = asyncio.create_task(self._restore(state, watched, row.second))
@@ -76,6 +83,8 @@ class Watcher:
         """Raises StorageError; what could not be stored is tried again."""
         for state in states:
             watched = self._watched.setdefault(state.spec.symbol, _Watched())
+            if watched.lacks_before is not None:
+                continue  # the hour that is stored may know more
             watched.unsaved_hours.update(state.watch.hour_blocks())
             for hour in sorted(watched.unsaved_hours):
                 await history.put_baseline(state.spec.symbol, hour * 3600, watched.unsaved_hours[hour])
@@ -104,24 +113,41 @@ class Watcher:
         """The symbol's first row, or its first on another grid."""
         if watched.restoring is not None:
             watched.restoring.cancel()
-        watched.watch, watched.is_restored, watched.restoring = watch, False, None
+        watched.watch, watched.is_restored, watched.restoring, watched.lacks_before = watch, False, None, None
+
+    def _try_again(self, state: SymbolState, watched: _Watched, second: int) -> None:
+        if self._archive.history is not None and (watched.restoring is None or watched.restoring.done()):
+            watched.retry_from = second + RETRY_SECS
+            watched.restoring = asyncio.create_task(self._restore(state, watched, watched.lacks_before or second))
 
     async def _restore(self, state: SymbolState, watched: _Watched, second: int) -> None:
+        """What is stored of the time before `second`. Begins without it where that cannot be read."""
         history = self._archive.history
+        lacks_before: int | None = second
         if history is not None:
             try:
                 await self._read_past(history, state, watched, second)
+                lacks_before = None
+            except StorageCorrupt as error:
+                logger.warning("The past of {} is damaged and left alone: {}", state.spec.symbol, error)
+                lacks_before = None
             except StorageError as error:
-                logger.warning("The past of {} cannot be read: {}", state.spec.symbol, error)
-        self._begin(state, watched)
+                logger.warning("The past of {} cannot be read now: {}", state.spec.symbol, error)
+        watched.lacks_before = lacks_before
+        if not watched.is_restored:
+            self._begin(state, watched)
 
     async def _read_past(self, history: History, state: SymbolState, watched: _Watched, second: int) -> None:
         symbol = state.spec.symbol
         hours = [data for _, data in await history.baselines(symbol, second - RESTORE_HOURS * 3600)]
         start = restore_from([decode(data) for data in hours], second)
         rows = await history.rows(symbol, start, second)
-        for finding in state.watch.restore(hours, rows):
-            self._note(state, watched, finding)
+        if watched.is_restored:
+            state.watch.take_in(hours, rows)
+            logger.info("What is usual for {} is known again from history", symbol)
+        else:
+            for finding in state.watch.restore(hours, rows):
+                self._note(state, watched, finding)
         # What was still open when a former process ended lasted until its last row, as far as anybody knows.
         still_open = {finding.key for finding in state.watch.open}
         for event in await history.events(symbol, second * 1000 - UNFINISHED_LOOKBACK_MS, second * 1000):

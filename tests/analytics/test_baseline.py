@@ -147,6 +147,34 @@ def test_a_restart_changes_nothing(stop: int) -> None:
     assert figures(restarted) == figures(going_on)
 
 
+@pytest.mark.parametrize("stop", [3599, 5033, 7000])
+def test_what_is_stored_can_be_taken_in_later(stop: int) -> None:
+    """History that could not be read at the start: once it can, a quarter of an hour on, the normal is nearly that of a
+    watch that never stopped. Seconds are counted once; what was judged without a normal is not judged again."""
+    rows = quiet_rows(stop + 900)
+    going_on, stopped, again = SymbolWatch(BTC), SymbolWatch(BTC), SymbolWatch(BTC)
+    for each in rows:
+        going_on.second(each)
+    saved: dict[int, bytes] = {}
+    for each in rows[:stop]:
+        stopped.second(each)
+        if each.second % 60 == 17:
+            saved.update(stopped.hour_blocks())
+    for each in rows[stop:]:
+        again.second(each)
+    assert again.baseline.seconds < 900
+    since = restore_from([decode(data) for data in saved.values()], T0 + stop)
+    again.take_in(saved.values(), [each for each in rows[:stop] if each.second >= since])
+    assert again.baseline.is_ready
+    assert again.baseline.seconds == going_on.baseline.seconds
+    assert again.normal.spread_bps == going_on.normal.spread_bps
+    assert again.normal.depth_10 == going_on.normal.depth_10
+    assert again.baseline.median("updates") == going_on.baseline.median("updates")
+    stored = SymbolWatch(BTC)
+    stored.restore({**saved, **dict(again.hour_blocks())}.values(), [])
+    assert stored.baseline.seconds == going_on.baseline.seconds
+
+
 def test_after_a_long_stop_the_hour_before_is_gathered_anew() -> None:
     """Yesterday's pool stays; what a value is compared with is the last hour, and that has to be seen first."""
     watch = warm()

@@ -236,6 +236,19 @@ class Baseline:
         self._restored_until = self._until
         return self._until
 
+    def precede(self, older: Baseline) -> None:
+        """What another one learned of an earlier time comes before what this one knows. The other is used up by it."""
+        older.observe(older._held[-1].second + HOLD_SECS if older._held else older._until, None)  # nothing is held back
+        for name, trailing in older._trailing.items():
+            trailing.add_all(self._trailing[name])
+        older._moves.add_all(self._moves)
+        older._minute_moves.add_all(self._minute_moves)
+        self._trailing, self._moves, self._minute_moves = older._trailing, older._moves, older._minute_moves
+        self._past.precede(older._past)
+        for first, last in older._excluded.items():
+            self._excluded[first] = max(last, self._excluded.get(first, last))
+        self._until = max(self._until, older._until)
+
     def _commit(self, held: _Held, *, counts: bool) -> None:
         """The second counts from now on."""
         second, sample = held.second, held.sample

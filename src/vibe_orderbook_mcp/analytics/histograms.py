@@ -75,6 +75,16 @@ class Sums(msgspec.Struct, array_like=True, gc=False):
         self.squares += value * value
         self.last_second, self.last = second, value
 
+    def take_in(self, older: Sums) -> None:
+        """Those of the values before the first one."""
+        self.n += older.n
+        self.total += older.total
+        self.squares += older.squares
+        self.pairs += older.pairs
+        self.products += older.products
+        if not self.last_second:
+            self.last_second, self.last = older.last_second, older.last
+
 
 class Binned(msgspec.Struct, array_like=True, gc=False):
     """One figure's hour, packed: its bins as 16-bit numbers, their counts as 32-bit ones, little-endian."""

@@ -79,6 +79,16 @@ class Hour:
             return self.open[name][1]
         return self.packed[name].sums if name in self.packed else None
 
+    def take_in(self, older: Hour) -> None:
+        """The part of the same hour that another watched before."""
+        self.seconds += older.seconds
+        for name in {*older.open, *older.packed}:
+            counts, sums = self.figure(name)
+            for place, count in older.items(name):
+                counts[place] = counts.get(place, 0) + count
+            if (more := older.sums(name)) is not None:
+                sums.take_in(more)
+
     def pack(self) -> None:
         for name, (counts, sums) in self.open.items():
             self.packed[name] = packed(counts, sums)
@@ -189,4 +199,20 @@ class Hours:
             hour.seconds = block.seconds
             hour.packed = {name: binned for name, binned in block.figures.items() if name in self._pools}
         if self.hours:
+            self.roll(max(self.hours))
+
+    def precede(self, older: Hours) -> None:
+        """Another's hours are an earlier time's; one that both have a part of is both parts."""
+        for number, hour in older.hours.items():
+            if number in self.hours:
+                self.hours[number].take_in(hour)
+                self.changed.add(number)
+            else:
+                self.hours[number] = hour
+        self.changed |= older.changed
+        self.hours = dict(sorted(self.hours.items()))
+        for name, pool in self._pools.items():
+            self._pools[name] = Pool(pool.scale)
+        if self.hours:
+            self.now = -1
             self.roll(max(self.hours))

@@ -41,6 +41,12 @@ class Trailing:
         self._ordered.pop()
         self._count += 1
 
+    def add_all(self, later: Trailing) -> None:
+        """What another one has, all of it behind the newest value here."""
+        most = len(later._values)
+        for place in range(later._first, later._first + later._count):
+            self.add(later._seconds[place % most], later._values[place % most])
+
     def _drop_oldest(self) -> None:
         self._ordered.pop(bisect_left(self._ordered, self._values[self._first], 0, self._count))
         self._ordered.append(0.0)

@@ -186,6 +186,19 @@ class SymbolWatch:
             self.baseline.observe(row.second, sample_of(row, before, self.tick))
         return changed
 
+    def take_in(self, hours: Iterable[bytes], rows: Sequence[SecondRow]) -> None:
+        """What was stored of the time before the first second, read only now: what is usual is known from here on.
+
+        What was judged meanwhile stays as it was. An hour that cannot be read raises StorageCorrupt.
+        """
+        older = Baseline(self.tick)
+        older.restore([decode(data) for data in hours])
+        before: SecondRow | None = None
+        for row in rows:
+            older.observe(row.second, sample_of(row, before, self.tick))
+            before = row
+        self.baseline.precede(older)
+
     def _alarms(self) -> list[Finding]:
         """Open findings whose seconds must not raise their own thresholds.
 

@@ -1,0 +1,78 @@
+"""What is usual for a symbol, between history and the detectors."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+from tests.analytics.books import BTC
+from tests.analytics.watching import quiet_rows
+from vibe_orderbook_mcp.archive import Archive
+from vibe_orderbook_mcp.core.rows import SecondRecord
+from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.market import SymbolState
+from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.watcher import RETRY_SECS, Watcher
+
+BEFORE, ALONE = 4000, 30
+
+
+class Closed(SimpleNamespace):
+    """A history that is there, and cannot be read yet."""
+
+    async def baselines(self, *_: object) -> list[tuple[int, bytes]]:
+        raise StorageError("History is closed.")
+
+
+async def settled(watcher: Watcher) -> None:
+    restoring = watcher._watched[BTC.symbol].restoring
+    if restoring is not None:
+        await restoring
+
+
+def test_history_that_comes_late_is_taken_in_and_not_written_over(tmp_path: Path) -> None:
+    """Detectors that began without it would warm up for an hour, and store what they learned over what was known."""
+    rows = quiet_rows(BEFORE + ALONE + 3 * RETRY_SECS)
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            archive = SimpleNamespace(mode="recording", history=history)
+            former, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            for row in rows[:BEFORE]:
+                former.observe(state, row, None)
+                await settled(former)
+            await history.append([SecondRecord(BTC, row, None) for row in rows[:BEFORE]])
+            await former.save_hours(history, [state])
+            stored = dict(await history.baselines(BTC.symbol, 0))
+            known = state.watch.baseline.seconds
+
+            archive.mode, archive.history = "unavailable", None
+            watcher, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            for row in rows[BEFORE : BEFORE + ALONE]:
+                watcher.observe(state, row, None)
+                await settled(watcher)
+            assert len(state.watch.rows) == ALONE  # it does not wait
+            assert state.watch.baseline.secs_until_ready > 0
+            await watcher.save_hours(history, [state])
+            assert dict(await history.baselines(BTC.symbol, 0)) == stored
+
+            archive.mode, archive.history = "recording", Closed()
+            late = iter(rows[BEFORE + ALONE :])
+            watcher.observe(state, next(late), None)
+            await settled(watcher)
+            assert state.watch.baseline.secs_until_ready > 0
+            archive.history = history
+            for _ in range(RETRY_SECS + 2):
+                watcher.observe(state, next(late), None)
+                await settled(watcher)
+            assert state.watch.baseline.secs_until_ready == 0
+            assert state.watch.baseline.seconds > known
+            await watcher.save_hours(history, [state])
+            assert dict(await history.baselines(BTC.symbol, 0)) != stored
+        finally:
+            await history.close()
+
+    asyncio.run(run())
