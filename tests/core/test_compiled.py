@@ -10,13 +10,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.exchange import price_at, size_at
-from tests.core.implementations import CompiledSide, needs_compiled
+from tests.core.implementations import SIDE_TYPES, CompiledSide, needs_compiled
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2021, YEAR_2024, recorded
 from vibe_orderbook_mcp.core.book_side import BookSide
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Side
@@ -268,3 +269,17 @@ def test_whatever_meddles_and_whatever_is_asked_a_side_stays_in_order(side: Side
     assert prices == sorted(set(prices))
     assert len(prices) == len(book_side)
     assert all(size > 0.0 for size in book_side.sizes.values())
+
+
+@pytest.mark.parametrize("side_type", SIDE_TYPES)
+@pytest.mark.parametrize("side", SIDES)
+def test_a_copy_of_a_side_has_its_levels_and_goes_its_own_way(side_type: type[BookSide], side: Side) -> None:
+    one = side_type(side, [(1.0, 2.0), (3.0, 4.0)], complete=False)
+    one.apply([(2.0, 5.0)], 77)
+    other, ladder = deepcopy(one), deepcopy(one.ladder(2))
+    one.apply([(2.0, 0.0), (9.0, 1.0)], 78)
+    assert (other.sizes, other.since_ms(2.0), other.side) == ({1.0: 2.0, 2.0: 5.0, 3.0: 4.0}, 77, side)
+    assert other.horizon == one.horizon
+    assert list(ladder) == other.top(2)
+    other.apply([(float(price), 1.0) for price in range(10, 500)])
+    assert (len(other), len(one), len(deepcopy(side_type(side)))) == (493, 3, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from functools import reduce
 from itertools import zip_longest
 from math import inf, nextafter
@@ -141,6 +142,7 @@ def test_imbalances_of_events_add_up_level_by_level(
         if number in restarts:
             summed.break_chain()
             before = None
+        summed = deepcopy(summed)  # goes on where the other one was
         summed.observe(bids, asks)
         after = ladder(bids, asks)
         if before is not None and after is not None:

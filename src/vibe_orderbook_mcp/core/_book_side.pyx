@@ -12,7 +12,7 @@ from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE, PyList_New
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from libc.math cimport INFINITY
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
 # Borrowed references: of rows that are looked at while nothing of Python runs.
 cdef extern from "Python.h":
@@ -49,6 +49,18 @@ cdef class BookSide:
         PyMem_Free(self._keys)
         PyMem_Free(self._sizes)
         PyMem_Free(self._since_ms)
+
+    def __deepcopy__(self, _memo):
+        """Plain Python's is copied as any object; of memory only we know what is in it."""
+        cdef BookSide other = BookSide.__new__(BookSide)
+        other.side, other.horizon, other._sign = self.side, self.horizon, self._sign
+        if self._count:
+            other._make_room(self._count)
+            memcpy(other._keys, self._keys, self._count * sizeof(double))
+            memcpy(other._sizes, self._sizes, self._count * sizeof(double))
+            memcpy(other._since_ms, self._since_ms, self._count * sizeof(long long))
+            other._count = self._count
+        return other
 
     def __len__(self):
         return self._count
@@ -307,6 +319,9 @@ cdef class Ladder:
 
     def __dealloc__(self):
         PyMem_Free(self._prices)
+
+    def __deepcopy__(self, _memo):
+        return self  # never changed
 
     def __len__(self):
         return self._count

@@ -128,6 +128,14 @@ cdef class Imbalance:
         self._levels = 0
         self._clear()
 
+    def __deepcopy__(self, _memo):
+        """Plain Python's is copied as any object."""
+        cdef Imbalance other = Imbalance.__new__(Imbalance)
+        other._bids, other._asks, other._levels = self._bids, self._asks, self._levels
+        other._most, other._events = self._most, self._events
+        other._ofi[:], other._depth[:] = self._ofi, self._depth
+        return other
+
     def observe(self, bids, asks):
         """The book after an event. While a side is empty or they touch there is no chain from event to event."""
         cdef Ladder bid_now, ask_now
