@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "core.*": ("core.*", "errors"),
     "analytics.*": ("analytics.*", "core.*", "errors"),
     "market": ("core.*", "analytics.*", "errors"),
+    "views": ("core.*", "analytics.*", "errors"),
     "binance.messages": ("core.events", "core.symbol", "errors"),
     "binance.weights": (),
     "binance.backoff": (),
@@ -40,6 +41,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "core.*": IMPURE,
     "analytics.*": tuple(name for name in IMPURE if name != "datetime"),  # ISO 8601 text of a given time
     "market": IMPURE,
+    "views": IMPURE,
     "binance.messages": IMPURE,
     "repeats": IMPURE,
     "binance.weights": IMPURE,

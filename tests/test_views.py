@@ -15,7 +15,8 @@ from vibe_orderbook_mcp.analytics.walls import group_sizes, price_groups
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.market import NEAR_BPS, Market, near_view, view
+from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.views import NEAR_BPS, near_view, view
 
 
 def l1(spec: SymbolSpec, book: BookView) -> L1Answer:

@@ -11,16 +11,14 @@ from typing import Literal
 
 from vibe_orderbook_mcp.analytics.detectors.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
-from vibe_orderbook_mcp.analytics.snapshot import BookView, limit_at
 from vibe_orderbook_mcp.analytics.thin_zones import RestingGrid
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.core.audit import differing_levels
-from vibe_orderbook_mcp.core.book import BookSide, OrderBook
+from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS, ExchangeClock
-from vibe_orderbook_mcp.core.compiled import Ladder
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.core.past_hour import PastHour
-from vibe_orderbook_mcp.core.rows import STORED_LEVELS, RowFlag
+from vibe_orderbook_mcp.core.rows import RowFlag
 from vibe_orderbook_mcp.core.seconds import SecondTracker
 from vibe_orderbook_mcp.core.symbol import ORDERS_A_LEVEL, SymbolSpec
 from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome, is_gap
@@ -41,8 +39,6 @@ PACE_KNOWN_EVENTS = 10
 QUIET_INTERVALS = 10
 QUIET_MIN_NS = 1_000_000_000
 DAY_MS = 86_400_000
-# Walls lie within 1 % of mid, the other figures of a book within 1 % of its best prices; a little for rounding.
-NEAR_BPS = 101
 # With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
 FEW_LEVELS = 200
 
@@ -384,27 +380,3 @@ class Market:
         """A damaged time stamp must not close hours of seconds."""
         now_ms = self.clock.now_ms(now_ns)
         return event_ms if now_ms is None or event_ms <= now_ms + PLAUSIBLE_MS else now_ms + PLAUSIBLE_MS
-
-
-def view(book: OrderBook, levels: int | None = None) -> BookView:
-    """The book as the analytics take it, best first: all of it, or the best `levels` a side."""
-    if levels is None:
-        bids, asks = book.bids.ladder(len(book.bids)), book.asks.ladder(len(book.asks))
-        return BookView(bids, asks, book.bids.horizon, book.asks.horizon)
-    return BookView(book.bids.top(levels), book.asks.top(levels), book.bids.horizon, book.asks.horizon)
-
-
-def near_view(book: OrderBook, bps: float, *, notional: float = 0.0) -> BookView:
-    """The same as far as `bps` from the best prices, or as far as `notional` quote units need of either side."""
-    reach = _near(book.bids, bps, notional), _near(book.asks, bps, notional)
-    return BookView(*reach, book.bids.horizon, book.asks.horizon)
-
-
-def _near(side: BookSide, bps: float, notional: float) -> Ladder:
-    if (best := side.best) is None:
-        return side.ladder(0)
-    ladder = side.ladder(side.count_to(limit_at(best, side.side, bps)))
-    enough = notional * (1 + 1e-4)  # an order's walk may need one level more than the sum of them says
-    if len(ladder) >= STORED_LEVELS and ladder.depth(len(ladder))[1] >= enough:
-        return ladder
-    return side.ladder(len(side))

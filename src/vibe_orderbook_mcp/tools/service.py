@@ -24,7 +24,7 @@ from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import SecondRow
 from vibe_orderbook_mcp.core.traded import with_trades
 from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.market import NEAR_BPS, SymbolState, near_view, view
+from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.rollups import Histogram
@@ -37,6 +37,7 @@ from vibe_orderbook_mcp.tools.session import stored_session
 from vibe_orderbook_mcp.tools.shared import Shared
 from vibe_orderbook_mcp.tools.trade_window import coverage
 from vibe_orderbook_mcp.tools.volume_clock import VolumeClocks
+from vibe_orderbook_mcp.views import NEAR_BPS, near_view, view
 from vibe_orderbook_mcp.watcher import finding_of
 
 SIDES: tuple[Side, Side] = ("bid", "ask")
