@@ -64,7 +64,7 @@ def _grown(before: dict[tuple[str, ...], float], after: dict[tuple[str, ...], fl
 
 def _sampler(pid: int, secs: float, path: Path) -> subprocess.Popen[bytes]:
     command = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid), "--duration", str(int(secs))]
-    return subprocess.Popen([*command, "--rate", "200", "--format", "raw", "--output", str(path)])
+    return subprocess.Popen([*command, "--gil", "--rate", "500", "--format", "raw", "--output", str(path)])
 
 
 def show(results: list[dict[str, Any]]) -> None:

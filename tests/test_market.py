@@ -308,6 +308,20 @@ def test_an_equal_copy_takes_the_books_place() -> None:
     assert exchange.state.resyncs == 1
 
 
+def test_a_fresh_copy_is_as_old_as_the_book_whose_place_it_takes() -> None:
+    """It was loaded a moment ago; its levels have stood for longer."""
+    exchange = Exchange().live(10)
+    exchange.event(11, 11, [(98.5, 3.0)])
+    since_ms = exchange.book.bids.since_ms(98.5)
+    assert since_ms is not None
+    exchange.market.begin_audit(SYMBOL)
+    fresh = snapshot(11, [*exchange.book.bids.top(9)])
+    exchange.market.load_audit(SYMBOL, fresh, 5000, exchange.now_ns)
+    assert audited(exchange) == (1, 0)
+    assert exchange.book.bids.since_ms(98.5) == since_ms
+    assert exchange.book.bids.since_ms(100.0) is None
+
+
 def test_a_snapshot_ahead_of_the_book_is_compared_when_the_book_has_caught_up() -> None:
     """REST and the stream are not in step."""
     exchange = Exchange().live(10)

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.exchange import SPEC, price_at, size_at
-from tests.core.rig import START_MS, Rig, flow
-from vibe_orderbook_mcp.core.events import Side, Trade
+from tests.core.rig import ASKS, BIDS, START_MS, Rig, flow
+from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.events import DepthSnapshot, Side, Trade
 from vibe_orderbook_mcp.core.rows import SecondRow
 
 
@@ -280,6 +281,21 @@ def test_a_late_trade_behind_a_younger_one_is_settled_in_its_own_second() -> Non
     rows = rig.rows()
     assert rows[0].joins_open == 1
     assert flow(rows[0], "bid") == (2.0, 0.0, 2.0)
+
+
+def test_volume_at_a_level_that_a_fresh_copy_of_the_book_lacks_is_forgotten() -> None:
+    """No event will end that level: kept, it would stay for good, and count for a later one there."""
+    rig = Rig()
+    rig.trade(10_050, 99.0, 1.0, "sell")
+    rig.event(10_100, [(99.0, 6.0)])
+    rig.event(11_000)
+    assert rig.tracker.levels.traded("bid", 99.0) == 1.0
+    fresh = OrderBook(DepthSnapshot(rig.book.last_update_id, list(BIDS[:1]), list(ASKS)))
+    rig.book = fresh
+    rig.tracker.swapped(fresh)
+    for event_ms in range(12_000, 140_000, 1_000):
+        rig.event(event_ms)
+    assert rig.tracker.levels.traded("bid", 99.0) == 0.0
 
 
 @pytest.mark.parametrize(("corrupt_ms", "added"), [(10**13, 1.0 + 10.9 - 7.0), (0, 10.9 - 10.2)])
