@@ -1,0 +1,74 @@
+"""What is due beside writing, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from tests.store.values import BTC, START
+from vibe_orderbook_mcp.archive import Archive
+from vibe_orderbook_mcp.housekeeping import SEAL_BEFORE_MS, SEAL_TICKS, SYNC_TICKS, Housekeeping
+from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.watcher import Watcher
+
+
+class Noted:
+    """A history that notes what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.sealed: list[tuple[str, int]] = []
+        self.synced = 0
+
+    async def seal(self, symbol: str, before_ms: int) -> int:
+        self.sealed.append((symbol, before_ms))
+        return 0
+
+    async def flush(self, *, sync: bool) -> None:
+        self.synced += sync
+
+    async def verify_ids(self, symbol: str) -> list[Any]:
+        return []
+
+
+def test_minutes_are_sealed_one_symbol_after_the_other_and_each_once_a_minute(tmp_path: Path) -> None:
+    """All at once would hold up the next second's write, in which a killed process loses more."""
+
+    async def run() -> None:
+        market = Market()
+        for number in range(20):
+            market.add(msgspec.structs.replace(BTC, symbol=f"S{number}USDT"))
+        market.clock.observe(START * 1000, time.monotonic_ns())
+        history = Noted()
+        house = Housekeeping(market, Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)))
+        most = 0
+        for _ in range(2 * SEAL_TICKS):
+            before = len(history.sealed)
+            house.ticks += 1
+            await house.keep(cast("History", history))
+            most = max(most, len(history.sealed) - before)
+        assert most == 1
+        assert Counter(symbol for symbol, _ in history.sealed) == dict.fromkeys(market.symbols, 2)
+        assert all(before_ms >= START * 1000 - SEAL_BEFORE_MS for _, before_ms in history.sealed)
+        assert history.synced == 2 * SEAL_TICKS // SYNC_TICKS
+
+    asyncio.run(run())
+
+
+def test_what_is_due_is_done_once_although_ticks_were_missed(tmp_path: Path) -> None:
+    """Ten ticks may be caught up by one write."""
+
+    async def run() -> None:
+        history = Noted()
+        house = Housekeeping(Market(), Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)))
+        for ticks in (1, SYNC_TICKS + 3, SYNC_TICKS + 4, 2 * SYNC_TICKS, 5 * SYNC_TICKS + 1, 5 * SYNC_TICKS + 2):
+            house.ticks = ticks
+            await house.keep(cast("History", history))
+        assert history.synced == 3
+
+    asyncio.run(run())
