@@ -22,6 +22,7 @@ from vibe_orderbook_mcp.sim.faults import Disconnect, Fault, ServerShutdown
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 WEIGHT_LIMIT = 60_000
+REST_SECS = 1.0
 LOOK_SECS = 0.02
 # These symbols have an event every 0.1 s. Longer between two that were applied: nobody saw what happened...
 UNSEEN_SECS = 0.15
@@ -91,6 +92,7 @@ async def random_run(count: int, seed: int, path: Path, symbols: tuple[str, ...]
             ws_url=f"ws://127.0.0.1:{relay.port}",
             symbols=",".join(symbols),
             weight_limit=WEIGHT_LIMIT,
+            timeout_secs=REST_SECS,
         ) as watch:
             await watch.all_live()
             await until(lambda: all(watch.runtime.recorder.snapshots_stored[symbol] > 0 for symbol in symbols))
@@ -160,7 +162,7 @@ async def _report(watch: Watch, times: list[tuple[str, Span]], secs: float, prob
         unseen = _unseen(market.applied[symbol])
         longest_unseen = max([longest_unseen, *(span.secs for span in unseen)])
         for span in (span for span in unseen if span.is_loss and span.secs > LONG_SECS):
-            recovery = _recovery(span, [fault for _, fault in times])
+            recovery = _recovery(span, [fault for _, fault in times], EDGE_SECS + market.most_late_secs)
             if recovery is None:
                 second = span.start + watch.sim.venue.now_ms() / 1000 - time.monotonic()
                 problems.append(
@@ -198,9 +200,9 @@ def _unseen(applied: list[tuple[float, int]]) -> list[Unseen]:
     return [span for span in spans if span.secs > UNSEEN_SECS]
 
 
-def _recovery(unseen: Unseen, faults: list[Span]) -> float | None:
+def _recovery(unseen: Unseen, faults: list[Span], edge_secs: float) -> float | None:
     """How long after the last fault in it (or just before it) a book was followed again; None without a fault."""
-    near = [fault.end for fault in faults if fault.start <= unseen.end and fault.end >= unseen.start - EDGE_SECS]
+    near = [fault.end for fault in faults if fault.start <= unseen.end and fault.end >= unseen.start - edge_secs]
     return max(0.0, unseen.end - max(near)) if near else None
 
 
@@ -212,4 +214,5 @@ def _holes(seconds: list[int]) -> list[tuple[int, int]]:
 def _hides(watch: Watch, unseen: Unseen, second: int) -> bool:
     """A second is kept as the book stood at its end: nobody saw that end."""
     offset = watch.sim.venue.now_ms() / 1000 - time.monotonic()
-    return unseen.start - EDGE_SECS <= second + 1 - offset <= unseen.end + EDGE_SECS
+    edge_secs = EDGE_SECS + watch.market.most_late_secs
+    return unseen.start - edge_secs <= second + 1 - offset <= unseen.end + edge_secs

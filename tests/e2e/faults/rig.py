@@ -21,7 +21,7 @@ from tests.e2e.faults.stored import stored_books, stored_trades
 from tests.e2e.rig import Logged, listening, settings_for, until
 from tests.outcomes import Outcome as Row
 from tests.patience import PATIENCE_SECS
-from vibe_orderbook_mcp.binance.rest import BinanceRest
+from vibe_orderbook_mcp.binance.rest import TIMEOUT_SECS, BinanceRest
 from vibe_orderbook_mcp.binance.weights import DEFAULT_LIMIT, WeightBudget
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
@@ -51,6 +51,7 @@ class JudgedMarket(Market):
         super().__init__()
         self.sim: SimExchange | None = None
         self.checked = 0
+        self.most_late_secs = 0.0  # from the moment of an event, by the exchange's clock, until it was applied
         self.wrong: list[tuple[str, int]] = []
         # Of every event: when (monotonic), and how many snapshots had been joined by then.
         self.applied: dict[str, list[tuple[float, int]]] = defaultdict(list)
@@ -61,6 +62,9 @@ class JudgedMarket(Market):
         if outcome is not None:
             self.outcomes[update.symbol][outcome] += 1
         if outcome is Outcome.APPLIED:
+            if self.sim is not None and not self.sim.faults.skew_ms():
+                late_secs = (self.sim.venue.now_ms() - update.event_ms) / 1000
+                self.most_late_secs = max(self.most_late_secs, late_secs)
             self.applied[update.symbol].append((time.monotonic(), self.symbols[update.symbol].resyncs))
             self.judge(update.symbol)
         return outcome
@@ -293,11 +297,11 @@ async def watching(
     *,
     rest_url: str | None = None,
     ws_url: str | None = None,
-    timeout_secs: float = 1.0,
+    timeout_secs: float = TIMEOUT_SECS,
     weight_limit: int = DEFAULT_LIMIT,
     **settings: Any,
 ) -> AsyncIterator[Watch]:
-    """The program on this exchange, which the caller starts. `timeout_secs` stands for the usual ten of REST."""
+    """The program on this exchange, which the caller starts."""
     market = JudgedMarket()
     market.sim = sim
     options = {"symbols": ",".join(SYMBOLS), "backfill_hours": 0, **settings}

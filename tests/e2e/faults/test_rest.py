@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.faults.rig import Case, bear, live
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
+from vibe_orderbook_mcp.binance.rest import TIMEOUT_SECS
 from vibe_orderbook_mcp.sim.faults import CorruptRest, Drop, Fault, RestStatus, SlowRest, StaleSnapshot
 
 RETRIED = "asked again with growing pauses"
@@ -19,8 +20,8 @@ FAILURES, RESYNCS = "vibe_rest_failures_total", "vibe_resyncs_total"
 GAP = Drop(symbol="BTCUSDT", count=1)  # what makes a snapshot needed
 
 
-def answered(status: int, seconds: float = 1.0) -> list[Fault]:
-    return [RestStatus(status=status, endpoint="depth", seconds=seconds), GAP]  # type: ignore[arg-type]  # one of its
+def answered(status: int) -> list[Fault]:
+    return [RestStatus(status=status, endpoint="depth", count=2), GAP]  # type: ignore[arg-type]  # one of its
 
 
 def case(status: int, what: str, promise: str) -> Case:
@@ -54,8 +55,8 @@ CASES = [
     ),
     Case(
         "REST never answers",
-        "given up after 10 s (here 1 s), asked again",
-        [RestStatus(status="hang", endpoint="depth", seconds=1.5), GAP],
+        "given up after 10 s (here 3 s), asked again",
+        [RestStatus(status="hang", endpoint="depth", count=1), GAP],
         "did not answer within",
         FAILURES,
         NO_ANSWER,
@@ -63,21 +64,21 @@ CASES = [
     Case(
         "REST answers after 0.8 s",
         "events wait for it",
-        [SlowRest(delay=0.8, endpoint="depth", seconds=2), GAP],
+        [SlowRest(delay=0.8, endpoint="depth", count=1), GAP],
         "Gap in BTC",
         RESYNCS,
     ),
     Case(
         "snapshots of 3 s ago",
         "told by their update id, asked again",
-        [StaleSnapshot(age=3.0, seconds=1.5), GAP],
+        [StaleSnapshot(age=3.0, count=2), GAP],
         "Gap in BTC",
         RESYNCS,
     ),
     Case(
         "snapshots cut short",
         RETRIED,
-        [CorruptRest(mode="truncated", endpoint="depth", seconds=1.0), GAP],
+        [CorruptRest(mode="truncated", endpoint="depth", count=2), GAP],
         "cannot be read",
         FAILURES,
         NO_ANSWER,
@@ -85,7 +86,7 @@ CASES = [
     Case(
         "HTML with status 200",
         RETRIED,
-        [CorruptRest(mode="not_json", endpoint="depth", seconds=1.0), GAP],
+        [CorruptRest(mode="not_json", endpoint="depth", count=2), GAP],
         "cannot be read",
         FAILURES,
         NO_ANSWER,
@@ -96,7 +97,7 @@ CASES = [
 @pytest.mark.parametrize("each", [each.param() for each in CASES])
 def test_no_answer_of_rest_makes_a_wrong_book_live(each: Case, outcome: Outcome, tmp_path: Path) -> None:
     async def run() -> None:
-        async with live(tmp_path) as watch:
+        async with live(tmp_path, timeout_secs=3.0 if each.labels == NO_ANSWER else TIMEOUT_SECS) as watch:
             await bear(watch, each, outcome)
 
     asyncio.run(run())
