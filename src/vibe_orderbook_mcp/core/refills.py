@@ -113,10 +113,10 @@ class Chain:
         self.show(after)
 
     def show(self, after: float) -> None:
-        self.max_shown = max(self.max_shown, after)
         self.shown = after
-        if self.recent:
-            self.recent[-1].max_shown = max(self.recent[-1].max_shown, after)
+        self.max_shown = max(self.max_shown, after)
+        if self.recent and after > (newest := self.recent[-1]).max_shown:
+            newest.max_shown = after
 
     def undo(self, refill: float, half_lot: float) -> None:
         if self.recent and abs(self.recent[-1].size - refill) < half_lot:
