@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from functools import cached_property, reduce
 from itertools import accumulate, pairwise
@@ -186,12 +186,18 @@ class Ladder(Sequence[tuple[float, float]]):
 
     def count_to(self, limit: float) -> int:
         """How many levels are not beyond the limit."""
-        return bisect_left(self._prices, True, key=lambda price: self._sign * price < self._sign * limit)
+        if self.side == "ask":
+            return bisect_right(self._prices, limit)
+        return len(self._prices) - bisect_left(self._rising, limit)
 
     def count_before(self, limit: float, edge: float) -> int:
         """How many levels `limit` is beyond, by more than `edge` of their price."""
         factor = 1.0 - self._sign * edge
         return bisect_left(self._prices, True, key=lambda price: self._sign * (price * factor) <= self._sign * limit)
+
+    @cached_property
+    def _rising(self) -> list[float]:
+        return self._prices[::-1]
 
     @cached_property
     def _base(self) -> list[float]:
