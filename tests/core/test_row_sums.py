@@ -153,3 +153,26 @@ def test_imbalances_of_events_add_up_level_by_level(
     assert summed.take() == (len(ofi), *columns)
     assert len(columns[0]) <= MLOFI_LEVELS
     assert summed.take() == (0, [], [])
+
+
+class Meddler:
+    """A number that empties the list it came in while it is asked what it is worth."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self.rows = rows
+
+    def __float__(self) -> float:
+        self.rows.clear()
+        return 1.0
+
+
+@needs_compiled
+def test_rows_that_change_while_they_are_read_are_read_as_they_were() -> None:
+    """No decoder makes such numbers; whoever does reads no foreign memory by it."""
+    assert compiled is not None
+    rows: list[Any] = []
+    rows += [(Meddler(rows), 2.0), *((float(price), 3.0) for price in range(1, 500))]
+    olds: list[Any] = [0.0] * len(rows)
+    held = compiled.HeldRows(rows, olds)
+    assert rows == []
+    assert (len(held), held.row(0), held.row(499)) == (500, (1.0, 2.0, 0.0), (499.0, 3.0, 0.0))

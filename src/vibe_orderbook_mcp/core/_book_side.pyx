@@ -203,7 +203,7 @@ cdef class BookSide:
 
     def sums_between(self, edges):
         """Base units from each edge up to the next one, which is not in it. Edges ascend."""
-        cdef list limits = list(edges)
+        cdef list limits = [float(edge) for edge in edges]  # nothing of Python runs while they are looked at
         cdef Py_ssize_t stretches = len(limits) - 1, index
         cdef list out = [0.0] * max(stretches, 0)
         cdef Py_ssize_t place

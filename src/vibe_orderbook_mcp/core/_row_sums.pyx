@@ -26,8 +26,9 @@ cdef class HeldRows:
     cdef double *_before
 
     def __cinit__(self, levels, before):
-        cdef list rows = levels if type(levels) is list else list(levels)
-        cdef list olds = before if type(before) is list else list(before)
+        # Copies: what is no plain float may run anything while it is turned into one, and change the lists.
+        cdef tuple rows = tuple(levels)
+        cdef tuple olds = tuple(before)
         cdef Py_ssize_t place, count = len(rows)
         cdef tuple row
         if count != len(olds):
@@ -189,7 +190,7 @@ cdef int _read(side, Ladder *ladder) except -1:
             ladder.sizes[level] = compiled._sizes[last - level]
         return 0
     prices, sizes = side.best_levels(LEVELS)
-    ladder.count = len(prices)
+    ladder.count = min(len(prices), len(sizes), LEVELS)
     for level in range(ladder.count):
         ladder.keys[level] = prices[level] if side.side == "bid" else -prices[level]
         ladder.sizes[level] = sizes[level]
