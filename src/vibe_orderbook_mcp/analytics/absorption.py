@@ -52,25 +52,40 @@ def absorber(side: Side) -> Absorber:
 
 def merge_touched(rows: Iterable[SecondRow]) -> list[TouchedLevel]:
     """Each level that trades hit, over all rows: shown before the first hit, at most, and after the last."""
-    merged: dict[tuple[Side, float], TouchedLevel] = {}
+    merged: dict[tuple[Side, float], _Touched] = {}
     for row in rows:
         for level in row.touched:
             key = level.side, level.price
             known = merged.get(key)
-            merged[key] = (
-                level
-                if known is None
-                else TouchedLevel(
-                    side=level.side,
-                    price=level.price,
-                    traded=known.traded + level.traded,
-                    trades=known.trades + level.trades,
-                    shown_start=known.shown_start,
-                    shown_max=max(known.shown_max, level.shown_max),
-                    shown_end=level.shown_end,
-                )
-            )
-    return list(merged.values())
+            if known is None:
+                merged[key] = _Touched(level)
+                continue
+            known.traded += level.traded
+            known.trades += level.trades
+            known.shown_end = level.shown_end
+            known.shown_max = max(known.shown_max, level.shown_max)
+    return [
+        TouchedLevel(
+            side=side,
+            price=price,
+            traded=found.traded,
+            trades=found.trades,
+            shown_start=found.shown_start,
+            shown_max=found.shown_max,
+            shown_end=found.shown_end,
+        )
+        for (side, price), found in merged.items()
+    ]
+
+
+class _Touched:
+    """A level while it is merged."""
+
+    __slots__ = ("shown_end", "shown_max", "shown_start", "traded", "trades")
+
+    def __init__(self, level: TouchedLevel) -> None:
+        self.traded, self.trades = level.traded, level.trades
+        self.shown_start, self.shown_max, self.shown_end = level.shown_start, level.shown_max, level.shown_end
 
 
 def replenished(level: TouchedLevel) -> float:

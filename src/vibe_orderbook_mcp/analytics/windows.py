@@ -256,9 +256,12 @@ def _side_totals(flows: Sequence[SideFlow], mids: Sequence[float]) -> SideTotals
 
 def _mean_depth(depths: Sequence[tuple[float, ...]], events: Sequence[int]) -> tuple[float, ...]:
     """By level, of the seconds that knew it, each with the weight of its events."""
-    means = []
+    lengths, means = list(map(len, depths)), []
+    every, shortest = sum(events), min(lengths, default=0)
     for level, column in enumerate(zip_longest(*depths, fillvalue=0.0)):
-        known = sum(count for depth, count in zip(depths, events, strict=True) if len(depth) > level)
+        known = every
+        if level >= shortest:
+            known = sum(count for length, count in zip(lengths, events, strict=True) if length > level)
         means.append(sum(map(mul, column, events)) / known)
     return tuple(means)
 
