@@ -16,7 +16,7 @@ from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.watcher import RETRY_SECS, Watcher
 
-BEFORE, ALONE = 4000, 30
+BEFORE, ALONE = 4000, 200  # what is alone for over a minute has counted seconds of its own
 
 
 class Closed(SimpleNamespace):
