@@ -317,3 +317,29 @@ def test_trades_fetched_backwards_later_come_into_the_volume_buckets(tmp_path: P
             await history.close()
 
     asyncio.run(run())
+
+
+def test_volume_buckets_begin_anew_where_lots_are_counted_in_other_steps(tmp_path: Path) -> None:
+    """Else a hundredth of the volume, or a hundred times as much, would fill a bucket once the exchange changes it."""
+
+    async def base_units(clocks: VolumeClocks, history: History, spec: SymbolSpec) -> list[float]:
+        await clocks.buckets(history, spec, NOW * 1000)
+        await asyncio.gather(*clocks._reading)
+        buckets = await clocks.buckets(history, spec, NOW * 1000)
+        assert buckets is not None
+        return [lots / 10**spec.lot_exp for lots in (buckets.bucket_lots, *buckets.imbalances)]
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            await add_trades(history, range(5000, 5100), lambda n: (NOW - 3600 + 30 * (n - 5000)) * 1000)
+            clocks = VolumeClocks()
+            before = await base_units(clocks, history, SPEC)
+            assert len(before) > 1
+            for step in ("0.001", "0.0000001"):
+                regridded = msgspec.structs.replace(SPEC, step_size=Decimal(step))
+                assert await base_units(clocks, history, regridded) == before
+        finally:
+            await history.close()
+
+    asyncio.run(run())

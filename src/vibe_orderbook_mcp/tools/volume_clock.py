@@ -21,23 +21,22 @@ DAY_MS = 86_400_000
 SYMBOLS_KEPT = 20
 # The bucket is a fiftieth of a day's volume: sized anew when that day has gone by.
 RESIZE_MS = DAY_MS
-
-
 CHECK_MS = 60_000
 
 
 class _Clock:
-    def __init__(self, began_ms: int) -> None:
+    def __init__(self, began_ms: int, lot_exp: int) -> None:
         self.began_ms = began_ms
+        self.lot_exp = lot_exp  # buckets count in 10^-lot_exp
         self.until_ms = began_ms
         self.buckets: VolumeBuckets | None = None
         self.trades = 0  # in the buckets
         self.late = 0  # stored since, with times before `until_ms`: at the last count
         self.counted_ms = began_ms
 
-    def add(self, trades: list[Trade], spec: SymbolSpec) -> None:
+    def add(self, trades: list[Trade]) -> None:
         if self.buckets is not None:
-            scale = 10.0**spec.lot_exp
+            scale = 10.0**self.lot_exp
             for trade in sorted(trades, key=_agg_id):
                 self.buckets.add(round(trade.size * scale), is_buy=not trade.buyer_is_maker)
             self.trades += len(trades)
@@ -56,8 +55,8 @@ class VolumeClocks:
     async def buckets(self, history: History, spec: SymbolSpec, now_ms: int) -> VolumeBuckets | None:
         """None while the past day is being read for the first time. Raises StorageError."""
         clock = self._clocks.get(spec.symbol)
-        if clock is None or now_ms - clock.began_ms > RESIZE_MS:
-            clock = self._clocks[spec.symbol] = _Clock(now_ms)
+        if clock is None or now_ms - clock.began_ms > RESIZE_MS or clock.lot_exp != spec.lot_exp:
+            clock = self._clocks[spec.symbol] = _Clock(now_ms, spec.lot_exp)
             while len(self._clocks) > SYMBOLS_KEPT:
                 del self._clocks[next(iter(self._clocks))]
             self._read(history, spec, clock)
@@ -66,7 +65,7 @@ class VolumeClocks:
             await self._count_late(history, spec, clock)
         if clock.buckets is not None and now_ms > clock.until_ms:
             start_ms, clock.until_ms = clock.until_ms, now_ms
-            clock.add(await history.trades(spec.symbol, start_ms, now_ms), spec)
+            clock.add(await history.trades(spec.symbol, start_ms, now_ms))
         return clock.buckets
 
     async def _count_late(self, history: History, spec: SymbolSpec, clock: _Clock) -> None:
@@ -90,11 +89,13 @@ class VolumeClocks:
                 self._clocks.pop(spec.symbol, None)  # asked again with the next question
                 return
             held_ms = max(1, clock.began_ms - day.first_ms)
-            lots = (day.buy_lots + day.sell_lots) * DAY_MS // held_ms  # as if the rest of the day had been like it
-            fresh = _Clock(clock.began_ms)
+            # As if the rest of the day had been like it. Stored trades may be on a grid that the symbol had before.
+            day_lots = (day.buy_lots + day.sell_lots) * 10**spec.lot_exp // 10**day.lot_exp
+            lots = day_lots * DAY_MS // held_ms
+            fresh = _Clock(clock.began_ms, spec.lot_exp)
             fresh.buckets, fresh.until_ms, fresh.counted_ms = VolumeBuckets(bucket_lots(lots)), until_ms, until_ms
             async for piece in history.iter_trades(spec.symbol, start_ms, until_ms):
-                fresh.add(piece, spec)
+                fresh.add(piece)
                 await asyncio.sleep(0)
         except StorageError as error:
             if clock.buckets is None:
