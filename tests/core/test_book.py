@@ -279,3 +279,12 @@ def test_a_fresh_copy_keeps_since_when_levels_stand(
     fresh.apply([(price_at(50), 1.0)])  # a level that the other one does not reach
     fresh.keep_since(kept)
     assert [fresh.since_ms(price) for price in fresh.prices] == [kept.since_ms(price) for price in fresh.prices]
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("kind", SIDE_TYPES)
+def test_what_is_no_side_is_not_read_as_one(kind: type[BookSide], side: Side) -> None:
+    """Compiled code that takes None for a side reads memory that is not its own."""
+    levels = kind(side, [(1.0, 2.0), (3.0, 4.0)])
+    with pytest.raises((TypeError, AttributeError)):
+        levels.keep_since(None)  # type: ignore[arg-type]

@@ -136,7 +136,7 @@ cdef class BookSide:
             return self._since_ms[place]
         return None
 
-    def keep_since(self, BookSide former):
+    def keep_since(self, BookSide former not None):
         """This copy takes the place of another one, which has watched for longer."""
         cdef Py_ssize_t place, other = 0
         for place in range(self._count):

@@ -66,7 +66,7 @@ cdef class HeldRows:
                 return True
         return False
 
-    def settle(self, dict watched, double least, double bound, bint is_bid):
+    def settle(self, dict watched not None, double least, double bound, bint is_bid):
         """What the rows add up to."""
         cdef Py_ssize_t place
         cdef bint has_watched = PyDict_Size(watched) > 0
