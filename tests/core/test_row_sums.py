@@ -65,6 +65,7 @@ def test_rows_are_added_cancelled_discovered_or_left_out(
     held = module.HeldRows(
         [(price_at(price), size_at(size)) for price, size, _ in rows], [size_at(old) for *_, old in rows]
     )
+    held = deepcopy(held)
     found = held.settle({price_at(price): 1 for price in watched}, size_at(least), price_at(bound), is_bid)
     assert len(held) == len(rows)
     assert [held.row(place) for place in range(len(rows))] == [

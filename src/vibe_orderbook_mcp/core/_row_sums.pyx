@@ -49,6 +49,9 @@ cdef class HeldRows:
     def __dealloc__(self):
         PyMem_Free(self._prices)
 
+    def __deepcopy__(self, _memo):
+        return self  # never changed
+
     def __len__(self):
         return self._count
 
