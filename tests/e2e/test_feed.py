@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tests.e2e.faults.rig import Relay
@@ -214,5 +215,27 @@ def test_an_audit_notices_a_level_that_is_wrong() -> None:
                 await until(lambda: state.audits >= 3)
                 assert state.audit_mismatches == 1
                 await until(lambda: "Audit of BTCUSDT found levels that differ" in logged)
+
+    asyncio.run(run())
+
+
+def test_a_grid_too_fine_to_be_kept_exactly_leaves_the_symbol_as_it_is() -> None:
+    """It is subscribed and live on its former grid: nobody is told that it is not."""
+
+    async def run() -> None:
+        market = WatchedMarket()
+        with listening() as logged:
+            async with (
+                SimExchange(config()) as sim,
+                feeding(sim.rest_url, sim.ws_url, ("BTCUSDT",), market) as feed,
+            ):
+                await all_live(feed, ("BTCUSDT",))
+                await until(lambda: not feed.failed)
+                state = market.symbols["BTCUSDT"]
+                feed._regridded(msgspec.structs.replace(state.spec, step_size=Decimal("1E-12")))
+                assert "BTCUSDT is kept on its former grid" in logged
+                assert market.symbols["BTCUSDT"] is state
+                assert state.book is not None
+                assert feed.failed == {}
 
     asyncio.run(run())

@@ -294,8 +294,7 @@ class Feed:
         try:
             spec.check_exact()
         except InexactSymbol as error:
-            self.failed[symbol] = str(error)
-            logger.error("{} is kept on its former grid: {}", symbol, error)
+            logger.bind(symbol=symbol).error("{} is kept on its former grid: {}", symbol, error)  # it is subscribed
             return
         logger.bind(symbol=symbol).warning(
             "The grid of {} has changed: prices in {:f} (were in {:f}), sizes in {:f} (were in {:f}); resyncing",
