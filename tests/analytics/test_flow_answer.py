@@ -20,7 +20,8 @@ from vibe_orderbook_mcp.errors import Refusal
 
 def flow(rows: list[SecondRow], secs: int = 10, **more: Any) -> OrderFlowAnswer:
     end = T0 + secs
-    return order_flow_answer(BTC, rows, Span(T0, end), as_of_ms=end * 1000 - 77, age_ms=20, status="live", **more)
+    facts: dict[str, Any] = {"as_of_ms": end * 1000 - 77, "age_ms": 20, "status": "live"}
+    return order_flow_answer(BTC, rows, Span(T0, end), **(facts | more))
 
 
 def busy(second: int, **more: Any) -> SecondRow:
@@ -127,6 +128,21 @@ def test_half_a_window_is_answered_per_covered_second_and_says_so() -> None:
     assert answer.warnings[0] == "handed in"
     assert any("6 of 10 s" in warning for warning in answer.warnings)
     assert answer.summary.startswith("BTCUSDT, 10 s (book seen for 6 s of it): takers bought")
+
+
+def test_volumes_of_a_connection_that_was_lost_say_how_much_of_the_window_they_lack() -> None:
+    """Trades have ended with the book: "10 s" would be taken for theirs too. A resync goes on hearing them."""
+    rows = [busy(i) for i in range(6)]
+    lost = flow(rows, as_of_ms=(T0 + 6) * 1000 - 77, age_ms=4077, status="syncing")
+    assert lost.summary.startswith(
+        "BTCUSDT, 10 s (book seen for 6 s of it), nothing heard for the last 4 of them: takers bought"
+    )
+    assert lost.warnings[0] == (
+        "Nothing came after 2024-05-01T12:00:05.923Z: trades of the window's last 4 s are not in these volumes."
+    )
+    resync = flow(rows, age_ms=4077, status="syncing")
+    assert "nothing heard" not in resync.summary
+    assert not any("Nothing came" in warning for warning in resync.warnings)
 
 
 def test_less_than_half_is_refused() -> None:

@@ -47,6 +47,12 @@ def test_a_window_across_a_restart_has_the_trades_that_the_profile_has(tmp_path:
                 assert missing_trades(window) == 0
                 assert sum(each.buy_volume for each in window) == 60 - start  # the last two are not stored yet
                 assert sum(each.covered_ms for each in window) == 1000 * (50 if start == 0 else 30)
+            # The second in which the process began: half of it was seen, its first trade was not, and no id tells.
+            half = SecondRow(second=AT + 30, covered_ms=500)
+            begun = [half, *(row(n) for n in range(31, 60))]
+            found = await tools._with_late_trades(state, begun, Span(AT + 30, AT + 60))
+            assert sum(each.buy_volume for each in found) == 30
+            assert found[0].covered_ms == 500
             whole = [row(n) for n in range(60)]
             assert await tools._with_late_trades(state, whole, Span(AT, AT + 60)) is whole
         finally:

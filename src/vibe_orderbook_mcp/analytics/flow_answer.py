@@ -74,6 +74,8 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 LEVELS_SHOWN = 3
 QUOTE_DIGITS = 8
+# An end of a window from which nothing came, not even a trade, is told from here on where there is no live book.
+UNHEARD_SECS = 3
 
 
 def order_flow_answer(
@@ -108,6 +110,7 @@ def order_flow_answer(
     direction, pressure = flow_direction(totals.buy_volume, totals.sell_volume), ofi_direction(totals)
     grade = quality(totals.coverage, totals.events, MIN_BOOK_EVENTS)
     bid_rates, ask_rates = _flow_side(totals.bid, totals), _flow_side(totals.ask, totals)
+    unheard = max(0, span.end - -(-as_of_ms // 1000)) if status == "syncing" else 0
     more = None
     if detail:
         impact, impact_count = impact_fit(rows, span.end, tick)
@@ -142,8 +145,8 @@ def order_flow_answer(
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=_summary(spec, totals, direction, pressure, absorbed),
-        warnings=[*warnings, *_warnings(totals, session is None and detail)],
+        summary=_summary(spec, totals, direction, pressure, absorbed, unheard),
+        warnings=[*warnings, *_unheard(unheard, as_of_ms), *_warnings(totals, session is None and detail)],
         window=Window(
             start=iso_second(span.start),
             end=iso_second(span.end),
@@ -234,6 +237,12 @@ def _absorption_check(
     )
 
 
+def _unheard(secs: int, as_of_ms: int) -> list[str]:
+    if secs < UNHEARD_SECS:
+        return []
+    return [f"Nothing came after {iso(as_of_ms)}: trades of the window's last {secs} s are not in these volumes."]
+
+
 def _warnings(totals: WindowTotals, no_session: bool) -> list[str]:
     out = []
     if totals.coverage < OK_COVERAGE:
@@ -258,9 +267,12 @@ def _summary(
     direction: FlowDirection,
     pressure: OfiDirection,
     absorbed: Sequence[AbsorptionEvent],
+    unheard_secs: int,
 ) -> str:
     base, delta = spec.base_asset, delta_pct(totals.buy_volume, totals.sell_volume)
     part = "" if totals.coverage >= OK_COVERAGE else f" (book seen for {readable(totals.covered_secs)} s of it)"
+    if unheard_secs >= UNHEARD_SECS:
+        part = f"{part}, nothing heard for the last {unheard_secs} of them"
     head = f"{spec.symbol}, {totals.span.secs} s{part}: "
     if delta is None:
         text = f"{head}no trades (NO_FLOW)"

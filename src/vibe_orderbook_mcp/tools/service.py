@@ -275,7 +275,9 @@ class Tools:
         summed up anew."""
         window = cut(rows, span).rows
         history = self._runtime.archive.history
-        if history is None or not (missing_trades(window) or len(window) < span.secs):
+        # Ids tell what is missing between rows, not before the first: it may be the second in which the process began.
+        in_doubt = len(window) < span.secs or window[0].covered_ms < 1000 or missing_trades(window)
+        if history is None or not in_doubt:
             return rows
         try:
             stored = await history.trades(state.spec.symbol, span.start * 1000, span.end * 1000)
