@@ -29,13 +29,13 @@ LOOK_EVERY = 250
 NAN, INF = float("nan"), float("inf")
 
 
-def chosen(pure: str | None) -> str:
-    """The module of the side that a process with this VIBE_PURE_PYTHON takes."""
+def chosen(pure: str | None, before: str = "") -> str:
+    """The module of the side that a process with this VIBE_PURE_PYTHON takes; `before` is run before it chooses."""
     environment = {name: value for name, value in os.environ.items() if name != "VIBE_PURE_PYTHON"}
     if pure is not None:
         environment["VIBE_PURE_PYTHON"] = pure
     code = "from vibe_orderbook_mcp.core.compiled import IS_COMPILED, BookSide; print(BookSide.__module__, IS_COMPILED)"
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", f"{before}\n{code}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603  # our own
     return done.stdout.strip()
 
@@ -45,6 +45,27 @@ def test_plain_python_serves_where_it_is_asked_for_or_nothing_was_compiled() -> 
     python, compiled = "vibe_orderbook_mcp.core.book_side False", "vibe_orderbook_mcp.core._book_side True"
     assert chosen("1") == python
     assert chosen(None) == chosen("") == chosen("0") == (python if CompiledSide is None else compiled)
+
+
+LACKING = "from vibe_orderbook_mcp.core import _book_side; del _book_side.Ladder"
+UNLIKE_EACH_OTHER = """
+from vibe_orderbook_mcp.core import _book_side
+class BookSide(_book_side.BookSide): pass
+_book_side.BookSide = BookSide
+"""
+OTHER_ARGUMENTS = """
+from vibe_orderbook_mcp.core import _row_sums
+class HeldRows(_row_sums.HeldRows):
+    def settle(self, watched, least): pass
+_row_sums.HeldRows = HeldRows
+"""
+
+
+@needs_compiled
+@pytest.mark.parametrize("before", [LACKING, UNLIKE_EACH_OTHER, OTHER_ARGUMENTS])
+def test_plain_python_serves_where_what_was_compiled_is_of_an_older_source(before: str) -> None:
+    """Sources were updated and not installed again: called as they are now, what was built would fail at each event."""
+    assert chosen(None, before) == "vibe_orderbook_mcp.core.book_side False"
 
 
 class Both:

@@ -8,14 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+from inspect import isfunction, signature
 
 from vibe_orderbook_mcp.core.book_side import BookSide, Ladder
 from vibe_orderbook_mcp.core.row_sums import HeldRows, Imbalance, on_grid
 
 IS_COMPILED = False
+
+
+def _check(kind: type, built: type) -> None:
+    """Raises AttributeError where what was built lacks something, or is asked for it with other arguments."""
+    for name, own in vars(kind).items():
+        if name[0] == "_":
+            continue
+        other = getattr(built, name)
+        if isfunction(own) and [*signature(own).parameters] != [*signature(other).parameters]:
+            raise AttributeError(name)
+
+
 if os.environ.get("VIBE_PURE_PYTHON", "") in ("", "0"):
-    # Built from an older source they may lack something, or not fit each other (ValueError): scripts/setup builds anew.
-    with contextlib.suppress(ImportError, AttributeError, ValueError):
+    # Built from an older source they may not fit what is here, or each other (KeyError, ValueError where one takes the
+    # other in): scripts/setup builds anew.
+    with contextlib.suppress(ImportError, AttributeError, KeyError, TypeError, ValueError):
         from vibe_orderbook_mcp.core import _book_side as sides
         from vibe_orderbook_mcp.core import _row_sums as sums
 
@@ -26,9 +40,7 @@ if os.environ.get("VIBE_PURE_PYTHON", "") in ("", "0"):
             (Imbalance, sums.Imbalance),
         )
         for kind, built in pairs:
-            for name in vars(kind):
-                if name[0] != "_":
-                    getattr(built, name)
+            _check(kind, built)
         built_all = sides.BookSide, sides.Ladder, sums.HeldRows, sums.Imbalance, sums.on_grid
         BookSide, Ladder, HeldRows, Imbalance, on_grid = built_all  # type: ignore[misc]  # the same to who reads types
         IS_COMPILED = True
