@@ -140,6 +140,8 @@ class Watcher:
     async def _read_past(self, history: History, state: SymbolState, watched: _Watched, second: int) -> None:
         symbol = state.spec.symbol
         hours = [data for _, data in await history.baselines(symbol, second - RESTORE_HOURS * 3600)]
+        if watched.is_restored:  # what another process counted of the time since then was counted here too: from rows
+            hours = [data for data in hours if decode(data).until < second]
         start = restore_from([decode(data) for data in hours], second)
         rows = await history.rows(symbol, start, second)
         if watched.is_restored:

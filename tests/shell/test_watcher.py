@@ -76,3 +76,37 @@ def test_history_that_comes_late_is_taken_in_and_not_written_over(tmp_path: Path
             await history.close()
 
     asyncio.run(run())
+
+
+def test_seconds_that_another_process_counted_too_count_once(tmp_path: Path) -> None:
+    """It recorded on while this one had begun without history: its newest hour holds seconds of both."""
+    shared = 600
+    rows = quiet_rows(BEFORE + 2 * RETRY_SECS)
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            archive = SimpleNamespace(mode="recording", history=history)
+            other, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            for row in rows[:BEFORE]:
+                other.observe(state, row, None)
+                await settled(other)
+            await history.append([SecondRecord(BTC, row, None) for row in rows[:BEFORE]])
+            await other.save_hours(history, [state])
+
+            archive.mode, archive.history = "unavailable", None
+            watcher, whole = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            state = SymbolState(BTC)
+            for number, row in enumerate(rows):
+                whole.watch.second(row)
+                if number >= BEFORE:
+                    archive.mode, archive.history = "recording", history
+                if number >= BEFORE - shared:
+                    watcher.observe(state, row, None)
+                    await settled(watcher)
+            assert state.watch.baseline.secs_until_ready == 0
+            assert state.watch.baseline.seconds == whole.watch.baseline.seconds
+        finally:
+            await history.close()
+
+    asyncio.run(run())
