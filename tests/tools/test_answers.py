@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,10 +12,12 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # the SDK's own dependency; its stubs are a package of their own
 import pytest
+from mcp import Client
 
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
-from tests.tools.serving import Mode, answer, exchange, refusal, serving
+from tests.tools.serving import Mode, answer, exchange, refusal, server_for, serving
+from vibe_orderbook_mcp.analytics.results import iso
 from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Refuse, Stall
 
 SYMBOL = "BTCUSDT"
@@ -192,6 +195,31 @@ def test_a_frozen_feed_is_called_stale_and_never_served_as_live(tmp_path: Path) 
             assert deep["warnings"]
             health = await answer(client, "orderbook_health")
             assert health["status"] == "stale"
+
+    asyncio.run(run())
+
+
+def test_health_without_an_exchange_tells_neither_a_date_nor_a_recording_that_is_not(tmp_path: Path) -> None:
+    """Before the first event there is none to date it by; afterwards it is as old as the last that was heard."""
+
+    async def run() -> None:
+        async with exchange() as sim:
+            server = server_for(sim, tmp_path / "never")
+        began_ms = time.time_ns() // 1_000_000
+        async with Client(server) as client:
+            await until(lambda: bool(server.runtime.feed.failed) and server.runtime.archive.mode == "recording")
+            health = await answer(client, "orderbook_health")
+            assert health["as_of"] >= iso(began_ms)
+            assert health["summary"].endswith("; history is open, and there is no live book to record.")
+        async with contextlib.AsyncExitStack() as stack:
+            async with exchange() as sim:
+                server = server_for(sim, tmp_path / "lost")
+                client = await stack.enter_async_context(Client(server))
+                assert await server.runtime.feed.wait_live(SYMBOL, PATIENCE_SECS)
+            state = server.runtime.market.symbols[SYMBOL]
+            await until(lambda: state.sync.book is None)
+            assert state.heard_ms is not None
+            assert (await answer(client, "orderbook_health"))["as_of"] == iso(state.heard_ms)
 
     asyncio.run(run())
 

@@ -60,8 +60,12 @@ def health_answer(runtime: Runtime) -> HealthAnswer:
     market, feed, recorder, archive = runtime.market, runtime.feed, runtime.recorder, runtime.archive
     symbols = [_symbol_health(runtime, state, now_ns) for state in market.symbols.values()]
     ages = [item.age_ms for item in symbols if item.age_ms is not None]
-    now_ms = market.exchange_ms(now_ns)
-    newest_ms = max((s.sync.book.event_ms or 0 for s in market.symbols.values() if s.sync.book), default=now_ms or 0)
+    states = market.symbols.values()
+    books_ms = [
+        book.event_ms for state in states if (book := state.sync.book) is not None and book.event_ms is not None
+    ]
+    # Without a book it is the last that was heard of any; before the first event only the clock of this machine tells.
+    newest_ms = max(books_ms or [state.heard_ms for state in states if state.heard_ms is not None], default=None)
     not_live = [item for item in symbols if item.status != "live"]
     status: Status = "live"
     if not symbols or any(item.status == "syncing" for item in not_live) or feed.failed:
@@ -83,7 +87,7 @@ def health_answer(runtime: Runtime) -> HealthAnswer:
     written = archive.written_ns
     return HealthAnswer(
         symbol=ALL,
-        as_of=iso(newest_ms),
+        as_of=iso(time.time_ns() // 1_000_000 if newest_ms is None else newest_ms),
         age_ms=min(ages, default=0),
         status=status,
         summary=_summary(runtime, symbols),
@@ -175,7 +179,7 @@ def _summary(runtime: Runtime, symbols: list[SymbolHealth]) -> str:
     }[runtime.archive.mode]
     if runtime.recorder.why_not_recording is not None and runtime.archive.mode == "recording":
         storage = "history is NOT being written"
-    if symbols and not live and runtime.archive.mode == "recording":
+    if not live and wanted and runtime.archive.mode == "recording":
         storage = "history is open, and there is no live book to record"
     books = f"{live} of {wanted} books live, gaps noticed and resynced: {gaps}, reconnects: {runtime.feed.reconnects}"
     return f"{books}; {storage}."
