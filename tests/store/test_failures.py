@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from loguru import logger
 
 from vibe_orderbook_mcp.errors import StorageError, StorageLocked
 from vibe_orderbook_mcp.store.failures import Damaged, DiskFull, storage_error
@@ -26,3 +27,15 @@ def test_an_error_text_says_its_kind_and_hides_paths(text: str, kind: type[Stora
     error = storage_error(Exception(text), "writing history")
     assert type(error) is kind
     assert "/p/" not in str(error)
+
+
+def test_a_directory_in_use_is_no_warning() -> None:
+    """A second process beside the first is a normal day; the sentence that follows says what it does there."""
+    levels: list[str] = []
+    sink = logger.add(lambda message: levels.append(message.record["level"].name), level="DEBUG")
+    try:
+        storage_error(Exception("IO error: While lock file: /p/LOCK: Resource temporarily unavailable"), "opening")
+        storage_error(Exception("IO error: No space left on device"), "opening")
+    finally:
+        logger.remove(sink)
+    assert levels == ["DEBUG", "WARNING"]

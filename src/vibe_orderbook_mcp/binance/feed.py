@@ -207,7 +207,7 @@ class Feed:
 
     def connected(self, symbols: set[str], *, is_first: bool) -> None:
         if is_first:
-            logger.info("Connected to the exchange: {} symbols on one connection", len(symbols))
+            logger.info("Connected to the exchange: {} symbol(s) on one connection", len(symbols))
         for symbol in symbols:
             state = self.market.symbols.get(symbol)
             if state is not None and state.sync.needs_snapshot:

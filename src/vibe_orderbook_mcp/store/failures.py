@@ -76,8 +76,12 @@ def storage_error(error: BaseException, doing: str) -> StorageError:
     text = str(error)
     if isinstance(error, DbClosedError) or "Already mutably borrowed" in text or "Already borrowed" in text:
         return StorageError(f"History is closed: {doing} is not possible.")
-    logger.warning("{} failed: {}: {}", doing.capitalize(), type(error).__name__, text)
+    found = StorageError(f"{doing.capitalize()} failed; the log has the details.")
     for pattern, kind, sentence in _FAILURES:
         if pattern.search(text):
-            return kind(sentence.format(doing=doing))
-    return StorageError(f"{doing.capitalize()} failed; the log has the details.")
+            found = kind(sentence.format(doing=doing))
+            break
+    # A second process beside the first is a normal day.
+    level = "DEBUG" if isinstance(found, StorageLocked) else "WARNING"
+    logger.log(level, "{} failed: {}: {}", doing.capitalize(), type(error).__name__, text)
+    return found
