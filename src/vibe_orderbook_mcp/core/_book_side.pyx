@@ -6,6 +6,7 @@ price of a bid and the negative price of an ask, so that the best level is the l
 near the touch moves little memory. `_book_side.pxd` declares them, for what else is compiled.
 
 What moves memory calls nothing of Python: no foreign code can run while the arrays are being changed.
+That is also why those functions are `noexcept`: there is nothing in them that could raise.
 """
 
 from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE, PyList_New

@@ -1,5 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=True
-"""What a second's row sums up of every event, compiled: the same as `row_sums`."""
+"""What a second's row sums up of every event, compiled: the same as `row_sums`.
+
+Functions that are `noexcept` work on C's numbers alone: there is nothing in them that could raise.
+"""
 
 from cpython.dict cimport PyDict_Size
 from cpython.mem cimport PyMem_Free, PyMem_Malloc

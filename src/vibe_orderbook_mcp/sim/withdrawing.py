@@ -6,6 +6,7 @@ that the return is not a burst of its own.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final, NamedTuple, TypeVar
 
 from vibe_orderbook_mcp.sim.episode import SIDES, Episode, Mood
@@ -33,7 +34,7 @@ class _Order(NamedTuple):
     far_place: int | None
 
 
-class _Withdrawal(Episode[Q]):
+class _Withdrawal(Episode[Q], ABC):
     """Cancels a list of orders at an even pace, and puts them back."""
 
     takes: float
@@ -70,12 +71,13 @@ class _Withdrawal(Episode[Q]):
         if self._gone:
             self.wait(at, RETURN_TIMES * self.market.makes_a_second)
 
+    @abstractmethod
     def chosen(self) -> list[_Order]:
         """What is withdrawn, in this order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lasting_ms(self) -> float:
-        raise NotImplementedError
+        """How long that takes."""
 
     def arrived(self, at: float) -> None:
         """The last of them is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Literal, TypeVar
 
@@ -21,18 +22,20 @@ KEYS_A_PIECE: Final = 5000
 BLOCKS_A_PIECE: Final = 20
 
 
-class Threads:
+class Threads(ABC):
     """Where the work of a call is done. Implemented by `History`."""
 
+    @abstractmethod
     async def _read(self, work: Callable[..., T], *args: object) -> T:
-        raise NotImplementedError
+        """On the thread that reads."""
 
+    @abstractmethod
     async def _write(self, work: Callable[[Writer], T]) -> T:
-        raise NotImplementedError
+        """On the thread that writes."""
 
+    @abstractmethod
     async def _catch_up(self) -> None:
         """See what another process has written since the last call."""
-        raise NotImplementedError
 
 
 class Reading(Threads):
