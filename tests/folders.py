@@ -1,4 +1,4 @@
-"""Where Binance's recorded frames are. They are not part of this repository; what needs them says so without them."""
+"""Where our own test data is, and where recordings are. Those are not in this repository: tests skip without them."""
 
 from __future__ import annotations
 
@@ -6,4 +6,5 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "tests" / "data"  # our own: its SOURCES.md says how each file was made
 RECORDINGS = Path(os.environ.get("VIBE_TEST_RECORDINGS") or ROOT.parent / "shared" / "data")

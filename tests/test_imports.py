@@ -53,7 +53,8 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "store.trades": IMPURE,
     "store.rollups": IMPURE,
     "store.row_codes": IMPURE,
-    "store.columns": IMPURE,
+    "store.fields": IMPURE,
+    "store.row_steps": IMPURE,
     "store.findings": IMPURE,
     "store.packing": tuple(name for name in IMPURE if name != "sys"),  # sys.byteorder
     "sim.ledger": IMPURE,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,12 @@ from hypothesis import strategies as st
 
 from tests.store.test_rows import VERSION_1
 from tests.store.values import START, exps, record, row, rows
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow
 from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.columns import decode_columns, known_fields
+from vibe_orderbook_mcp.store.fields import ENTRIES, FIELDS
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.reading import COLUMNS_A_PIECE
-from vibe_orderbook_mcp.store.rows import RECORD, decode_row, encode_row
+from vibe_orderbook_mcp.store.rows import decode_columns, decode_rows, encode_row, known_fields
 
 
 def value(of: SecondRow, field: str) -> object:
@@ -35,7 +36,7 @@ def test_a_column_says_what_the_rows_say(data: st.DataObject, tick_exp: int, lot
     fields = data.draw(st.lists(st.sampled_from(known))) if data.draw(st.booleans()) else known
     columns = decode_columns(stored, fields)
     assert set(columns) == set(fields)
-    whole = [decode_row(0, each) for each in stored]
+    whole = decode_rows([0] * len(stored), stored)
     for field in fields:
         assert columns[field] == [value(each, field) for each in whole]
 
@@ -53,14 +54,14 @@ async def test_columns_of_long_windows_come_whole_and_in_order(tmp_path: Path) -
     assert len(found) == len(found["bid_added"]) == len(seconds)
     nothing = await history.columns("BTCUSDT", START - 10, START, ["mid"])
     assert (nothing.second, nothing["mid"]) == ([], [])
-    with pytest.raises(ValueError, match="touched"):
-        await history.columns("BTCUSDT", 0, 1, ["touched"])
+    with pytest.raises(ValueError, match="depth_7"):
+        await history.columns("BTCUSDT", 0, 1, ["depth_7"])
     await history.close()
 
 
 def test_columns_of_the_first_version_are_those_of_its_rows() -> None:
     known = known_fields()[1:]
-    columns, whole = decode_columns([VERSION_1], known), decode_row(START, VERSION_1)
+    columns, whole = decode_columns([VERSION_1], known), decode_rows([START], [VERSION_1])[0]
     for field in known:
         assert columns[field] == [value(whole, field)]
 
@@ -72,5 +73,15 @@ def test_a_damaged_row_is_an_error() -> None:
             decode_columns([damaged], ["mid", "ofi"])
 
 
-def test_the_names_of_a_row_are_those_of_its_array() -> None:
-    assert len(RECORD) == len(set(RECORD)) == 54
+def test_every_field_of_a_row_is_in_the_table_and_no_other() -> None:
+    """A field that is not in it would come back as its default."""
+    flows = {f"{side}_{name}" for side in ("bid", "ask") for name in SideFlow.__struct_fields__}
+    assert set(FIELDS) == ({*SecondRow.__struct_fields__} - {"second", "bid", "ask"}) | flows
+
+
+def test_places_in_the_array_never_move() -> None:
+    """Rows that users have lie at them. New entries go to the end, with the version that brings them."""
+    names = [entry.name for entry in ENTRIES]
+    assert len(names) == len(set(names))
+    assert [entry.since for entry in ENTRIES] == sorted(entry.since for entry in ENTRIES)
+    assert hashlib.sha256(" ".join(names[:54]).encode()).hexdigest()[:16] == "3dd38853d5475934"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.store.values import START, exps, row, rows
 from vibe_orderbook_mcp.core.rows import SecondRow, TouchedLevel
 from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.rows import decode_row, encode_row
+from vibe_orderbook_mcp.store.rows import decode_rows, encode_row
 
 APPROXIMATE = {
     "bid_band_base": 0.0005,
@@ -35,7 +35,7 @@ VERSION_1 = bytes.fromhex(
 
 
 def _there_and_back(original: SecondRow, tick_exp: int = 2, lot_exp: int = 5) -> SecondRow:
-    return decode_row(original.second, encode_row(original, tick_exp=tick_exp, lot_exp=lot_exp))
+    return decode_rows([original.second], [encode_row(original, tick_exp=tick_exp, lot_exp=lot_exp)])[0]
 
 
 @given(st.data(), st.integers(0, 5), exps)
@@ -93,7 +93,7 @@ def test_small_imbalances_are_exact_on_every_level() -> None:
 
 def test_rows_of_the_first_version_are_still_read() -> None:
     """History that was recorded before is not lost with an update, nor is it when such a row is stored again."""
-    found = decode_row(START, VERSION_1)
+    found = decode_rows([START], [VERSION_1])[0]
     assert (found.best_bid, found.best_ask, found.mid) == (61667.99, 61668.0, 61667.994999999995)
     assert found.mlofi == (5.84658, 0.55269, 0.9521, 1.96085, 1.94035, 2.09349, 1.26845, 2.84372, 0.5877, 0.89394)
     assert found.level_depth[:2] == pytest.approx((1.468246294768269, 0.061208671298868006))
@@ -118,4 +118,4 @@ def test_a_quiet_second_takes_few_bytes() -> None:
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", b"\x93\x01\x02\x03", ormsgpack.packb([3, 0])])
 def test_what_is_no_row_of_ours_is_corrupt(data: bytes) -> None:
     with pytest.raises(StorageCorrupt):
-        decode_row(START, data)
+        decode_rows([START], [data])[0]

@@ -24,8 +24,8 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
-from vibe_orderbook_mcp.store.columns import Columns
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.rows import Columns
 from vibe_orderbook_mcp.tools import trade_window
 from vibe_orderbook_mcp.tools.past_cache import PastCache
 from vibe_orderbook_mcp.tools.row_cache import hour_and_window

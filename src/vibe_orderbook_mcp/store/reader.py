@@ -14,7 +14,6 @@ import ormsgpack
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import BookTop, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.store.columns import Columns, decode_columns
 from vibe_orderbook_mcp.store.directory import SCHEMA_KEY
 from vibe_orderbook_mcp.store.intervals import Interval, of_numbers
 from vibe_orderbook_mcp.store.keys import milli_bounds, parse_key, second_bounds, symbol_bounds
@@ -29,7 +28,7 @@ from vibe_orderbook_mcp.store.meta import (
     symbol_key,
 )
 from vibe_orderbook_mcp.store.rocks import Database
-from vibe_orderbook_mcp.store.rows import decode_row
+from vibe_orderbook_mcp.store.rows import Columns, decode_columns, decode_rows
 from vibe_orderbook_mcp.store.snapshots import decode_snapshot
 from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute, decode_second, merge, minute_ids
 from vibe_orderbook_mcp.store.writer import Writer
@@ -46,7 +45,8 @@ Piece = tuple[list[T], int | None]
 
 def rows(database: Database, symbol: str, start: int, end: int, limit: int) -> Piece[SecondRow]:
     pairs = database.scan(ROW, *second_bounds(symbol, start, end), limit)
-    found = [decode_row(parse_key(key)[1], value) for key, value in pairs]
+    seconds = [parse_key(key)[1] for key, _ in pairs]
+    found = decode_rows(seconds, [value for _, value in pairs])
     return found, found[-1].second + 1 if len(found) == limit else None
 
 

@@ -10,8 +10,8 @@ from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import BookTop, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.store import intervals, reader
-from vibe_orderbook_mcp.store.columns import Columns
 from vibe_orderbook_mcp.store.intervals import Interval
+from vibe_orderbook_mcp.store.rows import Columns
 from vibe_orderbook_mcp.store.writer import Writer
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class Reading(Threads):
     async def columns(self, symbol: str, start_sec: int, end_sec: int, fields: Sequence[str]) -> Columns:
         """A few fields of many rows, for a tenth of what the rows cost. Seconds without a row are absent.
 
-        `columns.known_fields()` are to be had: what a row says in one number, and the depth in bands.
+        `fields.FIELDS` names them.
         """
         await self._catch_up()
         found, at = await self._read(reader.columns, symbol, start_sec, end_sec, fields, COLUMNS_A_PIECE)

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from vibe_orderbook_mcp.analytics.past import EqualWindows, Past
-from vibe_orderbook_mcp.store.columns import Columns
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.rows import Columns
 
 KEPT_SECS: Final = 86_400
 SYMBOLS_KEPT: Final = 20  # 3 MB each

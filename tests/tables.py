@@ -1,0 +1,39 @@
+"""Tables of the documents that are made from the code, each between two marks of its page. `scripts/tables` renews
+them; `test_tables` notices when one is old."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tests.folders import ROOT
+from vibe_orderbook_mcp.store.fields import ENTRIES
+
+
+def stored_fields() -> str:
+    """The array of a stored second, entry by entry."""
+    lines = ["| place | entry | since | field of `SecondRow` | unit | comes back |", "|---|---|---|---|---|---|"]
+    for place, entry in enumerate(ENTRIES):
+        names = ", ".join(f"`{field.name}`" for field in entry.fields)
+        units = ", ".join(dict.fromkeys(field.unit for field in entry.fields))
+        roundings = ", ".join(dict.fromkeys(field.rounding for field in entry.fields))
+        lines.append(f"| {place} | `{entry.name}` | {entry.since} | {names} | {units} | {roundings} |")
+    return "\n".join(lines)
+
+
+TABLES: Final[dict[str, tuple[Path, Callable[[], str]]]] = {
+    "stored fields": (ROOT / "docs" / "STORAGE.md", stored_fields),
+}
+
+
+def renewed(name: str) -> tuple[Path, str]:
+    """The page of a table, and its text with the table as the code has it now."""
+    page, make = TABLES[name]
+    text = page.read_text("utf-8")
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"{page.name} does not have the marks of the table '{name}' once each.")
+    pattern = f"{re.escape(begin)}.*{re.escape(end)}"
+    return page, re.sub(pattern, lambda _: f"{begin}\n{make()}\n{end}", text, flags=re.DOTALL)
