@@ -138,6 +138,8 @@ class _RuntimeCollector(Collector):
         yield GaugeMetricFamily("vibe_connected", "1 when every connection is open.", value=float(feed.is_connected))
         yield GaugeMetricFamily("vibe_rest_weight_used", "Request weight this minute.", value=runtime.rest.budget.used)
         yield CounterMetricFamily("vibe_rest_requests", "REST requests sent.", value=runtime.rest.requests)
+        rows = {kind: runtime.rest.skipped[kind] for kind in ("levels", "symbols", "trades")}
+        yield _labelled("vibe_rest_rows_skipped", "Rows of REST answers that could not be read.", "rows", rows)
         yield _labelled("vibe_rest_failures", "REST requests that failed.", "status", runtime.rest.failures)
         yield CounterMetricFamily("vibe_storage_errors", "Failed writes and openings.", value=archive.errors)
         if archive.free_bytes is not None:

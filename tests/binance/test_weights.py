@@ -38,6 +38,20 @@ def test_a_kind_of_request_may_use_its_share_only() -> None:
     assert budget.delay(2, 10.0) == 0.0
 
 
+def test_lookups_of_clients_have_a_small_share_and_come_last() -> None:
+    """Whatever clients ask for, a book gets its snapshot."""
+    budget = WeightBudget(1000)
+    for _ in range(5):
+        assert budget.lookup_delay(20, 10.0) == 0.0
+        budget.spend(20, 10.0, is_lookup=True)
+    assert budget.lookup_delay(20, 10.0) == 50.0
+    assert budget.delay(250, 10.0) == 0.0
+    assert budget.lookup_delay(20, 60.0) == 0.0
+    budget.spend(750, 60.0)
+    assert budget.lookup_delay(20, 60.0) == 60.0
+    assert budget.delay(20, 60.0) == 0.0
+
+
 def test_a_request_that_is_heavier_than_the_limit_goes_out_alone() -> None:
     """It would wait for ever; the exchange may have set a low limit for everybody."""
     budget = WeightBudget(100)

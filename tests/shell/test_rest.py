@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import time
+import zlib
 
 import pytest
 
+from tests.e2e.rig import listening
 from tests.shell.wire import http, wire
 from vibe_orderbook_mcp.binance import rest as rest_module
 from vibe_orderbook_mcp.binance.rest import BinanceRest
@@ -130,6 +134,43 @@ def test_an_answer_without_end_is_not_read_to_the_end(monkeypatch: pytest.Monkey
     error = asyncio.run(failure(http("200 OK", b"[" * 1_000_000)))
     assert type(error) is ExchangeUnavailable
     assert "too large" in str(error)
+
+
+def test_a_body_that_grows_beyond_all_bounds_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some kilobytes that are packed twice become gigabytes in one piece."""
+    monkeypatch.setattr(rest_module, "MAX_BODY_BYTES", 100_000)
+    once = gzip.compress(b"[" * 50_000_000)
+    for body, encoding in ((once, "gzip"), (gzip.compress(once), "gzip, gzip"), (zlib.compress(once), "gzip, deflate")):
+        error = asyncio.run(failure(http("200 OK", body, f"Content-Encoding: {encoding}")))
+        assert type(error) is ExchangeUnavailable
+        assert "too large" in str(error)
+
+
+def test_a_ban_that_is_told_in_the_body_alone_is_kept_to() -> None:
+    until_ms = round((time.time() + 900) * 1000)
+    body = b'{"code":-1003,"msg":"Way too much request weight used; IP banned until %d."}' % until_ms
+    for status in ("418 I'm a teapot", "403 Forbidden"):
+        error = asyncio.run(failure(http(status, body)))
+        assert isinstance(error, RateLimited)
+        assert 890 < error.retry_after_secs <= 901
+
+
+def test_rows_that_cannot_be_read_are_skipped_counted_and_said_once() -> None:
+    async def run() -> None:
+        depth = DEPTH.replace(b'["1.0","2.0"]', b'["1.0","2.0"],["nan","1"]')
+        row = b'{"a":%d,"p":"1","q":"1","f":1,"l":1,"T":5,"m":true}'
+        page = b"[" + b",".join([row % 1, b'{"a":2}', row % 3]) + b"]"
+        with listening("WARNING") as logged:
+            async with wire(http("200 OK", depth), http("200 OK", page)) as server, BinanceRest(server.url) as rest:
+                assert (await rest.depth("BTCUSDT")).bids == [(1.0, 2.0)]
+                for _ in range(3):
+                    assert [trade.agg_id for trade in await rest.agg_trades("BTCUSDT", 1)] == [1, 3]
+                assert rest.skipped == {"levels": 1, "trades": 3}
+                assert rest.failures.total() == 0
+        assert logged.count("unreadable trades") == 1
+        assert logged.count("unreadable levels") == 1
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("drip_secs", [0.0, 0.05], ids=["silent", "a byte now and then"])

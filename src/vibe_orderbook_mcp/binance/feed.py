@@ -14,10 +14,12 @@ from loguru import logger
 
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.backoff import delays
+from vibe_orderbook_mcp.binance.directory import Directory
 from vibe_orderbook_mcp.binance.line import LIFETIME_SECS, Line
 from vibe_orderbook_mcp.binance.listing import ListingWatch
 from vibe_orderbook_mcp.binance.rest import DEPTH_LIMIT, BinanceRest
 from vibe_orderbook_mcp.core.events import DepthUpdate
+from vibe_orderbook_mcp.core.listed import Listing
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.core.sync import Loaded, Outcome
 from vibe_orderbook_mcp.errors import (
@@ -67,21 +69,40 @@ class Feed:
         self._tasks: set[asyncio.Task[None]] = set()
         self._snapshots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._adding: dict[str, asyncio.Task[SymbolSpec]] = {}
+        self._directory = Directory(rest)
         self._listing = ListingWatch(market, rest, self._resumed, self._regridded)
         self._said = Repeats()
 
     # --- which symbols -------------------------------------------------------------------------------------
 
-    async def subscribe(self, symbol: str) -> SymbolSpec:
-        """Keep this symbol from now on. Raises SymbolUnknown, InexactSymbol, ExchangeUnavailable, RateLimited."""
+    async def check_listed(self, symbol: str) -> None:
+        """Before a client's symbol takes a place. Raises SymbolUnknown, RateLimited; see `Directory.check`."""
+        if symbol not in self.wanted:
+            await self._directory.check(symbol)
+
+    @property
+    def listing(self) -> Listing | None:
+        """What the exchange lists; None until a client asked for a symbol that is not kept."""
+        return self._directory.listing
+
+    async def subscribe(self, symbol: str, *, is_lookup: bool = True) -> SymbolSpec:
+        """Keep this symbol from now on. Raises SymbolUnknown, InexactSymbol, ExchangeUnavailable, RateLimited.
+
+        `is_lookup`: a client asked, and what that costs comes out of the small share of clients' look-ups.
+        """
         state = self.market.symbols.get(symbol)
         if state is not None:
             return state.spec
         task = self._adding.get(symbol)
         if task is None:
-            task = self._adding[symbol] = asyncio.create_task(self._add(symbol))
-            task.add_done_callback(lambda _: self._adding.pop(symbol, None))
+            task = self._adding[symbol] = asyncio.create_task(self._add(symbol, is_lookup=is_lookup))
+            task.add_done_callback(lambda done: self._has_added(symbol, done))
         return await asyncio.shield(task)
+
+    def _has_added(self, symbol: str, task: asyncio.Task[SymbolSpec]) -> None:
+        self._adding.pop(symbol, None)
+        if not task.cancelled():
+            task.exception()  # whoever waited was told; after a time-out nobody waits
 
     def keep(self, symbol: str) -> None:
         """Subscribe an eager symbol in the background and retry until it works."""
@@ -100,7 +121,7 @@ class Feed:
         tasks = [*self._tasks, *self._syncing.values(), *self._adding.values()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, self._directory.aclose(), return_exceptions=True)
 
     @property
     def wanted(self) -> set[str]:
@@ -119,7 +140,7 @@ class Feed:
         waits = delays(1.0)
         while True:
             try:
-                await self.subscribe(symbol)
+                await self.subscribe(symbol, is_lookup=False)
             except SymbolUnknown as error:
                 self.failed[symbol] = str(error)
                 logger.error("Cannot subscribe to {}: {}", symbol, error)
@@ -141,8 +162,8 @@ class Feed:
                 logger.bind(symbol=symbol).info("Pre-subscribed to {} for snapshot persistence", symbol)
                 return
 
-    async def _add(self, symbol: str) -> SymbolSpec:
-        spec = await self._rest.symbol(symbol)
+    async def _add(self, symbol: str, *, is_lookup: bool) -> SymbolSpec:
+        spec = await self._rest.symbol(symbol, is_lookup=is_lookup)
         spec.check_exact()
         if self.market.exchange_ms(time.monotonic_ns()) is None:
             # A quiet symbol may say nothing for minutes, and its seconds are to be stored from the first one on.

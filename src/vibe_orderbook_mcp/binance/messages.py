@@ -8,16 +8,26 @@ frame is refused as a whole before any of it reaches a book.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
+from itertools import takewhile
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Id, Level, Millis, Price, Size, Trade
+from vibe_orderbook_mcp.core.listed import Listed, is_asset_name, is_symbol_name
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, VibeError
 
 Malformation = Literal["unreadable", "invalid", "unknown"]
+
+# Called with a number of rows that were skipped because they cannot be read.
+Count = Callable[[int], object]
+
+
+def _ignore(_skipped: int) -> None:
+    pass
 
 
 # The largest of 13 000 recorded frames spans 1 466 ids. Taken as it is, a damaged `u` far ahead would make every later
@@ -124,6 +134,12 @@ class _WireSnapshot(DepthSnapshot):
     last_update_id: Id = msgspec.field(name="lastUpdateId")
 
 
+class _WireSnapshotRows(msgspec.Struct):
+    last_update_id: Id = msgspec.field(name="lastUpdateId")
+    bids: list[msgspec.Raw]
+    asks: list[msgspec.Raw]
+
+
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
 
 
@@ -131,21 +147,44 @@ class _WireTime(msgspec.Struct):
     server_time_ms: Millis = msgspec.field(name="serverTime")
 
 
+# Shown to users as it is.
+StatusWord = Annotated[str, msgspec.Meta(pattern="^[A-Z_]{1,40}$")]
+
+
 class _WireStatus(msgspec.Struct):
+    status: StatusWord
+
+
+class _WireListed(msgspec.Struct):
+    """What every entry of `exchangeInfo` is read for; a symbol that is kept is read whole."""
+
     symbol: str
-    status: Annotated[str, msgspec.Meta(pattern="^[A-Z_]{1,40}$")]  # it is shown to users as it is
+    status: StatusWord
+    base_asset: str = msgspec.field(name="baseAsset")
+    quote_asset: str = msgspec.field(name="quoteAsset")
+
+    def __post_init__(self) -> None:
+        if not (is_symbol_name(self.symbol) and is_asset_name(self.base_asset) and is_asset_name(self.quote_asset)):
+            raise ValueError("not plain names")
 
 
-class _WireStatuses(msgspec.Struct):
-    symbols: list[_WireStatus]
+class _WireListing(msgspec.Struct):
+    symbols: list[msgspec.Raw]
 
 
-_STATUSES = msgspec.json.Decoder(_WireStatuses)
+_LISTING = msgspec.json.Decoder(_WireListing)
+_LISTED = msgspec.json.Decoder(_WireListed)
+_STATUS = msgspec.json.Decoder(_WireStatus)
 _TIME = msgspec.json.Decoder(_WireTime)
 _decode_frame = msgspec.json.Decoder(_Frame, strict=False).decode
 _NAMED = msgspec.json.Decoder(_NamedFrame)
 _SNAPSHOT = msgspec.json.Decoder(_WireSnapshot, strict=False)
 _TRADES = msgspec.json.Decoder(list[_WireTrade], strict=False)
+# The same row by row, for an answer of which one row cannot be read.
+_SNAPSHOT_ROWS = msgspec.json.Decoder(_WireSnapshotRows, strict=False)
+_LEVEL = msgspec.json.Decoder(Level, strict=False)
+_TRADE_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
+_TRADE = msgspec.json.Decoder(_WireTrade, strict=False)
 
 # What decoding raises for bytes that are not what they should be; brackets in brackets end in a RecursionError.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -185,19 +224,77 @@ def _is_known(raw: bytes | str) -> bool:
         return True  # not even its name can be read: it is wrong, not new
 
 
-def parse_snapshot(raw: bytes) -> DepthSnapshot:
+def parse_snapshot(raw: bytes, skipped: Count = _ignore) -> DepthSnapshot:
+    """`GET /api/v3/depth`. `skipped` is called with how many levels cannot be read, if any.
+
+    A level that cannot be read is not known, nor where it lies: its side is known up to the level before it. Raises
+    ExchangeUnavailable where that leaves a side with nothing.
+    """
     try:
         return _SNAPSHOT.decode(raw)
-    except _UNREADABLE as error:
-        raise ExchangeUnavailable("The exchange sent a depth answer that cannot be read.") from error
-
-
-def parse_trades(raw: bytes) -> list[Trade]:
-    """`GET /api/v3/aggTrades`, ascending by id."""
+    except _UNREADABLE:
+        pass
     try:
-        return [Trade(t.a, t.T, t.p, t.q, t.f, t.l, t.m) for t in _TRADES.decode(raw)]
+        rows = _SNAPSHOT_ROWS.decode(raw)
     except _UNREADABLE as error:
-        raise ExchangeUnavailable("The exchange sent trades that cannot be read.") from error
+        raise ExchangeUnavailable(_NO_DEPTH) from error
+    sides = [[_read_level(row) for row in side] for side in (rows.bids, rows.asks)]
+    bids, asks = ([*takewhile(lambda level: level is not None, side)] for side in sides)
+    if (sides[0] and not bids) or (sides[1] and not asks):
+        raise ExchangeUnavailable(_NO_DEPTH)
+    skipped(sum(level is None for side in sides for level in side))
+    return DepthSnapshot(
+        rows.last_update_id,
+        [level for level in bids if level is not None],
+        [level for level in asks if level is not None],
+        bids_cut=len(bids) < len(sides[0]),
+        asks_cut=len(asks) < len(sides[1]),
+    )
+
+
+_NO_DEPTH = "The exchange sent a depth answer that cannot be read."
+
+
+def _read_level(row: msgspec.Raw) -> Level | None:
+    try:
+        level: Level = _LEVEL.decode(row)
+    except _UNREADABLE:
+        return None
+    return level
+
+
+def parse_trades(raw: bytes, skipped: Count = _ignore) -> list[Trade]:
+    """`GET /api/v3/aggTrades`, ascending by id, without those that cannot be read.
+
+    `skipped` is called with the number of those. Raises ExchangeUnavailable where none can be read.
+    """
+    try:
+        return [_trade(row) for row in _TRADES.decode(raw)]
+    except _UNREADABLE:
+        pass
+    try:
+        rows = _TRADE_ROWS.decode(raw)
+    except _UNREADABLE as error:
+        raise ExchangeUnavailable(_NO_TRADES) from error
+    found = [trade for trade in map(_read_trade, rows) if trade is not None]
+    if not found:
+        raise ExchangeUnavailable(_NO_TRADES)
+    skipped(len(rows) - len(found))
+    return found
+
+
+_NO_TRADES = "The exchange sent trades that cannot be read."
+
+
+def _read_trade(row: msgspec.Raw) -> Trade | None:
+    try:
+        return _trade(_TRADE.decode(row))
+    except _UNREADABLE:
+        return None
+
+
+def _trade(wire: _WireTrade) -> Trade:
+    return Trade(wire.a, wire.T, wire.p, wire.q, wire.f, wire.l, wire.m)
 
 
 def parse_time(raw: bytes) -> int:
@@ -208,37 +305,88 @@ def parse_time(raw: bytes) -> int:
         raise ExchangeUnavailable("The exchange sent a time that cannot be read.") from error
 
 
+def parse_listing(raw: bytes, skipped: Count = _ignore) -> list[Listed]:
+    """`GET /api/v3/exchangeInfo` of all symbols: those that can be read; `skipped` is called with how many cannot."""
+    try:
+        rows = _LISTING.decode(raw).symbols
+    except _UNREADABLE as error:
+        raise ExchangeUnavailable("The exchange sent a list of symbols that cannot be read.") from error
+    found = [entry for entry in map(_listed, rows) if entry is not None]
+    if len(found) < len(rows):
+        skipped(len(rows) - len(found))
+    return [Listed(entry.symbol, entry.base_asset, entry.quote_asset, entry.status == "TRADING") for entry in found]
+
+
+def _listed(row: msgspec.Raw) -> _WireListed | None:
+    try:
+        return _LISTED.decode(row)
+    except _UNREADABLE:
+        return None
+
+
 def parse_trading_status(raw: bytes, symbol: str) -> str | None:
     """The exchange's word in `exchangeInfo`, such as TRADING, HALT or BREAK; None when the symbol is not listed."""
+    entry = _entry_of(raw, symbol)
+    if entry is None:
+        return None
     try:
-        statuses = {item.symbol: item.status for item in _STATUSES.decode(raw).symbols}
+        return _STATUS.decode(entry).status
     except _UNREADABLE as error:
-        raise ExchangeUnavailable("The exchange sent symbol information that cannot be read.") from error
-    return statuses.get(symbol)
+        raise ExchangeUnavailable(_NO_SYMBOL) from error
 
 
 def parse_symbol(raw: bytes, symbol: str) -> SymbolSpec | None:
     """One symbol of `GET /api/v3/exchangeInfo`; None when it is not listed there."""
+    found = _entry_of(raw, symbol)
+    if found is None:
+        return None
     try:
-        listed: list[dict[str, Any]] = msgspec.json.decode(raw)["symbols"]
-        entry = next((item for item in listed if item["symbol"] == symbol), None)
-        if entry is None:
-            return None
-        filters = {item["filterType"]: item for item in entry["filters"]}
+        listed = _LISTED.decode(found)
+        entry: dict[str, Any] = msgspec.json.decode(found)
+        named = [item for item in entry["filters"] if isinstance(item, dict)]
+        filters = {str(item.get("filterType")): item for item in named}
         price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
         return SymbolSpec(
             symbol=symbol,
-            base_asset=entry["baseAsset"],
-            quote_asset=entry["quoteAsset"],
+            base_asset=listed.base_asset,
+            quote_asset=listed.quote_asset,
             tick_size=_decimal(price["tickSize"]),
             step_size=_decimal(lot["stepSize"]),
             max_price=_decimal(price["maxPrice"]),
             max_size=_decimal(lot["maxQty"]),
-            trading=entry["status"] == "TRADING",
+            trading=listed.status == "TRADING",
             iceberg_parts=_limit(filters.get("ICEBERG_PARTS")),
         )
     except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
-        raise ExchangeUnavailable("The exchange sent symbol information that cannot be read.") from error
+        raise ExchangeUnavailable(_NO_SYMBOL) from error
+
+
+_NO_SYMBOL = "The exchange sent symbol information that cannot be read."
+
+
+class _WireName(msgspec.Struct):
+    symbol: str
+
+
+_SYMBOL_NAME = msgspec.json.Decoder(_WireName)
+
+
+def _entry_of(raw: bytes, symbol: str) -> msgspec.Raw | None:
+    """The symbol's entry of `exchangeInfo`. Other entries may be unreadable. Raises ExchangeUnavailable."""
+    try:
+        rows = _LISTING.decode(raw).symbols
+    except _UNREADABLE as error:
+        raise ExchangeUnavailable(_NO_SYMBOL) from error
+    unreadable = 0
+    for row in rows:
+        try:
+            if _SYMBOL_NAME.decode(row).symbol == symbol:
+                return row
+        except _UNREADABLE:
+            unreadable += 1
+    if unreadable:
+        raise ExchangeUnavailable(_NO_SYMBOL)  # it may be the one
+    return None
 
 
 def _limit(found: dict[str, Any] | None) -> int | None:

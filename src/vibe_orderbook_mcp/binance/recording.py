@@ -20,7 +20,8 @@ from loguru import logger
 
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.connection import URL_STREAMS, Connection
-from vibe_orderbook_mcp.binance.rest import why_unreachable
+from vibe_orderbook_mcp.binance.rest import ANSWER_SECS, read_bounded, why_unreachable
+from vibe_orderbook_mcp.binance.unpacking import ACCEPTED
 from vibe_orderbook_mcp.errors import ConfigError, ExchangeError, ExchangeUnavailable, StorageError, SymbolUnknown
 
 SNAPSHOT_LEVELS = 5000
@@ -61,7 +62,9 @@ class _Recording:
         streams = [f"{symbol.lower()}@{stream}" for symbol in self._symbols for stream in STREAMS]
         if len(streams) > URL_STREAMS:
             raise ConfigError(f"At most {URL_STREAMS // len(STREAMS)} symbols can be recorded into one file.")
-        async with httpx.AsyncClient(base_url=self._rest_url, timeout=10.0) as http:
+        async with httpx.AsyncClient(
+            base_url=self._rest_url, timeout=10.0, headers={"Accept-Encoding": ACCEPTED}
+        ) as http:
             self._write(await self._exchange_info(http))
             connection = await Connection.open(self._ws_url, streams)
             while True:
@@ -123,7 +126,13 @@ class _Recording:
 async def _get(http: httpx.AsyncClient, path: str, symbol: str, **query: int) -> bytes:
     """The answer as it came. Raises SymbolUnknown, ExchangeUnavailable."""
     try:
-        response = await http.get(path, params={"symbol": symbol, **query})
+        async with (
+            asyncio.timeout(ANSWER_SECS),
+            http.stream("GET", path, params={"symbol": symbol, **query}) as response,
+        ):
+            body = await read_bounded(response)
+    except TimeoutError as error:
+        raise ExchangeUnavailable("The exchange did not answer in time.") from error
     except httpx.HTTPError as error:
         raise ExchangeUnavailable(f"The exchange cannot be reached ({why_unreachable(error)}).") from error
     status = response.status_code
@@ -131,4 +140,4 @@ async def _get(http: httpx.AsyncClient, path: str, symbol: str, **query: int) ->
         raise SymbolUnknown(symbol)
     if status != httpx.codes.OK:
         raise ExchangeUnavailable(f"The exchange answered HTTP {status} to {path}.", status=status)
-    return response.content
+    return body

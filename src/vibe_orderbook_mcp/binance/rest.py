@@ -7,16 +7,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
+from loguru import logger
 
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.binance import messages
+from vibe_orderbook_mcp.binance.refusals import parse_reply, wait_secs
+from vibe_orderbook_mcp.binance.unpacking import ACCEPTED, NotUnpacked, unpacked
 from vibe_orderbook_mcp.binance.weights import WeightBudget
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
+from vibe_orderbook_mcp.core.listed import Listing
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, RateLimited, SymbolUnknown
+from vibe_orderbook_mcp.repeats import Repeats
 
 DEPTH_LIMIT = 5000
 # While much of the minute's weight is used (a storm of resyncs), a fifth of the levels costs a fifth of the weight.
@@ -26,10 +31,9 @@ AGG_TRADES_LIMIT = 1000
 TIMEOUT_SECS = 10.0
 # A whole answer, however it trickles in: the largest has 0.4 MB, and a snapshot that old would not join the stream.
 ANSWER_SECS = 30.0
-# The exchange's longest ban. Whatever else a Retry-After says is a mistake of somebody between.
-LONGEST_WAIT_SECS = 3 * 86_400.0
-# 5000 levels a side are 0.4 MB; nothing that is asked for here comes near this.
+# Of an answer as it comes and of every layer that is unpacked. 5000 levels a side are 0.4 MB, all symbols some 5 MB.
 MAX_BODY_BYTES = 16 * 1024 * 1024
+EXCHANGE_INFO = "/api/v3/exchangeInfo"
 INFO_WEIGHT = 20
 INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
 
@@ -48,13 +52,15 @@ class BinanceRest:
         self._http = httpx.AsyncClient(
             base_url=base_url,
             timeout=timeout_secs,
-            headers={"User-Agent": f"vibe-orderbook-mcp/{__version__}"},
+            headers={"User-Agent": f"vibe-orderbook-mcp/{__version__}", "Accept-Encoding": ACCEPTED},
             limits=httpx.Limits(max_connections=8),
         )
         self._timeout_secs = timeout_secs
         self.budget = budget or WeightBudget()
         self.requests = 0
         self.failures: Counter[str] = Counter()  # by HTTP status; "no answer" that came, or could be read
+        self.skipped: Counter[str] = Counter()  # rows of answers that could not be read: levels, symbols, trades
+        self._said = Repeats()
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,14 +78,27 @@ class BinanceRest:
 
     async def depth(self, symbol: str, limit: int = DEPTH_LIMIT) -> DepthSnapshot:
         weight = 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
-        return await self._get(messages.parse_snapshot, "/api/v3/depth", weight, symbol, limit=limit)
+        parse = partial(messages.parse_snapshot, skipped=partial(self._note_skipped, "levels", symbol))
+        return await self._get(parse, "/api/v3/depth", weight, symbol, limit=limit)
 
-    async def symbol(self, symbol: str) -> SymbolSpec:
+    async def symbol(self, symbol: str, *, is_lookup: bool = False) -> SymbolSpec:
+        """`is_lookup`: because a client asked. It then has a small share of the weight, and does not wait for it."""
         parse = partial(messages.parse_symbol, symbol=symbol)
-        spec = await self._get(parse, "/api/v3/exchangeInfo", INFO_WEIGHT, symbol)
+        spec = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, symbol, is_lookup=is_lookup)
         if spec is None:
             raise SymbolUnknown(symbol)
         return spec
+
+    async def all_symbols(self) -> Listing:
+        """Everything that the exchange lists, as a client's look-up. Entries that cannot be read are left out."""
+        parse = partial(messages.parse_listing, skipped=partial(self._note_skipped, "symbols", "the exchange's list"))
+        try:  # without their account rules, which nobody here needs, the entries are a quarter as large
+            found = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, is_lookup=True, showPermissionSets="false")
+        except ExchangeUnavailable as error:
+            if error.status != httpx.codes.BAD_REQUEST:
+                raise
+            found = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, is_lookup=True)
+        return Listing(found, read_secs=time.monotonic())
 
     async def listing(self, symbol: str) -> tuple[str, SymbolSpec]:
         """What the exchange says of it now, and its word for whether it trades: TRADING, HALT, BREAK and others.
@@ -90,7 +109,7 @@ class BinanceRest:
         def parse(raw: bytes) -> tuple[str | None, SymbolSpec | None]:
             return messages.parse_trading_status(raw, symbol), messages.parse_symbol(raw, symbol)
 
-        status, spec = await self._get(parse, "/api/v3/exchangeInfo", INFO_WEIGHT, symbol, share=0.5)
+        status, spec = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, symbol, share=0.5)
         if status is None or spec is None:
             raise SymbolUnknown(symbol)
         return status, spec
@@ -101,8 +120,9 @@ class BinanceRest:
 
     async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
         """Up to `limit` trades from `from_id` on, or the newest. May use half of the weight: the books come first."""
-        query = {"limit": limit} if from_id is None else {"limit": limit, "fromId": from_id}
-        return await self._get(messages.parse_trades, "/api/v3/aggTrades", 4, symbol, share=0.5, **query)
+        query: dict[str, Any] = {"limit": limit} if from_id is None else {"limit": limit, "fromId": from_id}
+        parse = partial(messages.parse_trades, skipped=partial(self._note_skipped, "trades", symbol))
+        return await self._get(parse, "/api/v3/aggTrades", 4, symbol, share=0.5, **query)
 
     async def _get(
         self,
@@ -112,13 +132,18 @@ class BinanceRest:
         symbol: str | None = None,
         *,
         share: float = 1.0,
-        **query: int,
+        is_lookup: bool = False,
+        **query: str | int,
     ) -> T:
+        if is_lookup and (delay := self.budget.lookup_delay(weight, time.monotonic())) > 0:
+            raise RateLimited(
+                "The share of the exchange's request limit for look-ups is used up.", retry_after_secs=delay
+            )
         while (delay := self.budget.delay(weight, time.monotonic(), share=share)) > 0:
             if delay > TIMEOUT_SECS and share == 1.0:
                 raise RateLimited("The exchange's request limit is used up.", retry_after_secs=delay)
             await asyncio.sleep(delay)
-        self.budget.spend(weight, time.monotonic())
+        self.budget.spend(weight, time.monotonic(), is_lookup=is_lookup)
         self.requests += 1
         try:
             return parse(await self._fetch(path, symbol, query))
@@ -126,11 +151,17 @@ class BinanceRest:
             self.failures["no answer" if error.status is None else str(error.status)] += 1
             raise
 
-    async def _fetch(self, path: str, symbol: str | None, query: dict[str, int]) -> bytes:
+    def _note_skipped(self, rows: str, what: str, count: int) -> None:
+        """Once, and then once a minute: the same answer may be asked for again."""
+        self.skipped[rows] += count
+        if (more := self._said.more((rows, what), time.monotonic())) is not None:
+            logger.warning("Skipped {} unreadable {} in an answer about {}{}", count, rows, what, more)
+
+    async def _fetch(self, path: str, symbol: str | None, query: dict[str, str | int]) -> bytes:
         try:
             parameters: dict[str, str | int] = {**query} if symbol is None else {"symbol": symbol, **query}
             async with asyncio.timeout(ANSWER_SECS), self._http.stream("GET", path, params=parameters) as response:
-                body = await _read_bounded(response)
+                body = await read_bounded(response)
         except (httpx.TimeoutException, TimeoutError) as error:
             raise ExchangeUnavailable(f"The exchange did not answer within {self._timeout_secs:.0f} s.") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -143,9 +174,8 @@ class BinanceRest:
         raise self._refused(response, body, symbol)
 
     def _refused(self, response: httpx.Response, body: bytes, symbol: str | None) -> Exception:
-        status = response.status_code
-        if status in (418, 429):
-            wait = _retry_after(response, default=60.0 if status == httpx.codes.TOO_MANY_REQUESTS else 120.0)
+        status, reply = response.status_code, parse_reply(body)
+        if (wait := wait_secs(status, response.headers, reply, time.time())) is not None:
             self.budget.block(wait, time.monotonic())
             return RateLimited(
                 f"The exchange asks to wait {wait:.0f} s (HTTP {status}).", retry_after_secs=wait, status=status
@@ -156,7 +186,7 @@ class BinanceRest:
                 "serves it, for example https://api.binance.us with wss://stream.binance.us:9443.",
                 status=status,
             )
-        if symbol is not None and status == httpx.codes.BAD_REQUEST and _error_code(body) in INVALID_SYMBOL_CODES:
+        if symbol is not None and status == httpx.codes.BAD_REQUEST and reply.code in INVALID_SYMBOL_CODES:
             return SymbolUnknown(symbol)
         return ExchangeUnavailable(f"The exchange answered HTTP {status}.", status=status)
 
@@ -170,27 +200,16 @@ def why_unreachable(error: Exception) -> str:
     return "the connection broke or the answer was damaged"
 
 
-async def _read_bounded(response: httpx.Response) -> bytes:
+async def read_bounded(response: httpx.Response) -> bytes:
+    """The body of a streamed response, at most MAX_BODY_BYTES of it, packed or not. Raises ExchangeUnavailable."""
     parts: list[bytes] = []
     size = 0
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():
         size += len(part)
         if size > MAX_BODY_BYTES:
             raise ExchangeUnavailable("The exchange sent an answer that is too large.")
         parts.append(part)
-    return b"".join(parts)
-
-
-def _retry_after(response: httpx.Response, *, default: float) -> float:
     try:
-        return min(LONGEST_WAIT_SECS, max(1.0, float(response.headers["Retry-After"])))
-    except (KeyError, ValueError):
-        return default
-
-
-def _error_code(body: bytes) -> int | None:
-    try:
-        code = httpx.Response(200, content=body).json().get("code")
-    except (ValueError, AttributeError):
-        return None
-    return code if isinstance(code, int) else None
+        return unpacked(b"".join(parts), response.headers.get("Content-Encoding", ""), MAX_BODY_BYTES)
+    except NotUnpacked as error:
+        raise ExchangeUnavailable(f"The exchange sent an answer that cannot be used: {error}.") from error

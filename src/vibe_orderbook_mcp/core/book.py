@@ -18,9 +18,12 @@ class OrderBook:
     side_type: ClassVar[type[BookSide]] = BookSide
 
     def __init__(self, snapshot: DepthSnapshot, *, limit: int | None = None) -> None:
-        """`limit` is how many levels a side were asked for: a side that is shorter is wholly known."""
-        self.bids = self.side_type("bid", snapshot.bids, complete=limit is None or len(snapshot.bids) < limit)
-        self.asks = self.side_type("ask", snapshot.asks, complete=limit is None or len(snapshot.asks) < limit)
+        """`limit` is how many levels a side were asked for: a side that is shorter, and not cut, is wholly known."""
+        bids, asks = snapshot.bids, snapshot.asks
+        has_all_bids = not snapshot.bids_cut and (limit is None or len(bids) < limit)
+        has_all_asks = not snapshot.asks_cut and (limit is None or len(asks) < limit)
+        self.bids = self.side_type("bid", bids, complete=has_all_bids)
+        self.asks = self.side_type("ask", asks, complete=has_all_asks)
         self.last_update_id = snapshot.last_update_id
         self.event_ms: int | None = None  # a REST answer carries no exchange time
 

@@ -31,11 +31,16 @@ class DepthUpdate(msgspec.Struct, gc=False):
 
 
 class DepthSnapshot(msgspec.Struct, gc=False):
-    """The best levels of both sides as they stood after update `last_update_id`, best first."""
+    """The best levels of both sides as they stood after update `last_update_id`, best first.
+
+    A side that is `cut` ends before a level that could not be read: more may stand behind it.
+    """
 
     last_update_id: Id
     bids: list[Level]
     asks: list[Level]
+    bids_cut: bool = False
+    asks_cut: bool = False
 
 
 class Trade(msgspec.Struct, gc=False):

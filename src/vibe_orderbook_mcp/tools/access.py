@@ -64,18 +64,11 @@ def not_live(runtime: Runtime, state: SymbolState) -> Refusal:
 
 
 async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolState:
-    limit = runtime.settings.max_symbols
-    wanted = runtime.feed.wanted
-    if symbol not in wanted and len(wanted) >= limit:
-        kept = ", ".join(sorted(runtime.market.symbols))
-        raise Refusal(
-            "symbol_limit_reached",
-            f"This server keeps at most {limit} symbols, and {symbol} is not among them.",
-            f"Ask for one of: {kept}. Operators raise the limit with VIBE_MAX_SYMBOLS.",
-        )
     try:
         # Not `wait_for`: on Python 3.11 it begins a moment later, and calls of that moment would not count each other.
         async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
+            await runtime.feed.check_listed(symbol)
+            _check_room(runtime, symbol)
             await runtime.feed.subscribe(symbol)
     except SymbolUnknown as error:
         raise Refusal(
@@ -102,6 +95,19 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolSt
             retry_after_secs=RETRY_SECS,
         ) from error
     return runtime.market.symbols[symbol]
+
+
+def _check_room(runtime: Runtime, symbol: str) -> None:
+    """Raises Refusal. No await between this and the subscription: calls of the same moment have to count each other."""
+    limit = runtime.settings.max_symbols
+    wanted = runtime.feed.wanted
+    if symbol not in wanted and len(wanted) >= limit:
+        kept = ", ".join(sorted(runtime.market.symbols))
+        raise Refusal(
+            "symbol_limit_reached",
+            f"This server keeps at most {limit} symbols, and {symbol} is not among them.",
+            f"Ask for one of: {kept}. Operators raise the limit with VIBE_MAX_SYMBOLS.",
+        )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,73 @@
+"""What the exchange's refusals say: how long to wait, and which error it is. Pure: the clock is an argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from math import isnan
+
+import msgspec
+
+TOO_MANY_REQUESTS, BANNED = 429, 418
+USUAL_WAIT_SECS = {TOO_MANY_REQUESTS: 60.0, BANNED: 120.0}
+# The exchange's longest ban. Whatever else a delay says is a mistake of somebody between.
+LONGEST_WAIT_SECS = 3 * 86_400.0
+TOO_MUCH_WEIGHT = -1003
+_UNTIL = re.compile(r"banned until ([0-9]{12,15})", re.IGNORECASE | re.ASCII)
+# Two clocks that differ by less agree: the header `Date` has whole seconds only.
+SAME_CLOCK_SECS = 2.0
+
+
+class Reply(msgspec.Struct):
+    """The body of a refusal."""
+
+    code: int | None = None
+    msg: object = ""
+
+
+def parse_reply(body: bytes) -> Reply:
+    """Without a code for what is none of the exchange's own."""
+    try:
+        return msgspec.json.decode(body, type=Reply)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Reply()
+
+
+def wait_secs(status: int, headers: Mapping[str, str], reply: Reply, wall_secs: float) -> float | None:
+    """How long no request may be sent, at least 1 s; None when the answer asks for no pause.
+
+    A ban is told by status 418, by `Retry-After` (seconds, or a date) and by the text of error -1003 ("banned until
+    <milliseconds since the epoch>"). Where several are there the longest counts. `wall_secs` is this machine's time,
+    for which the answer's own `Date` is taken where the two differ.
+    """
+    if (now_secs := _date_secs(headers.get("Date", ""))) is None or abs(now_secs - wall_secs) < SAME_CLOCK_SECS:
+        now_secs = wall_secs
+    until = _UNTIL.search(str(reply.msg)) if reply.code == TOO_MUCH_WEIGHT else None
+    if until is None and status not in USUAL_WAIT_SECS:
+        return None
+    waits = [_retry_after_secs(headers.get("Retry-After", ""), now_secs)]
+    if until is not None:
+        waits.append(until_secs if (until_secs := int(until[1]) / 1000 - now_secs) > 0 else None)
+    told = [min(LONGEST_WAIT_SECS, max(1.0, wait)) for wait in waits if wait is not None]
+    return max(told, default=USUAL_WAIT_SECS.get(status, USUAL_WAIT_SECS[TOO_MANY_REQUESTS]))
+
+
+def _retry_after_secs(text: str, now_secs: float) -> float | None:
+    """None when it says nothing that can be used: a date that has passed is no delay."""
+    try:
+        secs = float(text)
+    except ValueError:
+        date_secs = _date_secs(text)
+        return None if date_secs is None or date_secs <= now_secs else date_secs - now_secs
+    return None if isnan(secs) else secs
+
+
+def _date_secs(text: str) -> float | None:
+    """Seconds since the epoch of an HTTP date."""
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
