@@ -7,11 +7,12 @@ import json
 import pytest
 
 from tests.analytics.books import BTC
-from tests.analytics.rows import T0, row
+from tests.analytics.rows import T0, row, touched
 from tests.analytics.test_detectors import TURNOVERS, calm, flicker, refilled, stuffing, thin
-from tests.analytics.watching import QUIET, WARM_SECS, feed, quiet_row, quiet_rows, warm
+from tests.analytics.watching import QUIET, WARM_SECS, changed, feed, quiet_row, quiet_rows, warm
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
+from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.windows import Span
@@ -166,3 +167,39 @@ def test_without_walls_to_tell_fleeting_cannot_run() -> None:
 def test_a_quiet_market_is_not_spoken_about() -> None:
     watch = warm()
     assert [found for each in quiet_rows(1200, start=AT, seed=9) for found in watch.second(each, QUIET)] == []
+
+
+@pytest.mark.parametrize("secs", [60, 300])
+def test_what_order_flow_calls_absorption_is_measured_here_too(secs: int) -> None:
+    """One rule over one window: a level that one tool lists and the other has looked at is in both answers, whether it
+    is rare enough for a finding or not."""
+    watch = warm()
+    hit = touched(price=60_000.0, traded=40.0, trades=60, start=2.0, top=2.0, end=2.0)
+    mid = watch.rows[-1].mid
+    feed(watch, changed([quiet_row(AT, touched=(hit,), sell_volume=50.0), *calm(AT + 1, 40)], mid=mid))
+    end = watch.rows[-1].second + 1
+    found = ask(watch, secs=secs)
+    assert found.findings == []
+    (measured,) = found.measured.absorption
+    assert (measured.price, measured.traded_base, measured.rule) == ("60000.00000000", 40.0, "level")
+    flow = order_flow_answer(
+        BTC, list(watch.rows), Span(end - secs, end), as_of_ms=end * 1000, age_ms=20, status="live"
+    )
+    assert flow.absorption == found.measured.absorption
+
+
+def test_both_tools_let_pass_the_same_move() -> None:
+    """How far mid usually goes is worked out from the hour before, and handed in."""
+    watch = warm()
+    hit = touched(price=60_000.0, traded=40.0, trades=60, start=2.0, top=2.0, end=2.0)
+    before = changed([quiet_row(AT), quiet_row(AT + 1, touched=(hit,))], mid=60_000.03)
+    feed(watch, before + changed(calm(AT + 2, 40), mid=60_000.0))
+    assert ask(watch, secs=41).measured.absorption == []
+    assert len(ask(watch, secs=41, usual_move_ticks=3.0).measured.absorption) == 1
+
+
+def test_fleeting_walls_are_those_of_the_window_asked_about() -> None:
+    watch = warm()
+    for place in range(240):
+        watch.second(quiet_row(AT + place), flicker(AT + place) if place % 60 == 0 else QUIET)
+    assert [ask(watch, secs=secs).measured.fleeting_walls_ask for secs in (10, 60, 120, 300)] == [0, 1, 2, 4]

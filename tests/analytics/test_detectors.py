@@ -26,6 +26,7 @@ from vibe_orderbook_mcp.analytics.detectors.crash import (
 from vibe_orderbook_mcp.analytics.detectors.fleeting import is_fleeting, wall_limits
 from vibe_orderbook_mcp.analytics.findings import LIMITS, TYPES, Finding, from_stored, to_stored
 from vibe_orderbook_mcp.analytics.iceberg import iceberg_class, size_limit
+from vibe_orderbook_mcp.analytics.walls import nearest_groups
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
 from vibe_orderbook_mcp.core.book import BookSide
 from vibe_orderbook_mcp.core.events import Side
@@ -295,7 +296,7 @@ def test_where_walls_flicker_all_day_a_cluster_is_ordinary() -> None:
         found += watch.second(each, flicker(second) if second % 15 == 0 else QUIET)
     assert found == []
     assert watch.baseline.is_ready
-    count = watch.fleeting("ask")
+    count = watch.fleeting("ask", T0 + WARM_SECS)
     assert count is not None
     assert count.walls >= 3
     larger = watch.second(quiet_row(WARM_SECS + 60), flicker(WARM_SECS + 60, 3, size=60.0))
@@ -326,6 +327,54 @@ def test_the_least_size_of_a_wall_makes_one() -> None:
         found = walls_of([*bids, (59_997.0, factor * limits.bid_size)])
         assert found is not None
         assert len(found) == walls
+
+
+def test_a_coarse_tick_has_walls_too() -> None:
+    """One tick is 8 bps: a side has twelve groups within 1 %, sixty within 5 %. The nearest forty say what is large."""
+    tick, middle = 0.001, 1.2005
+    sizes = [1.0 + place % 5 for place in range(70)]
+    bids = [(round(1.2 - tick * place, 3), size) for place, size in enumerate(sizes)]
+    asks = [(round(1.201 + tick * place, 3), size) for place, size in enumerate(sizes)]
+    limits = wall_limits(BookSide("bid", bids), BookSide("ask", asks), tick)
+    assert limits is not None
+    assert limits.bid_size is not None
+    assert limits.bid_size == pytest.approx(limits.ask_size)
+    nearest = sizes[:40]
+    assert nearest_groups(BookSide("ask", asks), middle, tick, 40) == nearest
+    assert nearest_groups(BookSide("bid", bids), middle, tick, 40) == nearest[::-1]
+    # What rests beyond the forty changes nothing.
+    far = [(price, 1e6 if place >= 40 else size) for place, (price, size) in enumerate(asks)]
+    assert wall_limits(BookSide("bid", bids), BookSide("ask", far), tick) == limits
+
+
+@pytest.mark.parametrize(("levels", "is_known"), [(11, False), (12, True), (40, True)])
+def test_twelve_groups_are_needed(levels: int, is_known: bool) -> None:
+    bids = [(60_000.0 - 60.0 * place, 1.0 + place % 5) for place in range(1, levels + 1)]
+    asks = [(60_000.0 + 60.0 * place, 1.0 + place % 5) for place in range(1, levels + 1)]
+    limits = wall_limits(BookSide("bid", bids), BookSide("ask", asks), 0.01)
+    assert limits is not None
+    assert (limits.bid_size is not None, limits.ask_size is not None) == (is_known, is_known)
+
+
+def test_groups_further_than_five_percent_do_not_count() -> None:
+    bids = [(60_000.0 - 240.0 * place, 1.0 + place % 5) for place in range(1, 41)]  # 40 bps apart: 12 within 5 %
+    assert len(nearest_groups(BookSide("bid", bids), 60_000.0, 0.01, 40)) == 12
+
+
+def test_fleeting_walls_are_counted_over_the_window_that_is_asked_about() -> None:
+    """Five minutes of them for a window of five minutes, and a finding is about the last minute alone."""
+    watch = warm()
+    for place in range(300):
+        second = AT + place
+        watch.second(quiet_row(second), flicker(second, 1) if place % 30 == 0 else QUIET)
+    end = T0 + AT + 300
+    counts = {secs: watch.fleeting("ask", end - secs) for secs in (10, 60, 120, 300)}
+    assert {secs: None if count is None else count.walls for secs, count in counts.items()} == {
+        10: 0,
+        60: 2,
+        120: 4,
+        300: 10,
+    }
 
 
 def test_a_book_that_is_short_or_flat_or_one_sided_has_no_limits() -> None:
@@ -362,6 +411,8 @@ def refilled(
         (refilled(refills=2), None),
         (refilled(executed=6.0), "native_like"),
         (refilled(shown=0.0), None),
+        (msgspec.structs.replace(refilled(), opposed=2.5), "native_like"),
+        (msgspec.structs.replace(refilled(), opposed=2.6), None),
     ],
 )
 def test_the_classes_of_the_sheet(chain: RefillChain, expected: str | None) -> None:

@@ -82,8 +82,14 @@ def test_detail_adds_the_rest() -> None:
         "vol_bps": None, "annualised_pct": None, "jump_share": None, "span_secs": 5, "returns": 1
     }  # fmt: skip
     check = detail.absorption
-    assert (check.kappa_ticks, check.allowance_ticks, check.windows, check.windows_needed) == (None, 1.0, 0, 200)
-    assert (check.buying_base_per_tick, check.buying_rarity) == (1.0, None)
+    assert (check.kappa_ticks, check.allowance_ticks, check.windows, check.windows_needed) == (None, 1.0, 0, 360)
+    assert (check.net_quote, check.net_share, check.net_needed_quote, check.net_rarity, check.moved_ticks) == (
+        123675.3,
+        0.5,
+        None,
+        None,
+        0.0,
+    )
 
 
 def test_detail_measures_impact_volatility_and_toxicity_over_the_hour() -> None:
@@ -184,33 +190,61 @@ def test_skipped_trades_and_resyncs_inside_the_window_are_told() -> None:
 
 
 def test_a_refilled_level_is_a_headline() -> None:
-    """Level, side, volume and what it showed, in words without an owner."""
+    """Level, side, volume, what it showed and how much of the selling it took, in words without an owner."""
     level = touched(price=61837.63, traded=12.5, trades=25, start=2.0, top=2.1, end=1.0)
-    answer = flow([busy(0, touched=(level,)), *(busy(i) for i in range(1, 10))])
+    answer = flow([busy(0, touched=(level,), sell_volume=49.1), *(busy(i) for i in range(1, 10))])
     assert [event.model_dump(exclude_none=True) for event in answer.absorption] == [
         {"direction": "passive_buying", "rule": "level", "price": "61837.63000000", "traded_base": 12.5,
-         "trades": 25, "shown_max_base": 2.1, "replenished_base": 11.5}
+         "trades": 25, "shown_max_base": 2.1, "replenished_base": 11.5, "share_of_volume": 0.25}
     ]  # fmt: skip
-    assert answer.summary.endswith(" Passive buying at 61,837.63: 12.5 BTC traded against at most 2.1 shown.")
+    assert answer.summary.endswith(
+        " Passive buying at 61,837.63: 12.5 BTC traded against at most 2.1 shown, 25 % of takers' sells."
+    )
+
+
+def test_a_level_that_took_in_a_crumb_is_listed_and_no_headline() -> None:
+    """1.6 % of what takers sold is not what the minute was about."""
+    level = touched(price=61837.63, traded=12.5, trades=25, start=2.0, top=2.1, end=1.0)
+    answer = flow([busy(0, touched=(level,), sell_volume=780.0), *(busy(i) for i in range(1, 10))])
+    (event,) = answer.absorption
+    assert event.share_of_volume == 0.016
+    assert "Passive" not in answer.summary
+
+
+def hours_before(secs: int = 60, windows: int = 200) -> list[SecondRow]:
+    return [
+        busy(i - windows * secs, sell_quote=6_000.0 + i // secs * 7 % 5 * 1000.0, buy_quote=6_000.0)
+        for i in range(windows * secs)
+    ]
 
 
 def test_a_rare_window_is_a_headline_too() -> None:
-    """Two hundred quieter windows before it: the rule names its rank."""
-    rows = [busy(i - 2000, sell_volume=0.1 + i // 10 * 7 % 5 / 100) for i in range(2000)]
-    rows += [busy(i, sell_volume=9.0) for i in range(10)]
-    answer = flow(rows, detail=True)
+    """Two hundred quieter windows before it: selling that mid did not follow."""
+    rows = hours_before() + [busy(i, sell_quote=500_000.0) for i in range(60)]
+    answer = flow(rows, secs=60, detail=True)
     (event,) = answer.absorption
-    assert (event.direction, event.rule, event.base_per_tick, event.rarity) == (
-        "passive_buying",
-        "window",
-        90.0,
-        0.995,
+    assert event.model_dump(exclude_none=True) == {
+        "direction": "passive_buying", "rule": "window", "net_quote": -28886923.0, "net_share": 0.9284,
+        "moved_ticks": 0.0, "rarity": 0.995,
+    }  # fmt: skip
+    assert answer.summary.endswith(
+        " Passive buying: takers' net selling of 28,900,000 USDT is more than in 99 % of earlier 60 s"
+        " windows, and mid did not follow."
     )
-    assert "Passive buying: volume per tick of adverse move is rare (rank 0.995)." in answer.summary
     assert answer.detail is not None
-    assert answer.detail.absorption.selling_rarity is not None
+    assert answer.detail.absorption.net_needed_quote == 240000.0
     assert answer.detail.impact is None  # nothing moved: no line through equal flows
-    assert answer.detail.impact_buckets == 200
+    assert answer.detail.impact_buckets == 360
+
+
+def test_a_rally_is_not_called_absorption() -> None:
+    """The same amounts while price runs 196 bps: whoever sold was run over."""
+    for way, traded in ((1, {"buy_quote": 500_000.0}), (-1, {"sell_quote": 500_000.0})):
+        mid = 61837.635 * (1 + way * 0.0196)
+        rows = hours_before() + [busy(i, mid=61837.635 if i < 30 else mid, **traded) for i in range(60)]
+        answer = flow(rows, secs=60)
+        assert answer.absorption == []
+        assert "Passive" not in answer.summary
 
 
 def test_every_field_of_the_flow_answer_says_what_it_means() -> None:

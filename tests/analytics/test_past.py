@@ -14,10 +14,7 @@ from vibe_orderbook_mcp.core.rows import SecondRow
 @given(generated_rows(), st.integers(1, 40), st.integers(-5, 60))
 def test_windows_of_columns_are_those_of_rows(rows: list[SecondRow], secs: int, before: int) -> None:
     """Holes, half covered seconds and unknown mids included."""
-    expected = [
-        EqualWindow(sum(r.buy_volume for r in each.rows), sum(r.sell_volume for r in each.rows), each.mid_change)
-        for each in equal_windows(rows, secs, T0 + before)
-    ]
+    expected = [EqualWindow.of(each) for each in equal_windows(rows, secs, T0 + before)]
     assert Past.of(rows).windows(secs, T0 + before) == expected
 
 
@@ -26,6 +23,11 @@ def test_the_latest_windows_are_kept_where_there_are_many() -> None:
     found = Past.of(rows).windows(10, T0 + len(rows))
     assert len(found) == WINDOWS_MOST
     assert found[-1].buy_volume == sum(range(len(rows) - 10, len(rows)))
+
+
+def test_base_and_quote_amounts_of_both_sides_stay_apart() -> None:
+    rows = [row(0, buy_volume=1.0, sell_volume=2.0, buy_quote=30.0, sell_quote=40.0, mid=5.0), row(1, buy_volume=4.0)]
+    assert Past.of(rows).windows(2, T0 + 2) == [EqualWindow(5.0, 2.0, 30.0, 40.0, 0.0)]
 
 
 def test_seconds_come_once_and_leave_in_order() -> None:

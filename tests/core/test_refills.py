@@ -121,6 +121,75 @@ def test_a_trade_joined_one_event_early_is_no_refill() -> None:
     assert (refills.executed, refills.refills) == (4.0, 0)
 
 
+def hit_from_both_sides(watch: RefillWatch, clips: int, *, size: float, apart_ms: int, every_ms: int = 1000) -> None:
+    """Each clip hits the bid, which is put up again, and `apart_ms` later a clip of `size` hits the ask there."""
+    for place in range(clips):
+        event_ms = START_MS + every_ms * (place + 1)
+        watch.traded("bid", 100.0, 2.0, event_ms)
+        watch.traded("ask", 100.0, size, event_ms + apart_ms)
+        watch.settled(("bid", 100.0), event_ms, 2.0, 2.0, 2.0)
+        if size:
+            watch.settled(("ask", 100.0), event_ms + apart_ms, size, 0.0, size)
+
+
+@pytest.mark.parametrize(
+    ("size", "apart_ms", "refills"),
+    [(2.0, 0, 0), (2.0, 100, 0), (1.981, 60, 0), (2.0, 101, 8), (2.0, -100, 0), (2.0, -101, 8), (1.97, 60, 8)],
+)
+def test_what_a_trade_of_the_same_size_mirrors_is_no_refill(size: float, apart_ms: int, refills: int) -> None:
+    """Within 100 ms, at that price, against the other side, within 1 %: a bot that trades with itself."""
+    watch = RefillWatch(LOT)
+    hit_from_both_sides(watch, 8, size=size, apart_ms=apart_ms)
+    assert watch._chains["bid", 100.0].refills == refills
+
+
+def test_a_trade_of_that_size_at_another_price_or_the_same_side_mirrors_nothing() -> None:
+    watch = RefillWatch(LOT)
+    for place in range(4):
+        event_ms = START_MS + 100 * place
+        watch.traded("bid", 100.0, 2.0, event_ms)
+        watch.traded("ask", 100.01, 2.0, event_ms)
+        watch.settled(("bid", 100.0), event_ms, 2.0, 2.0, 2.0)
+    assert only(watch).refills == 4
+
+
+@pytest.mark.parametrize(("against", "expected"), [(0.25, True), (0.51, False), (1.97, False)])
+def test_a_price_that_trades_both_ways_is_no_evidence(against: float, expected: bool) -> None:
+    """Four fifths must hit the one side, and a level that both sides hit is not kept up either."""
+    watch = RefillWatch(LOT)
+    hit_from_both_sides(watch, 8, size=against, apart_ms=50)
+    chains, _ = watch.take(START_MS + 9_000)
+    assert [chain.side for chain in chains] == (["bid"] if expected else [])
+    ended = watch.take(START_MS + 60_000)[1]
+    assert (Turnover(8.0, True) in ended) is expected
+
+
+def test_trades_are_forgotten_by_price_and_by_time() -> None:
+    """A price that trades all day does not grow."""
+    watch = RefillWatch(LOT)
+    for second in range(100):
+        for _ in range(10):
+            watch.traded("bid", 100.0, 2.0, START_MS + 1000 * second)
+        watch.traded("ask", 101.0 + second, 2.0, START_MS + 1000 * second)
+        watch.take(START_MS + 1000 * second)
+    assert sum(map(len, watch._trades.values())) == 3 * 11
+
+
+def test_an_iceberg_that_a_book_shows_is_hit_from_one_side() -> None:
+    """Through the joins: the same tranches, and somebody who buys them back at that price at the same time."""
+    for mirrored, expected in ((False, [("bid", 5)]), (True, [])):
+        rig = Rig([(100.0, 2.0), (99.0, 7.0)])
+        for place in range(5):
+            rig.trade(10_150 + 100 * place, 100.0, 2.0, "sell")
+            if mirrored:
+                rig.trade(10_160 + 100 * place, 100.0, 2.0, "buy")
+            rig.event(10_200 + 100 * place, [(100.0, 2.0)])
+        rig.event(12_800)
+        evidence = rig.tracker.take_evidence(10)
+        assert evidence is not None
+        assert [(chain.side, chain.refills) for chain in evidence.chains] == expected
+
+
 def test_a_lost_book_forgets_its_chains() -> None:
     watch = chain_of([2.0] * 6, [2.0] * 5)
     watch.clear()

@@ -128,7 +128,15 @@ def test_a_day_of_seconds_is_read_once_and_then_continued(tmp_path: Path) -> Non
 
             history.columns = noted  # type: ignore[method-assign]
             rows = [
-                SecondRow(second=NOW - 9000 + n, covered_ms=1000, mid=100.0, buy_volume=1.0, sell_volume=0.5)
+                SecondRow(
+                    second=NOW - 9000 + n,
+                    covered_ms=1000,
+                    mid=100.0,
+                    buy_volume=1.0,
+                    sell_volume=0.5,
+                    buy_quote=100.0,
+                    sell_quote=50.0,
+                )
                 for n in range(9000)
             ]
             for first in range(0, 9000, 1000):
@@ -137,7 +145,10 @@ def test_a_day_of_seconds_is_read_once_and_then_continued(tmp_path: Path) -> Non
             for found in await asyncio.gather(
                 *(cache.windows(history, "BTCUSDT", 300, NOW - 300) for _ in range(2)),
             ):
-                assert (list(found.windows), found.read_secs) == ([EqualWindow(300.0, 150.0, 0.0)] * 29, None)
+                assert (list(found.windows), found.read_secs) == (
+                    [EqualWindow(300.0, 150.0, 30_000.0, 15_000.0, 0.0)] * 29,
+                    None,
+                )
             assert asked == [(NOW - 300 - 3600 * (n + 1), NOW - 300 - 3600 * n) for n in range(24)]
             assert len((await cache.windows(history, "BTCUSDT", 60, NOW)).windows) == 150
             assert asked[24:] == [(NOW - 300, NOW)]

@@ -1,8 +1,10 @@
-"""Aggression that met a refilling level and did not move the price.
+"""Aggression that was taken in without the price giving way.
 
-Two rules. A level absorbs when at least three times what it ever showed traded against it, at least half of that
-was replenished, and mid gave way by no more than a usual move. A window absorbs when the volume per tick of
-adverse move is rare against equal windows before. Who stands behind a level is not in the data and is not said.
+Two rules. A level absorbs when at least three times what it ever showed traded against it, at least half of that was
+put back, four fifths of the trading at that price hit its side, mid gave way by no more than a usual move, and mid did
+not end beyond the level. A window absorbs when aggressors were one-sided, their net amount is among the largest
+hundredth of equal windows before, and mid did not follow them. Who stands behind a level is not in the data and is not
+said.
 """
 
 from __future__ import annotations
@@ -10,21 +12,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal
+from typing import Final, Literal
 
+from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.analytics.past import EqualWindow, EqualWindows
 from vibe_orderbook_mcp.analytics.windows import Cut, Rows, Span, cut, equal_windows
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import SecondRow, TouchedLevel
 
 Absorber = Literal["passive_buying", "passive_selling"]
-ABSORBERS: tuple[Absorber, Absorber] = ("passive_buying", "passive_selling")
 
 MIN_TURNOVER = 3.0
 MIN_REPLENISHED = 0.5
 MIN_LEVEL_TRADES = 20
-MIN_RARITY = 0.99
+MIN_ONE_SIDED = 0.8
+NET_QUANTILE = 0.99
+MIN_NET_SHARE = 0.5
+MIN_VOLUME_RANK = 0.9
 WINDOWS_NEEDED = 200
+HISTORY_NEEDED_SECS: Final = 3600  # no window is called rare against less
 KAPPA_SPAN_SECS = 3600
 KAPPA_MIN_SECS = 900
 
@@ -34,15 +40,30 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class WindowAbsorption:
-    """Aggressive volume per tick of adverse move, and how rare that is. No rarity below 200 windows."""
+    """What the window rule measured. Below `windows_needed` there is no threshold and no rarity."""
 
-    base_per_tick: float
-    rarity: float | None
+    net_quote: float  # aggressors' buys - sells
+    net_share: float | None  # |net| / volume; None: nothing traded
+    moved_ticks: float  # mid, in the aggressors' direction; negative: against them
+    allowance_ticks: float
+    net_needed_quote: float | None  # the 0.99 quantile of |net| of equal windows
+    rarity: float | None  # of |net|
+    volume_rank: float | None
     windows: int
+    windows_needed: int
 
     @property
-    def is_event(self) -> bool:
-        return self.rarity is not None and self.rarity >= MIN_RARITY
+    def absorber(self) -> Absorber | None:
+        """Who took it in, when all conditions hold. One window has one net direction, so never both."""
+        needed, share, rank = self.net_needed_quote, self.net_share, self.volume_rank
+        if needed is None or share is None or rank is None or self.net_quote == 0.0:
+            return None
+        is_large = abs(self.net_quote) >= needed * (1 - _ROUNDING) and rank >= MIN_VOLUME_RANK
+        is_one_sided = share >= MIN_NET_SHARE * (1 - _ROUNDING)
+        held = self.moved_ticks <= self.allowance_ticks * (1 + _ROUNDING)
+        if not (is_large and is_one_sided and held):
+            return None
+        return "passive_selling" if self.net_quote > 0.0 else "passive_buying"
 
 
 def absorber(side: Side) -> Absorber:
@@ -122,37 +143,83 @@ def kappa_ticks(rows: Rows, window: Cut, tick: float) -> float | None:
 
 def level_absorption(window: Cut, tick: float, kappa: float | None) -> list[TouchedLevel]:
     """The levels that absorbed at least 20 trades, most traded first."""
-    change = window.mid_change
-    if change is None:
+    change, end = window.mid_change, window.mid_end
+    if change is None or end is None:
         return []
-    allowance = max(1.0, kappa or 0.0)
+    allowance = allowance_ticks(kappa)
+    levels = merge_touched(window.rows)
+    traded = {(level.side, level.price): level.traded for level in levels}
     found = [
         level
-        for level in merge_touched(window.rows)
+        for level in levels
         if level.trades >= MIN_LEVEL_TRADES
         and absorbs(level, adverse_ticks(absorber(level.side), change, tick), allowance)
+        and is_one_sided(level.traded, traded.get((_opposite(level.side), level.price), 0.0))
+        and not gave_way(level, end, tick)
     ]
     return sorted(found, key=lambda level: level.traded, reverse=True)
 
 
-def absorption_ratio(volume: float, adverse: float) -> float:
-    """Aggressive volume per tick of adverse move, at least one tick."""
-    return volume / max(adverse, 1.0)
+def allowance_ticks(kappa: float | None) -> float:
+    """How far mid may give way: a usual move, at least one tick."""
+    return max(1.0, kappa or 0.0)
 
 
-def window_ratio(window: EqualWindow, absorbing: Absorber, tick: float) -> float | None:
-    if window.mid_change is None:
-        return None
-    volume = window.sell_volume if absorbing == "passive_buying" else window.buy_volume
-    return absorption_ratio(volume, adverse_ticks(absorbing, window.mid_change, tick))
+def is_one_sided(traded: float, against: float) -> bool:
+    """Whether four fifths of what traded at a price hit one side. Two who trade with each other hit both."""
+    return traded >= MIN_ONE_SIDED * (traded + against) * (1 - _ROUNDING)
 
 
-def window_absorption(window: Cut, before: EqualWindows, absorbing: Absorber, tick: float) -> WindowAbsorption | None:
+def gave_way(level: TouchedLevel, mid_end: float, tick: float) -> bool:
+    """Whether mid ended beyond the level by more than a tick: then price went through it."""
+    beyond = level.price - mid_end if level.side == "bid" else mid_end - level.price
+    return beyond > tick * (1 + 1e-6)
+
+
+def share_of_aggression(level: TouchedLevel, window: Cut) -> float | None:
+    """What the level took in / all that aggressors of that direction traded in the window; None: nothing."""
+    rows = window.rows
+    whole = sum(row.sell_volume for row in rows) if level.side == "bid" else sum(row.buy_volume for row in rows)
+    share = ratio(level.traded, whole)
+    return None if share is None else min(1.0, share)
+
+
+def _opposite(side: Side) -> Side:
+    return "ask" if side == "bid" else "bid"
+
+
+def window_absorption(window: Cut, before: EqualWindows, tick: float, kappa: float | None) -> WindowAbsorption | None:
     """The window rule against the equal windows before it, oldest first. None without a mid."""
-    buys, sells = sum(row.buy_volume for row in window.rows), sum(row.sell_volume for row in window.rows)
-    now = window_ratio(EqualWindow(buys, sells, window.mid_change), absorbing, tick)
-    if now is None:
+    change = window.mid_change
+    if change is None:
         return None
-    baseline = before.ranks((absorbing, tick), lambda other: window_ratio(other, absorbing, tick))
-    enough = len(baseline) >= WINDOWS_NEEDED
-    return WindowAbsorption(now, baseline.rarity(now) if enough else None, len(baseline))
+    now = EqualWindow.of(window)
+    net, volume = _net(now), _volume(now)
+    nets, volumes = before.ranks("abs_net", lambda other: abs(_net(other))), before.ranks("volume", _volume)
+    needed = windows_needed(window.span.secs)
+    is_known = len(nets) >= needed
+    moved = round(2 * change / tick) / 2  # mids stand on half ticks
+    return WindowAbsorption(
+        net_quote=net,
+        net_share=ratio(abs(net), volume),
+        moved_ticks=moved if net >= 0.0 else -moved,
+        allowance_ticks=allowance_ticks(kappa),
+        net_needed_quote=nets.quantile(NET_QUANTILE) if is_known else None,
+        rarity=nets.rarity(abs(net)) if is_known else None,
+        volume_rank=volumes.rank(volume) if is_known else None,
+        windows=len(nets),
+        windows_needed=needed,
+    )
+
+
+def windows_needed(secs: int) -> int:
+    """Equal windows of this length before one is called rare: 200, and an hour of them."""
+    return max(WINDOWS_NEEDED, -(-HISTORY_NEEDED_SECS // secs))
+
+
+def _net(window: EqualWindow) -> float:
+    return window.buy_quote - window.sell_quote
+
+
+def _volume(window: EqualWindow) -> float:
+    return window.buy_quote + window.sell_quote

@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import Field
 
+from vibe_orderbook_mcp.analytics.absorption_answer import AbsorptionEvent, absorbed_levels
 from vibe_orderbook_mcp.analytics.detectors.crash import depth_reading, spread_floor_bps, spread_times
 from vibe_orderbook_mcp.analytics.findings import LIMITS, SEVERITIES, TYPES, Finding
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, ratio, readable, significant
@@ -28,6 +29,7 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 EVIDENCE_DIGITS: Final = 5
 SHOWN_MOST: Final = 10
+SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 PAST_MOST: Final = 50
 HOUR: Final = 3600
 
@@ -72,10 +74,14 @@ class Measured(Answer):
     spread_times: float | None = Field(description="Spread / its hourly median, both at least 1 tick and 0.5 bp.")
     bid_cancel_share: float | None = Field(description="Cancelled / (added + cancelled) bid size in the window.")
     ask_cancel_share: float | None = Field(description="The same for asks.")
-    fleeting_walls_bid: int | None = Field(description="Large bids that vanished within 10 s, untraded, last 60 s.")
+    fleeting_walls_bid: int | None = Field(description="Large bids of the window that vanished within 10 s, untraded.")
     fleeting_walls_ask: int | None = Field(description="The same for asks.")
     variance_times: float | None = Field(
         description="Realised variance of mid a second, last minute / trailing hour (5 s steps)."
+    )
+    absorption: list[AbsorptionEvent] = Field(
+        description="Levels that absorbed in the whole window, as in get_order_flow. A finding is rarer: over 60 s, and"
+        " a turnover that this symbol's levels exceed 0.1 times a day."
     )
     vpin: float | None = left_out_if_none("Toxicity of flow, 0 to 1, as in get_order_flow; with detail=true.")
     vpin_rarity: float | None = left_out_if_none("Its rank among the values of the day before, 0 to 1.")
@@ -105,13 +111,15 @@ def anomalies_answer(
     past: Sequence[Finding] | None = None,
     past_hours: int = 0,
     vpin: Vpin | None = None,
+    usual_move_ticks: float | None = None,
     detail: bool = False,
     warnings: Sequence[str] = (),
 ) -> AnomaliesAnswer:
     """The answer of `detect_market_anomalies`, or a `Refusal` when less than half of the window is covered.
 
     `past` are stored findings of the last `past_hours` when they were asked for. Those that touch the window are told
-    once, as present. `vpin` is of the present, where it is known.
+    once, as present. `vpin` is of the present, where it is known. `usual_move_ticks` is `absorption.kappa_ticks` of the
+    window.
     """
     spec = watch.spec
     window = check_coverage(spec.symbol, list(watch.rows), span)
@@ -126,7 +134,7 @@ def anomalies_answer(
     cannot = watch.not_run()
     if status != "live":
         cannot = [NotRun(name, f"the book is {status}: nothing comes to be judged") for name in TYPES]
-    measured = _measured(watch, window, vpin)
+    measured = _measured(watch, window, usual_move_ticks, vpin)
     watched = None if past is None else watch.baseline.seconds_since(span.end - past_hours * HOUR) / HOUR
     told = dict.fromkeys(each.type for each in (*shown, *(earlier or ())))
     return AnomaliesAnswer(
@@ -177,7 +185,7 @@ def _rounded(value: float | str | bool) -> float | str | bool:
     return significant(value, EVIDENCE_DIGITS) if isinstance(value, float) else value
 
 
-def _measured(watch: SymbolWatch, window: Cut, vpin: Vpin | None) -> Measured:
+def _measured(watch: SymbolWatch, window: Cut, usual_move: float | None, vpin: Vpin | None) -> Measured:
     rows, baseline = window.rows, watch.baseline
     peak = max((row.ids for row in rows), default=0)
     usual = baseline.median("updates")
@@ -190,7 +198,7 @@ def _measured(watch: SymbolWatch, window: Cut, vpin: Vpin | None) -> Measured:
         if spread is not None and newest.spread_mean:
             floor = spread_floor_bps(watch.tick, newest.mid)
             times = spread_times(1e4 * newest.spread_mean / newest.mid, spread, floor)
-    bid, ask = watch.fleeting("bid"), watch.fleeting("ask")
+    bid, ask = (watch.fleeting(side, window.span.start) for side in SIDES)
     return Measured(
         warming_up=None if baseline.is_ready else True,
         updates_per_s_peak=peak,
@@ -203,6 +211,7 @@ def _measured(watch: SymbolWatch, window: Cut, vpin: Vpin | None) -> Measured:
         fleeting_walls_bid=None if bid is None else bid.walls,
         fleeting_walls_ask=None if ask is None else ask.walls,
         variance_times=significant(watch.variance_times, 3),
+        absorption=absorbed_levels(watch.spec, window, usual_move),
         vpin=None if vpin is None else decimals(vpin.value, 4),
         vpin_rarity=None if vpin is None else decimals(vpin.rarity, 4),
     )

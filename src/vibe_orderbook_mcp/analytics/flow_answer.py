@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vibe_orderbook_mcp.analytics.absorption import (
-    ABSORBERS,
-    WINDOWS_NEEDED,
-    Absorber,
-    WindowAbsorption,
-    absorber,
-    kappa_ticks,
-    level_absorption,
-    replenished,
-    window_absorption,
+from vibe_orderbook_mcp.analytics.absorption import kappa_ticks, window_absorption
+from vibe_orderbook_mcp.analytics.absorption_answer import (
+    AbsorptionEvent,
+    absorbed_levels,
+    absorbed_window,
+    absorption_check,
+    absorption_text,
+    is_worth_telling,
 )
 from vibe_orderbook_mcp.analytics.flow_result import (
-    AbsorptionCheck,
-    AbsorptionEvent,
     FlowSide,
     Impact,
     OrderFlowAnswer,
@@ -30,7 +26,7 @@ from vibe_orderbook_mcp.analytics.impact_answer import (
     volatility_part,
     vpin_part,
 )
-from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, readable, significant
+from vibe_orderbook_mcp.analytics.numbers import decimals, readable, significant
 from vibe_orderbook_mcp.analytics.order_flow import (
     MIN_BOOK_EVENTS,
     MIN_LABEL_TRADES,
@@ -60,7 +56,6 @@ from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets
 from vibe_orderbook_mcp.analytics.volatility import hour_volatility
 from vibe_orderbook_mcp.analytics.windows import (
     OK_COVERAGE,
-    Cut,
     Rows,
     SideTotals,
     Span,
@@ -72,7 +67,6 @@ from vibe_orderbook_mcp.analytics.windows import (
 from vibe_orderbook_mcp.core.rows import RowFlag
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
-LEVELS_SHOWN = 3
 QUOTE_DIGITS = 8
 # An end of a window from which nothing came, not even a trade, is told from here on where there is no live book.
 UNHEARD_SECS = 3
@@ -105,8 +99,8 @@ def order_flow_answer(
     totals = total(window)
     before = Past.of(rows).windows(span.secs, span.start) if before is None else before
     kappa = kappa_ticks(rows, window, tick)
-    by_window = {kind: window_absorption(window, before, kind, tick) for kind in ABSORBERS}
-    absorbed = _absorption_events(spec, window, tick, kappa, by_window)
+    by_window = window_absorption(window, before, tick, kappa)
+    absorbed = [*absorbed_levels(spec, window, kappa), *absorbed_window(by_window)]
     direction, pressure = flow_direction(totals.buy_volume, totals.sell_volume), ofi_direction(totals)
     grade = quality(totals.coverage, totals.events, MIN_BOOK_EVENTS)
     bid_rates, ask_rates = _flow_side(totals.bid, totals), _flow_side(totals.ask, totals)
@@ -138,7 +132,7 @@ def order_flow_answer(
             amihud=amihud_part(amihud(rows, span.end)),
             volatility=volatility_part(hour_volatility(rows, span.end)),
             vpin=None if buckets is None else vpin_part(spec, buckets),
-            absorption=_absorption_check(kappa, by_window, len(before)),
+            absorption=absorption_check(kappa, by_window, span.secs, len(before)),
         )
     return OrderFlowAnswer(
         symbol=spec.symbol,
@@ -186,54 +180,6 @@ def _flow_side(side: SideTotals, totals: WindowTotals) -> FlowSide:
         cancelled_quote_per_s=significant(rates.cancelled_quote, 5),
         added_levels_per_s=significant(rates.added_levels, 5),
         cancelled_levels_per_s=significant(rates.cancelled_levels, 5),
-    )
-
-
-def _absorption_events(
-    spec: SymbolSpec,
-    window: Cut,
-    tick: float,
-    kappa: float | None,
-    by_window: dict[Absorber, WindowAbsorption | None],
-) -> list[AbsorptionEvent]:
-    levels = [
-        AbsorptionEvent(
-            direction=absorber(level.side),
-            rule="level",
-            price=exact_price(spec, level.price),
-            traded_base=decimals(level.traded, spec.lot_exp),
-            trades=level.trades,
-            shown_max_base=decimals(level.shown_max, spec.lot_exp),
-            replenished_base=decimals(replenished(level), spec.lot_exp),
-        )
-        for level in level_absorption(window, tick, kappa)[:LEVELS_SHOWN]
-    ]
-    windows = [
-        AbsorptionEvent(
-            direction=kind,
-            rule="window",
-            base_per_tick=significant(found.base_per_tick, 5),
-            rarity=decimals(found.rarity, 4),
-        )
-        for kind, found in by_window.items()
-        if found is not None and found.is_event
-    ]
-    return levels + windows
-
-
-def _absorption_check(
-    kappa: float | None, by_window: dict[Absorber, WindowAbsorption | None], windows: int
-) -> AbsorptionCheck:
-    buying, selling = by_window["passive_buying"], by_window["passive_selling"]
-    return AbsorptionCheck(
-        allowance_ticks=significant(max(1.0, kappa or 0.0), 5),
-        kappa_ticks=significant(kappa, 5),
-        buying_base_per_tick=None if buying is None else significant(buying.base_per_tick, 5),
-        buying_rarity=None if buying is None else decimals(buying.rarity, 4),
-        selling_base_per_tick=None if selling is None else significant(selling.base_per_tick, 5),
-        selling_rarity=None if selling is None else decimals(selling.rarity, 4),
-        windows=windows if buying is None else buying.windows,
-        windows_needed=WINDOWS_NEEDED,
     )
 
 
@@ -293,14 +239,5 @@ def _summary(
         )
     if directions_disagree(direction, pressure):
         text += "; trades and book disagree"
-    return f"{text}." + "".join(f" {_absorption_text(event, spec)}" for event in absorbed[:1])
-
-
-def _absorption_text(event: AbsorptionEvent, spec: SymbolSpec) -> str:
-    kind = "Passive buying" if event.direction == "passive_buying" else "Passive selling"
-    if event.price is None or event.traded_base is None or event.shown_max_base is None:
-        return f"{kind}: volume per tick of adverse move is rare (rank {event.rarity})."
-    return (
-        f"{kind} at {float(event.price):,.{spec.tick_exp}f}: {readable(event.traded_base)} {spec.base_asset} traded"
-        f" against at most {readable(event.shown_max_base)} shown."
-    )
+    told = next((event for event in absorbed if is_worth_telling(event)), None)
+    return f"{text}." if told is None else f"{text}. {absorption_text(told, spec, totals.span.secs)}"

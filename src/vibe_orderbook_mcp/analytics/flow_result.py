@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from vibe_orderbook_mcp.analytics.absorption import Absorber
+from vibe_orderbook_mcp.analytics.absorption_answer import AbsorptionCheck, AbsorptionEvent
 from vibe_orderbook_mcp.analytics.impact_answer import AmihudIlliquidity, KyleImpact, RealisedVolatility, VpinFigure
 from vibe_orderbook_mcp.analytics.order_flow import FlowDirection, OfiDirection
 from vibe_orderbook_mcp.analytics.results import Answer, WindowedEnvelope, left_out_if_false, left_out_if_none
 from vibe_orderbook_mcp.analytics.windows import Quality
-
-
-class AbsorptionEvent(Answer):
-    """Aggression that was taken in without the price giving way. Says nothing about who did it."""
-
-    direction: Absorber = Field(description="passive_buying: bids took in sells; passive_selling: asks took in buys.")
-    rule: Literal["level", "window"] = Field(
-        description="level: one refilled price; window: rare volume per tick of adverse move over the window."
-    )
-    price: str | None = left_out_if_none("The level's price (rule level).")
-    traded_base: float | None = left_out_if_none("Base units that traded against the level.")
-    trades: int | None = left_out_if_none("Fills against the level.")
-    shown_max_base: float | None = left_out_if_none("The most the level ever displayed, in base units.")
-    replenished_base: float | None = left_out_if_none("Base units that were put back at the level.")
-    base_per_tick: float | None = left_out_if_none("Aggressive base units per tick of adverse move (rule window).")
-    rarity: float | None = left_out_if_none("Rank of base_per_tick among earlier equal windows, 0 to 1.")
 
 
 class FlowSide(Answer):
@@ -46,22 +28,6 @@ class Impact(Answer):
     beta_ticks_per_base: float = Field(description="Ticks that mid moved per base unit of OFI.")
     r2: float | None = Field(description="Share of mid's variance explained, 0 to 1. Null: mid never moved.")
     buckets: int = Field(description="10 s buckets used; at least 30.")
-
-
-class AbsorptionCheck(Answer):
-    """What the absorption rules were measured against."""
-
-    allowance_ticks: float = Field(description="Adverse mid move that the level rule lets pass, in ticks.")
-    kappa_ticks: float | None = Field(
-        description="Median absolute mid move of equal windows in the hour before, in ticks. Null: under 15 minutes"
-        " of history, so the allowance is one tick."
-    )
-    buying_base_per_tick: float | None = Field(description="Aggressive sells per tick that mid fell (at least 1).")
-    buying_rarity: float | None = Field(description="Its rank among earlier equal windows, 0 to 1. Null: too few.")
-    selling_base_per_tick: float | None = Field(description="Aggressive buys per tick that mid rose (at least 1).")
-    selling_rarity: float | None = Field(description="Its rank among earlier equal windows, 0 to 1. Null: too few.")
-    windows: int = Field(description="Earlier equal windows there are.")
-    windows_needed: int = Field(description="Earlier equal windows needed for a rarity.")
 
 
 class OrderFlowDetail(Answer):

@@ -37,6 +37,8 @@ def iceberg_class(chain: RefillChain) -> IcebergClass | None:
     turnover = chain.turnover
     if chain.refills < MIN_REFILLS or turnover is None or turnover < MIN_TURNOVER * (1 - _ROUNDING):
         return None
+    if not chain.is_one_sided:  # two who trade with each other look native
+        return None
     return "native_like" if chain.equal_share >= SAME_SHARE else "replenished_level"
 
 

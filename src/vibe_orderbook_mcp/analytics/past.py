@@ -9,7 +9,7 @@ from math import isnan, nan
 from typing import Any, Final, NamedTuple
 
 from vibe_orderbook_mcp.analytics.rarity import Ranks
-from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE
+from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut
 from vibe_orderbook_mcp.core.rows import SecondRow
 
 # More would tell a rank finer than anybody asks, and every one of them is summed up for each question.
@@ -17,11 +17,25 @@ WINDOWS_MOST: Final = 1440
 
 
 class EqualWindow(NamedTuple):
-    """An earlier window: traded base units, and how far mid went in quote units (None without a mid)."""
+    """An earlier window: what aggressors traded in base and in quote units, and how far mid went in quote units (None
+    without a mid)."""
 
     buy_volume: float
     sell_volume: float
+    buy_quote: float
+    sell_quote: float
     mid_change: float | None
+
+    @classmethod
+    def of(cls, window: Cut) -> EqualWindow:
+        rows = window.rows
+        return cls(
+            sum(row.buy_volume for row in rows),
+            sum(row.sell_volume for row in rows),
+            sum(row.buy_quote for row in rows),
+            sum(row.sell_quote for row in rows),
+            window.mid_change,
+        )
 
 
 class EqualWindows(Sequence[EqualWindow]):
@@ -59,7 +73,7 @@ class EqualWindows(Sequence[EqualWindow]):
 class Past:
     """Ascending seconds. Some may be missing: nobody watched then."""
 
-    __slots__ = ("_buys", "_covered_ms", "_mids", "_seconds", "_sells")
+    __slots__ = ("_buys", "_buys_quote", "_covered_ms", "_mids", "_seconds", "_sells", "_sells_quote")
 
     def __init__(self) -> None:
         self._seconds = array("q")
@@ -67,12 +81,14 @@ class Past:
         self._mids = array("d")  # nan: not known
         self._buys = array("d")
         self._sells = array("d")
+        self._buys_quote = array("d")
+        self._sells_quote = array("d")
 
     @classmethod
     def of(cls, rows: Iterable[SecondRow]) -> Past:
         past = cls()
         for row in rows:
-            past.add(row.second, row.covered_ms, row.mid, row.buy_volume, row.sell_volume)
+            past.add(row)
         return past
 
     @property
@@ -83,33 +99,33 @@ class Past:
     def newest(self) -> int | None:
         return self._seconds[-1] if self._seconds else None
 
-    def add(self, second: int, covered_ms: int, mid: float | None, buy_volume: float, sell_volume: float) -> None:
+    def add(self, row: SecondRow) -> None:
         """The next second; an earlier one is left out."""
-        if self._seconds and second <= self._seconds[-1]:
+        if self._seconds and row.second <= self._seconds[-1]:
             return
-        self._seconds.append(second)
-        self._covered_ms.append(covered_ms)
-        self._mids.append(nan if mid is None else mid)
-        self._buys.append(buy_volume)
-        self._sells.append(sell_volume)
+        mid = nan if row.mid is None else row.mid
+        values = row.second, row.covered_ms, mid, row.buy_volume, row.sell_volume, row.buy_quote, row.sell_quote
+        for column, value in zip(self._columns, values, strict=True):
+            column.append(value)
 
     def extend(
         self,
         seconds: Sequence[int],
         covered_ms: Sequence[int],
         mids: Sequence[float | None],
-        buy_volumes: Sequence[float],
-        sell_volumes: Sequence[float],
+        *traded: Sequence[float],
     ) -> None:
-        """Many ascending seconds at once, those behind the newest or those before the oldest; others are left out."""
+        """Many ascending seconds at once, those behind the newest or those before the oldest; others are left out.
+
+        `traded`: buys and sells in base units, then buys and sells in quote units.
+        """
         if not seconds:
             return
         columns = (
             ("q", seconds),
             ("i", covered_ms),
             ("d", [nan if mid is None else mid for mid in mids]),
-            ("d", buy_volumes),
-            ("d", sell_volumes),
+            *(("d", values) for values in traded),
         )
         known = self._columns
         if not self._seconds or seconds[-1] > self._seconds[-1]:
@@ -123,7 +139,8 @@ class Past:
 
     @property
     def _columns(self) -> tuple[array[Any], ...]:
-        return self._seconds, self._covered_ms, self._mids, self._buys, self._sells
+        traded = self._buys, self._sells, self._buys_quote, self._sells_quote
+        return self._seconds, self._covered_ms, self._mids, *traded
 
     def drop_before(self, second: int) -> None:
         gone = bisect_left(self._seconds, second)
@@ -139,8 +156,9 @@ class Past:
         for start in range(before - secs, self._seconds[0] - 1, -secs):
             first = bisect_left(self._seconds, start, 0, last)
             if sum(self._covered_ms[first:last]) >= OK_COVERAGE * 1000 * secs:
+                buys, sells, buys_quote, sells_quote = (sum(column[first:last]) for column in self._columns[3:])
                 change = self._mid_change(start, first, last)
-                found.append(EqualWindow(sum(self._buys[first:last]), sum(self._sells[first:last]), change))
+                found.append(EqualWindow(buys, sells, buys_quote, sells_quote, change))
                 if len(found) == WINDOWS_MOST:
                     break
             last = first

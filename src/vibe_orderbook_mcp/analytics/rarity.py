@@ -29,11 +29,21 @@ class Ranks:
     def __len__(self) -> int:
         return len(self._ordered)
 
-    def rarity(self, value: float) -> float:
-        """`percentile_rank`, capped at what a baseline of this length and persistence can tell."""
+    def rank(self, value: float) -> float:
+        """`percentile_rank` in this baseline."""
         less, not_more = bisect_left(self._ordered, value), bisect_right(self._ordered, value)
-        rank = (less + 0.5 * (not_more - less) + 0.5) / (len(self._ordered) + 1)
-        return min(rank, self._cap)
+        return (less + 0.5 * (not_more - less) + 0.5) / (len(self._ordered) + 1)
+
+    def rarity(self, value: float) -> float:
+        """`rank`, capped at what a baseline of this length and persistence can tell."""
+        return min(self.rank(value), self._cap)
+
+    def quantile(self, share: float) -> float:
+        """Between the two values next to it (Hyndman & Fan's type 7). Raises IndexError for no values."""
+        place = (len(self._ordered) - 1) * share
+        low = int(place)
+        high = min(low + 1, len(self._ordered) - 1)
+        return self._ordered[low] + (self._ordered[high] - self._ordered[low]) * (place - low)
 
 
 def rarity(baseline: Sequence[float], value: float) -> float:

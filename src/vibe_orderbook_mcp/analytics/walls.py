@@ -16,6 +16,7 @@ from vibe_orderbook_mcp.core.book import BookSide
 from vibe_orderbook_mcp.core.events import Side
 
 WALL_BAND_BPS = 100
+FURTHEST_BPS = 500  # where groups are so coarse or few that 1 % holds too few of them
 MIN_LEVELS = 20
 MIN_Z = 2.5
 MIN_SHARE = 0.05
@@ -89,13 +90,14 @@ def price_groups(curve: DepthCurve, middle: float, tick: float) -> PriceGroups:
     return PriceGroups(curve, edges, curve.ladder.parts(edges))
 
 
-def group_sizes(side: BookSide, middle: float, tick: float) -> list[float]:
-    """The sizes of `price_groups`, of a side as the book keeps it and lowest price first."""
+def group_sizes(side: BookSide, middle: float, tick: float, *, reach_bps: float = WALL_BAND_BPS) -> list[float]:
+    """The sizes of `price_groups`, of a side as the book keeps it and lowest price first, as far from mid as
+    `reach_bps`."""
     best = side.best
     if best is None:
         return []
     step = max(1, round(middle * 1e-4 / tick))
-    limit = limit_at(middle, side.side, WALL_BAND_BPS)
+    limit = limit_at(middle, side.side, reach_bps)
     if side.side == "bid":
         limit *= 1 - EDGE
         low, high = limit if side.horizon is None else max(limit, side.horizon * (1 - EDGE)), best
@@ -106,3 +108,13 @@ def group_sizes(side: BookSide, middle: float, tick: float) -> list[float]:
     # Half a tick below each group's first price; both ends are in.
     edges = [low, *[(group * step - 0.5) * tick for group in range(first + 1, last + 1)], nextafter(high, inf)]
     return [size for size in side.sums_between(edges) if size]
+
+
+def nearest_groups(side: BookSide, middle: float, tick: float, count: int) -> list[float]:
+    """The sizes of the `count` groups next to mid that hold something, of those within 5 %; fewer where there are
+    fewer. A side's lowest price comes first."""
+    for reach_bps in (WALL_BAND_BPS, FURTHEST_BPS):
+        sizes = group_sizes(side, middle, tick, reach_bps=reach_bps)
+        if len(sizes) > count:  # the furthest one may be cut off by the reach
+            break
+    return sizes[-count:] if side.side == "bid" else sizes[:count]

@@ -103,9 +103,9 @@ class SymbolWatch:
     def variance_times(self) -> float | None:
         return self._crash.variance_times
 
-    def fleeting(self, side: Side) -> FleetingCount | None:
-        """None while single levels are not watched."""
-        return self._fleeting.count(side) if self._has_evidence else None
+    def fleeting(self, side: Side, since: int) -> FleetingCount | None:
+        """Walls that vanished from the second `since` on. None while single levels are not watched."""
+        return self._fleeting.count(side, since * 1000) if self._has_evidence else None
 
     def second(self, row: SecondRow, evidence: LevelEvidence | None = None) -> list[Finding]:
         """The next second. Returns findings that opened, changed severity or ended; each has a lasting `key`."""
@@ -149,7 +149,7 @@ class SymbolWatch:
         elif self._sample is not None and self._sample.depth_50 is None and self._sample.depth_25 is None:
             out.append(NotRun("crash_precursor", "the known book ends within 25 bps of mid"))
         if not self._has_evidence:
-            out.append(NotRun("fleeting_cluster", "no walls can be told: fewer than 20 price groups within 1 %"))
+            out.append(NotRun("fleeting_cluster", "no walls can be told: fewer than 12 price groups within 5 % of mid"))
         elif not self.baseline.is_ready:
             out.insert(1, NotRun("fleeting_cluster", out[0].reason))
         elif (minutes := self.baseline.side_minutes // 2) < SIDE_MINUTES_NEEDED // 2:

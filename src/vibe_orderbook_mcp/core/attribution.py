@@ -123,6 +123,7 @@ class Attribution:
         if self._from_ms is not None and trade.time_ms < self._from_ms:
             return
         held = _HeldTrade(trade, second)
+        self.refills.traded(held.side, trade.price, trade.size, trade.time_ms)
         for event in self._events:
             if not _can_join(trade, event):
                 continue

@@ -3,15 +3,19 @@
 In each interval between two depth events that change a level, with `shown` before it and `traded` in it:
 
 * over-execution: max(0, traded - shown), more was traded than was there to see;
-* refill: shown after - shown before + traded, where something was traded and that is more than nothing.
+* refill: shown after - shown before + traded, where something was traded and that is more than nothing. It does not
+  count when a trade of its size (1 %) hit the other side of that price within 100 ms: two who trade with each other in
+  equal clips put up again what they took, and nothing is hidden there.
 
 Refills of one side and price at most 30 s apart are a chain. Where most of its refills are equal, the chain is told
-from the first of those on: what others traded at that price before is not theirs.
+from the first of those on: what others traded at that price before is not theirs. A chain is evidence only when four
+fifths of what traded at its price meanwhile hit its side.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -26,6 +30,10 @@ SIZES_KEPT: Final = 100
 CHAINS_MOST: Final = 5_000
 SAME_WITHIN: Final = 0.01
 SAME_SHARE: Final = 0.5
+MIN_ONE_SIDED: Final = 0.8
+MIRROR_MS: Final = 100
+# Trades stay known by price until every event that they may have to be compared with is settled.
+TRADES_KEPT_MS: Final = 2_000
 # A sweep takes what several makers put up within moments; a level that is kept up is kept up for longer.
 KEPT_UP_MS: Final = 3_000
 # Chains that have not ended are looked through this often for those that have.
@@ -54,6 +62,7 @@ class RefillChain(msgspec.Struct, frozen=True, gc=False):
     over_execution: float
     max_shown: float
     replenished: float
+    opposed: float = 0.0  # traded meanwhile at the same price, against the other side
 
     @property
     def turnover(self) -> float | None:
@@ -61,10 +70,15 @@ class RefillChain(msgspec.Struct, frozen=True, gc=False):
         return self.executed / self.max_shown if self.max_shown > 0.0 else None
 
     @property
+    def is_one_sided(self) -> bool:
+        """Whether one side's aggressors made four fifths of what traded at the price."""
+        return _is_one_sided(self.executed, self.opposed)
+
+    @property
     def is_evidence(self) -> bool:
         """Three refills, and three times what it ever showed was executed."""
         is_turned_over = self.executed >= MIN_TURNOVER * self.max_shown * (1 - _ROUNDING)
-        return self.refills >= MIN_REFILLS and self.max_shown > 0.0 and is_turned_over
+        return self.refills >= MIN_REFILLS and self.max_shown > 0.0 and is_turned_over and self.is_one_sided
 
 
 class _Refill(msgspec.Struct, gc=False):
@@ -73,6 +87,7 @@ class _Refill(msgspec.Struct, gc=False):
     size: float
     event_ms: int
     executed: float
+    opposed: float
     over_execution: float
     shown: float
     max_shown: float  # from here on, until the next refill
@@ -84,8 +99,10 @@ class Chain:
     __slots__ = (
         "executed",
         "first_shown",
+        "is_newest_a_refill",
         "last_ms",
         "max_shown",
+        "opposed",
         "over_execution",
         "recent",
         "refills",
@@ -96,16 +113,20 @@ class Chain:
     def __init__(self, start_ms: int, shown: float) -> None:
         self.start_ms = self.last_ms = start_ms
         self.first_shown = self.max_shown = self.shown = shown
-        self.executed = self.over_execution = 0.0
+        self.executed = self.opposed = self.over_execution = 0.0
         self.refills = 0
+        self.is_newest_a_refill = False
         self.recent: list[_Refill] = []
 
-    def hit(self, event_ms: int, shown: float, after: float, traded: float, half_lot: float) -> None:
-        refill = after - shown + traded
-        if refill >= half_lot:
+    def hit(self, event_ms: int, shown: float, after: float, traded: float, refill: float) -> None:
+        """`refill`: what was put back; 0 where that was nothing or does not count."""
+        self.is_newest_a_refill = refill > 0.0
+        if refill:
             self.refills += 1
             self.last_ms = event_ms
-            self.recent.append(_Refill(refill, event_ms, self.executed, self.over_execution, shown, shown))
+            self.recent.append(
+                _Refill(refill, event_ms, self.executed, self.opposed, self.over_execution, shown, shown)
+            )
             if len(self.recent) > SIZES_KEPT:
                 del self.recent[0]
         self.executed += traded
@@ -119,7 +140,7 @@ class Chain:
             newest.max_shown = after
 
     def undo(self, refill: float, half_lot: float) -> None:
-        if self.recent and abs(self.recent[-1].size - refill) < half_lot:
+        if self.is_newest_a_refill and self.recent and abs(self.recent[-1].size - refill) < half_lot:
             undone = self.recent.pop()
             self.refills -= 1
             if self.recent:
@@ -138,8 +159,8 @@ class Chain:
     def turnover(self) -> Turnover | None:
         if self.max_shown <= 0.0:
             return None
-        is_kept_up = self.refills >= MIN_REFILLS and self.last_ms - self.start_ms >= KEPT_UP_MS
-        return Turnover(self.executed / self.max_shown, is_kept_up)
+        lasted = self.refills >= MIN_REFILLS and self.last_ms - self.start_ms >= KEPT_UP_MS
+        return Turnover(self.executed / self.max_shown, lasted and _is_one_sided(self.executed, self.opposed))
 
     def freeze(self, side: Side, price: float) -> RefillChain:
         sizes = [each.size for each in self.recent]
@@ -156,6 +177,7 @@ class Chain:
             over_execution=self.over_execution,
             max_shown=self.max_shown,
             replenished=max(0.0, self.executed - (self.first_shown - self.shown)),
+            opposed=self.opposed,
         )
         first = next((place for place, size in enumerate(sizes) if is_same(size, tranche)), 0)
         if share < SAME_SHARE or (first == 0 and len(sizes) < self.refills):  # the first of them is forgotten
@@ -170,11 +192,20 @@ class Chain:
             over_execution=self.over_execution - begin.over_execution,
             max_shown=max(each.max_shown for each in self.recent[first:]),
             replenished=max(0.0, executed - (begin.shown - self.shown)),
+            opposed=self.opposed - begin.opposed,
         )
 
 
 def is_same(size: float, tranche: float) -> bool:
     return abs(size - tranche) <= SAME_WITHIN * tranche * (1 + _ROUNDING)
+
+
+def _is_one_sided(executed: float, opposed: float) -> bool:
+    return executed >= MIN_ONE_SIDED * (executed + opposed) * (1 - _ROUNDING)
+
+
+def _other(side: Side) -> Side:
+    return "ask" if side == "bid" else "bid"
 
 
 def common_size(sizes: Sequence[float]) -> tuple[float, float]:
@@ -192,14 +223,20 @@ def common_size(sizes: Sequence[float]) -> tuple[float, float]:
 class RefillWatch:
     """All levels that were hit in the last half minute."""
 
-    __slots__ = ("_chains", "_ended", "_half_lot", "_swept_ms", "_touched")
+    __slots__ = ("_chains", "_ended", "_half_lot", "_swept_ms", "_touched", "_trades")
 
     def __init__(self, lot: float) -> None:
         self._half_lot = lot / 2
         self._chains: dict[tuple[Side, float], Chain] = {}
         self._touched: set[tuple[Side, float]] = set()
         self._ended: list[Turnover] = []
+        # By price: when a trade came, which side it hit, its size.
+        self._trades: defaultdict[float, deque[tuple[int, Side, float]]] = defaultdict(deque)
         self._swept_ms = 0
+
+    def traded(self, side: Side, price: float, size: float, time_ms: int) -> None:
+        """A trade hit that side, as soon as it is heard of."""
+        self._trades[price].append((time_ms, side, size))
 
     def settled(self, key: tuple[Side, float], event_ms: int, shown: float, after: float, traded: float) -> None:
         """What an event, whose trades are all joined, says of a level."""
@@ -215,6 +252,8 @@ class RefillWatch:
         """A trade that no event shows: the level was refilled to the size it had."""
         if shown > 0.0:
             self._hit((side, price), time_ms, shown, shown, traded)
+        else:
+            self._oppose(side, price, traded)
 
     def undo(self, side: Side, price: float, refill: float) -> None:
         """That refill was a trade joined one event early."""
@@ -228,6 +267,8 @@ class RefillWatch:
         frozen = (chain.freeze(*key) for key, chain in touched if chain is not None and chain.may_be_evidence)
         changed = tuple(chain for chain in frozen if chain.is_evidence)
         self._touched.clear()
+        if self._trades:
+            self._forget_trades(now_ms - TRADES_KEPT_MS)
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now_ms
             for key in [key for key, chain in self._chains.items() if now_ms - chain.last_ms > CHAIN_MS]:
@@ -239,6 +280,7 @@ class RefillWatch:
         """The book was lost: what was traded meanwhile is not known."""
         self._chains.clear()
         self._touched.clear()
+        self._trades.clear()
 
     def _hit(self, key: tuple[Side, float], event_ms: int, shown: float, after: float, traded: float) -> None:
         chain = self._chains.get(key)
@@ -249,8 +291,32 @@ class RefillWatch:
             if len(self._chains) >= CHAINS_MOST:
                 self._end(next(iter(self._chains)))
             chain = self._chains[key] = Chain(event_ms, shown)
-        chain.hit(event_ms, shown, after, traded, self._half_lot)
+        refill = after - shown + traded
+        if refill < self._half_lot or self._is_mirrored(key, refill, event_ms):
+            refill = 0.0
+        chain.hit(event_ms, shown, after, traded, refill)
         self._touched.add(key)
+        self._oppose(*key, traded)
+
+    def _oppose(self, side: Side, price: float, traded: float) -> None:
+        """What trades against one side of a price opposes the chain of the other."""
+        if (chain := self._chains.get((_other(side), price))) is not None:
+            chain.opposed += traded
+
+    def _is_mirrored(self, key: tuple[Side, float], refill: float, event_ms: int) -> bool:
+        """Whether a trade of the refill's size hit the other side of the price at about the same time."""
+        side, price = key
+        return any(
+            hit != side and abs(time_ms - event_ms) <= MIRROR_MS and is_same(size, refill)
+            for time_ms, hit, size in self._trades.get(price, ())
+        )
+
+    def _forget_trades(self, before_ms: int) -> None:
+        for price, trades in list(self._trades.items()):
+            while trades and trades[0][0] < before_ms:
+                trades.popleft()
+            if not trades:
+                del self._trades[price]
 
     def _end(self, key: tuple[Side, float]) -> None:
         turnover = self._chains.pop(key).turnover

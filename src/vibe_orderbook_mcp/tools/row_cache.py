@@ -15,11 +15,17 @@ async def hour_and_window(history: History, state: SymbolState, span: Span) -> l
 
     A restart leaves holes in memory: the hour is read once, the window until the process has seen it itself.
     """
+    earlier = await hour_before(history, state, span)
+    seen = state.watch.rows[0].second if state.watch.rows else span.end
+    stored = await history.rows(state.spec.symbol, span.start, min(seen, span.end)) if span.start < seen else []
+    window = [*stored, *(row for row in state.watch.rows if max(span.start, seen) <= row.second < span.end)]
+    return [*earlier, *window]
+
+
+async def hour_before(history: History, state: SymbolState, span: Span) -> list[SecondRow]:
+    """What `PastHour` keeps of the rows before the window, ascending. Raises StorageError."""
     if not state.past.is_filled:
         until = state.past.oldest or span.end
         columns = await history.columns(state.spec.symbol, span.end - KEPT_SECS, until, KEPT_FIELDS)
         state.past.fill([kept(values) for values in zip(*(columns[field] for field in KEPT_FIELDS), strict=True)])
-    seen = state.watch.rows[0].second if state.watch.rows else span.end
-    stored = await history.rows(state.spec.symbol, span.start, min(seen, span.end)) if span.start < seen else []
-    window = [*stored, *(row for row in state.watch.rows if max(span.start, seen) <= row.second < span.end)]
-    return [*state.past.before(span.start), *window]
+    return state.past.before(span.start)

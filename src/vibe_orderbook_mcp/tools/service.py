@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TypedDict
 
+from vibe_orderbook_mcp.analytics.absorption import kappa_ticks
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.book_answers import NOTIONALS, L1Answer, L2Answer, l1_answer, l2_answer
 from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
@@ -32,7 +34,7 @@ from vibe_orderbook_mcp.tools.access import explained, history_of, live_state, n
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
 from vibe_orderbook_mcp.tools.past_cache import PastCache
-from vibe_orderbook_mcp.tools.row_cache import hour_and_window
+from vibe_orderbook_mcp.tools.row_cache import hour_and_window, hour_before
 from vibe_orderbook_mcp.tools.session import stored_session
 from vibe_orderbook_mcp.tools.shared import Shared
 from vibe_orderbook_mcp.tools.trade_window import coverage
@@ -220,13 +222,16 @@ class Tools:
             except StorageError as error:
                 raise storage_refusal(error) from error
         vpin = await self._vpin(state, end) if with_detail else None
+        span = Span(end - secs, end)
+        usual_move = await self._usual_move(state, span)
         with explained(state):
             return anomalies_answer(
                 state.watch,
-                Span(end - secs, end),
+                span,
                 past=past,
                 past_hours=hours,
                 vpin=vpin,
+                usual_move_ticks=usual_move,
                 detail=with_detail,
                 **self._facts(state, end),
             )
@@ -265,6 +270,15 @@ class Tools:
         except StorageError:
             return None
         return None if buckets is None else buckets.vpin()
+
+    async def _usual_move(self, state: SymbolState, span: Span) -> float | None:
+        """How far mid usually moves in equal windows of the hour before, in ticks. None: less than 15 minutes of it."""
+        history = self._runtime.archive.history
+        earlier = state.past.before(span.start)
+        if history is not None:
+            with suppress(StorageError):  # memory has what this process saw
+                earlier = await hour_before(history, state, span)
+        return kappa_ticks(earlier, cut(earlier, span), state.tick)
 
     async def _flow_rows(self, history: History, state: SymbolState, span: Span) -> list[SecondRow]:
         """Rows of the hour before the window and of the window. Raises StorageError."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from math import exp, log
 from statistics import median
 from typing import Final
@@ -19,7 +20,7 @@ from vibe_orderbook_mcp.analytics.baseline import Baseline
 from vibe_orderbook_mcp.analytics.findings import Finding, Severity
 from vibe_orderbook_mcp.analytics.tails import ALARMS_A_DAY
 from vibe_orderbook_mcp.analytics.trailing import MAD_TO_SIGMA
-from vibe_orderbook_mcp.analytics.walls import MIN_LEVELS, MIN_SHARE, MIN_Z, group_sizes
+from vibe_orderbook_mcp.analytics.walls import MIN_SHARE, MIN_Z, nearest_groups
 from vibe_orderbook_mcp.core.book import BookSide
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.wall_watch import WallLife, WallLimits
@@ -27,26 +28,31 @@ from vibe_orderbook_mcp.core.wall_watch import WallLife, WallLimits
 LONGEST_LIFE_MS: Final = 10_000
 MOST_TRADED: Final = 0.05
 WINDOW_SECS: Final = 60
+KEPT_SECS: Final = 300  # the longest window that is asked about
 AFTER_SECS: Final = 5
 MIN_CLUSTER: Final = 3
 SIDE_MINUTES_A_DAY: Final = 2 * 1440
 BAND_BPS: Final = 50
+# Sizes that a wall must stand out from: of so many price groups next to mid, and no fewer.
+GROUPS_MOST: Final = 40
+GROUPS_LEAST: Final = 12
 SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 
 
 def wall_limits(bids: BookSide, asks: BookSide, tick: float) -> WallLimits | None:
-    """From which size a level of its own would be a wall (1.5) now, within 50 bps of mid. None without a mid."""
+    """From which size a level of its own would stand out among the nearest groups now, within 50 bps of mid. None
+    without a mid."""
     best_bid, best_ask = bids.best, asks.best
     if best_bid is None or best_ask is None or best_bid >= best_ask:
         return None
     middle = best_bid + (best_ask - best_bid) / 2
     reach = middle * BAND_BPS / 1e4
-    bid_size, ask_size = [_least_size(group_sizes(side, middle, tick)) for side in (bids, asks)]
+    bid_size, ask_size = [_least_size(nearest_groups(side, middle, tick, GROUPS_MOST)) for side in (bids, asks)]
     return WallLimits(bid_size, ask_size, middle - reach, middle + reach)
 
 
 def _least_size(sizes: Sequence[float]) -> float | None:
-    if len(sizes) < MIN_LEVELS:
+    if len(sizes) < GROUPS_LEAST:
         return None
     logs = [log(size) for size in sizes]
     centre = median(logs)
@@ -69,9 +75,15 @@ class _Gone:
     moved: bool = False
 
 
+def _since(gone: deque[_Gone], since_ms: int) -> list[_Gone]:
+    """Those that vanished from then on, oldest first. They come in the order of their ends."""
+    newest = list(takewhile(lambda each: each.life.died_ms >= since_ms, reversed(gone)))
+    return newest[::-1]
+
+
 @dataclass(frozen=True, slots=True)
 class FleetingCount:
-    """One side's last minute."""
+    """One side's walls of some seconds."""
 
     walls: int
     notional_quote: float
@@ -79,7 +91,7 @@ class FleetingCount:
 
 
 class FleetingWalls:
-    """Both sides' short-lived walls of the last minute."""
+    """Both sides' short-lived walls: of the last minute for the verdict, of five minutes for whoever asks."""
 
     def __init__(self) -> None:
         self._gone: dict[Side, deque[_Gone]] = {"bid": deque(), "ask": deque()}
@@ -100,16 +112,16 @@ class FleetingWalls:
                     baseline.count_event("fleeting", second, log(share))
         start_ms = (second + 1) * 1000
         for side, gone in self._gone.items():
-            while gone and gone[0].life.died_ms < start_ms - WINDOW_SECS * 1000:
+            while gone and gone[0].life.died_ms < start_ms - KEPT_SECS * 1000:
                 gone.popleft()
             direction = 1 if side == "bid" else -1
-            for each in gone:
-                if each.mid is None or mid is None or each.life.died_ms < start_ms - (AFTER_SECS + 1) * 1000:
-                    continue
-                each.moved = each.moved or (mid - each.mid) * direction > 0.0
+            for each in _since(gone, start_ms - (AFTER_SECS + 1) * 1000):
+                if each.mid is not None and mid is not None:
+                    each.moved = each.moved or (mid - each.mid) * direction > 0.0
 
-    def count(self, side: Side) -> FleetingCount:
-        gone = self._gone[side]
+    def count(self, side: Side, since_ms: int) -> FleetingCount:
+        """The walls that vanished from then on, of the last five minutes at most."""
+        gone = _since(self._gone[side], since_ms)
         return FleetingCount(
             len(gone),
             sum(each.life.peak * each.life.price for each in gone),
@@ -121,13 +133,14 @@ class FleetingWalls:
         return [found for side in SIDES if (found := self._side(second, side, baseline)) is not None]
 
     def _side(self, second: int, side: Side, baseline: Baseline) -> Finding | None:
-        walls = len(self._gone[side])
-        known = self._open.get(side)
+        since_ms = (second + 1 - WINDOW_SECS) * 1000
+        gone = _since(self._gone[side], since_ms)
+        walls, known = len(gone), self._open.get(side)
         if walls < MIN_CLUSTER:
             return None if known is None else self._open.pop(side).ended((second + 1) * 1000)
         if known is not None and walls <= int(known.evidence["fleeting_walls"]):
             return None
-        shares = sorted((each.share for each in self._gone[side] if each.share is not None), reverse=True)
+        shares = sorted((each.share for each in gone if each.share is not None), reverse=True)
         if not baseline.is_ready or len(shares) < MIN_CLUSTER:
             return None
         third = shares[MIN_CLUSTER - 1]
@@ -135,10 +148,10 @@ class FleetingWalls:
         if by_chance is None or (known is None and by_chance * SIDE_MINUTES_A_DAY > ALARMS_A_DAY):
             return None
         minutes = baseline.side_minutes
-        count = self.count(side)
+        count = self.count(side, since_ms)
         finding = Finding(
             type="fleeting_cluster",
-            start_ms=self._gone[side][0].life.born_ms if known is None else known.start_ms,
+            start_ms=gone[0].life.born_ms if known is None else known.start_ms,
             end_ms=None,
             severity=severity_of(walls),
             rarity=max(0.0, 1.0 - max(by_chance, 1 / (minutes + 1))),
