@@ -20,12 +20,11 @@ from vibe_orderbook_mcp.analytics.detectors.crash import (
     CrashLevel,
     crash_level,
     depth_drop,
-    spread_floor_bps,
-    spread_times,
 )
 from vibe_orderbook_mcp.analytics.detectors.fleeting import is_fleeting, wall_limits
 from vibe_orderbook_mcp.analytics.findings import LIMITS, TYPES, Finding, from_stored, to_stored
 from vibe_orderbook_mcp.analytics.iceberg import iceberg_class, size_limit
+from vibe_orderbook_mcp.analytics.measures import spread_floor_bps, spread_times
 from vibe_orderbook_mcp.analytics.walls import nearest_groups
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
 from vibe_orderbook_mcp.core.book import BookSide

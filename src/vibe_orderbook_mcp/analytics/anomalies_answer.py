@@ -8,8 +8,9 @@ from typing import Final
 from pydantic import Field
 
 from vibe_orderbook_mcp.analytics.absorption_answer import AbsorptionEvent, absorbed_levels
-from vibe_orderbook_mcp.analytics.detectors.crash import depth_reading, spread_floor_bps, spread_times
+from vibe_orderbook_mcp.analytics.detectors.crash import depth_reading
 from vibe_orderbook_mcp.analytics.findings import LIMITS, SEVERITIES, TYPES, Finding
+from vibe_orderbook_mcp.analytics.measures import spread_floor_bps, spread_times
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, ratio, readable, significant
 from vibe_orderbook_mcp.analytics.results import (
     Answer,

@@ -17,21 +17,28 @@ from math import exp, log, log1p
 from typing import Final, NamedTuple
 
 from vibe_orderbook_mcp.analytics.figures import (
+    BAND_FIGURES,
+    COST_FIGURES,
     LEVELS,
+    NOTHING,
     SCORES,
     Level,
     Sample,
     Score,
     per_tick,
     raw,
+    thinner,
     transform,
     transformed,
     unlog1p,
 )
 from vibe_orderbook_mcp.analytics.histograms import Standing
-from vibe_orderbook_mcp.analytics.hours import HOUR, VERSION, HourBlock, Hours
+from vibe_orderbook_mcp.analytics.hours import HOUR, VERSION, HourBlock, Hours, Peak
+from vibe_orderbook_mcp.analytics.own_band import BandChoice, OwnBand
+from vibe_orderbook_mcp.analytics.row_cost import dearer_cost_bps
 from vibe_orderbook_mcp.analytics.tails import alarm_level, three_within
 from vibe_orderbook_mcp.analytics.trailing import Trailing
+from vibe_orderbook_mcp.core.rows import BANDS_BPS, SecondRow
 
 RELATIVE_SECS: Final = 900
 VERDICT_SECS: Final = 3600
@@ -82,6 +89,15 @@ class Normal:
     minute_volume_quote: float | None
 
 
+class SideUsual(NamedTuple):
+    """Medians of the last day: what rests on either side within the symbol's own band, in quote units."""
+
+    band_bps: int
+    place: int  # of that band in BANDS_BPS
+    bid: float
+    ask: float
+
+
 class Baseline:
     """`observe` every second in turn; `exclude` what was flagged; ask at any time."""
 
@@ -92,7 +108,12 @@ class Baseline:
         self._minute_moves = Trailing(HOUR, MINUTE)
         self._minute = _Minute()
         self._held: deque[_Held] = deque()
-        self._past = Hours([*(f"score:{name}" for name in SCORES), *(f"level:{name}" for name in LEVELS)])
+        levels = [*LEVELS, *(name for names in BAND_FIGURES for name in names), *COST_FIGURES]
+        self._past = Hours([*(f"score:{name}" for name in SCORES), *(f"level:{name}" for name in levels)])
+        self._mid: float | None = None
+        self._band = OwnBand()
+        self._usual: SideUsual | None = None
+        self._spread_usual: float | None = None
         self._excluded: dict[int, int] = {}  # first second -> last
         self._until = self._restored_until = -1
 
@@ -127,6 +148,9 @@ class Baseline:
         After `restore`, seconds that the stored hours hold are told again; of them only what is not stored is made.
         """
         if sample is not None:
+            self._mid = sample.mid or self._mid
+            if (place := self._band.place) is not None and sample.bids:
+                sample = sample._replace(depth_own=sample.thin(place))
             values = transformed(sample)
             scores = tuple(
                 None if value is None else self._score(name, value) for name, value in zip(SCORES, values, strict=True)
@@ -137,6 +161,8 @@ class Baseline:
             if not self._is_excluded(held.second):
                 self._commit(held, counts=held.second > self._restored_until)
             self._until = max(self._until, held.second)
+        self._look_for_band(second)
+        self._weigh()
 
     def exclude(self, first: int, last: int) -> None:
         """A flagged episode. Its first fifteen minutes and a minute on both sides do not count."""
@@ -152,6 +178,45 @@ class Baseline:
         trailing = self._trailing[name]
         middle = trailing.median
         return None if middle is None or len(trailing) < RELATIVE_SECS else raw(name, middle)
+
+    @property
+    def band(self) -> BandChoice | None:
+        """The symbol's own band. None below 15 minutes."""
+        return self._band.choice
+
+    @property
+    def usual_depth(self) -> SideUsual | None:
+        """None below 15 minutes, and where a side of the own band is empty more often than not."""
+        return self._usual
+
+    @property
+    def median_spread_bps(self) -> float | None:
+        """Of the last day. None below 15 minutes."""
+        return self._spread_usual
+
+    @property
+    def mean_quote(self) -> float | None:
+        """Quote units a second over the last day. None below an hour."""
+        quote, seconds = self._past.traded
+        return quote / seconds if seconds >= VERDICT_SECS else None
+
+    def cost_bps(self, row: SecondRow) -> float | None:
+        """Of taking a quarter of a usual side at once, on the dearer side."""
+        usual = self._usual
+        return None if usual is None else dearer_cost_bps(row, usual.bid / 4, usual.ask / 4)
+
+    @property
+    def median_cost_bps(self) -> float | None:
+        """Of the last day, for as long as the own band is the present one. None below 15 minutes."""
+        place = self._band.place
+        return None if place is None else self._day_median(COST_FIGURES[place], RELATIVE_SECS)
+
+    def add_peak(self, name: str, peak: Peak) -> None:
+        """The largest value of an episode, for the symbol's own rate of such."""
+        self._past.add_peak(name, peak)
+
+    def peaks(self, name: str, since: int) -> list[Peak]:
+        return self._past.peaks(name, since)
 
     @property
     def median_move_ticks(self) -> float | None:
@@ -233,7 +298,9 @@ class Baseline:
             for first, last in block.excluded:
                 self._excluded[first] = max(last, self._excluded.get(first, last))
         self._past.restore(blocks)
+        self._band.choice = next((block.band for block in reversed(blocks) if block.band is not None), None)
         self._restored_until = self._until
+        self._weigh()
         return self._until
 
     def precede(self, older: Baseline) -> None:
@@ -245,9 +312,12 @@ class Baseline:
         older._minute_moves.add_all(self._minute_moves)
         self._trailing, self._moves, self._minute_moves = older._trailing, older._moves, older._minute_moves
         self._past.precede(older._past)
+        self._band.precede(older._band)
+        self._trailing["depth_own"] = self._band.trailing()
         for first, last in older._excluded.items():
             self._excluded[first] = max(last, self._excluded.get(first, last))
         self._until = max(self._until, older._until)
+        self._weigh()
 
     def _commit(self, held: _Held, *, counts: bool) -> None:
         """The second counts from now on."""
@@ -257,10 +327,12 @@ class Baseline:
                 self._trailing[name].add(second, value)
         if sample.move_ticks is not None:
             self._moves.add(second, sample.move_ticks)
+        if sample.bids:
+            self._band.add(second, sample)
         self._add_to_minute(held, counts=counts)
         if not counts:
             return
-        self._past.add_second(second)
+        self._past.add_second(second, sample.quote_volume)
         for name, score in zip(SCORES, held.scores, strict=True):
             if score is not None:
                 self._past.count(f"score:{name}", second, score, step=1)
@@ -268,6 +340,31 @@ class Baseline:
             self._past.count("level:spread", second, log(sample.spread_bps), step=1)
         if sample.depth_10 is not None:
             self._past.count("level:depth_10", second, log(sample.depth_10), step=1)
+        self._count_depths(second, sample)
+
+    def _count_depths(self, second: int, sample: Sample) -> None:
+        for names, bid, ask in zip(BAND_FIGURES, sample.bids, sample.asks, strict=False):
+            for figure, amount in zip(names, (bid, ask, thinner(bid, ask)), strict=True):
+                if amount is not None:
+                    self._past.count(f"level:{figure}", second, log(max(amount, NOTHING)), step=1)
+        if sample.cost_bps is not None and (place := self._band.place) is not None:
+            self._past.count(f"level:{COST_FIGURES[place]}", second, log(max(sample.cost_bps, NOTHING)), step=1)
+
+    def _look_for_band(self, second: int) -> None:
+        if self._spread_usual is None or self._mid is None:
+            return
+        pools = [self._past[f"level:{thin}"] for _, _, thin in BAND_FIGURES]
+        if self._band.look(second, self._spread_usual, 1e4 * self._tick / self._mid, pools):
+            self._trailing["depth_own"] = self._band.trailing()
+
+    def _weigh(self) -> None:
+        """What a second is compared with, worked out once."""
+        self._spread_usual = self._day_median("spread", RELATIVE_SECS)
+        self._usual = None
+        if (place := self._band.place) is not None:
+            bid, ask = (self._day_median(name, RELATIVE_SECS) for name in BAND_FIGURES[place][:2])
+            if bid is not None and ask is not None and min(bid, ask) > 2 * NOTHING:
+                self._usual = SideUsual(BANDS_BPS[place], place, bid, ask)
 
     def _add_to_minute(self, held: _Held, *, counts: bool) -> None:
         minute, sample, number = self._minute, held.sample, held.second // MINUTE
@@ -306,7 +403,18 @@ class Baseline:
     def _block(self, number: int) -> HourBlock:
         hour, start = self._past.hours[number], number * HOUR
         excluded = [(first, last) for first, last in self._excluded.items() if last >= start and first < start + HOUR]
-        return HourBlock(VERSION, number, min(self._until, start + HOUR - 1), hour.seconds, hour.binned(), excluded)
+        return HourBlock(
+            version=VERSION,
+            hour=number,
+            until=min(self._until, start + HOUR - 1),
+            seconds=hour.seconds,
+            figures=hour.binned(),
+            excluded=excluded,
+            quote=hour.quote,
+            quote_seconds=hour.quote_seconds,
+            peaks=hour.peaks,
+            band=self._band.choice,
+        )
 
     def _is_excluded(self, second: int) -> bool:
         if not self._excluded:
@@ -322,11 +430,11 @@ class Baseline:
             return None
         return (value - middle) / max(trailing.sigma(middle), LEAST_SIGMA)
 
-    def _day_median_log(self, name: Level, least: int) -> float | None:
+    def _day_median_log(self, name: str, least: int) -> float | None:
         pool = self._past[f"level:{name}"]
         return pool.quantile(0.5) if pool.n >= least else None
 
-    def _day_median(self, name: Level, least: int) -> float | None:
+    def _day_median(self, name: str, least: int) -> float | None:
         middle = self._day_median_log(name, least)
         return None if middle is None else exp(middle)
 

@@ -14,7 +14,8 @@ from statistics import median
 from typing import Final, Literal
 
 from vibe_orderbook_mcp.analytics.baseline import Normal
-from vibe_orderbook_mcp.analytics.detectors.crash import spread_floor_bps, thinner_side
+from vibe_orderbook_mcp.analytics.detectors.crash import thinner_side
+from vibe_orderbook_mcp.analytics.measures import spread_floor_bps
 from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.analytics.windows import Cut
 

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from vibe_orderbook_mcp.analytics.histograms import Binned, Pool, Standing, Sums, bin_of, packed
+from vibe_orderbook_mcp.analytics.own_band import BandChoice
 from vibe_orderbook_mcp.errors import StorageCorrupt
 
 VERSION: Final = 1
@@ -20,6 +21,8 @@ DAY_HOURS: Final = 24
 WEEK_HOURS: Final = 168
 WEEK_ENOUGH_HOURS: Final = 160
 SAME_HOUR: Final = 1  # hours of the clock to both sides
+
+Peak = tuple[int, float]  # the second of an episode's largest value, and that value
 
 
 class HourBlock(msgspec.Struct, array_like=True):
@@ -31,6 +34,11 @@ class HourBlock(msgspec.Struct, array_like=True):
     seconds: int
     figures: dict[str, Binned]
     excluded: list[tuple[int, int]]
+    # Hours that were stored before these were kept have none of them.
+    quote: float = 0.0  # quote units traded in `quote_seconds` of its seconds
+    quote_seconds: int = 0
+    peaks: dict[str, list[Peak]] = {}
+    band: BandChoice | None = None  # as it stood when the hour was stored
 
 
 def encode(block: HourBlock) -> bytes:
@@ -59,6 +67,9 @@ class Hour:
         self.seconds = 0
         self.open: dict[str, tuple[dict[int, int], Sums]] = {}
         self.packed: dict[str, Binned] = {}
+        self.quote = 0.0
+        self.quote_seconds = 0
+        self.peaks: dict[str, list[Peak]] = {}
 
     def figure(self, name: str) -> tuple[dict[int, int], Sums]:
         """The figure's open counts. An hour that was packed is opened again, for late values."""
@@ -82,6 +93,10 @@ class Hour:
     def take_in(self, older: Hour) -> None:
         """The part of the same hour that another watched before."""
         self.seconds += older.seconds
+        self.quote += older.quote
+        self.quote_seconds += older.quote_seconds
+        for name, peaks in older.peaks.items():
+            self.peaks[name] = sorted([*peaks, *self.peaks.get(name, ())])
         for name in {*older.open, *older.packed}:
             counts, sums = self.figure(name)
             for place, count in older.items(name):
@@ -93,6 +108,12 @@ class Hour:
         for name, (counts, sums) in self.open.items():
             self.packed[name] = packed(counts, sums)
         self.open = {}
+
+    def forget_levels(self) -> None:
+        """Values that are compared within a day alone, and this hour is older."""
+        for figures in (self.open, self.packed):
+            for name in [each for each in figures if each.startswith("level:")]:
+                del figures[name]
 
     def binned(self) -> dict[str, Binned]:
         return {**self.packed, **{name: packed(*figure) for name, figure in self.open.items()}}
@@ -110,6 +131,7 @@ class Hours:
         self.changed: set[int] = set()
         self._pools = {name: Pool("score" if name.startswith("score:") else "level") for name in names}
         self._earlier_secs = 0  # of the day's hours before the present one
+        self._earlier_quote = (0.0, 0)  # likewise: quote units and the seconds in which they were traded
 
     def __getitem__(self, name: str) -> Pool:
         return self._pools[name]
@@ -120,6 +142,13 @@ class Hours:
         hour = self.hours.get(self.now)
         return self._earlier_secs + (0 if hour is None else hour.seconds)
 
+    @property
+    def traded(self) -> tuple[float, int]:
+        """Quote units traded in the last day, and in how many seconds."""
+        quote, seconds = self._earlier_quote
+        hour = self.hours.get(self.now)
+        return (quote, seconds) if hour is None else (quote + hour.quote, seconds + hour.quote_seconds)
+
     def seconds_since(self, second: int) -> int:
         """Of those that count, how many came since then, a week back at most. An hour is taken as evenly watched."""
         part = 0
@@ -128,11 +157,35 @@ class Hours:
             part += min(hour.seconds, max(0, left))
         return part
 
-    def add_second(self, second: int) -> None:
-        """It counts."""
+    def add_second(self, second: int, quote: float) -> None:
+        """It counts, and so does what was traded in it."""
         self.roll(second // HOUR)
-        self.hours[second // HOUR].seconds += 1
+        hour = self.hours[second // HOUR]
+        hour.seconds += 1
+        hour.quote += quote
+        hour.quote_seconds += 1
         self.changed.add(second // HOUR)
+
+    def add_peak(self, name: str, peak: Peak) -> None:
+        """An episode's largest value. An hour beyond the week is not opened again."""
+        number = peak[0] // HOUR
+        if number > self.now:
+            self.roll(number)
+        if number > self.now - WEEK_HOURS - 1:
+            hour = self.hours.get(number) or self.hours.setdefault(number, Hour())
+            hour.peaks.setdefault(name, []).append(peak)
+            self.changed.add(number)
+
+    def peaks(self, name: str, since: int) -> list[Peak]:
+        """Those of the seconds since then, oldest first."""
+        first = since // HOUR
+        return sorted(
+            peak
+            for number, hour in self.hours.items()
+            if number >= first
+            for peak in hour.peaks.get(name, ())
+            if peak[0] >= since
+        )
 
     def count(self, name: str, second: int, value: float, *, step: int) -> None:
         number = second // HOUR
@@ -169,9 +222,9 @@ class Hours:
                 if gone in pool.hours:
                     pool.drop(gone, self.hours[gone].items(name))
             del self.hours[gone]
-        self._earlier_secs = sum(
-            each.seconds for earlier, each in self.hours.items() if number - DAY_HOURS <= earlier < number
-        )
+        of_day = [each for earlier, each in self.hours.items() if number - DAY_HOURS <= earlier < number]
+        self._earlier_secs = sum(each.seconds for each in of_day)
+        self._earlier_quote = sum(each.quote for each in of_day), sum(each.quote_seconds for each in of_day)
         is_week = len(self.hours) >= WEEK_ENOUGH_HOURS
         day = {each for each in self.hours if each >= number - DAY_HOURS}
         # Of a week, this hour of the day and its neighbours: a market is as lively at noon as at other noons.
@@ -182,6 +235,9 @@ class Hours:
                 pool.drop(each, self.hours[each].items(name))
             for each in wanted - pool.hours:
                 pool.merge(each, self.hours[each].items(name))
+        for before, hour in self.hours.items():
+            if before not in day and before not in self.changed:
+                hour.forget_levels()
 
     def standing(self, name: str, value: float) -> Standing | None:
         pool = self._pools[name]
@@ -198,6 +254,8 @@ class Hours:
             hour = self.hours[block.hour] = Hour()
             hour.seconds = block.seconds
             hour.packed = {name: binned for name, binned in block.figures.items() if name in self._pools}
+            hour.quote, hour.quote_seconds = block.quote, block.quote_seconds
+            hour.peaks = {name: list(peaks) for name, peaks in block.peaks.items()}
         if self.hours:
             self.roll(max(self.hours))
 

@@ -41,6 +41,16 @@ class Trailing:
         self._ordered.pop()
         self._count += 1
 
+    def drop_before(self, second: int) -> None:
+        """Values of earlier seconds go, though no new one comes."""
+        while self._count and self._seconds[self._first] < second:
+            self._drop_oldest()
+
+    @property
+    def ordered(self) -> array[float]:
+        """A copy of the values, ascending."""
+        return self._ordered[: self._count]
+
     def add_all(self, later: Trailing) -> None:
         """What another one has, all of it behind the newest value here."""
         most = len(later._values)

@@ -12,10 +12,11 @@ from vibe_orderbook_mcp.analytics.detectors.absorbed import Absorptions
 from vibe_orderbook_mcp.analytics.detectors.bursts import UpdateBursts
 from vibe_orderbook_mcp.analytics.detectors.crash import CrashWatch, thinner_side
 from vibe_orderbook_mcp.analytics.detectors.fleeting import FleetingCount, FleetingWalls
-from vibe_orderbook_mcp.analytics.figures import Sample
+from vibe_orderbook_mcp.analytics.figures import Amounts, Sample
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding, FindingType
 from vibe_orderbook_mcp.analytics.hours import decode, encode
 from vibe_orderbook_mcp.analytics.iceberg import Icebergs
+from vibe_orderbook_mcp.analytics.measures import Measures, Measuring
 from vibe_orderbook_mcp.analytics.tails import VALUES_NEEDED
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
@@ -52,12 +53,25 @@ def sample_of(row: SecondRow, before: SecondRow | None, tick: float, *, walls_wa
         buy_volume=row.buy_volume,
         sell_volume=row.sell_volume,
         walls_watched=walls_watched,
+        bids=_known(row.bid_band_quote, row.bid_truncated),
+        asks=_known(row.ask_band_quote, row.ask_truncated),
     )
+
+
+def _known(amounts: tuple[float, ...], truncated: int) -> Amounts:
+    """A band that leaves the known book tells too little."""
+    if not truncated:
+        return amounts
+    return tuple(None if truncated >> place & 1 else amount for place, amount in enumerate(amounts))
 
 
 def _depth(row: SecondRow, band: int) -> float | None:
     found = thinner_side(row, band)
     return found[1] if found is not None and found[1] > 0.0 else None
+
+
+def _with_cost(sample: Sample | None, measures: Measures) -> Sample | None:
+    return None if sample is None else sample._replace(cost_bps=measures.cost_bps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,9 @@ class SymbolWatch:
         self.tick = float(spec.tick_size)
         self.baseline = Baseline(self.tick)
         self.rows: deque[SecondRow] = deque(maxlen=ROWS_KEPT)
+        self.measures: deque[Measures] = deque(maxlen=ROWS_KEPT)  # one for each of `rows`
         self.recent: deque[Finding] = deque(maxlen=RECENT_MOST)  # ended ones, oldest first
+        self._measuring = Measuring(self.tick)
         self._bursts = UpdateBursts()
         self._crash = CrashWatch(self.tick)
         self._fleeting = FleetingWalls()
@@ -116,8 +132,7 @@ class SymbolWatch:
         self._has_evidence = evidence is not None and evidence.has_limits
         if evidence is not None:
             self._fleeting.add(second, evidence.walls, row.mid, baseline)
-        sample = self._sample = sample_of(row, before, self.tick, walls_watched=self._has_evidence)
-        self.rows.append(row)
+        sample = self._sample = self._measure(row, sample_of(row, before, self.tick, walls_watched=self._has_evidence))
         changed = [
             found
             for found in (
@@ -182,8 +197,7 @@ class SymbolWatch:
                 changed += self.second(row)
                 continue
             before = self.rows[-1] if self.rows else None
-            self.rows.append(row)
-            self.baseline.observe(row.second, sample_of(row, before, self.tick))
+            self.baseline.observe(row.second, self._measure(row, sample_of(row, before, self.tick)))
         return changed
 
     def take_in(self, hours: Iterable[bytes], rows: Sequence[SecondRow]) -> None:
@@ -191,13 +205,23 @@ class SymbolWatch:
 
         What was judged meanwhile stays as it was. An hour that cannot be read raises StorageCorrupt.
         """
-        older = Baseline(self.tick)
+        older, measuring = Baseline(self.tick), Measuring(self.tick)
         older.restore([decode(data) for data in hours])
         before: SecondRow | None = None
         for row in rows:
-            older.observe(row.second, sample_of(row, before, self.tick))
+            sample = sample_of(row, before, self.tick)
+            measures = measuring.second(row, sample, older)
+            older.observe(row.second, _with_cost(sample, measures))
             before = row
         self.baseline.precede(older)
+        self._measuring.precede(measuring)
+
+    def _measure(self, row: SecondRow, sample: Sample | None) -> Sample | None:
+        """The row and its figures are the newest. Returns the sample with what could only be told beside the past."""
+        measures = self._measuring.second(row, sample, self.baseline)
+        self.rows.append(row)
+        self.measures.append(measures)
+        return _with_cost(sample, measures)
 
     def _alarms(self) -> list[Finding]:
         """Open findings whose seconds must not raise their own thresholds.

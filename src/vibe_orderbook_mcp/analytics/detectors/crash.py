@@ -14,6 +14,7 @@ from typing import Final, Literal
 from vibe_orderbook_mcp.analytics.baseline import Baseline
 from vibe_orderbook_mcp.analytics.figures import Sample
 from vibe_orderbook_mcp.analytics.findings import SEVERITIES, Evidence, Finding, Severity
+from vibe_orderbook_mcp.analytics.measures import spread_floor_bps, spread_times
 from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.analytics.volatility import VarianceTimes
 from vibe_orderbook_mcp.core.events import Side
@@ -32,7 +33,6 @@ CONFIRM_SECS: Final = 2
 LASTING_SECS: Final = 10
 RARE_RANK: Final = 0.999
 CLEAR_SECS: Final = 10
-SPREAD_FLOOR_BPS: Final = 0.5
 # Sums of lots carry rounding; a threshold met exactly is met.
 _ROUNDING: Final = 1e-9
 
@@ -71,15 +71,6 @@ def crash_level(drop: float | None, times: float | None, cancel: float | None) -
 def depth_drop(depth: float, usual: float) -> float | None:
     share = ratio(depth, usual)
     return None if share is None else 1.0 - share
-
-
-def spread_floor_bps(tick: float, mid: float) -> float:
-    """Spreads below this are all equally tight."""
-    return max(1e4 * tick / mid, SPREAD_FLOOR_BPS)
-
-
-def spread_times(spread_bps: float, usual_bps: float, floor_bps: float) -> float:
-    return max(spread_bps, floor_bps) / max(usual_bps, floor_bps)
 
 
 def thinner_side(row: SecondRow, band: int) -> tuple[Side, float] | None:
