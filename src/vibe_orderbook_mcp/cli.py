@@ -22,6 +22,7 @@ from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.config import Settings, load_settings, unknown_variables
 from vibe_orderbook_mcp.errors import ConfigError, VibeError
 from vibe_orderbook_mcp.logs import set_up_logging
+from vibe_orderbook_mcp.stderr import never_waiting
 
 app = typer.Typer(
     name="vibe-orderbook-mcp",
@@ -61,6 +62,7 @@ SeedOption = Annotated[int, typer.Option(help="Seed of the simulated market.")]
 
 def main() -> None:
     """Console script. Exit code 2 for what the caller can mend, 1 for the rest."""
+    never_waiting()
     try:
         app()
     except ConfigError as error:

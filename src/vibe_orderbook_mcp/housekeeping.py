@@ -13,6 +13,7 @@ from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.watcher import Watcher
 
 TRADE_SUMMARY_TICKS = 10
+SNAPSHOT_SUMMARY_TICKS = 60
 SYNC_TICKS = 10  # how much a power loss may take
 SEAL_TICKS = 60
 SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
@@ -29,11 +30,13 @@ class Housekeeping:
         self._watcher = watcher
         self._due: dict[str, int] = {"verify": VERIFY_FIRST_TICKS}
         self._trades: Counter[str] = Counter()
+        self._snapshots: Counter[str] = Counter()
         self.ticks = 0
 
-    def stored(self, trades: Mapping[str, int]) -> None:
-        """For the summary in the log."""
+    def stored(self, trades: Mapping[str, int], snapshots: Mapping[str, int]) -> None:
+        """For the summaries in the log. `snapshots`: those without a line of their own."""
         self._trades.update(trades)
+        self._snapshots.update(snapshots)
 
     async def keep(self, history: History) -> None:
         """Raises StorageError."""
@@ -44,6 +47,8 @@ class Housekeeping:
             for symbol, count in sorted(self._trades.items()):
                 logger.bind(symbol=symbol).info("Stored {} trades for {}", count, symbol)
             self._trades.clear()
+        if self._is_due("snapshots", SNAPSHOT_SUMMARY_TICKS):
+            self._say_snapshots()
         if self._is_due("sync", SYNC_TICKS):
             await history.flush(sync=True)
         await self._seal(history)
@@ -53,8 +58,15 @@ class Housekeeping:
                     lost = sum(last - first + 1 for first, last in gone)
                     logger.bind(symbol=symbol).info("{} old trades of {} made room for newer ones", lost, symbol)
 
+    def _say_snapshots(self) -> None:
+        if self._snapshots:
+            counts = ", ".join(f"{symbol} {count}" for symbol, count in sorted(self._snapshots.items()))
+            logger.info("Stored {} snapshots: {}", self._snapshots.total(), counts)
+            self._snapshots.clear()
+
     async def finish(self, history: History) -> None:
         """The process stops. Raises StorageError."""
+        self._say_snapshots()
         await self._watcher.save(history)
         await self._save_hours(history)
         await history.flush(sync=True)

@@ -1,4 +1,4 @@
-"""Logging to stderr; stdout belongs to the protocol."""
+"""Logging to stderr; stdout belongs to the protocol. Nobody waits for a line: see `stderr`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import logging
 import re
 import sys
 import traceback
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from loguru import logger
+
+from vibe_orderbook_mcp.stderr import never_waiting
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -37,6 +40,16 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-
 def printable(text: str) -> str:
     """Text that somebody else may have chosen, on one line and without effect on what shows it."""
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class Options(TypedDict):
+    """Of a sink of loguru's."""
+
+    backtrace: bool
+    diagnose: bool
+    enqueue: bool
+    serialize: bool
+    catch: bool
 
 
 class _Forward(logging.Handler):
@@ -71,7 +84,8 @@ def _write_json(message: Message) -> None:
     if (error := record["exception"]) is not None:
         line["exception"] = "".join(traceback.format_exception(error.type, error.value, error.traceback))
     # What JSON lets through as it is, escaped as JSON escapes the rest.
-    sys.stderr.write(printable(json.dumps(line, ensure_ascii=False, default=str)) + "\n")
+    if sys.stderr is not None:  # closed by whoever started this process
+        sys.stderr.write(printable(json.dumps(line, ensure_ascii=False, default=str)) + "\n")
 
 
 def _text(record: Record) -> str:
@@ -84,14 +98,23 @@ def _text(record: Record) -> str:
     return TEXT + "\n{extra[stack]}\n"
 
 
+def _say_dropped(level: str, lines: int, secs: float) -> None:
+    logger.log(level, "{} log lines were dropped in {:.0f} s: nobody read them", lines, secs)
+
+
 def set_up_logging(level: str, style: Literal["text", "json"]) -> None:
     """Call before the MCP server is made: the SDK sets up a handler of its own where none is."""
     logger.remove()
+    if (lines := never_waiting()) is not None:
+        # Where only errors are shown, the lines that were dropped were errors.
+        lines.say_dropped = partial(_say_dropped, level if level in ("ERROR", "CRITICAL") else "WARNING")
+    # Without the first two, values of local variables are gathered for every stack that is logged. The others could
+    # be set by loguru's own variables of the environment.
+    options: Options = {"backtrace": False, "diagnose": False, "enqueue": False, "serialize": False, "catch": True}
     if style == "json":
-        # Without these two, values of local variables are gathered for every stack that is logged.
-        logger.add(_write_json, level=level, backtrace=False, diagnose=False)
-    else:
-        logger.add(sys.stderr, level=level, format=_text, backtrace=False, diagnose=False)
+        logger.add(_write_json, level=level, **options)
+    elif sys.stderr is not None:  # closed by whoever started this process
+        logger.add(sys.stderr, level=level, format=_text, **options)
     logging.basicConfig(handlers=[_Forward()], level=logging.NOTSET, force=True)
     # One line a request or frame helps nobody; what goes wrong there is said by us, or at WARNING.
     for name in ("httpx", "httpcore", "websockets", "uvicorn.access", "sse_starlette", "asyncio", "mcp", "uvicorn"):

@@ -20,7 +20,7 @@ from mcp_types import CallToolResult, TextContent
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from vibe_orderbook_mcp import __version__
+from vibe_orderbook_mcp import __version__, stderr
 from vibe_orderbook_mcp.config import Settings
 from vibe_orderbook_mcp.errors import Refusal
 from vibe_orderbook_mcp.http_limits import MESSAGES_PATH, HttpLimits, InFlight, Refusals, session_named
@@ -122,6 +122,7 @@ class VibeServer(MCPServer[Runtime]):
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # Windows: the host kills, the store survives that
                 loop.add_signal_handler(number, told.set)
+        self.runtime.recorder.says_each_second = False  # hosts keep what a server says in a file that nobody reads
         async with self.runtime.hold():
             with self.runtime.session("stdio"):
                 serving = asyncio.ensure_future(super().run_stdio_async())
@@ -133,7 +134,7 @@ class VibeServer(MCPServer[Runtime]):
             await self.runtime.stop()
         self.before_exit()
         logging.shutdown()
-        sys.stderr.flush()
+        stderr.drain()
         os._exit(0)
 
     def sse_app(self, **_: Any) -> Any:

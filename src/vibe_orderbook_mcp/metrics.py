@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from vibe_orderbook_mcp import __version__
+from vibe_orderbook_mcp import __version__, stderr
 from vibe_orderbook_mcp.core.compiled import IS_COMPILED
 from vibe_orderbook_mcp.http_limits import HttpLimits, InFlight
 from vibe_orderbook_mcp.runtime import Runtime
@@ -178,6 +178,9 @@ class _LoopCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("vibe_in_flight", "Requests and calls being worked on.", value=self._in_flight.total)
+        yield CounterMetricFamily(
+            "vibe_log_lines_dropped", "Lines that nobody read off standard error.", value=stderr.dropped_lines()
+        )
         yield GaugeMetricFamily("vibe_threads", "Threads of the process.", value=threading.active_count())
         with contextlib.suppress(RuntimeError):  # read outside the loop
             yield GaugeMetricFamily("vibe_tasks", "Tasks of the event loop.", value=len(asyncio.all_tasks()))

@@ -60,6 +60,7 @@ class Recorder:
         self._said = Repeats()
         self._bookless: set[str] = set()
         self._stale: set[str] = set()
+        self.says_each_second = True  # a line a second and symbol at INFO; else at DEBUG, and one line a minute
         self.snapshots_stored: Counter[str] = Counter()
         self.trades_stored: Counter[str] = Counter()
         self.seconds_dropped = 0  # of each symbol; trades of them are fetched again by id
@@ -248,7 +249,7 @@ class Recorder:
             logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, reason)
         self.snapshots_stored.update(result.snapshots)
         self.trades_stored.update(result.trades)
-        self._house.stored(result.trades)
+        self._house.stored(result.trades, {} if self.says_each_second else result.snapshots)
         for record in seconds:
             if record.top is not None and record.spec.symbol not in result.failed:
                 self._log_stored(record)
@@ -264,7 +265,7 @@ class Recorder:
                 len(top.bids),
                 len(top.asks),
             )
-        stored.info("Stored snapshot for {} at {}", symbol, second)
+        stored.log("INFO" if self.says_each_second else "DEBUG", "Stored snapshot for {} at {}", symbol, second)
 
     async def _housekeep(self) -> None:
         """What is due beside writing. Raises StorageError."""

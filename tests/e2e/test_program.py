@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 import time
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,10 @@ def test_stdio_serves_an_sdk_client_and_ends_with_its_input(tmp_path: Path) -> N
 @pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGINT"])
 def test_stdio_stops_cleanly(how: str, tmp_path: Path) -> None:
     async def run() -> None:
-        async with simulated() as sim, started(cwd=tmp_path, env=env_for(sim, tmp_path / "db")) as server:
+        async with (
+            simulated() as sim,
+            started(cwd=tmp_path, env=env_for(sim, tmp_path / "db", log_level="DEBUG")) as server,
+        ):
             await until(lambda: server.count("Stored snapshot for BTCUSDT") > 0)
             if how == "end of input":
                 assert server.process.stdin is not None
@@ -207,8 +211,14 @@ def test_stdio_stops_cleanly(how: str, tmp_path: Path) -> None:
             else:
                 server.process.send_signal(getattr(signal, how))
             assert await server.ended() == 0
-            assert server.count("Snapshot persistence task stopped") == 1
+            assert server.lines[-1].endswith("Snapshot persistence task stopped")  # no line is lost at the end
             assert server.count("Traceback") == 0, "\n".join(server.lines)
+            # What a host keeps of a server's stderr nobody reads: counts do.
+            each = [line for line in server.lines if "Stored snapshot for" in line]
+            assert all(" DEBUG " in line for line in each)
+            counts = Counter(line.split(" for ")[1].split(" at ")[0] for line in each)
+            told = ", ".join(f"{symbol} {count}" for symbol, count in sorted(counts.items()))
+            assert server.count(f" INFO    Stored {counts.total()} snapshots: {told}") == 1
             assert server.process.stdout is not None
             assert await server.process.stdout.read() == b""
 

@@ -212,6 +212,7 @@ def test_status_and_export_work_while_a_server_records(tmp_path: Path) -> None:
                 "data_path": tmp_path / "db",
                 "symbols": "BTCUSDT",
                 "backfill_hours": 0,
+                "log_level": "DEBUG",
             }
             async with started(cwd=tmp_path, env=environment(**variables)) as server:
                 await until(lambda: server.count("Stored snapshot for BTCUSDT") >= 2)

@@ -10,9 +10,16 @@ from typing import Any, cast
 
 import msgspec
 
+from tests.e2e.rig import listening
 from tests.store.values import BTC, START
 from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.housekeeping import SEAL_BEFORE_MS, SEAL_TICKS, SYNC_TICKS, Housekeeping
+from vibe_orderbook_mcp.housekeeping import (
+    SEAL_BEFORE_MS,
+    SEAL_TICKS,
+    SNAPSHOT_SUMMARY_TICKS,
+    SYNC_TICKS,
+    Housekeeping,
+)
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.watcher import Watcher
@@ -70,5 +77,26 @@ def test_what_is_due_is_done_once_although_ticks_were_missed(tmp_path: Path) -> 
             house.ticks = ticks
             await house.keep(cast("History", history))
         assert history.synced == 3
+
+    asyncio.run(run())
+
+
+def test_seconds_without_a_line_of_their_own_are_counted_in_one_line_a_minute(tmp_path: Path) -> None:
+    """The line a second and symbol fills what a host keeps of a server's stderr."""
+
+    async def run() -> None:
+        house = Housekeeping(Market(), Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)))
+        history = cast("History", Noted())
+        with listening("INFO") as logged:
+            for _ in range(SNAPSHOT_SUMMARY_TICKS + 1):
+                house.ticks += 1
+                house.stored({}, {"BTCUSDT": 1, "ETHUSDT": 2})
+                await house.keep(history)
+            assert logged.messages == ["Stored 180 snapshots: BTCUSDT 60, ETHUSDT 120"]
+            for _ in range(SNAPSHOT_SUMMARY_TICKS):
+                house.ticks += 1
+                house.stored({}, {})
+                await house.keep(history)
+            assert logged.messages[1:] == ["Stored 3 snapshots: BTCUSDT 1, ETHUSDT 2"]
 
     asyncio.run(run())
