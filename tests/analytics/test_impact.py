@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 
 from tests.analytics.rows import T0, generated_rows, row
-from vibe_orderbook_mcp.analytics.impact import amihud, illiquidity, kyle_fit, kyle_lambda, moves
+from vibe_orderbook_mcp.analytics.impact import (
+    KYLE_BUCKET_SECS,
+    MIN_KYLE_BUCKETS,
+    amihud,
+    illiquidity,
+    kyle_fit,
+    kyle_lambda,
+    moves,
+)
 from vibe_orderbook_mcp.core.rows import SecondRow
 
 END = T0 + 600
@@ -97,7 +105,8 @@ def test_every_list_of_rows_gives_finite_figures(rows: list[SecondRow]) -> None:
     found, (fit, count) = amihud(rows, T0 + 60), kyle_lambda(rows, T0 + 60)
     assert found.value is None or (isfinite(found.value) and found.value >= 0.0)
     assert fit is None or isfinite(fit.bps_per_100k)
-    assert count >= 0
+    assert count == len(list(moves(rows, T0 + 60, KYLE_BUCKET_SECS)))
+    assert fit is None or count >= MIN_KYLE_BUCKETS
 
 
 def test_scaling_price_leaves_lambda_alone_and_mirroring_too() -> None:

@@ -88,7 +88,7 @@ class Both:
         assert repr(one(*arguments) if callable(one) else one) == repr(other(*arguments) if callable(other) else other)
 
     def compare(self) -> None:
-        for name in ("side", "best", "horizon", "prices", "known_levels", "levels_to"):
+        for name in ("side", "best", "horizon", "prices", "known_levels"):
             self.ask(name)
         assert len(self.python) == len(self.compiled)
         assert self.python.sizes == self.compiled.sizes
@@ -102,7 +102,7 @@ class Both:
         for limit in (*limits, *self.python.prices[:3], *self.python.prices[-3:]):
             self.ask("size_at", limit)
             self.ask("is_beyond_horizon", limit)
-            self.ask("levels_to", limit)
+            self.ask("count_to", limit)
 
 
 @needs_compiled
@@ -279,7 +279,7 @@ def test_whatever_meddles_and_whatever_is_asked_a_side_stays_in_order(side: Side
                 book_side.best_levels(count)
                 book_side.top(count)
             for limit in (NAN, INF, -INF, 0.0, -1.0, spread / 200):
-                book_side.levels_to(limit)
+                book_side.count_to(limit)
                 book_side.depth_to([limit, NAN, limit])
                 book_side.size_at(limit)
                 book_side.is_beyond_horizon(limit)

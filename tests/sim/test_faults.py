@@ -380,10 +380,13 @@ def test_a_frame_that_is_broken_already_can_be_broken_again() -> None:
     """Faults come in any order, over each other."""
 
     async def body() -> None:
-        async with sim() as exchange, Listener(exchange.ws_url, DEPTH):
+        async with sim() as exchange, Listener(exchange.ws_url, DEPTH) as listener:
             for mode in ("truncated", "nan", "binary", "huge", "unknown_event"):
                 exchange.faults.add(Corrupt(mode=mode, size=1))
             exchange.faults.add(ClockSkew(millis=1))
             await exchange.step(300)
+            frames = [await listener.socket.recv() for _ in range(3)]
+            with pytest.raises((UnicodeDecodeError, json.JSONDecodeError)):
+                json.loads(frames[0])
 
     run(body())

@@ -52,6 +52,7 @@ async def test_a_creation_that_was_cut_short_is_taken_up_again(tmp_path: Path) -
     Rdict(str(tmp_path), options).close()
     history = await opened(tmp_path)
     await history.append([record(START)])
+    assert await history.rows("BTCUSDT", START, START + 1) == [record(START).row]
     await history.close()
 
 

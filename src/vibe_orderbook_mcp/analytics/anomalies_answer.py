@@ -39,7 +39,7 @@ class AnomalyFinding(Answer):
     """Something measurable that is unusual for this symbol. Never a statement about intent, owner or manipulation."""
 
     type: str = Field(
-        description="update_burst, fleeting_cluster, crash_precursor, absorption (4.1) or iceberg (refilled level)."
+        description="update_burst, fleeting_cluster, crash_precursor, absorption or iceberg (refilled level)."
     )
     severity: str = Field(description="How big: Low, Medium, High, Critical.")
     start: str = Field(description="When it began, ISO 8601 UTC.")

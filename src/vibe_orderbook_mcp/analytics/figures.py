@@ -90,5 +90,5 @@ def unlog1p(value: float | None) -> float | None:
 
 
 def per_tick(volume: float, adverse_ticks: float) -> float:
-    """ln of the volume per tick of adverse move, at least one (4.1). Nothing traded ranks below everything."""
+    """ln of the volume per tick of adverse move, at least one. Nothing traded ranks below everything."""
     return log(max(volume / max(adverse_ticks, 1.0), NOTHING))

@@ -154,7 +154,7 @@ class Pool:
         return sum(count for place, count in self.counts.items() if place >= own)
 
     def rank(self, value: float) -> float | None:
-        """`rarity.percentile_rank` at the resolution of the bins. None: nothing to compare with."""
+        """`Ranks.rank` at the resolution of the bins. None: nothing to compare with."""
         if self.n == 0:
             return None
         own = bin_of(self.scale, value)

@@ -9,13 +9,6 @@ from itertools import pairwise
 from vibe_orderbook_mcp.analytics.numbers import ratio
 
 
-def percentile_rank(baseline: Sequence[float], value: float) -> float:
-    """(#less + #equal / 2 + 1/2) / (n + 1): never 0 or 1, resolution 1 / (n + 1)."""
-    less = sum(other < value for other in baseline)
-    equal = sum(other == value for other in baseline)
-    return (less + 0.5 * equal + 0.5) / (len(baseline) + 1)
-
-
 class Ranks:
     """A baseline that many values are ranked in. `values` are in order of time: neighbouring windows resemble each
     other, and a day of them holds fewer independent ones than it has windows."""
@@ -30,7 +23,7 @@ class Ranks:
         return len(self._ordered)
 
     def rank(self, value: float) -> float:
-        """`percentile_rank` in this baseline."""
+        """(#less + #equal / 2 + 1/2) / (n + 1): never 0 or 1, resolution 1 / (n + 1)."""
         less, not_more = bisect_left(self._ordered, value), bisect_right(self._ordered, value)
         return (less + 0.5 * (not_more - less) + 0.5) / (len(self._ordered) + 1)
 

@@ -161,10 +161,6 @@ cdef class BookSide:
             [self._sizes[place] for place in range(self._count - 1, stop - 1, -1)],
         )
 
-    def levels_to(self, limit=None):
-        """Prices and sizes from the best price to the limit, inclusive; without one, of the whole side."""
-        return self.best_levels(self._count if limit is None else self._count_to(limit))
-
     def ladder(self, Py_ssize_t count):
         """The best `count` levels as they stand now."""
         cdef Ladder found = Ladder.__new__(Ladder, self.side)

@@ -2,7 +2,7 @@
 
 A depth event shows that a level went from 5.0 to 3.2; a trade says that 1.0 was taken from it. The accounting
 identity `change = added - cancelled - traded` then leaves 0.8 cancelled. Only the net is identified, so both are
-lower bounds (analytics 2.1).
+lower bounds.
 
 Joining the two: a trade at time T belongs to the first depth event with E >= T + 1 ms whose rows contain the
 level, within 300 ms. If none does, the level was refilled to the size it had. Message order proves nothing (the

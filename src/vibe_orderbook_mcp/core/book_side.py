@@ -104,10 +104,6 @@ class BookSide:
         prices = keys if self.side == "bid" else [-key for key in keys]
         return prices, list(map(self._sizes.__getitem__, prices))
 
-    def levels_to(self, limit: float | None = None) -> tuple[list[float], list[float]]:
-        """Prices and sizes from the best price to the limit, inclusive; without one, of the whole side."""
-        return self.best_levels(len(self._keys) if limit is None else self.count_to(limit))
-
     def ladder(self, count: int) -> Ladder:
         """The best `count` levels as they stand now."""
         ladder = Ladder(self.side)

@@ -36,7 +36,7 @@ class RowFlag(IntFlag):
 
 
 class SideFlow(msgspec.Struct, frozen=True, gc=False):
-    """What happened to the resting size of one side. Lower bounds: 100 ms frames net out (analytics 2.1)."""
+    """What happened to the resting size of one side. Lower bounds: 100 ms frames net out."""
 
     added: float = 0.0
     cancelled: float = 0.0
@@ -59,7 +59,7 @@ class TouchedLevel(msgspec.Struct, frozen=True, gc=False):
 
 
 class SecondRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The feature row (analytics 0.4). Figures that need a two-sided book are None when there was none."""
+    """The feature row. Figures that need a two-sided book are None when there was none."""
 
     second: int
     covered_ms: int  # 0..1000: how long the book was in sequence, two-sided and uncrossed
@@ -107,7 +107,7 @@ class SecondRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     high: float | None = None
     low: float | None = None
 
-    # Effective spread (analytics 2.9): sum of 2e4 * sign * (price - mid before) / mid before * size, and the
+    # Effective spread: sum of 2e4 * sign * (price - mid before) / mid before * size, and the
     # volume for which a mid before was known.
     effective_spread_sum: float = 0.0
     effective_spread_volume: float = 0.0

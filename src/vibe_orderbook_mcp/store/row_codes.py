@@ -54,10 +54,6 @@ def minus(value: int | None, base: int) -> int | None:
     return None if value is None else value - base
 
 
-def plus(value: int | None, base: int) -> int | None:
-    return None if value is None else value + base
-
-
 def mid_code(row: SecondRow) -> float | bool | None:
     """True when it is what the best prices say, to the bit."""
     if row.best_bid is None or row.best_ask is None or row.mid is None:
