@@ -15,6 +15,7 @@ from tests.store.values import START, batch, record
 from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError, StorageLocked
 from vibe_orderbook_mcp.store.failures import DiskFull
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.layout import META
 
 pytestmark = pytest.mark.anyio
 
@@ -100,7 +101,7 @@ async def test_what_a_failed_write_did_not_store_can_be_stored_later(
             raise Exception(f"IO error: No space left on device: While appending to file: {tmp_path}/000004.log")  # noqa: TRY002 - rocksdict raises nothing finer
 
     with monkeypatch.context() as full:
-        full.setattr(history._database, "_rdict", Full())
+        full.setitem(history._database._families, META, Full())
         with pytest.raises(DiskFull) as failure:
             await history.append([record(START + 1)], [batch(2)])
     assert str(tmp_path) not in str(failure.value)

@@ -28,6 +28,7 @@ from vibe_orderbook_mcp.store.meta import grid_key
 from vibe_orderbook_mcp.store.retention import retain
 from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rollups import Histogram, RollGrid, decode_grid, encode_grid
+from vibe_orderbook_mcp.store.view import Reads
 from vibe_orderbook_mcp.store.window_sums import WindowSums
 
 pytestmark = pytest.mark.anyio
@@ -376,19 +377,21 @@ async def test_sums_keep_to_their_share(tmp_path: Path) -> None:
     await history.close()
 
 
-async def test_sums_deleted_under_a_reader_make_it_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sums_deleted_under_a_reader_are_those_of_its_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trades = _day(random.Random(9))
     history = await _sealed(tmp_path, trades)
     add_window = WindowSums._add_window
     retained = False
 
-    def delete_then(self: WindowSums, database: Database, *args: Any) -> Any:
+    def delete_then(self: WindowSums, reads: Reads, *args: Any) -> Any:
         nonlocal retained
         if not retained:
             retained = True
             assert history._writer is not None
-            retain(database, history._writer, history.layout, trades[-1].time_ms // 1000 + 7 * 86_400)
-        return add_window(self, database, *args)
+            retain(_database(history), history._writer, history.layout, trades[-1].time_ms // 1000 + 7 * 86_400)
+        return add_window(self, reads, *args)
 
     monkeypatch.setattr(WindowSums, "_add_window", delete_then)
     await _same(history, trades)

@@ -19,6 +19,7 @@ from vibe_orderbook_mcp.core.rows import STORED_LEVELS, BookTop
 from vibe_orderbook_mcp.core.symbol import SymbolSpec, decimal_text
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.summing import HistoryView
 
 Format = Literal["csv", "jsonl", "parquet"]
 Record = list[int | str | None]
@@ -38,12 +39,13 @@ _INTEGERS: Final = {"agg_id", "time_ms", "time", "event_ms", "last_update_id"}
 
 async def export_trades(history: History, symbol: str, start_ms: int, end_ms: int, fmt: Format, sink: BinaryIO) -> int:
     """One row a trade, ascending by id, `start_ms` <= time < `end_ms`. How many there were."""
-    spec = await _spec(history, symbol)
     count = 0
-    with open_table(fmt, TRADE_COLUMNS, sink) as table:
-        async for trades in history.iter_trades(symbol, start_ms, end_ms):
-            table.write([trade_record(trade, spec) for trade in trades])
-            count += len(trades)
+    async with history.view() as view:
+        spec = await _spec(view, symbol)
+        with open_table(fmt, TRADE_COLUMNS, sink) as table:
+            async for trades in view.iter_trades(symbol, start_ms, end_ms):
+                table.write([trade_record(trade, spec) for trade in trades])
+                count += len(trades)
     return count
 
 
@@ -51,12 +53,13 @@ async def export_snapshots(
     history: History, symbol: str, start_sec: int, end_sec: int, fmt: Format, sink: BinaryIO
 ) -> int:
     """One row a second that has a book, ascending, `start_sec` <= second < `end_sec`. How many there were."""
-    spec = await _spec(history, symbol)
     count = 0
-    with open_table(fmt, SNAPSHOT_COLUMNS, sink) as table:
-        async for pairs in history.iter_snapshots(symbol, start_sec, end_sec):
-            table.write([snapshot_record(second, top, spec) for second, top in pairs])
-            count += len(pairs)
+    async with history.view() as view:
+        spec = await _spec(view, symbol)
+        with open_table(fmt, SNAPSHOT_COLUMNS, sink) as table:
+            async for pairs in view.iter_snapshots(symbol, start_sec, end_sec):
+                table.write([snapshot_record(second, top, spec) for second, top in pairs])
+                count += len(pairs)
     return count
 
 
@@ -77,8 +80,8 @@ def snapshot_record(second: int, top: BookTop, spec: SymbolSpec) -> Record:
     return record
 
 
-async def _spec(history: History, symbol: str) -> SymbolSpec:
-    spec = await history.spec(symbol)
+async def _spec(view: HistoryView, symbol: str) -> SymbolSpec:
+    spec = await view.spec(symbol)
     if spec is None:
         raise StorageError(f"Nothing is stored of {symbol}.")
     return spec

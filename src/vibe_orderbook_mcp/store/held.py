@@ -12,9 +12,9 @@ from vibe_orderbook_mcp.store import reader
 from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, milli_key, parse_key, roll_bounds, second_key, symbol_bounds
 from vibe_orderbook_mcp.store.layout import META, ROLL, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.meta import grid_key
-from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rollups import TradeSums, add_block, decode_grid
 from vibe_orderbook_mcp.store.trades import MINUTE, decode_second, minute_ids
+from vibe_orderbook_mcp.store.view import Reads
 
 _LAST_SECOND: Final = 10**10 - 1
 
@@ -44,7 +44,7 @@ _KINDS: Final = (
 )
 
 
-def last_id_before(database: Database, symbol: str, millis: int) -> int | None:
+def last_id_before(database: Reads, symbol: str, millis: int) -> int | None:
     """The id of the newest trade that is older, as far as trades or their roll-ups are kept."""
     low, _ = symbol_bounds(symbol)
     found: list[int] = []
@@ -60,7 +60,7 @@ def last_id_before(database: Database, symbol: str, millis: int) -> int | None:
     return max(found, default=None)
 
 
-def first_id_from(database: Database, symbol: str, millis: int) -> int | None:
+def first_id_from(database: Reads, symbol: str, millis: int) -> int | None:
     """The id of the oldest trade that is not older."""
     _, high = symbol_bounds(symbol)
     found: list[int] = []
@@ -80,7 +80,7 @@ def first_id_from(database: Database, symbol: str, millis: int) -> int | None:
 Places = dict[str, tuple[str, bytes]]  # by symbol: the family and key of the block that holds the trade asked for
 
 
-def complete_since_ms(database: Database, symbol: str, places: Places | None = None) -> int | None:
+def complete_since_ms(database: Reads, symbol: str, places: Places | None = None) -> int | None:
     """The time of the oldest trade from which on, up to the newest, no id is missing. Never earlier than the truth.
 
     `places` are where that trade was found before: looked at first, and trusted only if it is still there.
@@ -95,7 +95,7 @@ def complete_since_ms(database: Database, symbol: str, places: Places | None = N
     return _rolled_since(database, symbol, first, since_ms)
 
 
-def _first_time(database: Database, symbol: str, agg_id: int, places: Places) -> int | None:
+def _first_time(database: Reads, symbol: str, agg_id: int, places: Places) -> int | None:
     """Of the earliest trade with this id or a later one. Times ascend with ids: nothing is earlier than that id."""
     family, key = places.get(symbol, ("", b""))
     for kind in _KINDS:
@@ -113,7 +113,7 @@ def _first_time(database: Database, symbol: str, agg_id: int, places: Places) ->
     return min(times, default=None)
 
 
-def _rolled_since(database: Database, symbol: str, first: int, since_ms: int) -> int:
+def _rolled_since(database: Reads, symbol: str, first: int, since_ms: int) -> int:
     """Roll-ups outlive the trades that they sum up: how much further back the hours go without a hole."""
     stored = database.get(META, grid_key(symbol))
     floor = _LAST_SECOND if stored is None else decode_grid(stored).floor
@@ -128,7 +128,7 @@ def _rolled_since(database: Database, symbol: str, first: int, since_ms: int) ->
     return since_ms
 
 
-def _first_from(database: Database, kind: _Kind, symbol: str, agg_id: int) -> Trade | None:
+def _first_from(database: Reads, kind: _Kind, symbol: str, agg_id: int) -> Trade | None:
     """The earliest trade with this id or a later one. Ids ascend with time, so blocks can be halved."""
     bounds = symbol_bounds(symbol)
     oldest, newest = database.first_key(kind.family, *bounds), database.last_key(kind.family, *bounds)
@@ -154,12 +154,12 @@ def _time_ms(trade: Trade) -> int:
     return trade.time_ms
 
 
-def _block(database: Database, kind: _Kind, key: bytes) -> list[Trade]:
+def _block(database: Reads, kind: _Kind, key: bytes) -> list[Trade]:
     data = database.get(kind.family, key)
     return [] if data is None else kind.decode(data)
 
 
-def _sums(database: Database, key: bytes) -> TradeSums:
+def _sums(database: Reads, key: bytes) -> TradeSums:
     sums = TradeSums(tick_exp=0, lot_exp=0)
     if (data := database.get(ROLL, key)) is not None:
         add_block(sums, data)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,19 +23,26 @@ from loguru import logger
 from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.store import reader, rescue
+from vibe_orderbook_mcp.store.findings import StoredEvent
+from vibe_orderbook_mcp.store.intervals import Interval
 from vibe_orderbook_mcp.store.layout import FAMILIES, Layout
-from vibe_orderbook_mcp.store.place import Place, free_bytes
+from vibe_orderbook_mcp.store.place import Place, PlaceGone, directory_bytes, free_bytes
 from vibe_orderbook_mcp.store.plan import AppendResult
+from vibe_orderbook_mcp.store.reading import Ask
 from vibe_orderbook_mcp.store.rescue import Rescue
 from vibe_orderbook_mcp.store.retention import retain
 from vibe_orderbook_mcp.store.rocks import Database
-from vibe_orderbook_mcp.store.summing import Summing
+from vibe_orderbook_mcp.store.secondary import Secondary
+from vibe_orderbook_mcp.store.summing import HistoryView, Summing
+from vibe_orderbook_mcp.store.view import View
+from vibe_orderbook_mcp.store.window_sums import WindowSums
 from vibe_orderbook_mcp.store.writer import Writer
 
 T = TypeVar("T")
 
 TRADES_A_BATCH: Final = 2000
 RETAIN_EVERY_SECS: Final = 3600
+DRAIN_SECS: Final = 2.0  # questions under way get so long before the database is closed to be opened again
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -52,16 +58,21 @@ class History(Summing):
     """Open with `History.open` for writing, with `History.open_secondary` to read beside a writer."""
 
     def __init__(self, path: Path, layout: Layout, *, writable: bool) -> None:
-        super().__init__()
+        super().__init__(WindowSums(), {})
         self.path = path
         self.layout = layout
         self.writable = writable
         self._database: Database | None = None
         self._writer: Writer | None = None
-        self._scratch: Path | None = None
+        self._secondary: Secondary | None = None
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="history-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="history-read")
         self._reading = threading.Lock()  # held by every read, and by whoever closes the database
+        self._moments = 0  # questions that are being answered
+        self._unread = asyncio.Event()  # none is
+        self._unread.set()
+        self._may_read = asyncio.Event()  # not while the database waits to be opened again
+        self._may_read.set()
         self._closed = False
         self._place: Place | None = None
         self.damage: str | None = None  # what a read met that cannot be read back; other parts of history can
@@ -103,12 +114,7 @@ class History(Summing):
 
     def _open_database(self) -> None:
         if not self.writable:
-            self._scratch = Path(tempfile.mkdtemp(prefix="vibe-orderbook-"))
-            try:
-                self._database = Database.open_secondary(self.path, self._scratch)
-            except BaseException:
-                self._remove_scratch()
-                raise
+            self._secondary = Secondary(self.path)
             return
         rescue.finish(self.path, datetime.now(UTC))
         database = Database.open(self.path, self.layout)
@@ -131,7 +137,14 @@ class History(Summing):
         """Close whatever is left and open again: what helps after a failed write. Raises as `open` does."""
         if self._closed:
             raise StorageError("History is closed.")
-        await self._on_write_thread(self._reopen_database)
+        self._may_read.clear()
+        try:
+            with suppress(TimeoutError):  # what is being read for longer has to be asked for again
+                async with asyncio.timeout(DRAIN_SECS):
+                    await self._unread.wait()
+            await self._on_write_thread(self._reopen_database)
+        finally:
+            self._may_read.set()
 
     def _reopen_database(self) -> None:
         with self._reading:
@@ -154,21 +167,32 @@ class History(Summing):
             database = self._database
             if database is not None and database.writable:
                 try:
-                    database.flush_wal(sync=True)
+                    database.flush_wal(sync=True)  # into the files that are open, wherever they are now
                 except StorageError as error:
                     logger.warning("The last seconds of history may not have reached the disk: {}", error)
             self._close_database()
 
     def _close_database(self) -> None:
         database, self._database, self._writer = self._database, None, None
+        secondary, self._secondary = self._secondary, None
+        if secondary is not None:
+            secondary.close()
         if database is not None:
-            database.close()
-        self._remove_scratch()
+            if self._is_replaced():
+                database.abandon()
+            else:
+                database.close()
 
-    def _remove_scratch(self) -> None:
-        scratch, self._scratch = self._scratch, None
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+    def _is_replaced(self) -> bool:
+        """Whether what is written now would land in a directory that has taken the place of the one opened."""
+        try:
+            if self._place is not None:
+                self._place.check()
+        except PlaceGone:
+            return True
+        except (StorageError, OSError):
+            return False
+        return False
 
     def _shut_threads(self) -> None:
         self._write_thread.shutdown(wait=False)
@@ -202,7 +226,8 @@ class History(Summing):
         while await self._write(lambda writer: writer.seal_minute(symbol, before_ms)):
             minutes += 1
         if minutes:
-            sealed = await self._read(reader.sealed, symbol)  # not `before_ms`: a clock that jumps costs no history
+            async with self._moment() as ask:
+                sealed = await ask(reader.sealed, symbol)  # not `before_ms`: a clock that jumps costs no history
             if sealed // RETAIN_EVERY_SECS != self._retained:
                 self._retained = sealed // RETAIN_EVERY_SECS
                 await self.retain(sealed)
@@ -211,6 +236,24 @@ class History(Summing):
     async def retain(self, now_sec: int) -> None:
         """Delete roll-ups and baselines that are too old or too many. `seal` does it once an hour."""
         await self._write(lambda writer: retain(self._open(), writer, self.layout, now_sec))
+
+    async def verify_ids(self, symbol: str) -> list[Interval]:
+        """Walk the stored trades and give up the ids that are not there any more; which they were.
+
+        Space and age drop whole files, oldest written first. Late fills are written late, so what they filled can
+        outlive newer trades, and the ids say more than is there until this is called. Once a day is enough.
+        """
+        if gone := await self.gone_ids(symbol):
+            await self._write(lambda writer: writer.disown_ids(symbol, gone))
+        return gone
+
+    async def put_events(self, symbol: str, events: Sequence[StoredEvent]) -> None:
+        """Store findings; one with the same start and type as a stored one takes its place."""
+        await self._write(lambda writer: writer.put_events(symbol, events))
+
+    async def put_baseline(self, symbol: str, hour_sec: int, data: bytes) -> None:
+        """Store an hour's baseline, or a newer state of it. What it says, and its version, is the caller's affair."""
+        await self._write(lambda writer: writer.put_baseline(symbol, hour_sec, data))
 
     async def flush(self, *, sync: bool = True) -> None:
         """Make what was written survive a power failure too. A killed process loses nothing without it."""
@@ -239,7 +282,7 @@ class History(Summing):
     def stats(self) -> Stats:
         """Cheap enough for every request: a look at a few dozen files."""
         families: dict[str, int] = {}
-        database = self._database
+        database = self._database if self._secondary is None else self._secondary.database
         if database is not None:
             try:
                 families = {name: database.property(name, "rocksdb.total-sst-files-size") for name in FAMILIES}
@@ -252,27 +295,79 @@ class History(Summing):
             families=families,
         )
 
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def view(self) -> AsyncIterator[HistoryView]:
+        """All that is read of it is of one moment, the one of its first call: for questions of several calls."""
+        async with self._moment() as ask:
+            yield HistoryView(ask, self._window_sums, self._places)
+
+    @asynccontextmanager
+    async def _moment(self) -> AsyncIterator[Ask]:
+        view: View | None = None
+
+        def on_thread(work: Callable[..., T], *args: object) -> T:
+            nonlocal view
+            with self._reading:
+                is_first = view is None
+                try:
+                    if view is None:
+                        view = self._fresh().view()
+                    return work(view, *args)
+                except StorageError as error:
+                    if self._secondary is None or not is_first:
+                        self._note_failure(error)
+                        raise
+                    # Beside a recorder this may be what was replaced: look at what is there now.
+                    self._secondary.doubt()
+                try:
+                    view = self._fresh().view()
+                    return work(view, *args)
+                except StorageError as error:
+                    self._note_failure(error)
+                    raise
+
+        async def ask(work: Callable[..., T], *args: object) -> T:
+            return await self._submit(self._read_thread, lambda: on_thread(work, *args))
+
+        if not self._closed:
+            await self._may_read.wait()
+        self._moments += 1
+        self._unread.clear()
+        try:
+            yield ask
+        finally:
+            self._moments -= 1
+            if self._moments == 0:
+                self._unread.set()
+            if view is not None:
+                with suppress(RuntimeError):  # its thread has ended, and so has the view
+                    self._read_thread.submit(view.close)
+
+    def _note_failure(self, error: StorageError) -> None:
+        if self._secondary is not None:
+            self._secondary.doubt()
+        if isinstance(error, StorageCorrupt):
+            self.damage = str(error)
+
+    def _fresh(self) -> Database:
+        """For reading, with all that was written until now."""
+        if self._secondary is None:
+            return self._open()
+        before = self._secondary.opened
+        database = self._secondary.fresh()
+        if self._secondary.opened != before:
+            self.damage = None
+        return database
+
     # --- threads ------------------------------------------------------------------------------------------------
 
     def _open(self) -> Database:
+        """For writing."""
         if self._database is None:
-            raise StorageError("History is closed.")
+            raise StorageError("History is closed." if self.writable else "History was opened for reading only.")
         return self._database
-
-    async def _read(self, work: Callable[..., T], *args: object) -> T:
-        return await self._submit(self._read_thread, lambda: self._reading_with(work, *args))
-
-    async def _catch_up(self) -> None:
-        if not self.writable:  # whoever writes here sees all of it anyway, and is spared a change of threads
-            await self._read(Database.catch_up)
-
-    def _reading_with(self, work: Callable[..., T], *args: object) -> T:
-        with self._reading:
-            try:
-                return work(self._open(), *args)
-            except StorageCorrupt as error:
-                self.damage = str(error)
-                raise
 
     async def _on_write_thread(self, work: Callable[[], T]) -> T:
         return await self._submit(self._write_thread, work)
@@ -281,17 +376,3 @@ class History(Summing):
         if self._closed:
             raise StorageError("History is closed.")
         return await asyncio.get_running_loop().run_in_executor(thread, work)
-
-
-def directory_bytes(path: Path) -> int:
-    total = 0
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                try:
-                    total += entry.stat(follow_symlinks=False).st_size
-                except FileNotFoundError:  # dropped meanwhile
-                    continue
-    except OSError:
-        return total
-    return total

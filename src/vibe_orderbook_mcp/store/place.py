@@ -64,3 +64,17 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError as error:  # not even to be looked at
         raise WritingPaused("The data directory may not be read any more.") from error
     return found.st_dev, found.st_ino
+
+
+def directory_bytes(path: Path) -> int:
+    total = 0
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                try:
+                    total += entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:  # dropped meanwhile
+                    continue
+    except OSError:
+        return total
+    return total

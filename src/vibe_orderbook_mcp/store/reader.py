@@ -27,10 +27,10 @@ from vibe_orderbook_mcp.store.meta import (
     ids_key,
     symbol_key,
 )
-from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rows import Columns, decode_columns, decode_rows
 from vibe_orderbook_mcp.store.snapshots import decode_snapshot
 from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute, decode_second, merge, minute_ids
+from vibe_orderbook_mcp.store.view import Reads
 from vibe_orderbook_mcp.store.writer import Writer
 
 _MAX_SYMBOLS: Final = 10_000
@@ -43,7 +43,7 @@ T = TypeVar("T")
 Piece = tuple[list[T], int | None]
 
 
-def rows(database: Database, symbol: str, start: int, end: int, limit: int) -> Piece[SecondRow]:
+def rows(database: Reads, symbol: str, start: int, end: int, limit: int) -> Piece[SecondRow]:
     pairs = database.scan(ROW, *second_bounds(symbol, start, end), limit)
     seconds = [parse_key(key)[1] for key, _ in pairs]
     found = decode_rows(seconds, [value for _, value in pairs])
@@ -51,7 +51,7 @@ def rows(database: Database, symbol: str, start: int, end: int, limit: int) -> P
 
 
 def columns(
-    database: Database, symbol: str, start: int, end: int, fields: Sequence[str], limit: int
+    database: Reads, symbol: str, start: int, end: int, fields: Sequence[str], limit: int
 ) -> tuple[Columns, int | None]:
     pairs = database.scan(ROW, *second_bounds(symbol, start, end), limit)
     seconds = [int(key[-10:]) for key, _ in pairs]
@@ -59,13 +59,13 @@ def columns(
     return found, seconds[-1] + 1 if len(pairs) == limit else None
 
 
-def snapshots(database: Database, symbol: str, start: int, end: int, limit: int) -> Piece[tuple[int, BookTop]]:
+def snapshots(database: Reads, symbol: str, start: int, end: int, limit: int) -> Piece[tuple[int, BookTop]]:
     pairs = database.scan(SNAP, *second_bounds(symbol, start, end), limit)
     found = [(second := parse_key(key)[1], decode_snapshot(second, value)) for key, value in pairs]
     return found, found[-1][0] + 1 if len(found) == limit else None
 
 
-def sealed_trades(database: Database, symbol: str, start_ms: int, end_ms: int, limit: int) -> Piece[Trade]:
+def sealed_trades(database: Reads, symbol: str, start_ms: int, end_ms: int, limit: int) -> Piece[Trade]:
     """From minute blocks."""
     if end_ms <= start_ms:
         return [], None
@@ -76,7 +76,7 @@ def sealed_trades(database: Database, symbol: str, start_ms: int, end_ms: int, l
     return found, (parse_key(pairs[-1][0])[1] + MINUTE) * 1000 if len(pairs) == limit else None
 
 
-def open_trades(database: Database, symbol: str, start_ms: int, end_ms: int) -> Piece[Trade]:
+def open_trades(database: Reads, symbol: str, start_ms: int, end_ms: int) -> Piece[Trade]:
     """Of the next minute after what is sealed: its block, if fills have made one, and its seconds."""
     minute = next_minute(database, symbol, start_ms, end_ms)
     if minute is None:
@@ -88,7 +88,7 @@ def open_trades(database: Database, symbol: str, start_ms: int, end_ms: int) -> 
     return [trade for trade in found if start_ms <= trade.time_ms < end_ms], stop * 1000
 
 
-def next_minute(database: Database, symbol: str, start_ms: int, end_ms: int) -> int | None:
+def next_minute(database: Reads, symbol: str, start_ms: int, end_ms: int) -> int | None:
     if end_ms <= start_ms:
         return None
     first = start_ms // 1000 // MINUTE * MINUTE
@@ -100,54 +100,54 @@ def next_minute(database: Database, symbol: str, start_ms: int, end_ms: int) -> 
     return min(starts, default=None)
 
 
-def meta(database: Database, symbol: str) -> SymbolMeta | None:
+def meta(database: Reads, symbol: str) -> SymbolMeta | None:
     stored = database.get(META, symbol_key(symbol))
     return None if stored is None else decode_meta(symbol, stored)
 
 
-def spec(database: Database, symbol: str) -> SymbolSpec | None:
+def spec(database: Reads, symbol: str) -> SymbolSpec | None:
     described = meta(database, symbol)
     return None if described is None else described.spec
 
 
-def sealed(database: Database, symbol: str) -> int:
+def sealed(database: Reads, symbol: str) -> int:
     """The second up to which whole minutes of trades are in blocks."""
     described = meta(database, symbol)
     return (described.sealed if described else None) or 0
 
 
-def ids(database: Database, symbol: str) -> list[Interval]:
+def ids(database: Reads, symbol: str) -> list[Interval]:
     stored = database.get(META, ids_key(symbol))
     return [] if stored is None else decode_ids(stored)
 
 
-def held_ids(database: Database, symbol: str, start_sec: int, limit: int) -> Piece[Interval]:
+def held_ids(database: Reads, symbol: str, start_sec: int, limit: int) -> Piece[Interval]:
     """The ids that blocks really hold: FIFO drops files, not ids."""
     pairs = database.scan(TRADE_MIN, second_bounds(symbol, start_sec, _FOREVER)[0], symbol_bounds(symbol)[1], limit)
     held = [interval for _, value in pairs for interval in minute_ids(value)]
     return held, parse_key(pairs[-1][0])[1] + 1 if len(pairs) == limit else None
 
 
-def held_open_ids(database: Database, symbol: str, start_ms: int, limit: int) -> Piece[Interval]:
+def held_open_ids(database: Reads, symbol: str, start_ms: int, limit: int) -> Piece[Interval]:
     """The same of trade seconds."""
     pairs = database.scan(TRADE_SEC, milli_bounds(symbol, start_ms, _FOREVER)[0], symbol_bounds(symbol)[1], limit)
     held = of_numbers(trade.agg_id for _, value in pairs for trade in decode_second(value))
     return held, parse_key(pairs[-1][0])[1] + 1 if len(pairs) == limit else None
 
 
-def stored_seconds(database: Database, family: str, symbol: str, start: int, limit: int) -> Piece[int]:
+def stored_seconds(database: Reads, family: str, symbol: str, start: int, limit: int) -> Piece[int]:
     """The times of a family's keys, values unread."""
     low, high = second_bounds(symbol, start, _FOREVER)[0], symbol_bounds(symbol)[1]
     found = [int(key[-10:]) for key in database.scan_keys(family, low, high, limit)]  # millions of them
     return found, found[-1] + 1 if len(found) == limit else None
 
 
-def oldest_second(database: Database, symbol: str) -> int | None:
+def oldest_second(database: Reads, symbol: str) -> int | None:
     key = database.first_key(ROW, *symbol_bounds(symbol))
     return None if key is None else parse_key(key)[1]
 
 
-def trade_span(database: Database, symbol: str) -> tuple[int, int] | None:
+def trade_span(database: Reads, symbol: str) -> tuple[int, int] | None:
     """Times of the oldest and the newest trade, in milliseconds."""
     bounds = symbol_bounds(symbol)
     times: list[int] = []
@@ -159,22 +159,22 @@ def trade_span(database: Database, symbol: str) -> tuple[int, int] | None:
     return (min(times), max(times)) if times else None
 
 
-def schema_version(database: Database) -> int:
+def schema_version(database: Reads) -> int:
     stored = database.get(META, SCHEMA_KEY)
     return 0 if stored is None else int(ormsgpack.unpackb(stored))
 
 
-def newest_second(database: Database, symbol: str) -> int | None:
+def newest_second(database: Reads, symbol: str) -> int | None:
     key = database.last_key(ROW, *symbol_bounds(symbol))
     return None if key is None else parse_key(key)[1]
 
 
-def symbols(database: Database) -> list[str]:
+def symbols(database: Reads) -> list[str]:
     keys = database.scan_keys(META, SYMBOL_LOW, SYMBOL_HIGH, _MAX_SYMBOLS)
     return [key.removeprefix(SYMBOL_LOW).decode() for key in keys]
 
 
-def seal_complete(database: Database, writer: Writer, symbol: str) -> None:
+def seal_complete(database: Reads, writer: Writer, symbol: str) -> None:
     """Seal every minute but the newest, which may go on."""
     newest = database.last_key(TRADE_SEC, *symbol_bounds(symbol))
     if newest is not None:

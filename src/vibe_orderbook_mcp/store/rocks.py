@@ -3,7 +3,7 @@
 What rocksdict 0.3.29 taught us, and where it is kept:
 
 * Read bounds are raw pointers into Python's bytes, `set_iterate_lower_bound` sets the upper one, and `items()` ends
-  silently at a damaged block: `scan` is the only place that iterates.
+  silently at a damaged block: only `_walk`, here and in `view`, makes use of iterators.
 * Iterators and column family handles keep the database's lock, also when only a traceback still refers to them:
   iterators are deleted before an error leaves this file, handles live in one dictionary that `close` empties.
 * Opening may destroy what is there: `directory.inspect` looks first.
@@ -11,11 +11,16 @@ What rocksdict 0.3.29 taught us, and where it is kept:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ctypes
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+from weakref import WeakSet
 
 import ormsgpack
-from rocksdict import AccessType, ColumnFamily, Rdict, ReadOptions, WriteBatch
+from rocksdict import AccessType, ColumnFamily, Rdict, RdictIter, ReadOptions, WriteBatch
 
 from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.store.directory import SCHEMA_KEY, check_schema, inspect
@@ -30,19 +35,23 @@ from vibe_orderbook_mcp.store.layout import (
     family_options,
     raw_options,
 )
+from vibe_orderbook_mcp.store.view import Reads, View
 
+T = TypeVar("T")
 Put = tuple[str, bytes, bytes]  # family, key, value
 Range = tuple[str, bytes, bytes]  # family, first key, first key after it
 
 
-class Database:
+class Database(Reads):
     """An open database. Methods may be called from any thread; `close` only while no other call runs."""
 
-    def __init__(self, rdict: Rdict, families: Iterable[str] = FAMILIES, *, writable: bool) -> None:
+    def __init__(self, path: Path, rdict: Rdict, families: Iterable[str] = FAMILIES, *, writable: bool) -> None:
         self.writable = writable
-        self._rdict = rdict
+        self._path = path
         self._families: dict[str, Rdict] = {META: rdict}
         self._handles: dict[str, ColumnFamily] = {}
+        self._views: WeakSet[View] = WeakSet()
+        self._moment = Lock()  # held by a write, and where a view is made of several families
         for family in families:
             if family != META:
                 self._families[family] = rdict.get_column_family(family)
@@ -59,12 +68,11 @@ class Database:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             create = not repaired and inspect(path)
-            rdict = Rdict(
-                str(path), database_options(layout, create=create), family_options(layout), AccessType.read_write()
-            )
+            options = database_options(layout, create=create)
+            rdict = Rdict(_spelled(path), options, family_options(layout), AccessType.read_write())
         except Exception as error:
             raise storage_error(error, "opening the data directory") from error
-        database = cls(rdict, writable=True)
+        database = cls(path, rdict, writable=True)
         try:
             database._claim(repaired=repaired)
         except BaseException:
@@ -92,7 +100,7 @@ class Database:
             )
         except Exception as error:
             raise storage_error(error, "opening the data directory") from error
-        database = cls(rdict, held, writable=False)
+        database = cls(path, rdict, held, writable=False)
         try:
             database.catch_up()
             check_schema(database.get(META, SCHEMA_KEY))
@@ -125,67 +133,38 @@ class Database:
             raise storage_error(error, "reading history") from error
         return value
 
-    def scan(self, family: str, low: bytes, high: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Up to `limit` pairs with low <= key < high, ascending. Raises at damaged data; never ends early."""
-        return [(key, value) for key, value in self._iterate(family, low, high, limit, values=True)]
+    def view(self) -> View:
+        """The database as it is now, for all that one question reads."""
+        with self._moment:
+            lacking = frozenset(FAMILIES) - self._families.keys() if META in self._families else frozenset()
+            view = View(self._families, lacking=lacking)
+            self._views.add(view)
+        return view
 
-    def scan_keys(self, family: str, low: bytes, high: bytes, limit: int) -> list[bytes]:
-        return [key for key, _ in self._iterate(family, low, high, limit, values=False)]
+    @property
+    def is_read(self) -> bool:
+        """Whether a view of it is open."""
+        return any(view.is_open for view in self._views)
 
-    def _iterate(self, family: str, low: bytes, high: bytes, limit: int, *, values: bool) -> list[tuple[bytes, bytes]]:
+    def _walk(self, family: str, high: bytes | None, work: Callable[[RdictIter], T], nothing: T) -> T:
         if self._lacks(family):
-            return []
+            return nothing
+        rdict = self._family(family)
         # `high` and `options` stay referenced until the iterator is gone: RocksDB points into them.
         options = ReadOptions()
-        options.set_iterate_upper_bound(high)
-        pairs: list[tuple[bytes, bytes]] = []
+        if high is not None:
+            options.set_iterate_upper_bound(high)
         iterator = None
         try:
-            iterator = self._family(family).iter(options)
-            iterator.seek(low)
-            while len(pairs) < limit and iterator.valid():
-                key: bytes = iterator.key()
-                if key >= high:
-                    break
-                pairs.append((key, iterator.value() if values else b""))
-                iterator.next()
-            iterator.status()
+            iterator = rdict.iter(options)
+            return work(iterator)
         except Exception as error:
-            raise storage_error(error, "reading history") from error
+            # A traceback would keep the iterator, and the iterator the lock of the directory.
+            raise storage_error(error, "reading history") from error.with_traceback(None)
         finally:
             del iterator
             del options
-        return pairs
-
-    def first_key(self, family: str, low: bytes = b"", high: bytes | None = None) -> bytes | None:
-        return self._edge(family, low, high, last=False)
-
-    def last_key(self, family: str, low: bytes = b"", high: bytes | None = None) -> bytes | None:
-        return self._edge(family, low, high, last=True)
-
-    def _edge(self, family: str, low: bytes, high: bytes | None, *, last: bool) -> bytes | None:
-        if self._lacks(family):
-            return None
-        key: bytes | None = None
-        iterator = None
-        try:
-            iterator = self._family(family).iter()
-            if not last:
-                iterator.seek(low)
-            elif high is None:
-                iterator.seek_to_last()
-            else:
-                iterator.seek_for_prev(high)
-                if iterator.valid() and iterator.key() >= high:
-                    iterator.prev()
-            if iterator.valid():
-                key = iterator.key()
-            iterator.status()
-        except Exception as error:
-            raise storage_error(error, "reading history") from error
-        finally:
-            del iterator
-        return key if key is not None and key >= low and (high is None or key < high) else None
+            del rdict
 
     def write(self, puts: Iterable[Put], ranges: Iterable[Range] = ()) -> None:
         """All or nothing. Ranges are deleted first; only in level families, FIFO would keep the space."""
@@ -195,7 +174,8 @@ class Database:
                 batch.delete_range(low, high, self._handles[family])
             for family, key, value in puts:
                 batch.put(key, value, self._handles[family])
-            self._rdict.write(batch)
+            with self._moment:
+                self._family(META).write(batch)
         except KeyError as error:
             raise StorageError("History was opened for reading only, or is closed.") from error
         except Exception as error:
@@ -203,7 +183,7 @@ class Database:
 
     def flush_wal(self, *, sync: bool) -> None:
         try:
-            self._rdict.flush_wal(sync)
+            self._family(META).flush_wal(sync)
         except Exception as error:
             raise storage_error(error, "flushing history") from error
 
@@ -226,7 +206,7 @@ class Database:
         if self.writable:
             return
         try:
-            self._rdict.try_catch_up_with_primary()
+            self._family(META).try_catch_up_with_primary()
         except Exception as error:
             raise storage_error(error, "catching up with the recorder") from error
 
@@ -240,13 +220,32 @@ class Database:
 
     def close(self) -> None:
         """Lets go of the directory whatever happens. RocksDB may raise here for an earlier failed write."""
-        self._handles.clear()
-        families, self._families = self._families, {}
-        for family in reversed(families.values()):
+        for family in reversed(self._let_go()):
             try:
                 family.close()
             except Exception as error:  # it is closed all the same
                 storage_error(error, "closing the data directory")
+
+    def abandon(self) -> None:
+        """Lets go of a directory that has been moved or replaced, and writes nothing more. What was written is in the
+        log of the directory that was opened, wherever that is now.
+
+        To close it would write by the path: the tables of what is in memory, and then, since its manifest is not
+        there, a new manifest and CURRENT, into the database that has taken the place. So it stays open until the
+        process ends: it is never freed, and `_spelled` keeps clear of the lock that RocksDB has on its path.
+        """
+        for family in self._let_go():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(family))
+        _abandoned[self._path] += 1
+
+    def _let_go(self) -> list[Rdict]:
+        """Nothing else here refers to the open database afterwards; what it was made of."""
+        self._handles.clear()
+        with self._moment:
+            for view in list(self._views):  # an iterator keeps the lock of the directory
+                view.close()
+            families, self._families = self._families, {}
+        return list(families.values())
 
     def _family(self, family: str) -> Rdict:
         try:
@@ -257,3 +256,11 @@ class Database:
     def _lacks(self, family: str) -> bool:
         """A reader of a directory that was last written before this family was thought of."""
         return family not in self._families and not self.writable and META in self._families
+
+
+_abandoned: Counter[Path] = Counter()
+
+
+def _spelled(path: Path) -> str:
+    """The path as no abandoned database has it: within a process RocksDB takes the same path for the same files."""
+    return str(path) + "/." * _abandoned[path]

@@ -21,7 +21,6 @@ from vibe_orderbook_mcp.store.keys import (
 )
 from vibe_orderbook_mcp.store.layout import BASE, EVENT, META, ROLL, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.meta import grid_key
-from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rollups import (
     HOUR,
     RollGrid,
@@ -31,6 +30,7 @@ from vibe_orderbook_mcp.store.rollups import (
     grid_for,
 )
 from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute
+from vibe_orderbook_mcp.store.view import Reads
 
 FOREVER: Final = 10**10  # beyond every second
 PIECE_SECS: Final = 0.004
@@ -45,7 +45,7 @@ class RollState(msgspec.Struct, frozen=True):
     lot_exp: int
 
 
-def roll_state(database: Database, symbol: str) -> RollState:
+def roll_state(database: Reads, symbol: str) -> RollState:
     """The border is the first minute that has trades which are not sealed: blocks of later ones hold fills only."""
     described = reader.meta(database, symbol)
     stored = database.get(META, grid_key(symbol))
@@ -70,7 +70,7 @@ def spans(start_sec: int, end_sec: int) -> list[Span]:
     return [(MINUTES, start_sec, first), (HOURS, first, last), (MINUTES, last, end_sec)]
 
 
-def add_blocks(database: Database, symbol: str, spans: list[Span], total: TradeSums) -> list[Span]:
+def add_blocks(database: Reads, symbol: str, spans: list[Span], total: TradeSums) -> list[Span]:
     """Adds blocks to `total` for as long as a piece of a read may take; what is left of the spans."""
     until = time.perf_counter() + PIECE_SECS
     for place, (kind, start, end) in enumerate(spans):
@@ -85,12 +85,12 @@ def add_blocks(database: Database, symbol: str, spans: list[Span], total: TradeS
     return []
 
 
-def blocks(database: Database, symbol: str, kind: bytes, start: int, end: int) -> list[bytes]:
+def blocks(database: Reads, symbol: str, kind: bytes, start: int, end: int) -> list[bytes]:
     """As they are stored, ascending."""
     return [data for _, data in database.scan(ROLL, *roll_bounds(kind, symbol, start, end), (end - start) // MINUTE)]
 
 
-def grid(database: Database, symbol: str) -> RollGrid:
+def grid(database: Reads, symbol: str) -> RollGrid:
     """The symbol's, or the one it would get: its trades may all be from before there were roll-ups."""
     if (stored := database.get(META, grid_key(symbol))) is not None:
         return decode_grid(stored)
@@ -102,7 +102,7 @@ def grid(database: Database, symbol: str) -> RollGrid:
 
 
 def events(
-    database: Database, symbol: str, start_ms: int, end_ms: int, after: bytes, limit: int
+    database: Reads, symbol: str, start_ms: int, end_ms: int, after: bytes, limit: int
 ) -> tuple[list[StoredEvent], bytes | None]:
     low, high = milli_bounds(symbol, start_ms, end_ms)
     pairs = database.scan(EVENT, max(low, after), high, limit)
@@ -110,13 +110,13 @@ def events(
     return found, pairs[-1][0] + b"\0" if len(pairs) == limit else None
 
 
-def count_events(database: Database, symbol: str, after: bytes, limit: int) -> tuple[int, bytes | None]:
+def count_events(database: Reads, symbol: str, after: bytes, limit: int) -> tuple[int, bytes | None]:
     low, high = symbol_bounds(symbol)
     keys = database.scan_keys(EVENT, max(low, after), high, limit)
     return len(keys), keys[-1] + b"\0" if len(keys) == limit else None
 
 
-def baselines(database: Database, symbol: str, since_sec: int, limit: int) -> reader.Piece[tuple[int, bytes]]:
+def baselines(database: Reads, symbol: str, since_sec: int, limit: int) -> reader.Piece[tuple[int, bytes]]:
     pairs = database.scan(BASE, *second_bounds(symbol, since_sec, FOREVER), limit)
     found = [(parse_key(key)[1], value) for key, value in pairs]
     return found, found[-1][0] + 1 if len(found) == limit else None

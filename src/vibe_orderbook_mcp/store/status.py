@@ -8,6 +8,7 @@ import msgspec
 
 from vibe_orderbook_mcp.store import intervals
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.summing import HistoryView
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -46,19 +47,22 @@ class StoreStatus(msgspec.Struct, frozen=True):
 
 
 async def store_status(history: History) -> StoreStatus:
-    symbols = [
-        SymbolStatus(
-            symbol=symbol,
-            snapshots=await count_seconds(history.iter_seconds("snap", symbol)),
-            rows=await count_seconds(history.iter_seconds("row", symbol)),
-            trades=await count_trades(history, symbol),
-            events=await history.count_events(symbol),
-        )
-        for symbol in await history.symbols()
-    ]
+    """All of it of one moment, but for the sizes."""
+    async with history.view() as view:
+        symbols = [
+            SymbolStatus(
+                symbol=symbol,
+                snapshots=await count_seconds(view.iter_seconds("snap", symbol)),
+                rows=await count_seconds(view.iter_seconds("row", symbol)),
+                trades=await count_trades(view, symbol),
+                events=await view.count_events(symbol),
+            )
+            for symbol in await view.symbols()
+        ]
+        schema_version = await view.schema_version()
     stats = history.stats()
     return StoreStatus(
-        schema_version=await history.schema_version(),
+        schema_version=schema_version,
         disk_bytes=stats.disk_bytes,
         families=stats.families,
         symbols=tuple(symbols),
@@ -82,8 +86,8 @@ async def count_seconds(pieces: AsyncIterator[list[int]]) -> Span | None:
     return Span(first=first, last=last, count=count, gaps=gaps, missing_secs=last - first + 1 - count)
 
 
-async def count_trades(history: History, symbol: str) -> TradeSpan | None:
-    ids, span = await history.ids(symbol), await history.trade_span(symbol)
+async def count_trades(view: HistoryView, symbol: str) -> TradeSpan | None:
+    ids, span = await view.ids(symbol), await view.trade_span(symbol)
     if not ids or span is None:
         return None
     count = intervals.count(ids)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 import msgspec
 
-from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.store import held, rolled
+from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.store import held, intervals, reader, rolled
 from vibe_orderbook_mcp.store.findings import StoredEvent
-from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Reading
-from vibe_orderbook_mcp.store.rocks import Database
+from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Ask, Reading
 from vibe_orderbook_mcp.store.rollups import Histogram, TradeSums
+from vibe_orderbook_mcp.store.view import Reads
 from vibe_orderbook_mcp.store.window_sums import Steps, WindowSums
 
 EVENTS_A_PIECE: Final = 500
@@ -36,94 +37,109 @@ class IdCoverage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summing(Reading):
-    def __init__(self) -> None:
-        self._window_sums = WindowSums()
-        self._places: held.Places = {}
+    def __init__(self, window_sums: WindowSums, places: held.Places) -> None:
+        self._window_sums = window_sums
+        self._places = places
 
     async def histogram(self, symbol: str, start_ms: int, end_ms: int) -> Histogram:
         """Trades of a window by price: what summing up `trades` would give, as exactly, in a fraction of the time."""
-        await self._catch_up()
-        return await self._in_pieces(lambda database: self._window_sums.histogram(database, symbol, start_ms, end_ms))
+        return await self._in_pieces(lambda reads: self._window_sums.histogram(reads, symbol, start_ms, end_ms))
 
     async def trade_sums(self, symbol: str, start_ms: int, end_ms: int) -> TradeSums:
         """The same without prices: faster still."""
-        await self._catch_up()
-        return await self._in_pieces(lambda database: self._window_sums.sums(database, symbol, start_ms, end_ms))
+        return await self._in_pieces(lambda reads: self._window_sums.sums(reads, symbol, start_ms, end_ms))
 
-    async def _in_pieces(self, work: Callable[[Database], Steps[T]]) -> T:
+    async def _in_pieces(self, work: Callable[[Reads], Steps[T]]) -> T:
         """As many steps in one go as a piece of a read may take: every change of threads waits on a busy machine."""
         steps: Steps[T] | None = None
-        opened: Database | None = None
         found: list[T] = []
 
-        def go_on(database: Database) -> None:
-            nonlocal steps, opened
+        def go_on(reads: Reads) -> None:
+            nonlocal steps
             if steps is None:
-                steps, opened = work(database), database
-            elif database is not opened:
-                raise StorageError("History was opened anew while it was read.")
+                steps = work(reads)
             until = time.perf_counter() + rolled.PIECE_SECS
             try:
                 while time.perf_counter() < until:
                     next(steps)
             except StopIteration as done:
                 found.append(done.value)
+            except BaseException:
+                steps = None  # it may be tried again, from the start
+                raise
 
-        while not found:
-            await self._read(go_on)
+        async with self._moment() as ask:
+            while not found:
+                await ask(go_on)
         return found[0]
 
-    async def id_coverage(self, symbol: str, start_ms: int, end_ms: int, sums: TradeSums | None = None) -> IdCoverage:
-        """`sums` are those of the window, where they are known already."""
+    async def id_coverage(
+        self, symbol: str, start_ms: int, end_ms: int, sums: TradeSums | None = None, waiting: Sequence[Trade] = ()
+    ) -> IdCoverage:
+        """`sums` are those of the window, where they are known already; `waiting` are trades that are not stored yet,
+        ascending by id, of which `sums` has those of the window."""
         if sums is None:
             sums = await self.trade_sums(symbol, start_ms, end_ms)
-        return await self._read(_id_coverage, symbol, start_ms, end_ms, sums, self._places)
+        async with self._moment() as ask:
+            return await ask(_id_coverage, symbol, start_ms, end_ms, sums, waiting, self._places)
 
     # --- findings and baselines ---------------------------------------------------------------------------------
 
-    async def put_events(self, symbol: str, events: Sequence[StoredEvent]) -> None:
-        """Store findings; one with the same start and type as a stored one takes its place."""
-        await self._write(lambda writer: writer.put_events(symbol, events))
-
     async def events(self, symbol: str, start_ms: int, end_ms: int) -> list[StoredEvent]:
         """Those that began in the window, ascending by start."""
-        await self._catch_up()
         found: list[StoredEvent] = []
         after: bytes | None = b""
-        while after is not None:
-            piece, after = await self._read(rolled.events, symbol, start_ms, end_ms, after, EVENTS_A_PIECE)
-            found += piece
+        async with self._moment() as ask:
+            while after is not None:
+                piece, after = await ask(rolled.events, symbol, start_ms, end_ms, after, EVENTS_A_PIECE)
+                found += piece
         return found
 
     async def count_events(self, symbol: str) -> int:
-        await self._catch_up()
         total = 0
         after: bytes | None = b""
-        while after is not None:
-            count, after = await self._read(rolled.count_events, symbol, after, KEYS_A_PIECE)
-            total += count
+        async with self._moment() as ask:
+            while after is not None:
+                count, after = await ask(rolled.count_events, symbol, after, KEYS_A_PIECE)
+                total += count
         return total
-
-    async def put_baseline(self, symbol: str, hour_sec: int, data: bytes) -> None:
-        """Store an hour's baseline, or a newer state of it. What it says, and its version, is the caller's affair."""
-        await self._write(lambda writer: writer.put_baseline(symbol, hour_sec, data))
 
     async def baselines(self, symbol: str, since_sec: int) -> list[tuple[int, bytes]]:
         """`(hour, data)` from an hour on, ascending."""
-        await self._catch_up()
         found: list[tuple[int, bytes]] = []
         at: int | None = since_sec
-        while at is not None:
-            piece, at = await self._read(rolled.baselines, symbol, at, EVENTS_A_PIECE)
-            found += piece
+        async with self._moment() as ask:
+            while at is not None:
+                piece, at = await ask(rolled.baselines, symbol, at, EVENTS_A_PIECE)
+                found += piece
         return found
 
 
+class HistoryView(Summing):
+    """History as it was at one moment: what several calls find fits together. See `History.view`."""
+
+    def __init__(self, ask: Ask, window_sums: WindowSums, places: held.Places) -> None:
+        super().__init__(window_sums, places)
+        self._ask = ask
+
+    @asynccontextmanager
+    async def _moment(self) -> AsyncIterator[Ask]:
+        yield self._ask
+
+
 def _id_coverage(
-    database: Database, symbol: str, start_ms: int, end_ms: int, sums: TradeSums, places: held.Places
+    reads: Reads,
+    symbol: str,
+    start_ms: int,
+    end_ms: int,
+    sums: TradeSums,
+    waiting: Sequence[Trade],
+    places: held.Places,
 ) -> IdCoverage:
-    before = held.last_id_before(database, symbol, start_ms)
-    after = held.first_id_from(database, symbol, end_ms)
+    befores = [held.last_id_before(reads, symbol, start_ms), *(t.agg_id for t in waiting if t.time_ms < start_ms)]
+    afters = [held.first_id_from(reads, symbol, end_ms), *(t.agg_id for t in waiting if t.time_ms >= end_ms)]
+    before = max((agg_id for agg_id in befores if agg_id is not None), default=None)
+    after = min((agg_id for agg_id in afters if agg_id is not None), default=None)
     missing = sums.missing_ids
     if sums.first_agg_id is not None and sums.last_agg_id is not None:
         missing += 0 if before is None else sums.first_agg_id - before - 1
@@ -135,5 +151,16 @@ def _id_coverage(
         missing=max(0, missing),
         start_known=before is not None or sums.first_agg_id == 0,
         end_known=after is not None,
-        complete_since_ms=held.complete_since_ms(database, symbol, places),
+        complete_since_ms=_complete_since_ms(reads, symbol, waiting, places),
     )
+
+
+def _complete_since_ms(reads: Reads, symbol: str, waiting: Sequence[Trade], places: held.Places) -> int | None:
+    """The time of the first of those trades that are held without a hole up to the newest, waiting ones included."""
+    if not waiting:
+        return held.complete_since_ms(reads, symbol, places)
+    stored = reader.ids(reads, symbol)
+    newest = intervals.union(stored, intervals.of_numbers(trade.agg_id for trade in waiting))[-1][0]
+    if stored and newest <= stored[-1][1]:
+        return held.complete_since_ms(reads, symbol, places)
+    return next(trade.time_ms for trade in waiting if trade.agg_id >= newest)

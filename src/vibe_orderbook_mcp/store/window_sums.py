@@ -18,7 +18,6 @@ from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.store import reader, rolled
 from vibe_orderbook_mcp.store.keys import HOURS, milli_bounds, second_bounds
 from vibe_orderbook_mcp.store.layout import TRADE_MIN, TRADE_SEC
-from vibe_orderbook_mcp.store.rocks import Database
 from vibe_orderbook_mcp.store.rollups import (
     Histogram,
     RollGrid,
@@ -29,6 +28,7 @@ from vibe_orderbook_mcp.store.rollups import (
     empty_histogram,
 )
 from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute, decode_second, merge
+from vibe_orderbook_mcp.store.view import Reads
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -61,30 +61,22 @@ class WindowSums:
         self._minutes = _Parts(decode_minute, MINUTE_BLOCKS_KEPT)
         self._seconds = _Parts(decode_second, SECOND_BLOCKS_KEPT)
 
-    def histogram(self, database: Database, symbol: str, start_ms: int, end_ms: int) -> Steps[Histogram]:
-        provisional = rolled.grid(database, symbol)
+    def histogram(self, database: Reads, symbol: str, start_ms: int, end_ms: int) -> Steps[Histogram]:
         state = rolled.roll_state(database, symbol)
-        while True:
-            base = _Base(state.grid or provisional, state.lot_exp)
-            total = base.empty()
-            yield from self._add_window(database, symbol, start_ms, end_ms, state, total, base)
-            before, state = state, rolled.roll_state(database, symbol)
-            if state.grid == before.grid:
-                return total
-            # Blocks that were to be read may have been deleted meanwhile, as the oldest are once an hour.
+        base = _Base(state.grid or rolled.grid(database, symbol), state.lot_exp)
+        total = base.empty()
+        yield from self._add_window(database, symbol, start_ms, end_ms, state, total, base)
+        return total
 
-    def sums(self, database: Database, symbol: str, start_ms: int, end_ms: int) -> Steps[TradeSums]:
+    def sums(self, database: Reads, symbol: str, start_ms: int, end_ms: int) -> Steps[TradeSums]:
         state = rolled.roll_state(database, symbol)
-        while True:
-            total = TradeSums(tick_exp=state.grid.tick_exp if state.grid else 0, lot_exp=state.lot_exp)
-            yield from self._add_window(database, symbol, start_ms, end_ms, state, total, None)
-            before, state = state, rolled.roll_state(database, symbol)
-            if state.grid == before.grid:
-                return total
+        total = TradeSums(tick_exp=state.grid.tick_exp if state.grid else 0, lot_exp=state.lot_exp)
+        yield from self._add_window(database, symbol, start_ms, end_ms, state, total, None)
+        return total
 
     def _add_window(
         self,
-        database: Database,
+        database: Reads,
         symbol: str,
         start_ms: int,
         end_ms: int,
@@ -112,7 +104,7 @@ class WindowSums:
         yield from self._add_raw(database, symbol, last * 1000, end_ms, total, base)
 
     def _add_span(
-        self, database: Database, symbol: str, kind: bytes, start: int, end: int, total: Histogram, base: _Base
+        self, database: Reads, symbol: str, kind: bytes, start: int, end: int, total: Histogram, base: _Base
     ) -> Steps[None]:
         """Roll-ups are summed up once, and again when one of them has changed."""
         if start >= end:
@@ -134,13 +126,11 @@ class WindowSums:
         yield
 
     def _add_raw(
-        self, database: Database, symbol: str, start_ms: int, end_ms: int, total: TradeSums, base: _Base | None
+        self, database: Reads, symbol: str, start_ms: int, end_ms: int, total: TradeSums, base: _Base | None
     ) -> Steps[None]:
         """From the trades themselves."""
         if start_ms >= end_ms:
             return
-        # Sealing copies from seconds to minutes and takes nothing away: knowing first how far it has come, and then
-        # reading minutes before seconds, no trade can slip through between the two.
         sealed_ms = reader.sealed(database, symbol) * 1000
         stop_ms = min(end_ms, sealed_ms)
         at: int | None = start_ms // _MINUTE_MS * MINUTE

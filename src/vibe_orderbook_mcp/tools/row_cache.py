@@ -16,9 +16,10 @@ async def hour_and_window(history: History, state: SymbolState, span: Span) -> l
     A restart leaves holes in memory: the hour is read once, the window until the process has seen it itself.
     """
     earlier = await hour_before(history, state, span)
-    seen = state.watch.rows[0].second if state.watch.rows else span.end
+    rows = list(state.watch.rows)  # the oldest ones make room for new ones while the rest is read
+    seen = rows[0].second if rows else span.end
     stored = await history.rows(state.spec.symbol, span.start, min(seen, span.end)) if span.start < seen else []
-    window = [*stored, *(row for row in state.watch.rows if max(span.start, seen) <= row.second < span.end)]
+    window = [*stored, *(row for row in rows if max(span.start, seen) <= row.second < span.end)]
     return [*earlier, *window]
 
 

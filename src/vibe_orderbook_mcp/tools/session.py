@@ -26,10 +26,11 @@ async def stored_session(
     recent = [row for row in rows if border <= row.second < end]
     if border == midnight:
         return None  # half a minute old: nothing of the day is sure to be stored
-    held = await history.id_coverage(symbol, midnight * 1000, border * 1000)
+    async with history.view() as view:
+        sums = await view.trade_sums(symbol, midnight * 1000, border * 1000)
+        held = await view.id_coverage(symbol, midnight * 1000, border * 1000, sums)
     if held.missing or not held.start_known or missing_trades(recent):
         return None
-    sums = await history.trade_sums(symbol, midnight * 1000, border * 1000)
     firsts = [row.first_agg_id for row in recent if row.first_agg_id is not None]
     if firsts and (sums.last_agg_id is None or min(firsts) != sums.last_agg_id + 1):
         return None

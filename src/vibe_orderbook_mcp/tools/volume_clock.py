@@ -84,19 +84,20 @@ class VolumeClocks:
         """The day before the clock began, and what has passed since. Until it is through, the clock stays as it is."""
         start_ms, until_ms = clock.began_ms - DAY_MS, clock.until_ms
         try:
-            day = await history.trade_sums(spec.symbol, start_ms, clock.began_ms)
-            if day.trades == 0 or day.first_ms is None:
-                self._clocks.pop(spec.symbol, None)  # asked again with the next question
-                return
-            held_ms = max(1, clock.began_ms - day.first_ms)
-            # As if the rest of the day had been like it. Stored trades may be on a grid that the symbol had before.
-            day_lots = (day.buy_lots + day.sell_lots) * 10**spec.lot_exp // 10**day.lot_exp
-            lots = day_lots * DAY_MS // held_ms
-            fresh = _Clock(clock.began_ms, spec.lot_exp)
-            fresh.buckets, fresh.until_ms, fresh.counted_ms = VolumeBuckets(bucket_lots(lots)), until_ms, until_ms
-            async for piece in history.iter_trades(spec.symbol, start_ms, until_ms):
-                fresh.add(piece)
-                await asyncio.sleep(0)
+            async with history.view() as view:
+                day = await view.trade_sums(spec.symbol, start_ms, clock.began_ms)
+                if day.trades == 0 or day.first_ms is None:
+                    self._clocks.pop(spec.symbol, None)  # asked again with the next question
+                    return
+                held_ms = max(1, clock.began_ms - day.first_ms)
+                # As if the rest of the day had been like it. Stored trades may be on a grid that the symbol had before.
+                day_lots = (day.buy_lots + day.sell_lots) * 10**spec.lot_exp // 10**day.lot_exp
+                lots = day_lots * DAY_MS // held_ms
+                fresh = _Clock(clock.began_ms, spec.lot_exp)
+                fresh.buckets, fresh.until_ms, fresh.counted_ms = VolumeBuckets(bucket_lots(lots)), until_ms, until_ms
+                async for piece in view.iter_trades(spec.symbol, start_ms, until_ms):
+                    fresh.add(piece)
+                    await asyncio.sleep(0)
         except StorageError as error:
             if clock.buckets is None:
                 self._clocks.pop(spec.symbol, None)
