@@ -331,7 +331,7 @@ class History(Summing):
         async def ask(work: Callable[..., T], *args: object) -> T:
             return await self._submit(self._read_thread, lambda: on_thread(work, *args))
 
-        if not self._closed:
+        while not self._may_read.is_set():  # it may be cleared again before a waiting one gets its turn
             await self._may_read.wait()
         self._moments += 1
         self._unread.clear()
