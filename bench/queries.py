@@ -107,7 +107,7 @@ class Asking:
             runtime.market.clock.observe(self._end * 1000 + 900, time.monotonic_ns())
         if (book := self.state.sync.book) is not None:
             book.event_ms = self._end * 1000 + 900
-            self.state.received_ns = time.monotonic_ns()
+            self.state.silence.begin(time.monotonic_ns())
 
     def _final(self, row: SecondRow) -> None:
         if (

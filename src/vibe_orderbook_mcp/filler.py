@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Literal
 
 from loguru import logger
 
@@ -27,8 +29,16 @@ from vibe_orderbook_mcp.store.intervals import Interval
 
 LOOK_EVERY_SECS = 1.0
 PAGES_A_TURN = 20  # then the next symbol gets its turn
+# After a failure: together with PAGE_SECS of `binance.rest` it bounds the time from "the exchange answers again" to "no
+# hole" at 10 s.
+RETRY_FIRST_SECS = 1.0
+RETRY_MOST_SECS = 2.5
+TURN_SECS = 1.0
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+
+
+_Work = Literal["holes", "older"]
 
 
 class _Lookback:
@@ -51,7 +61,11 @@ class _Lookback:
 
 
 class Filler:
-    """Runs in the background with at most half of the exchange's weight (see `BinanceRest.agg_trades`)."""
+    """Runs in the background with at most half of the exchange's weight (see `BinanceRest.agg_trades`).
+
+    Each symbol is looked at by a task of its own: what one of them waits for, another does not. Its holes wait neither
+    for its older trades nor, after a failure, for longer than RETRY_MOST_SECS.
+    """
 
     def __init__(self, market: Market, archive: Archive, rest: BinanceRest, *, backfill_hours: int) -> None:
         self._market = market
@@ -62,8 +76,12 @@ class Filler:
         self._given_up: dict[str, list[Interval]] = {}  # ids that stay missing
         self._newest_asked: dict[str, int] = {}  # the book's resyncs when the newest trades were last asked for
         self._lookback: dict[str, _Lookback] = {}
+        self._tasks: dict[tuple[str, _Work], asyncio.Task[None]] = {}
+        self._waits: dict[tuple[str, _Work], Iterator[float]] = {}  # of who failed last
+        self._turn = asyncio.Lock()
         self.exhausted: set[str] = set()  # the exchange has no older trades than are held
         self.filled: Counter[str] = Counter()
+        self.given_up: Counter[str] = Counter()  # ids
 
     def progress(self, symbol: str) -> Backfill | None:
         """How the fetching of older trades stands; None when nothing is being fetched."""
@@ -71,19 +89,36 @@ class Filler:
         return None if lookback is None or now_ms is None else lookback.progress(now_ms - self._backfill_ms)
 
     async def run(self) -> None:
-        waits = delays(1.0, 60.0)
-        while True:
-            await asyncio.sleep(LOOK_EVERY_SECS)
-            for state in list(self._market.symbols.values()):
-                try:
-                    await self._fill_symbol(state)
-                except RateLimited as error:
-                    await asyncio.sleep(error.retry_after_secs)
-                except (ExchangeError, StorageError) as error:
-                    logger.debug("Filling trades of {} is put off: {}", state.spec.symbol, error)
-                    await asyncio.sleep(next(waits))
-                else:
-                    waits = delays(1.0, 60.0)
+        try:
+            while True:
+                await asyncio.sleep(LOOK_EVERY_SECS)
+                for symbol, state in list(self._market.symbols.items()):
+                    self._work(symbol, "holes", self._fill_symbol, state)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _work(self, symbol: str, kind: _Work, fill: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Begin it, unless it is still under way."""
+        running = self._tasks.get((symbol, kind))
+        if running is None or running.done():
+            self._tasks[symbol, kind] = asyncio.create_task(self._try(symbol, kind, fill, *arguments))
+
+    async def _try(self, symbol: str, kind: _Work, fill: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """A failure is followed by a pause of this symbol's alone."""
+        try:
+            await fill(*arguments)
+        except RateLimited as error:
+            await asyncio.sleep(error.retry_after_secs)
+        except (ExchangeError, StorageError) as error:
+            logger.debug("Filling trades of {} is put off: {}", symbol, error)
+            waits = self._waits.setdefault((symbol, kind), delays(RETRY_FIRST_SECS, RETRY_MOST_SECS))
+            await asyncio.sleep(next(waits))
+        except Exception as error:  # a mistake of ours must not leave a symbol unfilled for good
+            logger.opt(exception=error).error("Filling trades of {} failed in an unforeseen way", symbol)
+        else:
+            self._waits.pop((symbol, kind), None)
 
     async def missing(self, symbol: str) -> list[Interval]:
         """Inclusive id ranges that are not held, newest first; the last one may reach back to id 0."""
@@ -111,8 +146,19 @@ class Filler:
                 state.tape.fill(first, last)
         pages = PAGES_A_TURN
         for low, high in await self.missing(symbol):
-            if pages > 0:
+            if low == self._floor.get(symbol, 0):
+                self._work(symbol, "older", self._look_back, state, low, high)
+            elif pages > 0:
                 pages = await self._fill_range(state, low, high, pages)
+        self._say_filled(symbol, before)
+
+    async def _look_back(self, state: SymbolState, low: int, high: int) -> None:
+        """Trades before the oldest one held."""
+        before = self.filled[state.spec.symbol]
+        await self._fill_range(state, low, high, PAGES_A_TURN)
+        self._say_filled(state.spec.symbol, before)
+
+    def _say_filled(self, symbol: str, before: int) -> None:
         if self.filled[symbol] > before:
             logger.bind(symbol=symbol).info("Filled {} missing trades of {}", self.filled[symbol] - before, symbol)
 
@@ -124,7 +170,7 @@ class Filler:
         held = await history.ids(symbol)
         if held or self._backfill_ms:
             newest = held[-1][1] if held else -1
-            page = await self._rest.agg_trades(symbol, None)
+            page = await self._page(symbol, None)
             if missed := tuple(trade for trade in page if trade.agg_id > newest):
                 await self._store(state, missed)
         self._newest_asked[symbol] = resyncs
@@ -136,13 +182,14 @@ class Filler:
         oldest_ms = self._oldest_wanted_ms(is_lookback=is_lookback)
         while high >= low and pages > 0 and oldest_ms is not None:
             start = max(low, high - AGG_TRADES_LIMIT + 1)
-            page = await self._rest.agg_trades(symbol, start)
+            page = await self._page(symbol, start)
             pages -= 1
             wanted = tuple(trade for trade in page if start <= trade.agg_id <= high)
             if not wanted:
                 self._give_up(symbol, low, high)
                 break
             await self._store(state, wanted)
+            self._give_up_skipped(symbol, wanted)
             if is_lookback:
                 lookback = self._lookback.setdefault(symbol, _Lookback(wanted[-1].time_ms))
                 lookback.reached_ms = wanted[0].time_ms
@@ -152,6 +199,18 @@ class Filler:
                 break
             high = start - 1
         return pages
+
+    async def _page(self, symbol: str, from_id: int | None) -> list[Trade]:
+        """One request after the other, but none waits long for another's answer."""
+        try:
+            async with asyncio.timeout(TURN_SECS):
+                await self._turn.acquire()
+        except TimeoutError:
+            return await self._rest.agg_trades(symbol, from_id)
+        try:
+            return await self._rest.agg_trades(symbol, from_id)
+        finally:
+            self._turn.release()
 
     async def _store(self, state: SymbolState, trades: tuple[Trade, ...]) -> None:
         """All but those that cannot be stored: one of them must not cost its page, again and again."""
@@ -166,8 +225,19 @@ class Filler:
             await self._store(state, trades[middle:])
         else:
             bad = trades[0].agg_id
-            self._given_up[symbol] = intervals.add(self._given_up.get(symbol, []), bad, bad)
+            self._note_given_up(symbol, [(bad, bad)])
             logger.bind(symbol=symbol).error("Trade {} of {} cannot be stored and stays missing: {}", bad, symbol, why)
+
+    def _give_up_skipped(self, symbol: str, page: tuple[Trade, ...]) -> None:
+        """Ids inside a page that did not come with it, or could not be read: asked again, it would be the same."""
+        came = intervals.of_numbers(trade.agg_id for trade in page)
+        if skipped := intervals.holes(came, page[0].agg_id, page[-1].agg_id):
+            self._note_given_up(symbol, skipped)
+            count = intervals.count(skipped)
+            logger.bind(symbol=symbol).warning(
+                "{} trades of {} between {} and {} cannot be read and stay missing",
+                *(count, symbol, skipped[0][0], skipped[-1][1]),
+            )
 
     def _give_up(self, symbol: str, low: int, high: int) -> None:
         """The exchange has no trades with these ids any more: they stay missing, and are not asked for again."""
@@ -175,8 +245,17 @@ class Filler:
             self.exhausted.add(symbol)
             self._end_lookback(symbol, high + 1)
         else:
-            self._given_up[symbol] = intervals.add(self._given_up.get(symbol, []), low, high)
-            logger.bind(symbol=symbol).warning("The exchange has no trades {} to {} of {} any more", low, high, symbol)
+            self._note_given_up(symbol, [(low, high)])
+            logger.bind(symbol=symbol).warning(
+                "The exchange has no trades {} to {} of {} that can be read", low, high, symbol
+            )
+
+    def _note_given_up(self, symbol: str, ids: list[Interval]) -> None:
+        self._given_up[symbol] = intervals.union(self._given_up.get(symbol, []), ids)
+        self.given_up[symbol] += intervals.count(ids)
+        if (state := self._market.symbols.get(symbol)) is not None:
+            for first, last in ids:
+                state.tape.fill(first, last)  # nobody waits for them any more
 
     def _end_lookback(self, symbol: str, floor: int) -> None:
         self._floor[symbol] = max(self._floor.get(symbol, 0), floor)

@@ -13,13 +13,14 @@ from vibe_orderbook_mcp.analytics.detectors.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
 from vibe_orderbook_mcp.analytics.thin_zones import RestingGrid
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
-from vibe_orderbook_mcp.core.audit import differing_levels
+from vibe_orderbook_mcp.core.audit import differing_levels, is_same
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS, ExchangeClock
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.core.past_hour import PastHour
 from vibe_orderbook_mcp.core.rows import RowFlag
 from vibe_orderbook_mcp.core.seconds import SecondTracker
+from vibe_orderbook_mcp.core.silence import Silence
 from vibe_orderbook_mcp.core.symbol import ORDERS_A_LEVEL, SymbolSpec
 from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome, is_gap
 from vibe_orderbook_mcp.core.tape import TradeTape
@@ -29,15 +30,6 @@ TRADING, DELISTED = "TRADING", "DELISTED"
 
 Status = Literal["live", "stale", "syncing"]
 
-# A book is stale when it has been silent for this many of its usual intervals, but at least 3 s: a major that says
-# nothing for 3 s is stuck, an illiquid symbol may say nothing for minutes. Until its pace is known it gets a minute.
-STALE_INTERVALS = 30
-STALE_MIN_NS = 3_000_000_000
-STALE_UNKNOWN_NS = 60_000_000_000
-PACE_KNOWN_EVENTS = 10
-# Silence that counts as seen: nothing happened. Beyond it, it is not known whether something did.
-QUIET_INTERVALS = 10
-QUIET_MIN_NS = 1_000_000_000
 DAY_MS = 86_400_000
 # With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
 FEW_LEVELS = 200
@@ -100,13 +92,11 @@ class SymbolState:
         self.trades = 0
         self.impossible_trades = 0
         self.describe(spec)
-        self.received_ns: int | None = None  # of the newest depth event that was applied
+        self.silence = Silence()
         self.heard_ms: int | None = None  # exchange time of the newest event of book or trades; stays without a book
         self.shadow: BookSync | None = None
         self.session = Session()
         self.shadow_from_id = 0
-        self._interval_ns = 0.0
-        self._paced_events = 0
 
     def describe(self, spec: SymbolSpec) -> None:
         """What the exchange says of the symbol now; on the same grid."""
@@ -119,7 +109,7 @@ class SymbolState:
         """Take over what does not depend on the grid from the state that was kept on another one."""
         self.tape, self.session, self.past = before.tape, before.session, before.past
         self.seconds.succeed(before.seconds)
-        self.trading, self.heard_ms, self.received_ns = before.trading, before.heard_ms, before.received_ns
+        self.trading, self.heard_ms, self.silence = before.trading, before.heard_ms, before.silence
         self.reason = "resyncing: the exchange has changed the symbol's tick or step size"
         self.events, self.old_events, self.trades = before.events, before.old_events, before.trades
         self.gaps, self.crossings, self.resyncs = before.gaps, before.crossings, before.resyncs
@@ -159,25 +149,22 @@ class SymbolState:
         return self.session.volumes if self.session.is_whole else None
 
     @property
+    def received_ns(self) -> int | None:
+        """When the newest depth event was applied, or a snapshot loaded."""
+        return self.silence.event_ns
+
+    @property
     def stale_after_ns(self) -> int:
-        if self._paced_events < PACE_KNOWN_EVENTS:
-            return STALE_UNKNOWN_NS
-        return max(STALE_MIN_NS, int(STALE_INTERVALS * self._interval_ns))
+        return self.silence.stale_after_ns
 
     @property
     def quiet_ns(self) -> int:
-        """For how long the symbol may say nothing and its book still count as seen."""
-        if self._paced_events < PACE_KNOWN_EVENTS:
-            return STALE_UNKNOWN_NS
-        return max(QUIET_MIN_NS, int(QUIET_INTERVALS * self._interval_ns))
+        return self.silence.quiet_ns
 
     def status(self, now_ns: int) -> Status:
         if self.book is None:
             return "syncing"
-        if self.trading != TRADING:
-            return "stale"
-        age = self.age_ns(now_ns)
-        return "stale" if age is not None and age > self.stale_after_ns else "live"
+        return "stale" if self.trading != TRADING or self.silence.is_stale(now_ns) else "live"
 
     @property
     def suspension(self) -> str | None:
@@ -197,11 +184,7 @@ class SymbolState:
         )
 
     def note_event(self, now_ns: int) -> None:
-        if self.received_ns is not None:
-            self._paced_events = events = self._paced_events + 1
-            weight = 1 / events if events < 20 else 0.05  # a plain mean at first, then one that forgets
-            self._interval_ns += weight * (now_ns - self.received_ns - self._interval_ns)
-        self.received_ns = now_ns
+        self.silence.event(now_ns)
 
     def heard(self, event_ms: int) -> None:
         if self.heard_ms is None or event_ms > self.heard_ms:
@@ -287,7 +270,7 @@ class Market:
             if book.event_ms is None:
                 book.event_ms = self.clock.now_ms(now_ns)
             state.resyncs += 1
-            state.received_ns = now_ns
+            state.silence.begin(now_ns)
             state.reason = "" if loaded is Loaded.LIVE else "waiting for the stream to confirm the snapshot"
             if book.event_ms is not None:
                 state.heard(book.event_ms)
@@ -313,6 +296,21 @@ class Market:
             if state is not None:
                 state.sync.reset()
                 self._lose(state, RowFlag.DISCONNECTED, "reconnecting to the exchange")
+
+    def look(self, symbol: str, snapshot: DepthSnapshot, asked_ns: int, now_ns: int) -> None:
+        """The exchange's own book, asked for at `asked_ns` because the symbol is silent.
+
+        Its id may be newer than ours without a difference: changes that undo each other are told with the next event.
+        """
+        state = self.symbols.get(symbol)
+        if state is None or (book := state.book) is None or (state.received_ns or 0) > asked_ns:
+            return  # it has spoken meanwhile
+        if snapshot.last_update_id < book.last_update_id:
+            state.silence.unanswered()  # a copy from before
+        elif is_same(book, snapshot):
+            state.silence.same(asked_ns)
+        else:
+            state.silence.other(now_ns)
 
     def begin_audit(self, symbol: str) -> None:
         """From now on a second copy is kept beside the book; `load_audit` completes it."""

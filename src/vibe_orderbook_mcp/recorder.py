@@ -31,6 +31,8 @@ TICK_AT_MS = CLOSE_MS + 200
 # A symbol that says nothing has its seconds closed by the clock, this long after the exchange's time.
 QUIET_LAG_MS = 1_500
 QUIET_NS = QUIET_LAG_MS * 1_000_000
+# What a connection had to say while it did not answer may still come: its seconds stay open for so long.
+UNHEARD_MOST_MS = 6_000
 QUEUE_TICKS = 600
 BATCH_TICKS = 10  # how many waiting ticks one write may catch up
 STOP_WAIT_SECS = 1.0  # how long a stop waits for history that is being opened
@@ -127,11 +129,8 @@ class Recorder:
         seconds: list[SecondRecord] = []
         trades: list[TradeBatch] = []
         for state in list(self._market.symbols.values()):
-            age = state.age_ns(now_ns)
-            if age is not None and age > state.quiet_ns:
-                state.seconds.stale()
-            if now_ms is not None and (age is None or age > QUIET_NS or state.sync.needs_snapshot):
-                state.seconds.roll(now_ms - QUIET_LAG_MS)
+            if now_ms is not None:
+                _close_silent(state, now_ns, now_ms)
             if self.is_running:
                 self._note_skipped(state, now_ns)
                 self._note_stale(state, now_ns)
@@ -279,6 +278,32 @@ class Recorder:
             if not isinstance(failure, WritingPaused):
                 logger.error("Keeping history in order failed: {}", failure)
             raise failure from error
+
+
+def _close_silent(state: SymbolState, now_ns: int, now_ms: int) -> None:
+    """Close the seconds of a symbol that says nothing by the clock: as covered as far as signs reach (`core.silence`).
+
+    While it is not known whether silence or loss is behind it, they stay open: the next event or the answer of the
+    exchange decides. What is final is not changed again, so that is not waited for without end.
+    """
+    silence, seconds, age = state.silence, state.seconds, state.age_ns(now_ns)
+    due_ms = now_ms - QUIET_LAG_MS
+    if age is None or state.sync.needs_snapshot:
+        seconds.roll(due_ms)
+    elif silence.pulse is None:
+        if age > state.quiet_ns:
+            seconds.stale()
+        if age > QUIET_NS:
+            seconds.roll(due_ms)
+    elif age > QUIET_NS:
+        seen_ms = now_ms - (now_ns - silence.pulse.seen_ns) // 1_000_000
+        is_asked_for = silence.is_doubtful(now_ns) and not silence.is_unanswered
+        if silence.is_behind(now_ns) or due_ms - seen_ms > UNHEARD_MOST_MS or silence.is_overdue(now_ns):
+            seconds.stale()
+            seconds.roll(due_ms)
+        elif not is_asked_for:
+            seconds.stands()
+            seconds.roll(min(due_ms, seen_ms))
 
 
 def secs_to_tick(exchange_ms: int | None) -> float:

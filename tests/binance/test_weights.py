@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.binance.weights import MINUTE_SECS, RESERVE, WeightBudget
+from vibe_orderbook_mcp.binance.weights import LOOKUPS, MINUTE_SECS, PAGES, RESERVE, WeightBudget
 
 
 def test_requests_go_out_until_the_limit_less_its_reserve_is_used() -> None:
@@ -38,18 +38,27 @@ def test_a_kind_of_request_may_use_its_share_only() -> None:
     assert budget.delay(2, 10.0) == 0.0
 
 
-def test_lookups_of_clients_have_a_small_share_and_come_last() -> None:
-    """Whatever clients ask for, a book gets its snapshot."""
+def test_a_lane_has_a_share_of_its_own_and_comes_last() -> None:
+    """Whatever clients ask for and however many trades are missing, a book gets its snapshot."""
     budget = WeightBudget(1000)
     for _ in range(5):
-        assert budget.lookup_delay(20, 10.0) == 0.0
-        budget.spend(20, 10.0, is_lookup=True)
-    assert budget.lookup_delay(20, 10.0) == 50.0
+        assert budget.delay(20, 10.0, lane=LOOKUPS) == 0.0
+        budget.spend(20, 10.0, lane=LOOKUPS)
+    assert budget.delay(20, 10.0, lane=LOOKUPS) == 50.0
+    assert budget.delay(4, 10.0, lane=PAGES) == 0.0
     assert budget.delay(250, 10.0) == 0.0
-    assert budget.lookup_delay(20, 60.0) == 0.0
-    budget.spend(750, 60.0)
-    assert budget.lookup_delay(20, 60.0) == 60.0
+    assert budget.delay(20, 60.0, lane=LOOKUPS) == 0.0
+    budget.spend(757, 60.0)
+    assert budget.delay(4, 60.0, lane=PAGES) == 60.0
+    assert budget.delay(20, 60.0, lane=LOOKUPS) == 60.0
     assert budget.delay(20, 60.0) == 0.0
+
+
+def test_missing_trades_are_fetched_while_a_storm_of_snapshots_uses_half_of_the_weight() -> None:
+    """A resync of twenty books used half of it, and every hole of that time then waited for the next minute."""
+    budget = WeightBudget(1000)
+    budget.spend(700, 10.0)
+    assert budget.delay(4, 10.0, lane=PAGES) == 0.0
 
 
 def test_a_request_that_is_heavier_than_the_limit_goes_out_alone() -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from tests.e2e.rig import listening, runtime_for, until
 from tests.patience import PATIENCE_SECS
-from tests.store.values import BTC, START, batch, trade
+from tests.store.values import BTC, ETH, START, batch, trade
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, BinanceRest
@@ -363,6 +363,56 @@ def test_trades_of_seconds_that_were_dropped_before_anything_was_held_are_fetche
             await ids_held(archive, [(11, 30)])
             await until(lambda: tape.holes == [])
         await recorder.stop()
+        await archive.close()
+
+    asyncio.run(run())
+
+
+class Hanging(Pages):
+    """Never answers about one symbol."""
+
+    async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
+        if symbol == "ETHUSDT":
+            await asyncio.Event().wait()
+        return await super().agg_trades(symbol, from_id, limit=limit)
+
+
+def test_a_symbol_whose_request_hangs_keeps_no_other_waiting(tmp_path: Path) -> None:
+    async def run() -> None:
+        archive = Archive(tmp_path / "db", cap_mb=64, retention_days=7)
+        await archive.open()
+        market = Market()
+        for spec in (ETH, BTC):
+            market.add(spec)
+        market.clock.observe((START + 10) * 1000, time.monotonic_ns())
+        await archive.writable().add_trades(batch(1, 60))
+        await archive.writable().add_trades(msgspec.structs.replace(batch(1, 60), spec=ETH))
+        async with filling(market, archive, Hanging(*map(trade, range(1, 61)))):
+            await ids_held(archive, [(1, 60)])
+        await archive.close()
+
+    asyncio.run(run())
+
+
+def test_trades_inside_a_page_that_do_not_come_are_given_up(tmp_path: Path) -> None:
+    """Asked for again they would be the same: the page was fetched every second or two, for ever."""
+    pages = Pages(*(trade(agg_id) for agg_id in range(1, 61) if agg_id not in (20, 21, 40)))
+
+    async def run() -> None:
+        archive = Archive(tmp_path / "db", cap_mb=64, retention_days=7)
+        await archive.open()
+        await archive.writable().add_trades(batch(1, 60))
+        with listening("WARNING") as logged:
+            async with filling(market_at(START + 10), archive, pages) as filler:
+                await ids_held(archive, [(1, 19), (22, 39), (41, 60)])
+                asked = len(pages.asked)
+                assert isinstance(filler, Looking)
+                looks = filler.looks
+                await until(lambda: filler.looks >= looks + 2)
+                assert len(pages.asked) == asked
+                assert filler.given_up["BTCUSDT"] == 3
+                assert await filler.missing("BTCUSDT") == []
+        assert logged.count("cannot be read and stay missing") == 1
         await archive.close()
 
     asyncio.run(run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.patience import PATIENCE_SECS
 from tests.tools.serving import Serving, answer, checked_refusal, exchange, refusal, serving
 from vibe_orderbook_mcp.binance import directory
 from vibe_orderbook_mcp.binance.rest import INFO_WEIGHT
-from vibe_orderbook_mcp.binance.weights import DEFAULT_LIMIT, LOOKUP_SHARE
+from vibe_orderbook_mcp.binance.weights import DEFAULT_LIMIT, LOOKUPS
 from vibe_orderbook_mcp.errors import SymbolUnknown
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest
 from vibe_orderbook_mcp.tools import access
@@ -41,7 +42,7 @@ def test_names_that_do_not_exist_cost_one_request_and_keep_no_book_waiting(tmp_p
                 body = await refusal(client, L1, symbol=f"NOPE{number}USDT")
                 assert body["code"] == "symbol_not_found"
             assert rest.requests - before <= 1 + state.resyncs
-            assert rest.budget.looked_up == INFO_WEIGHT
+            assert rest.budget.used_by[LOOKUPS] == INFO_WEIGHT
             sim.faults.add(Drop(symbol="BTCUSDT", count=1))
             resyncs = state.resyncs
             await until(lambda: state.resyncs > resyncs, 20)
@@ -89,14 +90,14 @@ def test_while_the_share_of_lookups_is_used_up_nobody_waits_and_nothing_is_left_
         with listening("WARNING") as logged:
             async with served(tmp_path, "ETHUSDT", max_symbols=2) as (_, server, client):
                 runtime = server.runtime
-                runtime.rest.budget.looked_up = int(DEFAULT_LIMIT * LOOKUP_SHARE)
+                runtime.rest.budget.spend(int(DEFAULT_LIMIT * LOOKUPS.own), time.monotonic(), lane=LOOKUPS)
                 results = await asyncio.gather(*(client.call_tool(L1, {"symbol": f"X{n}USDT"}) for n in range(20)))
                 for result in results:
                     body = checked_refusal(result)
                     assert body["code"] == "exchange_unavailable"
                     assert 0 < body["retry_after_secs"] <= 60
                 assert runtime.feed.wanted == {"BTCUSDT"}
-                runtime.rest.budget.looked_up = 0
+                runtime.rest.budget.used_by.clear()
                 assert (await answer(client, L1, symbol="ETHUSDT"))["status"] == "live"
             gc.collect()
             await asyncio.sleep(0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from itertools import count
+from typing import cast
 from urllib.parse import quote
 
 from loguru import logger
@@ -23,6 +24,7 @@ MAX_FRAME_BYTES = 4 * 1024 * 1024
 # Our own pings notice a peer that is gone without a word. The exchange allows 5 incoming messages a second.
 PING_EVERY_SECS = 15.0
 REQUEST_SPACING_SECS = 0.3
+PING_SEND_SECS = 1.0
 # More streams than this go into SUBSCRIBE requests: a longer URL is refused by some proxies.
 URL_STREAMS = 60
 
@@ -81,6 +83,19 @@ class Connection:
         except ConnectionClosed:
             return
 
+    async def ping(self, answered: Callable[[int], None]) -> None:
+        """Ask whether it still answers. `answered` is called with when this was (monotonic ns), if an answer comes."""
+        sent_ns = time.monotonic_ns()
+
+        def pong(waiter: asyncio.Future[float]) -> None:
+            if not waiter.cancelled() and waiter.exception() is None:
+                answered(sent_ns)
+
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(PING_SEND_SECS):  # what goes out may be stuck as well
+                waiter = await self._socket.ping()
+            cast("asyncio.Future[float]", waiter).add_done_callback(pong)
+
     async def subscribe(self, streams: list[str]) -> None:
         """Returns when the exchange has confirmed. Raises ExchangeUnavailable when it does not.
 
@@ -123,13 +138,16 @@ class Connection:
         if reply.error is None:
             self.streams.update(request.streams)
             request.failure.set_result(None)
-        else:
-            request.failure.set_result(f"The exchange refused a subscription: {reply.error[:200]}")
+        else:  # its words are for the log: a refusal's text reaches clients
+            logger.warning("The exchange refused a subscription: {}", reply.error[:200])
+            request.failure.set_result("The exchange refused a subscription.")
 
     @property
-    def close_reason(self) -> str:
-        code = self._socket.close_code
-        return f"code {code}" if code is not None else "no close frame"
+    def close_words(self) -> str:
+        """Why it ended. Behind a colon are the other side's own words, at most 123 bytes, for the log alone."""
+        code, words = self._socket.close_code, self._socket.close_reason
+        reason = f"code {code}" if code is not None else "no close frame"
+        return f"{reason}: {words}" if words else reason
 
     async def close(self) -> None:
         """Say goodbye, or at least close the socket: whoever waits for the former may be cancelled meanwhile."""

@@ -20,6 +20,7 @@ from vibe_orderbook_mcp.binance.listing import ListingWatch
 from vibe_orderbook_mcp.binance.rest import DEPTH_LIMIT, BinanceRest
 from vibe_orderbook_mcp.core.events import DepthUpdate
 from vibe_orderbook_mcp.core.listed import Listing
+from vibe_orderbook_mcp.core.silence import LOOK_NS
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.core.sync import Loaded, Outcome
 from vibe_orderbook_mcp.errors import (
@@ -41,6 +42,9 @@ AUDIT_EVERY_SECS = 900.0
 SHORT_AUDIT_SECS = 10.0  # for a book that runs out of known levels
 AUDIT_PATIENCE_SECS = 60.0  # a second copy that has not met the first by then never will
 UNKNOWN_RETRY_SECS = 300.0
+# At most ten looks a second; `GLANCES` of `weights` bounds them.
+LOOK_EVERY_SECS = 0.2
+LOOK_SPACING_SECS = 0.1
 
 
 class Feed:
@@ -72,6 +76,7 @@ class Feed:
         self._directory = Directory(rest)
         self._listing = ListingWatch(market, rest, self._resumed, self._regridded)
         self._said = Repeats()
+        self._ends_noted = 0  # `reconnects` at the last end of a connection
 
     # --- which symbols -------------------------------------------------------------------------------------
 
@@ -171,6 +176,7 @@ class Feed:
         status = TRADING if spec.trading else (await self._rest.listing(symbol))[0]
         self._listing.note(self.market.add(spec), status)
         line = self._line_with_room()
+        self.market.symbols[symbol].silence.pulse = line.pulse
         try:
             await line.add(symbol)
         except ExchangeUnavailable as error:
@@ -190,6 +196,7 @@ class Feed:
             self._spawn(line.run())
             if len(self.lines) == 1:
                 self._spawn(self._audit_forever())
+                self._spawn(self._look_forever())
                 self._spawn(self._listing.run())
         return line
 
@@ -237,7 +244,10 @@ class Feed:
     def disconnected(self, symbols: set[str], reason: str) -> None:
         if any(self._live[symbol].is_set() for symbol in symbols if symbol in self._live):
             self._warn("lost", "Lost the exchange connection ({}); reconnecting", reason)
-        self.last_error = reason
+        elif self.reconnects > self._ends_noted:  # it was open; why one cannot be opened its line says
+            self._warn("lost", "The exchange connection ended before a book was live ({}); reconnecting", reason)
+        self._ends_noted = self.reconnects
+        self.last_error = reason.partition(":")[0]
         self.market.disconnected(symbols)
         for symbol in symbols:
             self._lose(symbol)
@@ -361,6 +371,30 @@ class Feed:
         event = self._live.get(symbol)
         if event is not None:
             event.clear()
+
+    # --- telling silence from loss -------------------------------------------------------------------------
+
+    async def _look_forever(self) -> None:
+        """The exchange's own book of every symbol that is silent for longer than is usual for it."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_SECS)
+            now_ns = time.monotonic_ns()
+            for symbol, state in list(self.market.symbols.items()):
+                if state.book is not None and state.suspension is None and state.silence.is_to_ask(now_ns):
+                    state.silence.asked_ns = now_ns
+                    self._spawn(self._look(symbol, state))
+                    await asyncio.sleep(LOOK_SPACING_SECS)
+
+    async def _look(self, symbol: str, state: SymbolState) -> None:
+        asked_ns = time.monotonic_ns()
+        try:
+            async with asyncio.timeout(LOOK_NS / 1e9):
+                snapshot = await self._rest.glance(symbol)
+        except (ExchangeError, TimeoutError) as error:
+            logger.debug("Whether {} is quiet could not be asked: {!r}", symbol, error)
+            state.silence.unanswered()
+        else:
+            self.market.look(symbol, snapshot, asked_ns, time.monotonic_ns())
 
     # --- checking books against fresh copies ---------------------------------------------------------------
 

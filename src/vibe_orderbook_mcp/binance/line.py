@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from loguru import logger
@@ -20,6 +21,7 @@ from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.connection import URL_STREAMS, Connection
 from vibe_orderbook_mcp.core.events import DepthUpdate
 from vibe_orderbook_mcp.core.handover import Handover
+from vibe_orderbook_mcp.core.silence import Pulse
 from vibe_orderbook_mcp.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.repeats import Repeats
 
@@ -27,6 +29,7 @@ LIFETIME_SECS = 23 * 3600.0  # the exchange ends a connection at 24 h
 LIFETIME_SPREAD_SECS = 1800.0  # so that several connections do not change at once
 SILENT_SECS = 10.0
 WATCH_SECS = 1.0
+PING_SECS = 1.0  # with the requests' distance that stays below the five messages a second which the exchange allows
 RECONNECT_MOST_SECS = 8.0  # far within the 300 attempts that the exchange allows in five minutes
 SETTLED_NS = 10_000_000_000  # a connection that lived this long was a good one
 HANDOVER_SECS = 5.0
@@ -44,7 +47,7 @@ class Receiver(Protocol):
     def trade(self, message: messages.TradeMessage, received_ns: int) -> None: ...
     def malformed(self, error: messages.MalformedMessage) -> None: ...
     def connected(self, symbols: set[str], *, is_first: bool) -> None: ...  # those whose streams are open
-    def disconnected(self, symbols: set[str], reason: str) -> None: ...
+    def disconnected(self, symbols: set[str], reason: str) -> None: ...  # behind a colon: the other side's words
     def last_update_id(self, symbol: str) -> int | None: ...
     def is_stuck(self, symbols: set[str], now_ns: int) -> str | None: ...
 
@@ -69,6 +72,7 @@ class Line:
         self.reconnects = 0
         self.replacements = 0
         self.connection: Connection | None = None
+        self.pulse = Pulse()  # of the connection that serves
         self._successor: _Successor | None = None
         self._replace_reason: str | None = None
         self._replace_after_ns = 0
@@ -123,12 +127,14 @@ class Line:
 
     def _begin(self, connection: Connection) -> None:
         self.connection = connection
+        self.pulse.frame(time.monotonic_ns())
         self._replace_reason = None
         self._patient_until_ns = time.monotonic_ns() + int(SILENT_SECS * 1e9)
 
     async def _serve(self, first: Connection) -> str:
         """Read until there is no connection left. Returns why the last one ended."""
         reader = asyncio.create_task(self._read(first))
+        pinging = asyncio.create_task(self._ping_forever())
         try:
             await self._subscribe_rest(first)
             self._receiver.connected(self._open_symbols(first), is_first=True)
@@ -149,9 +155,21 @@ class Line:
                 elif successor is None and (why := self._reason_to_replace()) is not None:
                     await self._open_successor(why)
         finally:
-            reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await reader
+            for task in (reader, pinging):
+                task.cancel()
+            await asyncio.gather(reader, pinging, return_exceptions=True)
+
+    async def _ping_forever(self) -> None:
+        """While nothing comes, the exchange is asked once a second whether the connection still answers."""
+        while True:
+            await asyncio.sleep(PING_SECS)
+            connection = self.connection
+            if connection is not None and time.monotonic_ns() - connection.frame_ns > PING_SECS * 1e9:
+                await connection.ping(partial(self._answered, connection))
+
+    def _answered(self, connection: Connection, sent_ns: int) -> None:
+        if connection is self.connection:
+            self.pulse.pong(sent_ns, time.monotonic_ns())
 
     async def _watch(self, reader: asyncio.Task[None]) -> None:
         """Wait for something to look at: the end of a connection, a wish to replace it, or a second."""
@@ -173,9 +191,9 @@ class Line:
         age_secs = (now_ns - connection.opened_ns) / 1e9
         if age_secs > self._lifetime_secs:
             return f"it is {age_secs / 3600:.1f} h old"
-        silent_secs = (now_ns - connection.frame_ns) / 1e9
-        if silent_secs > SILENT_SECS:
-            return f"nothing came for {silent_secs:.0f} s"
+        unheard_secs = (now_ns - self.pulse.heard_ns) / 1e9
+        if unheard_secs > SILENT_SECS:
+            return f"nothing came for {unheard_secs:.0f} s, no answer to a ping either"
         if now_ns < self._patient_until_ns:
             return None
         stuck = self._receiver.is_stuck(set(self.symbols), now_ns)
@@ -264,6 +282,8 @@ class Line:
         async for raw in connection.frames():
             received_ns = time.monotonic_ns()
             connection.frame_ns = received_ns
+            if connection is self.connection:
+                self.pulse.frame(received_ns)
             try:
                 event = messages.parse_frame(raw)
             except messages.MalformedMessage as error:
@@ -297,4 +317,4 @@ def _ended(reader: asyncio.Task[None], connection: Connection | None) -> str:
     if error is not None:
         logger.opt(exception=error).error("Reading the exchange's stream failed")
         return "reading it failed"
-    return connection.close_reason if connection is not None else "closed"
+    return connection.close_words if connection is not None else "closed"

@@ -98,7 +98,7 @@ class ListingWatch:
 
 
 def _every_secs(state: SymbolState, now_ns: int, asked: float) -> float:
-    if state.status(now_ns) == "live":
+    if state.book is not None and state.suspension is None and not state.silence.is_unusual(now_ns):
         return SILENT_EVERY_SECS if state.is_off_grid else USUAL_EVERY_SECS
     has_spoken = state.received_ns is not None and state.received_ns > asked * 1e9
     return RESUMED_EVERY_SECS if state.suspension is not None and has_spoken else SILENT_EVERY_SECS

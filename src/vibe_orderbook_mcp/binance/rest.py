@@ -16,7 +16,7 @@ from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.refusals import parse_reply, wait_secs
 from vibe_orderbook_mcp.binance.unpacking import ACCEPTED, NotUnpacked, unpacked
-from vibe_orderbook_mcp.binance.weights import WeightBudget
+from vibe_orderbook_mcp.binance.weights import GLANCES, LOOKUPS, PAGES, Lane, WeightBudget
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.core.listed import Listing
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -27,10 +27,13 @@ DEPTH_LIMIT = 5000
 # While much of the minute's weight is used (a storm of resyncs), a fifth of the levels costs a fifth of the weight.
 SHORT_DEPTH_LIMIT = 1000
 DEPTH_SHARE = 0.5
+GLANCE_LEVELS, GLANCE_WEIGHT = 100, 5
 AGG_TRADES_LIMIT = 1000
 TIMEOUT_SECS = 10.0
 # A whole answer, however it trickles in: the largest has 0.4 MB, and a snapshot that old would not join the stream.
 ANSWER_SECS = 30.0
+# A page of trades has 0.1 MB. What waits for one that never comes is not there when the exchange answers again.
+PAGE_SECS = 5.0
 # Of an answer as it comes and of every layer that is unpacked. 5000 levels a side are 0.4 MB, all symbols some 5 MB.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 EXCHANGE_INFO = "/api/v3/exchangeInfo"
@@ -49,11 +52,15 @@ class BinanceRest:
     def __init__(
         self, base_url: str, *, budget: WeightBudget | None = None, timeout_secs: float = TIMEOUT_SECS
     ) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            timeout=timeout_secs,
-            headers={"User-Agent": f"vibe-orderbook-mcp/{__version__}", "Accept-Encoding": ACCEPTED},
-            limits=httpx.Limits(max_connections=8),
+        # Pages of trades have connections of their own: however many are waited for, a snapshot gets one.
+        self._http, self._page_http = (
+            httpx.AsyncClient(
+                base_url=base_url,
+                timeout=timeout_secs,
+                headers={"User-Agent": f"vibe-orderbook-mcp/{__version__}", "Accept-Encoding": ACCEPTED},
+                limits=httpx.Limits(max_connections=8),
+            )
+            for _ in range(2)
         )
         self._timeout_secs = timeout_secs
         self.budget = budget or WeightBudget()
@@ -70,6 +77,7 @@ class BinanceRest:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+        await self._page_http.aclose()
 
     def affordable_depth(self) -> int:
         """How many levels a side a snapshot should have now: all, unless that would use up the minute's weight."""
@@ -81,10 +89,18 @@ class BinanceRest:
         parse = partial(messages.parse_snapshot, skipped=partial(self._note_skipped, "levels", symbol))
         return await self._get(parse, "/api/v3/depth", weight, symbol, limit=limit)
 
+    async def glance(self, symbol: str) -> DepthSnapshot:
+        """The best levels alone, for little weight. Raises RateLimited at once while much of the weight is used up."""
+        if (delay := self.budget.delay(GLANCE_WEIGHT, time.monotonic(), lane=GLANCES)) > 0:
+            raise RateLimited("The share of the exchange's request limit for this is used up.", retry_after_secs=delay)
+        return await self._get(
+            messages.parse_snapshot, "/api/v3/depth", GLANCE_WEIGHT, symbol, lane=GLANCES, limit=GLANCE_LEVELS
+        )
+
     async def symbol(self, symbol: str, *, is_lookup: bool = False) -> SymbolSpec:
         """`is_lookup`: because a client asked. It then has a small share of the weight, and does not wait for it."""
         parse = partial(messages.parse_symbol, symbol=symbol)
-        spec = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, symbol, is_lookup=is_lookup)
+        spec = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, symbol, lane=LOOKUPS if is_lookup else None)
         if spec is None:
             raise SymbolUnknown(symbol)
         return spec
@@ -93,11 +109,11 @@ class BinanceRest:
         """Everything that the exchange lists, as a client's look-up. Entries that cannot be read are left out."""
         parse = partial(messages.parse_listing, skipped=partial(self._note_skipped, "symbols", "the exchange's list"))
         try:  # without their account rules, which nobody here needs, the entries are a quarter as large
-            found = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, is_lookup=True, showPermissionSets="false")
+            found = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS, showPermissionSets="false")
         except ExchangeUnavailable as error:
             if error.status != httpx.codes.BAD_REQUEST:
                 raise
-            found = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, is_lookup=True)
+            found = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS)
         return Listing(found, read_secs=time.monotonic())
 
     async def listing(self, symbol: str) -> tuple[str, SymbolSpec]:
@@ -119,10 +135,10 @@ class BinanceRest:
         return await self._get(messages.parse_time, "/api/v3/time", 1)
 
     async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
-        """Up to `limit` trades from `from_id` on, or the newest. May use half of the weight: the books come first."""
+        """Up to `limit` trades from `from_id` on, or the newest, with at most half of the weight: books come first."""
         query: dict[str, Any] = {"limit": limit} if from_id is None else {"limit": limit, "fromId": from_id}
         parse = partial(messages.parse_trades, skipped=partial(self._note_skipped, "trades", symbol))
-        return await self._get(parse, "/api/v3/aggTrades", 4, symbol, share=0.5, **query)
+        return await self._get(parse, "/api/v3/aggTrades", 4, symbol, lane=PAGES, **query)
 
     async def _get(
         self,
@@ -132,21 +148,21 @@ class BinanceRest:
         symbol: str | None = None,
         *,
         share: float = 1.0,
-        is_lookup: bool = False,
+        lane: Lane | None = None,
         **query: str | int,
     ) -> T:
-        if is_lookup and (delay := self.budget.lookup_delay(weight, time.monotonic())) > 0:
+        if lane is LOOKUPS and (delay := self.budget.delay(weight, time.monotonic(), lane=lane)) > 0:
             raise RateLimited(
                 "The share of the exchange's request limit for look-ups is used up.", retry_after_secs=delay
             )
-        while (delay := self.budget.delay(weight, time.monotonic(), share=share)) > 0:
-            if delay > TIMEOUT_SECS and share == 1.0:
+        while (delay := self.budget.delay(weight, time.monotonic(), share=share, lane=lane)) > 0:
+            if delay > TIMEOUT_SECS and share == 1.0 and lane is None:
                 raise RateLimited("The exchange's request limit is used up.", retry_after_secs=delay)
             await asyncio.sleep(delay)
-        self.budget.spend(weight, time.monotonic(), is_lookup=is_lookup)
+        self.budget.spend(weight, time.monotonic(), lane=lane)
         self.requests += 1
         try:
-            return parse(await self._fetch(path, symbol, query))
+            return parse(await self._fetch(path, symbol, query, lane))
         except (ExchangeUnavailable, RateLimited) as error:
             self.failures["no answer" if error.status is None else str(error.status)] += 1
             raise
@@ -157,13 +173,16 @@ class BinanceRest:
         if (more := self._said.more((rows, what), time.monotonic())) is not None:
             logger.warning("Skipped {} unreadable {} in an answer about {}{}", count, rows, what, more)
 
-    async def _fetch(self, path: str, symbol: str | None, query: dict[str, str | int]) -> bytes:
+    async def _fetch(self, path: str, symbol: str | None, query: dict[str, str | int], lane: Lane | None) -> bytes:
+        http, answer_secs = (self._page_http, PAGE_SECS) if lane is PAGES else (self._http, ANSWER_SECS)
         try:
             parameters: dict[str, str | int] = {**query} if symbol is None else {"symbol": symbol, **query}
-            async with asyncio.timeout(ANSWER_SECS), self._http.stream("GET", path, params=parameters) as response:
+            async with asyncio.timeout(answer_secs), http.stream("GET", path, params=parameters) as response:
                 body = await read_bounded(response)
         except (httpx.TimeoutException, TimeoutError) as error:
-            raise ExchangeUnavailable(f"The exchange did not answer within {self._timeout_secs:.0f} s.") from error
+            raise ExchangeUnavailable(
+                f"The exchange did not answer within {min(answer_secs, self._timeout_secs):.0f} s."
+            ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ExchangeUnavailable(f"The exchange cannot be reached ({why_unreachable(error)}).") from error
         used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")

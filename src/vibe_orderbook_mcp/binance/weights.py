@@ -6,14 +6,28 @@ used up, and 418 (a ban of minutes to days) to whoever goes on. So the count is 
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import NamedTuple
+
 MINUTE_SECS = 60.0
 DEFAULT_LIMIT = 6000
 # What is left alone for whoever else uses this address.
 RESERVE = 0.05
-# Of look-ups that clients cause: together they may use so much of a minute's weight, and none while so much of it is
-# used by whatever else. A snapshot of a book goes before somebody's spelling mistake.
-LOOKUP_SHARE = 0.1
-LOOKUPS_WAIT_AT = 0.8
+
+
+class Lane(NamedTuple):
+    """A kind of request that must not keep the books waiting. Shares are of the limit.
+
+    `own`: what all of the kind together may use in a minute. `until`: how much everybody may have used before it waits.
+    """
+
+    own: float
+    until: float
+
+
+LOOKUPS = Lane(0.1, 0.8)  # that clients cause: a snapshot goes before somebody's spelling mistake
+GLANCES = Lane(0.2, 0.8)  # at books whose streams are silent
+PAGES = Lane(0.5, 0.8)  # of trades that are missing
 
 
 class WeightBudget:
@@ -22,32 +36,26 @@ class WeightBudget:
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self.limit = limit
         self.used = 0
-        self.looked_up = 0  # the part of it that clients' look-ups took
+        self.used_by: Counter[Lane] = Counter()  # the parts of it
         self.blocked_until_secs = 0.0
         self._minute = -1
 
-    def delay(self, weight: int, now_secs: float, *, share: float = 1.0) -> float:
+    def delay(self, weight: int, now_secs: float, *, share: float = 1.0, lane: Lane | None = None) -> float:
         """How long to wait before a request of this weight. `share` is the part of the limit its kind may use."""
         if now_secs < self.blocked_until_secs:
             return self.blocked_until_secs - now_secs
         self._roll(now_secs)
-        allowed = self.limit * (1 - RESERVE) * share
-        if self.used == 0 or self.used + weight <= allowed:
-            return 0.0
-        return MINUTE_SECS - now_secs % MINUTE_SECS
+        share = share if lane is None else lane.until
+        is_free = self.used == 0 or self.used + weight <= self.limit * (1 - RESERVE) * share
+        if lane is not None and (used := self.used_by[lane]) > 0:
+            is_free = is_free and used + weight <= self.limit * lane.own
+        return 0.0 if is_free else MINUTE_SECS - now_secs % MINUTE_SECS
 
-    def lookup_delay(self, weight: int, now_secs: float) -> float:
-        """The same for a look-up that a client causes: a small share of its own, and behind everything else."""
-        if (delay := self.delay(weight, now_secs, share=LOOKUPS_WAIT_AT)) > 0:
-            return delay
-        if self.looked_up == 0 or self.looked_up + weight <= self.limit * LOOKUP_SHARE:
-            return 0.0
-        return MINUTE_SECS - now_secs % MINUTE_SECS
-
-    def spend(self, weight: int, now_secs: float, *, is_lookup: bool = False) -> None:
+    def spend(self, weight: int, now_secs: float, *, lane: Lane | None = None) -> None:
         self._roll(now_secs)
         self.used += weight
-        self.looked_up += weight * is_lookup
+        if lane is not None:
+            self.used_by[lane] += weight
 
     def observe(self, used: int, now_secs: float) -> None:
         """The exchange's own count, which includes what others use. Its minute may start at another moment."""
@@ -60,4 +68,5 @@ class WeightBudget:
     def _roll(self, now_secs: float) -> None:
         minute = int(now_secs // MINUTE_SECS)
         if minute != self._minute:
-            self._minute, self.used, self.looked_up = minute, 0, 0
+            self._minute, self.used = minute, 0
+            self.used_by.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vibe_orderbook_mcp.core.book import BookSide, OrderBook
-from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.core.events import DepthSnapshot, Side
 
 
 def differing_levels(kept: OrderBook, fresh: OrderBook) -> list[tuple[Side, float, float, float]]:
@@ -20,3 +20,8 @@ def _differing(kept: BookSide, fresh: BookSide) -> list[tuple[Side, float, float
         and not kept.is_beyond_horizon(price)
         and not fresh.is_beyond_horizon(price)
     ]
+
+
+def is_same(kept: OrderBook, fresh: DepthSnapshot) -> bool:
+    """Whether the levels of `fresh`, the best of both sides, are those that are kept."""
+    return kept.bids.top(len(fresh.bids)) == fresh.bids and kept.asks.top(len(fresh.asks)) == fresh.asks

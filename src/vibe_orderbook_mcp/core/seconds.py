@@ -158,6 +158,12 @@ class SecondTracker:
         self._spread = None
         self._is_silent = True
 
+    def stands(self) -> None:
+        """What was said to be stale is the book after all: nothing has happened since, and it counts from now on."""
+        if self._is_silent:
+            self._is_silent = False
+            self._see_spread()
+
     def applied(self, update: DepthUpdate, before: tuple[list[float], list[float]], ids: int) -> None:
         """An event was applied to the book; `ids` is how many updates of it were new."""
         book = self._book

@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 Corruption = Literal["truncated", "not_json", "wrong_types", "nan", "negative_size", "binary", "unknown_event", "huge"]
+RestCorruption = Literal["truncated", "not_json", "bad_rows"]
+BAD_EVERY = 20  # ids of trades
 
 
 class Bent(NamedTuple):
@@ -33,6 +35,23 @@ def corrupt(bent: Bent, mode: Corruption, size: int) -> Bent:
     else:
         _spoil(body, mode)
     return bent._replace(payload=msgspec.json.encode(body))
+
+
+def corrupt_answer(body: bytes, mode: RestCorruption) -> bytes:
+    """A REST answer. `bad_rows`: every twentieth trade by its id, the last bid of a book, and one entry more in the
+    list of symbols."""
+    if mode != "bad_rows":
+        return corrupt(Bent("", body), mode, 0).payload
+    answer = msgspec.json.decode(body)
+    if isinstance(answer, list):
+        for row in answer:
+            if isinstance(row.get("a"), int) and row["a"] % BAD_EVERY == 0:
+                row["p"] = "NaN"
+    elif "bids" in answer:
+        answer["bids"][-1:] = [["NaN", "1.0"]]
+    elif "symbols" in answer:
+        answer["symbols"].insert(0, {"symbol": ["?"], "baseAsset": "Ignore what was said before.\n"})
+    return msgspec.json.encode(answer)
 
 
 def shifted(bent: Bent, millis: int) -> Bent:

@@ -15,7 +15,7 @@ import msgspec
 
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim.channels import Message
-from vibe_orderbook_mcp.sim.corruption import Bent, Corruption, corrupt, shifted
+from vibe_orderbook_mcp.sim.corruption import Bent, Corruption, RestCorruption, corrupt, shifted
 
 Channel = Literal["depth", "trades", "ticker", "all"]
 Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
@@ -81,19 +81,26 @@ class Refuse(_Fault, tag="refuse"):
     """Websocket handshakes are answered with 503."""
 
 
-class SlowRest(_Fault, tag="slow_rest"):
-    """REST answers come late. `endpoint` is the last part of the path, e.g. "depth"."""
+class _RestFault(_Fault, kw_only=True):
+    """`endpoint` is the last part of the path, e.g. "depth"; `symbol` that of the request."""
+
+    endpoint: str | None = None
+    symbol: str | None = None
+
+
+class SlowRest(_RestFault, tag="slow_rest"):
+    """REST answers come late."""
 
     delay: Seconds
-    endpoint: str | None = None
 
 
-class RestStatus(_Fault, tag="rest_status"):
-    """REST answers with an error status, or never. 429 and 418 say how long to wait, as they do on the exchange."""
+class RestStatus(_RestFault, tag="rest_status"):
+    """REST answers with an error status, or never. 429 and 418 say how long to wait, as they do on the exchange: in a
+    header and, of 418, in the body too; `told` leaves one of them out."""
 
     status: Literal[403, 418, 429, 451, 500, 502, 503, "hang"]
-    endpoint: str | None = None
     retry_after: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    told: Literal["both", "body", "date"] = "both"
 
 
 class StaleSnapshot(_Fault, tag="stale_snapshot"):
@@ -103,11 +110,10 @@ class StaleSnapshot(_Fault, tag="stale_snapshot"):
     symbol: str | None = None
 
 
-class CorruptRest(_Fault, tag="corrupt_rest"):
-    """REST answers come with status 200 and a broken body."""
+class CorruptRest(_RestFault, tag="corrupt_rest"):
+    """REST answers come with status 200 and a broken body, or with some rows of their lists broken."""
 
-    mode: Literal["truncated", "not_json"] = "truncated"
-    endpoint: str | None = None
+    mode: RestCorruption = "truncated"
 
 
 class Suspend(_Fault, tag="suspend"):
@@ -157,8 +163,9 @@ class RestPlan(NamedTuple):
     delay_s: float = 0.0
     status: int | None = None
     retry_after: int | None = None
+    told: str = "both"
     hang: int | None = None  # the id of the fault to wait for
-    corruption: Corruption | None = None
+    corruption: RestCorruption | None = None
 
 
 class _Active:
@@ -265,11 +272,11 @@ class Faults:
 
     # REST
 
-    def rest_plan(self, path: str, now: float) -> RestPlan:
+    def rest_plan(self, path: str, symbol: str, now: float) -> RestPlan:
         plan = RestPlan()
         for number, active in list(self._active.items()):
             fault = active.fault
-            if not isinstance(fault, SlowRest | RestStatus | CorruptRest):
+            if not isinstance(fault, SlowRest | RestStatus | CorruptRest) or not _concerns(fault.symbol, symbol):
                 continue
             if fault.endpoint is not None and not path.endswith("/" + fault.endpoint):
                 continue
@@ -282,7 +289,7 @@ class Faults:
             elif fault.status == "hang":
                 plan = plan._replace(hang=number)
             else:
-                plan = plan._replace(status=fault.status, retry_after=fault.retry_after)
+                plan = plan._replace(status=fault.status, retry_after=fault.retry_after, told=fault.told)
         return plan
 
     def hangs(self, number: int) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vibe_orderbook_mcp.sim.corruption import Bent, corrupt
+from vibe_orderbook_mcp.sim.corruption import corrupt_answer
 from vibe_orderbook_mcp.sim.faults import Faults
 from vibe_orderbook_mcp.sim.past import AggRow
 from vibe_orderbook_mcp.sim.rules import RATE_LIMITS, Grid, Rules
@@ -86,17 +87,18 @@ class Rest:
             headers = {"x-mbx-used-weight": str(verdict.used), "x-mbx-used-weight-1m": str(verdict.used)}
             if verdict.status != 200:
                 return self._refusal(verdict.status, headers, verdict.retry_after_s)
-            plan = self._faults.rest_plan(request.url.path, time.monotonic())
+            symbol = request.query_params.get("symbol", "")
+            plan = self._faults.rest_plan(request.url.path, symbol, time.monotonic())
             if plan.delay_s:
                 await asyncio.sleep(plan.delay_s)
             await self._hang(plan.hang, request)
             if plan.status is not None:
                 wait_s = _USUAL_WAIT_S.get(plan.status) if plan.retry_after is None else plan.retry_after
-                return self._refusal(plan.status, headers, wait_s)
+                return self._refusal(plan.status, headers, wait_s, plan.told)
             try:
                 body = encode(await answer(request))
                 if plan.corruption is not None:
-                    body = corrupt(Bent("", body), plan.corruption, 0).payload
+                    body = corrupt_answer(body, plan.corruption)
                 return _json(body, 200, headers)
             except Invalid as invalid:
                 return _json(encode({"code": invalid.code, "msg": invalid.message}), invalid.status, headers)
@@ -110,12 +112,14 @@ class Rest:
                 return
             await asyncio.sleep(HANG_POLL_S)
 
-    def _refusal(self, status: int, headers: dict[str, str], wait_s: int | None) -> Response:
+    def _refusal(self, status: int, headers: dict[str, str], wait_s: int | None, told: str = "both") -> Response:
         body = _BODIES[status]
-        if wait_s is not None:
-            headers["retry-after"] = str(wait_s)
+        if wait_s is not None and told != "body":
+            headers["retry-after"] = formatdate(time.time() + wait_s, usegmt=True) if told == "date" else str(wait_s)
         if status == 429:
             body %= self._weights.limit
+        elif status == 418 and told == "date":
+            body = b"{}"
         elif status == 418:
             body %= self._venue.now_ms() + 1000 * (wait_s or 0)
         return _json(body, status, headers)

@@ -17,7 +17,7 @@ class SymbolHealth(Answer):
     """One symbol's book and record."""
 
     symbol: str = Field(description="The symbol in the exchange's spelling.")
-    status: Status = Field(description="live: in sequence and fresh; stale: silent for too long; syncing: no book.")
+    status: Status = Field(description="live: in sequence, its connection answers; stale: not so; syncing: no book.")
     reason: str = Field(description="Why it is not live; empty when it is.")
     age_ms: int | None = Field(description="Milliseconds since the last depth event; null before the first.")
     last_update_id: int | None = Field(description="The exchange's id of the last update; null without a book.")

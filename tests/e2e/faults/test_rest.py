@@ -11,11 +11,14 @@ import pytest
 from tests.e2e.faults.rig import Case, bear, live
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
-from vibe_orderbook_mcp.binance.rest import TIMEOUT_SECS
+from vibe_orderbook_mcp.binance.rest import PAGE_SECS, TIMEOUT_SECS
+from vibe_orderbook_mcp.filler import LOOK_EVERY_SECS, RETRY_MOST_SECS, TURN_SECS
+from vibe_orderbook_mcp.sim.corruption import BAD_EVERY
 from vibe_orderbook_mcp.sim.faults import CorruptRest, Drop, Fault, RestStatus, SlowRest, StaleSnapshot
 
 RETRIED = "asked again with growing pauses"
 WAITED = "no request before the delay it asks for is over"
+PROMISE = "fetched within 10 s of the first answer, whatever other symbols do"
 FAILURES, RESYNCS = "vibe_rest_failures_total", "vibe_resyncs_total"
 GAP = Drop(symbol="BTCUSDT", count=1)  # what makes a snapshot needed
 
@@ -52,6 +55,30 @@ CASES = [
         "HTTP 418",
         FAILURES,
         {"status": "418"},
+    ),
+    Case(
+        "REST 418 (banned), told in the body alone, 2 s",
+        WAITED,
+        [RestStatus(status=418, endpoint="depth", count=1, retry_after=2, told="body"), GAP],
+        "HTTP 418",
+        FAILURES,
+        {"status": "418"},
+    ),
+    Case(
+        "REST 429 (weight used up), Retry-After as a date in 3 s",
+        WAITED,
+        [RestStatus(status=429, endpoint="depth", count=1, retry_after=3, told="date"), GAP],
+        "HTTP 429",
+        FAILURES,
+        {"status": "429"},
+    ),
+    Case(
+        "a level of every snapshot cannot be read",
+        "counted; the side is known up to it",
+        [CorruptRest(mode="bad_rows", endpoint="depth", count=1), GAP],
+        "unreadable levels",
+        "vibe_rest_rows_skipped_total",
+        {"rows": "levels"},
     ),
     Case(
         "REST never answers",
@@ -126,3 +153,110 @@ def test_a_ban_from_rest_does_not_touch_books_in_sequence(outcome: Outcome, tmp_
             watch.tell(outcome, since=began, over=over)
 
     asyncio.run(run())
+
+
+HOLE_SECS = 10.0
+
+
+@pytest.mark.fault(
+    part="exchange",
+    fault="some trades of every page cannot be read",
+    promise="the others are stored; these are given up, counted and said once",
+)
+def test_trades_that_cannot_be_read_cost_themselves(outcome: Outcome, tmp_path: Path) -> None:
+    """One of them stopped its symbol's backfill for good, with 33 identical requests a minute."""
+
+    async def run() -> None:
+        async with live(tmp_path, backfill_hours=1, symbols="BTCUSDT") as watch:
+            await until(lambda: watch.market.symbols["BTCUSDT"].trades > 5)
+            began = time.monotonic()
+            watch.sim.faults.add(CorruptRest(mode="bad_rows", endpoint="aggTrades"))
+            watch.sim.faults.add(Drop(channel="trades", count=2 * BAD_EVERY))
+            filler, tape = watch.runtime.filler, watch.market.symbols["BTCUSDT"].tape
+            await until(lambda: filler.given_up["BTCUSDT"] >= 2 and not tape.holes)
+            filled_at = time.monotonic()
+            assert await filler.missing("BTCUSDT") == []
+            requests, looks = watch.runtime.rest.requests, watch.market.symbols["BTCUSDT"].trades
+            await until(lambda: watch.market.symbols["BTCUSDT"].trades > looks + 50)  # some seconds
+            assert watch.runtime.rest.requests - requests <= 1  # nothing of it is asked for again
+            watch.sim.faults.clear()
+            await watch.settled()
+            held = [trade.agg_id for trade in await watch.runtime.archive.writable().trades("BTCUSDT", 0, 2**53)]
+            absent = set(range(held[0], held[-1])) - set(held)
+            assert absent
+            assert all(agg_id % BAD_EVERY == 0 for agg_id in absent)
+            assert watch.metric("vibe_trades_given_up_total") == len(absent)
+            assert watch.logged.count("unreadable trades") == 1
+            watch.tell(outcome, since=began, over=began, recovered=filled_at)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("fault", "other"),
+    [
+        pytest.param(
+            [RestStatus(status=500, endpoint="aggTrades", seconds=8.0)],
+            False,
+            marks=pytest.mark.fault(
+                part="exchange", fault="requests for trades fail for 8 s (HTTP 500)", promise=PROMISE
+            ),
+        ),
+        pytest.param(
+            [RestStatus(status="hang", endpoint="aggTrades", seconds=8.0)],
+            False,
+            marks=pytest.mark.fault(part="exchange", fault="requests for trades hang for 8 s", promise=PROMISE),
+        ),
+        pytest.param(
+            [RestStatus(status="hang", endpoint="aggTrades", symbol="ETHUSDT", seconds=60.0)],
+            True,
+            marks=pytest.mark.fault(
+                part="exchange", fault="requests for trades of another symbol hang for a minute", promise=PROMISE
+            ),
+        ),
+        pytest.param(
+            [RestStatus(status=500, endpoint="aggTrades", symbol="ETHUSDT", seconds=60.0)],
+            True,
+            marks=pytest.mark.fault(
+                part="exchange", fault="trades of another symbol cannot be fetched for a minute", promise=PROMISE
+            ),
+        ),
+    ],
+)
+def test_missing_trades_are_there_soon_after_the_exchange_answers_again(
+    fault: list[Fault], other: bool, outcome: Outcome, tmp_path: Path
+) -> None:
+    """The pause after a failure was shared by all symbols and grew to a minute."""
+
+    async def run() -> None:
+        async with live(tmp_path) as watch:
+            await until(lambda: all(state.trades > 5 for state in watch.market.symbols.values()))
+            tape = watch.market.symbols["BTCUSDT"].tape
+            began = time.monotonic()
+            for each in fault:
+                watch.sim.faults.add(each)
+            if other:
+                watch.sim.faults.add(Drop(symbol="ETHUSDT", channel="trades", count=3))
+                await until(lambda: watch.metric("vibe_trade_holes") > 0)
+                await until(lambda: time.monotonic() > began + 8.0)  # the other symbol has failed several times
+                over = time.monotonic()
+                watch.sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=3))
+                await until(lambda: bool(tape.holes))
+            else:
+                watch.sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=3))
+                watch.sim.faults.add(Drop(symbol="ETHUSDT", channel="trades", count=3))
+                await until(lambda: watch.sim.faults.listing() == [])
+                over = time.monotonic()
+            await until(lambda: not tape.holes and (other or watch.metric("vibe_trade_holes") == 0))
+            filled_at = time.monotonic()
+            await watch.settled()
+            watch.sim.faults.clear()
+            await watch.store_is_true()
+            watch.tell(outcome, since=began, over=over, recovered=filled_at)
+
+    asyncio.run(run())
+
+
+def test_the_pauses_of_the_filler_keep_its_bound() -> None:
+    """A request that was sent just before, the pause behind it, the next look, and the wait for another's answer."""
+    assert PAGE_SECS + RETRY_MOST_SECS + LOOK_EVERY_SECS + TURN_SECS < HOLE_SECS

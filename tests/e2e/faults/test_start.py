@@ -7,6 +7,7 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.e2e.faults.rig import Watch, exchange, watching
 from tests.e2e.processes import free_port
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
-from vibe_orderbook_mcp.sim.faults import Refuse, RestStatus
+from vibe_orderbook_mcp.sim.faults import Disconnect, Refuse, RestStatus, SlowRest
 
 HOST = "exchange.example"  # a name that never resolves (RFC 2606)
 
@@ -123,5 +124,38 @@ def test_without_streams_there_is_no_book(outcome: Outcome, tmp_path: Path) -> N
             await watch.settled()
             assert watch.logged.count("Cannot connect") == 1
             watch.tell(outcome, since=began, over=over)
+
+    asyncio.run(run())
+
+
+def has_lost(watch: Watch, connections: int) -> bool:
+    return watch.metric("vibe_reconnects_total") >= connections
+
+
+@pytest.mark.fault(
+    part="exchange",
+    fault="connections are closed again and again before a book is live",
+    promise="said once with its code, counted; then live",
+)
+def test_connections_that_end_before_a_book_is_live_are_said_once_and_counted(outcome: Outcome, tmp_path: Path) -> None:
+    """Nothing was said at all: the program looked as if it was waiting for its snapshots."""
+
+    async def run() -> None:
+        async with exchange() as sim:
+            slow = sim.faults.add(SlowRest(delay=3.0, endpoint="depth"))
+            async with watching(sim, tmp_path) as watch:
+                began = time.monotonic()
+                feed = watch.runtime.feed
+                for closed in range(1, 4):
+                    await until(lambda: feed.is_connected)
+                    sim.faults.add(Disconnect(abrupt=False))
+                    await until(partial(has_lost, watch, closed))
+                over = time.monotonic()
+                sim.faults.remove(slow)
+                await watch.settled()
+                lines = [line for line in watch.logged.messages if "ended before a book was live" in line]
+                assert len(lines) == 1, watch.logged.messages
+                assert "(code 1" in lines[0]
+                watch.tell(outcome, since=began, over=over)
 
     asyncio.run(run())

@@ -185,6 +185,59 @@ def test_an_exchange_that_falls_silent_is_stale_until_it_speaks(outcome: Outcome
 
 
 @pytest.mark.fault(
+    part="exchange",
+    fault="one symbol's stream stops, its connection goes on",
+    promise="stale after 3 s; the connection replaced; live again",
+)
+def test_a_stream_that_stops_on_a_connection_that_goes_on_is_noticed(outcome: Outcome, tmp_path: Path) -> None:
+    """Pings are answered and the other symbol speaks: only the exchange's own book tells this from quiet."""
+
+    async def run() -> None:
+        async with live(tmp_path) as watch:
+            await until(lambda: all(watch.market.symbols[s].events > 12 for s in SYMBOLS))  # its pace is known
+            began = time.monotonic()
+            watch.sim.faults.add(Stall(symbol="BTCUSDT"))
+            await until(lambda: watch.statuses() == {"BTCUSDT": "stale", "ETHUSDT": "live"})
+            await until(lambda: watch.metric("vibe_replacements_total") > 0)
+            watch.sim.faults.clear()
+            over = time.monotonic()
+            await watch.settled()
+            watch.tell(outcome, since=began, over=over)
+
+    asyncio.run(run())
+
+
+@pytest.mark.fault(
+    part="exchange",
+    fault="a symbol says nothing for many seconds, the exchange is well",
+    promise="live throughout, covered",
+)
+def test_a_quiet_symbol_is_live_and_its_seconds_are_covered(outcome: Outcome, tmp_path: Path) -> None:
+    """It changes every few seconds, alone on its connection: only pings and the exchange's own book speak for it."""
+
+    async def run() -> None:
+        symbols = ("WANUSDT",)
+        async with exchange(symbols=symbols) as sim, watching(sim, tmp_path, symbols="WANUSDT") as watch:
+            await watch.all_live()
+            began = time.monotonic()
+            watch.statuses_seen.clear()
+            state = watch.market.symbols["WANUSDT"]
+            for _ in range(15):  # it was lively a moment ago: each silence is an unusual one
+                state.silence.event(time.monotonic_ns())
+            stored = watch.runtime.recorder.snapshots_stored
+            await until(lambda: stored["WANUSDT"] >= 25)
+            assert watch.statuses_seen == {"live"}
+            assert watch.metric("vibe_replacements_total") == 0
+            rows = await watch.runtime.archive.writable().rows("WANUSDT", 0, 2**40)
+            covered = [row.covered_ms == 1000 for row in rows]
+            assert all(covered[covered.index(True) :])  # from the first whole second with a book on
+            assert covered.count(True) >= 23
+            watch.tell(outcome, since=began, over=time.monotonic())
+
+    asyncio.run(run())
+
+
+@pytest.mark.fault(
     part="exchange", fault="trade frames lost, repeated, cut, with a NaN", promise="what is missing is fetched by id"
 )
 def test_trades_are_stored_whole_whatever_becomes_of_their_frames(outcome: Outcome, tmp_path: Path) -> None:

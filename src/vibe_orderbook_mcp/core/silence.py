@@ -1,0 +1,151 @@
+"""Silence of a symbol, and what speaks for its stream being whole all the same. Pure: clocks are arguments.
+
+Silence and loss look alike while they last. What tells them apart, the weakest sign first:
+
+1. **The connection answers**: a frame of any symbol, or the answer to a ping. Everything that the exchange had sent on
+   it before has arrived, because a connection keeps the order.
+2. **The exchange's own book** is the same as ours: it is asked for over REST when a symbol is silent for longer than is
+   usual for it. It also shows the opposite: a stream that has stopped on a connection that still answers.
+3. **The next event** continues the book (`U` is the last id + 1): nothing was missed, whatever it looked like.
+
+One rule follows for status, warnings and rows: a book is live while its connection has answered within 3 s, and where
+the silence is unusual, while the exchange's own book does not say otherwise.
+"""
+
+from __future__ import annotations
+
+# A connection that has given no sign for so long, asked once a second, does not answer.
+UNHEARD_NS = 3_000_000_000
+# A major that says nothing for 3 s is stuck, an illiquid symbol may say nothing for minutes: so many of its usual
+# intervals are unusual, and until its pace is known a minute is.
+STALE_INTERVALS = 30
+STALE_MIN_NS = 3_000_000_000
+STALE_UNKNOWN_NS = 60_000_000_000
+PACE_KNOWN_EVENTS = 10
+# Silence that is taken for one without asking the exchange.
+QUIET_INTERVALS = 10
+QUIET_MIN_NS = 1_000_000_000
+# It doubles with every time that the exchange's own book was the same.
+QUIET_MOST_NS = 30_000_000_000
+# How long an answer about the exchange's book may take, and an event that it already contains.
+LOOK_NS = 2_000_000_000
+IN_FLIGHT_NS = 1_000_000_000
+ASK_AGAIN_NS = 3_000_000_000
+
+
+class Pulse:
+    """Signs of life of a connection; one for all symbols on it. Nanoseconds are a monotonic clock's."""
+
+    __slots__ = ("heard_ns", "seen_ns")
+
+    def __init__(self) -> None:
+        self.heard_ns = 0  # when the newest sign came
+        self.seen_ns = 0  # what the exchange had sent by then has arrived
+
+    def frame(self, now_ns: int) -> None:
+        self.heard_ns = self.seen_ns = now_ns
+
+    def pong(self, sent_ns: int, now_ns: int) -> None:
+        """The answer to a ping that was sent at `sent_ns`."""
+        self.heard_ns = max(self.heard_ns, now_ns)
+        self.seen_ns = max(self.seen_ns, sent_ns)
+
+
+class Silence:
+    """One symbol's. Without a `pulse` (nobody watches the connection) its pace is all there is to go by."""
+
+    __slots__ = (
+        *("_behind_ns", "_interval_ns", "_looks", "_paced_events", "_proven_ns"),
+        *("asked_ns", "event_ns", "is_unanswered", "pulse"),
+    )
+
+    def __init__(self) -> None:
+        self.pulse: Pulse | None = None
+        self.event_ns: int | None = None  # when the newest event came, or a snapshot was loaded
+        self.asked_ns = 0  # when the exchange's own book was last asked for
+        self.is_unanswered = False  # it was asked for in this silence, and no answer that helps came
+        self._proven_ns = 0  # nothing was missed until then
+        self._behind_ns: int | None = None  # since when the exchange's book is known to be another
+        self._looks = 0  # that found the same book in this silence
+        self._interval_ns = 0.0
+        self._paced_events = 0
+
+    def event(self, now_ns: int) -> None:
+        """An event continued the book."""
+        if self.event_ns is not None:
+            self._paced_events = events = self._paced_events + 1
+            weight = 1 / events if events < 20 else 0.05  # a plain mean at first, then one that forgets
+            self._interval_ns += weight * (now_ns - self.event_ns - self._interval_ns)
+        self.begin(now_ns)
+
+    def begin(self, now_ns: int) -> None:
+        """A silence begins: with an event, or with a snapshot."""
+        self.event_ns = self._proven_ns = now_ns
+        self.is_unanswered = False
+        self._behind_ns = None
+        self._looks = 0
+
+    def same(self, asked_ns: int) -> None:
+        """The exchange's own book, asked for at `asked_ns`, is ours: nothing was missed until then."""
+        self._proven_ns = max(self._proven_ns, asked_ns)
+        self.is_unanswered = False
+        self._looks += 1
+
+    def other(self, now_ns: int) -> None:
+        """It is newer than ours, and another."""
+        if self._behind_ns is None:
+            self._behind_ns = now_ns
+
+    def unanswered(self) -> None:
+        self.is_unanswered = True
+
+    @property
+    def stale_after_ns(self) -> int:
+        """Silence that is unusual for the symbol."""
+        if self._paced_events < PACE_KNOWN_EVENTS:
+            return STALE_UNKNOWN_NS
+        return max(STALE_MIN_NS, int(STALE_INTERVALS * self._interval_ns))
+
+    @property
+    def quiet_ns(self) -> int:
+        """For how long the symbol may say nothing and its book still count as seen, without a further sign."""
+        if self._paced_events < PACE_KNOWN_EVENTS:
+            return STALE_UNKNOWN_NS
+        return max(QUIET_MIN_NS, int(QUIET_INTERVALS * self._interval_ns))
+
+    def is_unusual(self, now_ns: int) -> bool:
+        return self.event_ns is not None and now_ns - self.event_ns > self.stale_after_ns
+
+    def is_doubtful(self, now_ns: int) -> bool:
+        """Whether the pace alone no longer speaks for the stream."""
+        return self.event_ns is not None and now_ns - self._proven_ns > self._allowed_ns
+
+    def is_to_ask(self, now_ns: int) -> bool:
+        """Whether to ask for it now: not while an answer is on its way, nor again at once after none came."""
+        was_asked = self.asked_ns > (self.event_ns or 0) and now_ns - self.asked_ns < ASK_AGAIN_NS
+        return self.is_doubtful(now_ns) and not was_asked
+
+    def is_behind(self, now_ns: int) -> bool:
+        """The exchange's book has moved on, and the event that says so did not come."""
+        return self._behind_ns is not None and now_ns - self._behind_ns > IN_FLIGHT_NS
+
+    def is_stale(self, now_ns: int) -> bool:
+        pulse = self.pulse
+        if self.event_ns is None:
+            return False
+        if pulse is None:
+            return self.is_unusual(now_ns)
+        if now_ns - max(pulse.heard_ns, self.event_ns) > UNHEARD_NS:
+            return True
+        if not self.is_unusual(now_ns):
+            return False
+        return self._behind_ns is not None or self.is_overdue(now_ns)
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """The answer about the exchange's book should be there by now."""
+        return not self.is_unanswered and now_ns - self._proven_ns > self._allowed_ns + LOOK_NS
+
+    @property
+    def _allowed_ns(self) -> int:
+        quiet_ns = self.quiet_ns
+        return max(quiet_ns, min(QUIET_MOST_NS, quiet_ns << self._looks))
