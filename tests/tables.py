@@ -10,6 +10,8 @@ from typing import Final
 
 from tests.folders import ROOT
 from vibe_orderbook_mcp.store.fields import ENTRIES
+from vibe_orderbook_mcp.tools.fields import fields_text
+from vibe_orderbook_mcp.tools.register import ANSWERS
 
 
 def stored_fields() -> str:
@@ -23,8 +25,14 @@ def stored_fields() -> str:
     return "\n".join(lines)
 
 
+def answered_fields() -> str:
+    """Every field of every tool's answer, one level below the page's own headings."""
+    return fields_text(ANSWERS).rstrip().replace("## ", "### ")
+
+
 TABLES: Final[dict[str, tuple[Path, Callable[[], str]]]] = {
     "stored fields": (ROOT / "docs" / "STORAGE.md", stored_fields),
+    "fields of answers": (ROOT / "docs" / "ANALYTICS.md", answered_fields),
 }
 
 

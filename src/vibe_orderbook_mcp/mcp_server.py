@@ -14,9 +14,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
+from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import CallToolResult, TextContent
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, CallToolResult, TextContent
 from pydantic import ValidationError
 from starlette.requests import Request
 
@@ -27,7 +29,7 @@ from vibe_orderbook_mcp.http_limits import MESSAGES_PATH, HttpLimits, InFlight, 
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.oauth import oauth
 from vibe_orderbook_mcp.runtime import Runtime
-from vibe_orderbook_mcp.tools.register import refused, register_tools
+from vibe_orderbook_mcp.tools.register import refused, register_fields, register_tools, with_warning
 from vibe_orderbook_mcp.tools.service import Tools
 
 # Hosts show a model the first 512 characters.
@@ -36,8 +38,9 @@ INSTRUCTIONS = (
     "of trading; orderbook_l2: levels; get_order_flow: who bought and sold; get_volume_profile, get_liquidity_vacuums: "
     "where volume is and is not; get_microstructure_health, detect_market_anomalies: is this normal; orderbook_health: "
     "is the data live. Quote `summary`, mention `warnings` and a `status` other than live. Refusals are JSON with a "
-    "hint. No advice."
+    "hint. Fields and units: resource figures://all."
 )
+LIST_FRESH_MS = 3_600_000  # the tools of a running server do not change
 CRASHED = "The tool failed by a mistake of this server, whose log says more. Asking again may help."
 
 
@@ -63,10 +66,12 @@ class VibeServer(MCPServer[Runtime]):
             lifespan=self._lifespan,
             log_level=settings.log_level,
             subscriptions=False,
+            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_FRESH_MS, scope="public")},
             auth=self.oauth and self.oauth.settings,
             token_verifier=self.oauth and self.oauth.verifier,
         )
         register_tools(self, Tools(self.runtime), self.metrics, settings.tool_prefix)
+        register_fields(self, settings.tool_prefix)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: MCPServer[Runtime]) -> AsyncIterator[Runtime]:
@@ -76,18 +81,21 @@ class VibeServer(MCPServer[Runtime]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Runtime, Any] | None = None
     ) -> Any:
-        """Wrong names and missing arguments become refusals like all others, not the SDK's texts."""
+        """Missing arguments become refusals like all others, not the SDK's texts. Unknown ones are ignored: some
+        gateways add their own to every call, and strict hosts send null for every optional one.
+
+        Raises MCPError for an unknown tool, as the specification wants it.
+        """
         tool = self._tool_manager.get_tool(name)
         if tool is None:
-            return refused(Refusal("invalid_argument", "There is no tool of that name.", "List the tools first."))
-        known = set(tool.parameters.get("properties", {}))
-        if unknown := sorted(set(arguments) - known):
-            shown = ", ".join(json.dumps(item[:40], ensure_ascii=False) for item in unknown[:5])
-            allowed = ", ".join(sorted(known)) or "no arguments"
-            return refused(Refusal("invalid_argument", f"Unknown arguments: {shown}.", f"This tool takes {allowed}."))
+            raise MCPError(INVALID_PARAMS, "There is no tool of that name. List the tools first.")
+        known, required = set(tool.parameters.get("properties", {})), tool.parameters.get("required", ())
+        given = {
+            key: value for key, value in arguments.items() if key in known and (key in required or not is_unset(value))
+        }
         try:
             with self._counted(context):
-                return await super().call_tool(name, arguments, context)
+                result = await super().call_tool(name, given, context)
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 missing = ", ".join(str(item["loc"][-1]) for item in error.__cause__.errors()[:5])
@@ -96,6 +104,7 @@ class VibeServer(MCPServer[Runtime]):
                 )
             # The crash is in our log; its text stays there. No refusal: none of their codes would be true.
             return CallToolResult(content=[TextContent(type="text", text=CRASHED)], is_error=True)
+        return result if known.issuperset(arguments) else with_warning(result, ignored(arguments, known))
 
     def _counted(self, context: Context[Runtime, Any] | None) -> contextlib.AbstractContextManager[None]:
         """Over SSE the POST that brought a call is over before the call is: it goes on counting as in flight."""
@@ -142,6 +151,18 @@ class VibeServer(MCPServer[Runtime]):
         from vibe_orderbook_mcp.http import http_app  # noqa: PLC0415  # http imports this module
 
         return http_app(self)
+
+
+def is_unset(value: object) -> bool:
+    """Whether an optional argument was sent although nobody gave it."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def ignored(arguments: dict[str, Any], known: set[str]) -> str:
+    unknown = sorted(set(arguments) - known)
+    shown = ", ".join(json.dumps(name[:40], ensure_ascii=False) for name in unknown[:5])
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    return f"Arguments that this tool does not have were ignored: {shown}{more}."
 
 
 def _nothing() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
@@ -23,11 +26,12 @@ from tests.tools.serving import (
     tracebacks,
 )
 from vibe_orderbook_mcp.analytics.book_answers import L1Answer
-from vibe_orderbook_mcp.errors import StorageCorrupt
+from vibe_orderbook_mcp.errors import Refusal, StorageCorrupt
 from vibe_orderbook_mcp.mcp_server import CRASHED
 from vibe_orderbook_mcp.sim.faults import Disconnect, Drop, Refuse, RestStatus, SlowRest
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.tools.access import ANSWER_SECS
+from vibe_orderbook_mcp.tools.arguments import symbol_of
 from vibe_orderbook_mcp.tools.health import HealthAnswer
 from vibe_orderbook_mcp.tools.register import register_tools
 from vibe_orderbook_mcp.tools.service import Tools
@@ -53,28 +57,26 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (L1, {"symbol": "../../etc/passwd"}, "symbol"),
     (L1, {"symbol": "🚀🌕"}, "symbol"),
     (L1, {"symbol": "BTC\u202eUSDT"}, "symbol"),
-    (L1, {**BTC, "limit": 5, "x\ny" * 99: 1}, "limit"),
     (L2, {}, "symbol"),
     (L2, {**BTC, "levels": 0}, "levels"),
     (L2, {**BTC, "levels": 1001}, "levels"),
     (L2, {**BTC, "levels": -1}, "levels"),
     (L2, {**BTC, "levels": 10**30}, "levels"),
     (L2, {**BTC, "levels": True}, "levels"),
+    (L2, {**BTC, "levels": "5.5"}, "levels"),
     (L2, {**BTC, "levels": 2.5}, "levels"),
     (L2, {**BTC, "levels": 1e300}, "levels"),
     (L2, {**BTC, "levels": "many"}, "levels"),
     (L2, {**BTC, "levels": "٣"}, "levels"),
-    (L2, {**BTC, "levels": None}, "levels"),
     (L2, {**BTC, "levels": [5]}, "levels"),
     (FLOW, {}, "symbol"),
     (FLOW, {**BTC, "window_duration_secs": 9}, "window_duration_secs"),
     (FLOW, {**BTC, "window_duration_secs": 301}, "window_duration_secs"),
     (FLOW, {**BTC, "window_duration_secs": False}, "window_duration_secs"),
     (FLOW, {**BTC, "window_duration_secs": 60.5}, "window_duration_secs"),
-    (FLOW, {**BTC, "detail": 1}, "detail"),
-    (FLOW, {**BTC, "detail": "yes"}, "detail"),
-    (FLOW, {**BTC, "detail": None}, "detail"),
-    (HEALTH, {"symbol": "BTCUSDT"}, "symbol"),
+    (FLOW, {**BTC, "detail": 2}, "detail"),
+    (FLOW, {**BTC, "detail": "perhaps"}, "detail"),
+    (FLOW, {**BTC, "detail": [True]}, "detail"),
     ("get_volume_profile", {}, "symbol"),
     ("get_volume_profile", {**BTC, "duration_hours": 0}, "duration_hours"),
     ("get_volume_profile", {**BTC, "duration_hours": 169}, "duration_hours"),
@@ -91,7 +93,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("detect_market_anomalies", {**BTC, "window_duration_secs": 301}, "window_duration_secs"),
     ("detect_market_anomalies", {**BTC, "since_hours": -1}, "since_hours"),
     ("detect_market_anomalies", {**BTC, "since_hours": 169}, "since_hours"),
-    ("detect_market_anomalies", {**BTC, "detail": "yes"}, "detail"),
+    ("detect_market_anomalies", {**BTC, "detail": "perhaps"}, "detail"),
 ]
 
 
@@ -107,8 +109,10 @@ def test_a_wrong_argument_is_named_and_not_repeated(mode: Mode, tmp_path: Path) 
                 assert named in body["message"], (tool, arguments, body)
                 assert "retry_after_secs" not in body
                 assert len(body["message"]) < 400
-            nameless = checked_refusal(await client.call_tool("orderbook_l3", BTC))
-            assert nameless["code"] == "invalid_argument"
+            with pytest.raises(MCPError) as caught:  # no result of a tool that is not there
+                await client.call_tool("orderbook_l3", BTC)
+            assert caught.value.error.code == INVALID_PARAMS
+            assert "orderbook_l3" not in caught.value.error.message
 
     asyncio.run(run())
 
@@ -120,8 +124,104 @@ def test_arguments_are_understood_in_the_spellings_people_and_hosts_use(tmp_path
             for spelling in ("BTCUSDT", "btcusdt", "btc/usdt", "BTC-USDT", " Btc usdt ", "BTC_USDT", "BTC\tUSDT\n"):
                 assert (await answer(client, L1, symbol=spelling))["symbol"] == "BTCUSDT"
             assert (await answer(client, L1, symbol="币安人生/usdt"))["symbol"] == "币安人生USDT"
-            for levels in (3, 3.0, "3", " 3 "):
+            for spelling in (
+                "'BTCUSDT'",
+                "\u201cbtcusdt\u201d",
+                "binance:BTCUSDT",
+                "BINANCE:btc/usdt",
+                "BTC\u200bUSDT\ufeff",
+                "$BTC",
+                "btc",
+            ):
+                assert (await answer(client, L1, symbol=spelling))["symbol"] == "BTCUSDT", spelling
+            for levels in (3, 3.0, "3", " 3 ", "3.0"):
                 assert len((await answer(client, L2, symbol="BTCUSDT", levels=levels))["bids"]) == 3
+            for unset in (None, "", " "):
+                assert len((await answer(client, L2, symbol="BTCUSDT", levels=unset))["bids"]) == 20, unset
+
+    asyncio.run(run())
+
+
+def test_every_optional_argument_may_be_sent_empty_and_flags_as_numbers(tmp_path: Path) -> None:
+    """Strict modes of some hosts have to send every field, and others know no booleans."""
+
+    async def run() -> None:
+        async with serving(tmp_path / "db", exchange()) as (_, server, client):
+            for tool in (await client.list_tools()).tools:
+                optional = set(tool.input_schema["properties"]) - set(tool.input_schema.get("required", ()))
+                for unset in (None, ""):
+                    given = {
+                        **(BTC if "symbol" in tool.input_schema["properties"] else {}),
+                        **dict.fromkeys(optional, unset),
+                    }
+                    result = await client.call_tool(tool.name, given)
+                    code = json.loads(text_of(result))["code"] if result.is_error else ""
+                    assert code in ("", "insufficient_historical_data"), (tool.name, text_of(result))
+            await until(lambda: len(server.runtime.market.symbols["BTCUSDT"].watch.rows) > 10)
+            for true in (True, "true", 1, "1"):
+                found = await answer(client, "get_microstructure_health", **BTC, window_duration_secs=10, detail=true)
+                assert "detail" in found
+
+    asyncio.run(run())
+
+
+def test_arguments_that_a_tool_does_not_have_are_ignored_and_named(tmp_path: Path) -> None:
+    """Some gateways add their own to every call."""
+
+    async def run() -> None:
+        async with serving(tmp_path / "db", exchange()) as (_, _server, client):
+            for tool, wanted in ((L1, BTC), (HEALTH, {})):
+                body = await answer(client, tool, **wanted, sessionId="a" * 300, toolCallId={"b": 1})
+                assert body["warnings"][-1] == (
+                    'Arguments that this tool does not have were ignored: "sessionId", "toolCallId".'
+                )
+            refused = await refusal(client, L1, symbol="", sessionId=1)
+            assert refused["code"] == "invalid_argument"
+            many = await answer(client, L1, **BTC, **{f"x{number}": 1 for number in range(40)}, **{"y" * 500: 1})
+            assert len(many["warnings"][-1]) < 400
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("symbol", "says"),
+    [
+        ("kraken:BTC/USD", "kraken"),
+        ("COINBASE:BTCUSD", "coinbase"),
+        ("binance-usdm:BTCUSDT", "binance-usdm"),
+        ("BTC-PERP", "perpetuals"),
+        ("BTCUSDT.P", "perpetuals"),
+        ("BTC/USDT:USDT", "perpetuals"),
+        ("okx:BTC-USDT-SWAP", "okx"),
+    ],
+)
+def test_another_market_is_refused_by_its_name(symbol: str, says: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        symbol_of(symbol)
+    assert caught.value.code == "symbol_not_found"
+    assert says in caught.value.message
+    assert "BTCUSDT" in caught.value.hint
+
+
+def test_a_name_that_is_not_listed_comes_with_what_was_meant(tmp_path: Path) -> None:
+    async def run() -> None:
+        sim = exchange("BTCUSDT", "ETHUSDT", "SOLUSDT")
+        async with serving(tmp_path / "db", sim) as (_, server, client):
+            for symbol, meant in (
+                ("XBTUSD", "BTCUSDT"),
+                ("bitcoinusd", "BTCUSDT"),
+                ("BTCUSD", "BTCUSDT"),
+                ("BTCUDST", "BTCUSDT"),
+                ("solana/usd", "SOLUSDT"),
+                ("ETHUSDTT", "ETHUSDT"),
+                ("ETHEUR", "ETHUSDT"),
+            ):
+                body = await refusal(client, L1, symbol=symbol)
+                assert body["code"] == "symbol_not_found"
+                assert body["hint"].startswith(f"Did you mean {meant}"), (symbol, body)
+            assert (await answer(client, L1, symbol="bitcoin"))["symbol"] == "BTCUSDT"
+            assert (await answer(client, L2, symbol="Ethereum"))["symbol"] == "ETHUSDT"
+            assert set(server.runtime.market.symbols) == {"BTCUSDT", "ETHUSDT"}
 
     asyncio.run(run())
 

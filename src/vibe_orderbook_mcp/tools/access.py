@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+from vibe_orderbook_mcp.core.naming import pair_of, suggestions
 from vibe_orderbook_mcp.errors import (
     ExchangeError,
     InexactSymbol,
@@ -27,9 +28,8 @@ WRITE_LAG_SECS = 2.0  # a second can be read so long after its end
 async def live_state(runtime: Runtime, symbol: str) -> SymbolState:
     """The symbol with a proven book. Raises Refusal when there is none in time."""
     deadline = time.monotonic() + ANSWER_SECS
-    state = runtime.market.symbols.get(symbol)
-    if state is None:
-        state = await _subscribe(runtime, symbol, deadline)
+    state = runtime.market.symbols.get(symbol) or await _subscribe(runtime, symbol, deadline)
+    symbol = state.spec.symbol  # a bare asset stands for its pair
     if state.book is None and state.trading == DELISTED:
         raise not_live(runtime, state)  # waiting does not help
     if state.book is None and not await runtime.feed.wait_live(symbol, max(0.0, deadline - time.monotonic())):
@@ -67,15 +67,11 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolSt
     try:
         # Not `wait_for`: on Python 3.11 it begins a moment later, and calls of that moment would not count each other.
         async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
-            await runtime.feed.check_listed(symbol)
+            symbol = await _listed(runtime, symbol)
             _check_room(runtime, symbol)
             await runtime.feed.subscribe(symbol)
     except SymbolUnknown as error:
-        raise Refusal(
-            "symbol_not_found",
-            f"The exchange does not list {symbol}.",
-            "Check the spelling: base asset then quote asset without the rest, such as BTCUSDT or SOLUSDT.",
-        ) from error
+        raise _not_listed(runtime, symbol) from error
     except InexactSymbol as error:
         raise Refusal("symbol_not_found", str(error), "This symbol cannot be kept exactly; ask for another.") from error
     except RateLimited as error:
@@ -95,6 +91,28 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolSt
             retry_after_secs=RETRY_SECS,
         ) from error
     return runtime.market.symbols[symbol]
+
+
+async def _listed(runtime: Runtime, symbol: str) -> str:
+    """The symbol, or the pair of a bare asset. Raises SymbolUnknown, RateLimited."""
+    try:
+        await runtime.feed.check_listed(symbol)
+    except SymbolUnknown:
+        listing = runtime.feed.listing
+        pair = None if listing is None else pair_of(symbol, listing)
+        if pair is None:
+            raise
+        return pair
+    return symbol
+
+
+def _not_listed(runtime: Runtime, symbol: str) -> Refusal:
+    listing = runtime.feed.listing
+    meant = [] if listing is None else suggestions(symbol, listing)
+    hint = "Check the spelling: base asset then quote asset without the rest, such as BTCUSDT or SOLUSDT."
+    if meant:
+        hint = f"Did you mean {' or '.join(meant)}?"
+    return Refusal("symbol_not_found", f"The exchange does not list {symbol}.", hint)
 
 
 def _check_room(runtime: Runtime, symbol: str) -> None:

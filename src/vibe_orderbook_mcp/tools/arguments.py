@@ -5,22 +5,48 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
-from vibe_orderbook_mcp.core.symbol import LONGEST_SYMBOL, normal_symbol
+from vibe_orderbook_mcp.core.naming import DEFAULT_VENUE, read_name
+from vibe_orderbook_mcp.core.symbol import LONGEST_SYMBOL
 from vibe_orderbook_mcp.errors import Refusal
 
+QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")  # what many pairs are quoted in
 SMALLEST, LARGEST = Decimal("1e-12"), Decimal("1e12")
 
 
 def symbol_of(value: object) -> str:
-    """The exchange's spelling. Raises Refusal."""
-    symbol = normal_symbol(value) if isinstance(value, str) else None
-    if symbol is None:
+    """The default venue's spelling of what was asked for. Raises Refusal."""
+    name = read_name(value) if isinstance(value, str) else None
+    if name is None:
         raise Refusal(
             "invalid_argument",
             f"symbol must be a trading pair of 1 to {LONGEST_SYMBOL} letters and digits.",
             'Pass a spot symbol such as "BTCUSDT"; "btc/usdt" and "BTC-USDT" are understood too.',
         )
-    return symbol
+    if name.venue is None:
+        raise Refusal(
+            "invalid_argument",
+            "symbol names a venue that this server does not know.",
+            f'Leave the venue out, or write "{DEFAULT_VENUE}:BTCUSDT".',
+        )
+    if name.venue != DEFAULT_VENUE:
+        raise Refusal(
+            "symbol_not_found",
+            f"This server keeps books of Binance spot only; {name.venue} is not among its venues.",
+            f"Ask for the pair on Binance spot, such as {DEFAULT_VENUE}:BTCUSDT.",
+        )
+    if name.is_perpetual:
+        raise Refusal(
+            "symbol_not_found",
+            "This server keeps books of Binance spot only; perpetuals and other futures are not among its markets.",
+            f"Did you mean the spot pair {_spot(name.symbol)}?",
+        )
+    return name.symbol
+
+
+def _spot(symbol: str) -> str:
+    """The spot pair beside a perpetual, which may be written as its asset alone."""
+    is_pair = any(symbol.endswith(quote) and symbol != quote for quote in QUOTES)
+    return symbol if is_pair else f"{symbol}USDT"
 
 
 def whole_number(name: str, value: object, low: int, high: int) -> int:
@@ -51,20 +77,23 @@ def positive_decimal(name: str, value: object) -> Decimal:
 
 
 def flag(name: str, value: object) -> bool:
-    """true or false. Raises Refusal."""
+    """true or false; hosts send 1, 0 and text too. Raises Refusal."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
+    word = str(value).strip().lower() if isinstance(value, str | int | float) else ""
+    if word in ("true", "1", "1.0", "yes"):
+        return True
+    if word in ("false", "0", "0.0", "no"):
+        return False
     raise Refusal("invalid_argument", f"{name} must be true or false.", f"Leave {name} out for its default.")
 
 
 def _as_whole(value: object) -> int | None:
+    """Some hosts send numbers as text, and whole ones with a fraction of zero."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int):
-        return value
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}(?:\.0{1,9})?\s*", value):
+        value = float(value)
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
-    # Some hosts send numbers as text.
-    return int(value) if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else None
+    return value if isinstance(value, int) else None

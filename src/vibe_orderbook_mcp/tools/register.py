@@ -23,6 +23,7 @@ from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer
 from vibe_orderbook_mcp.errors import Refusal, StorageError
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.tools.access import storage_refusal
+from vibe_orderbook_mcp.tools.fields import HEAD_SCHEMA, fields_text
 from vibe_orderbook_mcp.tools.health import ALL, HealthAnswer
 from vibe_orderbook_mcp.tools.service import LONGEST_SECS, MOST_HOURS, MOST_LEVELS, SHORTEST_SECS, Tools
 
@@ -31,8 +32,8 @@ from vibe_orderbook_mcp.tools.service import LONGEST_SECS, MOST_HOURS, MOST_LEVE
 SymbolArgument = Annotated[
     Any,
     Field(
-        description='Spot symbol, any case, with or without separator: "BTCUSDT", "btc/usdt", "ETH-BTC".',
-        json_schema_extra={"type": "string", "minLength": 1, "maxLength": 40, "examples": ["BTCUSDT", "ETHUSDT"]},
+        description='Spot pair in any spelling: "BTCUSDT", "btc/usdt"; "BTC" is BTCUSDT.',
+        json_schema_extra={"type": "string", "minLength": 1, "maxLength": 40},
     ),
 ]
 LevelsArgument = Annotated[
@@ -45,34 +46,34 @@ LevelsArgument = Annotated[
 WindowArgument = Annotated[
     Any,
     Field(
-        description="Length of the window in seconds; it ends with the newest whole second, 1 to 2 s ago (window.end).",
+        description="Seconds up to the newest whole second (window.end).",
         json_schema_extra={"type": "integer", "minimum": SHORTEST_SECS, "maximum": LONGEST_SECS},
     ),
 ]
 HoursArgument = Annotated[
     Any,
     Field(
-        description="Length of the window in hours; it ends with the newest whole second, 1 to 2 s ago (window.end).",
+        description="Hours up to the newest whole second (window.end).",
         json_schema_extra={"type": "integer", "minimum": 1, "maximum": MOST_HOURS},
     ),
 ]
 SinceArgument = Annotated[
     Any,
     Field(
-        description="Also tell what was found in the last so many hours; 0: only the window.",
+        description="Also what was found in these last hours.",
         json_schema_extra={"type": "integer", "minimum": 0, "maximum": MOST_HOURS},
     ),
 ]
 TickArgument = Annotated[
     Any,
     Field(
-        description="Width of the price bins in quote units; left out or null: chosen to give about 100 bins.",
-        json_schema_extra={"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]},
+        description="Width of the price bins in quote units; null: chosen.",
+        json_schema_extra={"type": ["string", "number", "null"]},
     ),
 ]
 DetailArgument = Annotated[
     Any,
-    Field(description="false: headline figures; true: everything.", json_schema_extra={"type": "boolean"}),
+    Field(description="true: further figures.", json_schema_extra={"type": "boolean"}),
 ]
 
 L1_TEXT = (
@@ -91,8 +92,8 @@ FLOW_TEXT = (
 )
 PROFILE_TEXT = (
     "Use this for where volume traded over the last 1 to 168 hours: point of control (most traded price), value area "
-    "(70 % of volume), high and low volume nodes, buy and sell split. Exact from every trade; coverage is counted "
-    "by trade ids. Prices in quote units, volume in base units."
+    "(70 % of volume), high and low volume nodes, buy and sell split. Exact from every trade. Prices in quote units, "
+    "volume in base units."
 )
 MARKET_HEALTH_TEXT = (
     "Use this for whether a market is in good shape to trade in now: a score from 0 to 100 from spread, depth, balance "
@@ -106,8 +107,8 @@ VACUUM_TEXT = (
 )
 ANOMALY_TEXT = (
     "Use this for anything unusual: update bursts with hardly any trades, clusters of short-lived large orders, "
-    "thinning liquidity, absorption and refilled levels, now or (since_hours) in the past. Each finding says how rare "
-    "it is for this symbol and what it cannot prove; it never names an owner or an intent."
+    "thinning liquidity, absorption and refilled levels, now or in the past (since_hours). Each finding says how rare "
+    "it is for this symbol."
 )
 HEALTH_TEXT = (
     "Use this to see whether the server's books are live and its history is being recorded: per symbol sync state, "
@@ -115,22 +116,30 @@ HEALTH_TEXT = (
 )
 
 
+READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)
+
+ANSWERS: dict[str, type[Envelope]] = {
+    "orderbook_l1": L1Answer,
+    "orderbook_l2": L2Answer,
+    "get_order_flow": OrderFlowAnswer,
+    "get_volume_profile": VolumeProfileAnswer,
+    "get_microstructure_health": HealthScoreAnswer,
+    "get_liquidity_vacuums": LiquidityVacuumsAnswer,
+    "detect_market_anomalies": AnomaliesAnswer,
+    "orderbook_health": HealthAnswer,
+}
+
+
 def register_tools(server: MCPServer[Any], tools: Tools, metrics: Metrics, prefix: str = "") -> None:
     answering = _Answering(metrics, prefix)
 
     def add(name: str, title: str, text: str, function: Any) -> None:
-        server.add_tool(
-            function,
-            name=prefix + name,
-            title=title,
-            description=text,
-            annotations=ToolAnnotations(
-                title=title, read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-            ),
-        )
-        # The schema stays advertised. What is answered was written by that very model: the SDK need not check it again.
+        server.add_tool(function, name=prefix + name, title=title, description=text, annotations=READ_ONLY)
         if (tool := server._tool_manager.get_tool(prefix + name)) is not None:
+            tool.parameters = brief(tool.parameters)
+            # What is answered was written by the answer's own model: the SDK need not check it again.
             tool.fn_metadata.output_model = None
+            tool.fn_metadata.output_schema = HEAD_SCHEMA
 
     async def orderbook_l1(symbol: SymbolArgument) -> Annotated[CallToolResult, L1Answer]:
         return await answering.call("orderbook_l1", tools.orderbook_l1(symbol))
@@ -186,6 +195,28 @@ def register_tools(server: MCPServer[Any], tools: Tools, metrics: Metrics, prefi
     add("orderbook_health", "Server health", HEALTH_TEXT, orderbook_health)
 
 
+def register_fields(server: MCPServer[Any], prefix: str = "") -> None:
+    @server.resource(
+        "figures://all",
+        name="figures",
+        title="What each field means",
+        description="Every field of every tool's answer: its meaning and its unit.",
+        mime_type="text/markdown",
+    )
+    def figures() -> str:
+        return fields_text({prefix + name: model for name, model in ANSWERS.items()})
+
+
+def brief(schema: dict[str, Any]) -> dict[str, Any]:
+    """An input schema without what the names say already: "title": "Levels" beside "levels"."""
+    properties = {
+        name: {key: value for key, value in field.items() if key != "title"}
+        for name, field in schema.get("properties", {}).items()
+    }
+    rest = {key: value for key, value in schema.items() if key not in ("title", "properties")}
+    return {**rest, "properties": properties}
+
+
 class _Answering:
     """Turns an answer or a refusal into a tool result, and measures."""
 
@@ -224,6 +255,15 @@ def _dated(answer: BaseModel) -> BaseModel:
     if isinstance(answer, Envelope) and answer.status == "stale" and answer.symbol != ALL:
         return answer.model_copy(update={"summary": f"As of {answer.age_ms / 1000:.0f} s ago: {answer.summary}"})
     return answer
+
+
+def with_warning(result: Any, warning: str) -> Any:
+    """An answer with one warning more; a refusal as it is."""
+    if not isinstance(result, CallToolResult) or result.is_error or not isinstance(result.structured_content, dict):
+        return result
+    body = {**result.structured_content, "warnings": [*result.structured_content["warnings"], warning]}
+    text = msgspec.json.encode(body).decode()
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=body, is_error=False)
 
 
 def refused(refusal: Refusal) -> CallToolResult:

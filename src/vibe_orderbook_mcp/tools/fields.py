@@ -1,0 +1,69 @@
+"""What each field of each answer means, as text: made from the answers' models, so it says what they say.
+
+Clients get it as the resource `figures://all`. The list of tools, which a model pays for in every conversation, has the
+common head of all answers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from vibe_orderbook_mcp.analytics.results import Envelope, Window, WindowedEnvelope
+
+HEAD: Final = tuple(Envelope.model_fields)
+WINDOW: Final = tuple(name for name in WindowedEnvelope.model_fields if name not in HEAD)
+
+# The output schema of every tool: what all answers have, open for the rest.
+HEAD_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": "string"} for name in ("symbol", "as_of", "status", "summary")},
+        "warnings": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["symbol", "as_of", "status", "summary", "warnings"],
+}
+
+
+def fields_text(answers: Mapping[str, type[BaseModel]]) -> str:
+    """A line for each field: `name`: meaning and unit. `answers` are the models by tool."""
+    parts = [_section("Every answer", _lines(Envelope)), _section("window, where an answer has one", _lines(Window))]
+    parts += [_section(tool, _lines(model, skipped=(*HEAD, *WINDOW))) for tool, model in answers.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(title: str, lines: Iterator[str]) -> str:
+    return "\n".join([f"## {title}", *lines])
+
+
+def _lines(model: type[BaseModel], path: str = "", skipped: tuple[str, ...] = ()) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if name in skipped:
+            continue
+        inner = _model_in(field.annotation)
+        is_list = inner is not None and get_origin(_plain(field.annotation)) is list
+        about = field.description or (inner.__doc__ or "").partition("\n")[0] if inner else field.description or ""
+        yield f"* `{path}{name}{'[]' if is_list else ''}`: {about}"
+        if inner is not None:
+            yield from _lines(inner, f"{path}{name}{'[]' if is_list else ''}.")
+
+
+def _plain(annotation: Any) -> Any:
+    """The type beside None."""
+    if get_origin(annotation) in (Union, UnionType):
+        return next((part for part in get_args(annotation) if part is not type(None)), None)
+    return annotation
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, alone or many of them."""
+    plain = _plain(annotation)
+    if isinstance(plain, type) and issubclass(plain, BaseModel):
+        return plain
+    for part in get_args(plain):
+        if (found := _model_in(part)) is not None:
+            return found
+    return None
