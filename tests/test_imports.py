@@ -70,8 +70,8 @@ BUT_MAY_IMPORT: dict[str, tuple[str, ...]] = {"core.compiled": ("os",)}
 
 # Modules outside the package, or own ones -> the only modules that may import them.
 ONLY_IMPORTED_BY: dict[str, tuple[str, ...]] = {
-    "mcp": ("server", "mcp_server", "http", "oauth", "tools.register"),
-    "mcp_types": ("server", "mcp_server", "http", "tools.register"),
+    "mcp": ("server", "mcp_server", "http", "http_limits", "sse", "oauth", "tools.register"),
+    "mcp_types": ("server", "mcp_server", "sse", "tools.register"),
     "rocksdict": ("store.*",),
     "websockets": ("binance.connection", "sim.*"),
     f"{PACKAGE}.sim": ("cli", "demo", "sim", "sim.*"),

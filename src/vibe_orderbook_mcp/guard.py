@@ -9,9 +9,11 @@ can send requests to loopback addresses (DNS rebinding).
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,7 +31,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings, refusals: Refusals) -> None:
         self._app = app
         self._hosts = {host.lower() for host in (*LOOPBACK, *settings.allowed_hosts)}
-        self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
+        self._origins = {_plain(origin) for origin in settings.allowed_origins}
         token = None if settings.has_oauth else settings.auth_token
         self._token = None if token is None else token.get_secret_value().encode()
         # Beyond loopback with a token and no list, every name will do: a page that rebinds a name has no token.
@@ -83,7 +85,7 @@ class Guard:
         return host in self._hosts or name in self._hosts
 
     def _is_origin_allowed(self, origin: str) -> bool:
-        origin = origin.lower().rstrip("/")
+        origin = _plain(origin)
         try:
             return origin in self._origins or urlsplit(origin).hostname in LOOPBACK
         except ValueError:  # a browser sends no such thing
@@ -94,3 +96,34 @@ class Guard:
             return True
         scheme, _, given = headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._token)
+
+
+class ReadablePages(CORSMiddleware):
+    """Lets pages of the allowed origins read every answer, refusals too: browsers ask first (CORS).
+
+    It stands before `Guard`, since a browser's question carries no token. It answers nothing else, and for every other
+    origin it is as if it were not there.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
+        super().__init__(
+            app,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=("WWW-Authenticate", "Retry-After"),
+        )
+        self._readers = frozenset(map(_plain, origins))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
+        if origin is not None and self.is_allowed_origin(origin):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        return _plain(origin) in self._readers
+
+
+def _plain(origin: str) -> str:
+    return origin.lower().rstrip("/")

@@ -1,7 +1,8 @@
 """How much one process takes on over HTTP, and what it says to the rest.
 
 Every limit has one refusal and is counted by reason: a client learns what to do (wait, send less), an operator what
-is short. Limits of sockets are in `http_protocol`; here are those of requests and sessions.
+is short. Limits of sockets are in `http_protocol`; here are those of requests and of SSE sessions. `/mcp` keeps no
+sessions: its requests are counted by who sends them.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import ipaddress
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import anyio
 from loguru import logger
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from prometheus_client import Counter as PrometheusCounter
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse
@@ -34,18 +37,16 @@ _ENDPOINT = re.compile(rb"session_id=([0-9a-f]{32})")
 class HttpLimits:
     """What is taken on. Times are how long a peer may be silent, not how long an answer may take."""
 
-    # An event stream and the posts of its session, for as many sessions as there may be of both kinds, and probes.
+    # An event stream and the posts of its session, for as many sessions as there may be, calls of `/mcp`, and probes.
     connections: int = 2000
-    sessions: int = 500  # of each transport; one has about a tenth of a megabyte
-    # A streamable session is ended after so long without a request.
-    session_idle_secs: float = 1800.0
+    sessions: int = 500  # event streams of SSE; one has about a tenth of a megabyte
     # When all places are taken, the session that has been idle longest makes room, if it has been for so long. Some
     # clients open a session for each call and leave it.
     yield_after_secs: float = 120.0
     body_bytes: int = 128 * 1024  # a call is under 1 KiB
-    # Requests being worked on. One client cannot take them all.
+    # Requests being worked on. One caller (see `caller_of`) cannot take them all.
     in_flight: int = 256
-    in_flight_a_session: int = 32
+    in_flight_a_caller: int = 32
     head_secs: float = 10.0  # from opening, or from the first byte of a further request, to the end of its head
     body_secs: float = 20.0
     stall_secs: float = 30.0  # without taking anything while more than asyncio's 64 KiB wait
@@ -66,30 +67,30 @@ class Refusals:
 
 
 class InFlight:
-    """What is being worked on, in all and by session. A session without a name counts in all only."""
+    """What is being worked on, in all and by caller. A caller without a name counts in all only."""
 
     def __init__(self, limits: HttpLimits) -> None:
         self._limits = limits
         self.total = 0
         self._of: Counter[str] = Counter()
 
-    def is_full(self, session: str | None) -> bool:
-        of_session = 0 if session is None else self._of[session]
-        return self.total >= self._limits.in_flight or of_session >= self._limits.in_flight_a_session
+    def is_full(self, caller: str | None) -> bool:
+        of_caller = 0 if caller is None else self._of[caller]
+        return self.total >= self._limits.in_flight or of_caller >= self._limits.in_flight_a_caller
 
     @contextlib.contextmanager
-    def held(self, session: str | None) -> Iterator[None]:
+    def held(self, caller: str | None) -> Iterator[None]:
         self.total += 1
-        if session is not None:
-            self._of[session] += 1
+        if caller is not None:
+            self._of[caller] += 1
         try:
             yield
         finally:
             self.total -= 1
-            if session is not None:
-                self._of[session] -= 1
-                if not self._of[session]:
-                    del self._of[session]
+            if caller is not None:
+                self._of[caller] -= 1
+                if not self._of[caller]:
+                    del self._of[caller]
 
 
 class SseSession:
@@ -99,6 +100,11 @@ class SseSession:
         self.name: str | None = None
         self.spoke_at = time.monotonic()
         self.ended = asyncio.Event()
+
+    @property
+    def caller(self) -> str | None:
+        """The name that its calls are counted by."""
+        return None if self.name is None else _session_caller(self.name)
 
     async def receive(self, receive: Receive) -> Message:
         """What the client sends next. Once the session is to end: that it has gone, which closes all there is."""
@@ -172,10 +178,8 @@ class Limits:
         in_flight: InFlight,
         sessions: SseSessions,
         refusals: Refusals,
-        make_room: Callable[[], Awaitable[None]],
     ) -> None:
         self._app = app
-        self._make_room = make_room  # for one more streamable session
         self._limits = limits
         self._in_flight = in_flight
         self._sessions = sessions
@@ -185,8 +189,8 @@ class Limits:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        session = session_named(scope)
-        if self._in_flight.is_full(session):
+        caller = caller_of(scope)
+        if self._in_flight.is_full(caller):
             await self._refuse("in_flight", too_busy(), scope, receive, send)
             return
         body, refusal = await self._body(scope, receive)
@@ -196,16 +200,14 @@ class Limits:
             return
         if body is None:  # the client has gone
             return
-        if session is not None:
+        if (session := session_named(scope)) is not None:
             self._sessions.heard(session)
-        elif scope["path"] == MCP_PATH:
-            await self._make_room()
-        if self._in_flight.is_full(session):  # with those whose bodies came at the same time
+        if self._in_flight.is_full(caller):  # with those whose bodies came at the same time
             await self._refuse("in_flight", too_busy(), scope, receive, send)
             return
-        with self._in_flight.held(session):
+        with self._in_flight.held(caller):
             try:
-                await self._app(scope, _replay(body, receive), self._noting_full(scope, send))
+                await self._app(scope, _replay(body, receive), send)
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 # The message was accepted, and its session ended before it was read.
                 logger.debug("A message came for a session that has just ended")
@@ -235,20 +237,6 @@ class Limits:
                 {"error": f"The body did not come in {patience:g} s."}, 408, headers={"Connection": "close"}
             )
 
-    def _noting_full(self, scope: Scope, send: Send) -> Send:
-        """The SDK refuses a session too many by itself, without saying when to come again."""
-        if scope["path"] != MCP_PATH:
-            return send
-
-        async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 503:
-                self._refusals.note("sessions")
-                retry = (b"retry-after", str(RETRY_SESSIONS_SECS).encode())
-                message = {**message, "headers": [*message.get("headers", []), retry]}
-            await send(message)
-
-        return watched
-
     async def _refuse(self, reason: str, refusal: JSONResponse, scope: Scope, receive: Receive, send: Send) -> None:
         self._refusals.note(reason)
         await refusal(scope, receive, send)
@@ -265,12 +253,40 @@ def too_many_sessions() -> JSONResponse:
 
 
 def session_named(scope: Scope) -> str | None:
-    """The session a request names: in its query over SSE, in a header over streamable HTTP."""
-    if scope["path"] == MESSAGES_PATH:
-        name = QueryParams(scope.get("query_string", b"")).get("session_id")
-    else:
-        name = Headers(scope=scope).get("mcp-session-id")
+    """The SSE session that a message names in its query; None on every other path."""
+    if scope["path"] != MESSAGES_PATH:
+        return None
+    name = QueryParams(scope.get("query_string", b"")).get("session_id")
     return name[:64] if name else None
+
+
+def caller_of(scope: Scope) -> str | None:
+    """Whom a request counts for: its SSE session, else the subject of its access token, else the address it comes from.
+
+    An IPv6 address counts by its first 64 bits, which is what one household or machine gets. The address is that of the
+    peer, or what a trusted proxy says it is (uvicorn's FORWARDED_ALLOW_IPS). None where there is no address.
+    """
+    if (session := session_named(scope)) is not None:
+        return _session_caller(session)
+    user = scope.get("user")
+    if isinstance(user, AuthenticatedUser) and user.access_token.subject is not None:
+        return f"subject {user.access_token.subject[:200]}"
+    peer = scope.get("client")
+    if not peer or not peer[0]:
+        return None
+    try:
+        address = ipaddress.ip_address(peer[0].partition("%")[0])
+    except ValueError:  # a proxy may say anything
+        return f"address {peer[0][:64]}"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return f"address {ipaddress.IPv6Network((address, 64), strict=False)}"
+        address = address.ipv4_mapped
+    return f"address {address}"
+
+
+def _session_caller(name: str) -> str:
+    return f"session {name}"
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from vibe_orderbook_mcp import __version__, stderr
 from vibe_orderbook_mcp.config import Settings
 from vibe_orderbook_mcp.errors import Refusal
-from vibe_orderbook_mcp.http_limits import MESSAGES_PATH, HttpLimits, InFlight, Refusals, session_named
+from vibe_orderbook_mcp.http_limits import MESSAGES_PATH, HttpLimits, InFlight, Refusals, caller_of
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.oauth import oauth
 from vibe_orderbook_mcp.runtime import Runtime
@@ -110,7 +110,7 @@ class VibeServer(MCPServer[Runtime]):
         """Over SSE the POST that brought a call is over before the call is: it goes on counting as in flight."""
         request = None if context is None or context._request_context is None else context._request_context.request
         if isinstance(request, Request) and request.scope["path"] == MESSAGES_PATH:
-            return self.in_flight.held(session_named(request.scope))
+            return self.in_flight.held(caller_of(request.scope))
         return contextlib.nullcontext()
 
     def run(self, transport: Any = "stdio", **options: Any) -> None:

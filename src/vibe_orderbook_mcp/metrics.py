@@ -168,7 +168,7 @@ class _RuntimeCollector(Collector):
         if archive.written_ns is not None:
             since = (time.monotonic_ns() - archive.written_ns) / 1e9
             yield GaugeMetricFamily("vibe_last_write_age_seconds", "Since the last successful write.", value=since)
-        sessions = GaugeMetricFamily("vibe_sessions", "Open client sessions.", labels=["transport"])
+        sessions = GaugeMetricFamily("vibe_sessions", "Open client sessions; HTTP has none.", labels=["transport"])
         for transport in ("stdio", "sse", "http"):
             sessions.add_metric([transport], runtime.sessions[transport])
         yield sessions

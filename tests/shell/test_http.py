@@ -308,7 +308,7 @@ def test_open_sessions_are_counted_by_transport_and_leave_the_count_with_the_cli
                 assert await sessions(served) == (1, 0, 0)
                 async with Client(sse_client(f"{served.url}/sse/")), Client(f"{served.url}/mcp", mode="legacy") as http:
                     await answer(http, "orderbook_health")
-                    assert await sessions(served) == (2, 1, 0)
+                    assert await sessions(served) == (2, 0, 0)  # over HTTP there are none
                 await come_to(served, (1, 0, 0))
             await come_to(served, (0, 0, 0))
             assert served.runtime.market.symbols["BTCUSDT"].resyncs == 1  # clients come and go, the book stays
@@ -328,7 +328,9 @@ WRONG: list[tuple[str, str, dict[str, Any], set[int]]] = [
     ("POST", "/messages/", {"json": INITIALIZE}, {400}),
     ("POST", "/messages/?session_id=nonsense", {"json": INITIALIZE}, {400}),
     ("POST", "/messages/?session_id=" + "0" * 32, {"json": INITIALIZE}, {404}),
-    ("GET", "/mcp", {}, {400, 406}),
+    ("GET", "/mcp", {}, {405}),  # no stream of its own: clients go without
+    ("GET", "/mcp/", {"headers": {"Accept": "text/event-stream"}}, {405}),
+    ("DELETE", "/mcp", {}, {400, 405, 406}),
     ("POST", "/mcp", {"json": INITIALIZE, "headers": {"Accept": "text/html"}}, {406}),
     ("POST", "/mcp", {"content": b"{", "headers": {**ACCEPT, "Content-Type": "application/json"}}, {400}),
     ("POST", "/mcp", {"content": b"x", "headers": {**ACCEPT, "Content-Type": "text/plain"}}, {400, 415}),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
@@ -89,9 +90,8 @@ def test_one_session_more_than_there_are_places_is_told_to_come_again(tmp_path: 
             async with sse_stream(served):
                 pass
             opened = [await served.http.post("/mcp", json=INITIALIZE, headers=ACCEPT) for _ in range(3)]
-            assert [response.status_code for response in opened] == [200, 200, 503]
-            assert opened[2].headers["retry-after"] == "30"
-            assert await refused(served, "sessions") == 2
+            assert [response.status_code for response in opened] == [200, 200, 200]  # these hold nothing
+            assert await refused(served, "sessions") == 1
 
     asyncio.run(run())
 
@@ -112,31 +112,6 @@ def test_an_idle_stream_makes_room_for_a_new_client_and_a_busy_one_does_not(tmp_
                             pass
                 await answer(busy, "orderbook_l1", symbol="BTCUSDT")
                 assert served.runtime.sessions["sse"] == 2
-
-    asyncio.run(run())
-
-
-def test_sessions_that_clients_open_and_leave_make_room_for_others(tmp_path: Path) -> None:
-    """Some clients initialize for each call and never come back; the SDK keeps each for half an hour."""
-
-    async def opened(served: Served) -> httpx.Response:
-        return await served.http.post("/mcp", json=INITIALIZE, headers=ACCEPT)
-
-    async def asked(served: Served, session: httpx.Response) -> int:
-        headers = {**ACCEPT, "Mcp-Session-Id": session.headers["mcp-session-id"]}
-        ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
-        return (await served.http.post("/mcp", json=ping, headers=headers)).status_code
-
-    async def run() -> None:
-        async with limited(tmp_path / "patient", HttpLimits(sessions=2)) as served:
-            # None of the two has been idle for long.
-            assert [(await opened(served)).status_code for _ in range(3)] == [200, 200, 503]
-        async with limited(tmp_path, HttpLimits(sessions=2, yield_after_secs=0.0)) as served:
-            first, second = await opened(served), await opened(served)
-            assert await asked(served, first) == 200  # the other one has been idle for longer
-            third = await opened(served)
-            assert third.status_code == 200
-            assert [await asked(served, session) for session in (first, second, third)] == [200, 404, 200]
 
     asyncio.run(run())
 
@@ -193,7 +168,7 @@ def test_who_never_reads_its_stream_is_dropped_and_nobody_else_waits(tmp_path: P
     """Its answers would pile up: they fill the sockets, then count as in flight, then posts are refused."""
 
     async def run() -> None:
-        limits = HttpLimits(stall_secs=4.0, in_flight=12, in_flight_a_session=4)
+        limits = HttpLimits(stall_secs=4.0, in_flight=12, in_flight_a_caller=4)
         async with limited(tmp_path, limits) as served:
             url = httpx.URL(served.url)
             stuck = socket.create_connection((url.host, url.port))
@@ -219,7 +194,7 @@ def test_who_never_reads_its_stream_is_dropped_and_nobody_else_waits(tmp_path: P
                         if codes[-1] != 202:
                             break
                     assert codes[-1] == 503
-                    assert served.server.in_flight.total <= limits.in_flight_a_session
+                    assert served.server.in_flight.total <= limits.in_flight_a_caller
                     await answer(other, "orderbook_l1", symbol="BTCUSDT")
                     await until(lambda: served.runtime.sessions["sse"] == 1)  # the stuck one has gone
                     await until(lambda: served.server.in_flight.total == 0)
@@ -240,7 +215,7 @@ def test_calls_above_the_limit_are_refused_and_the_others_answered(tmp_path: Pat
     """A call can take seconds, as when a symbol is used first and the exchange hangs: they must not pile up."""
 
     async def run() -> None:
-        limits = HttpLimits(in_flight=6, in_flight_a_session=3)
+        limits = HttpLimits(in_flight=6, in_flight_a_caller=3)
         async with limited(tmp_path, limits) as served:
             go_on, slow = add_waiting_tool(served)
             in_flight = served.server.in_flight
@@ -269,15 +244,57 @@ def test_calls_above_the_limit_are_refused_and_the_others_answered(tmp_path: Pat
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25", "2026-07-28", None])
+def test_calls_on_the_streamable_path_are_limited_by_who_sends_them(revision: str | None, tmp_path: Path) -> None:
+    """Without a session a call still counts for somebody, in every revision of the protocol."""
+
+    async def run() -> None:
+        async with limited(tmp_path, HttpLimits(in_flight=9, in_flight_a_caller=3)) as served:
+            go_on, slow = add_waiting_tool(served)
+            headers, call = calling(revision, slow)
+            waiting: list[asyncio.Task[httpx.Response]] = []
+            for address, addresses in (
+                ("203.0.113.7", ("203.0.113.7",)),
+                ("203.0.113.8", ("203.0.113.8", "::ffff:203.0.113.8")),
+                ("2001:db8:1:2::3", ("2001:db8:1:2::3", "2001:db8:1:2:ffff::9")),  # one network of 64 bits
+            ):
+                before = served.server.in_flight.total
+                for _ in range(3):
+                    forwarded = {**headers, "X-Forwarded-For": address}
+                    waiting.append(asyncio.ensure_future(served.http.post("/mcp", json=call, headers=forwarded)))
+                await until(lambda before=before: served.server.in_flight.total == before + 3)  # type: ignore[misc]  # of now
+                for other in addresses:
+                    full = await served.http.post("/mcp", json=call, headers={**headers, "X-Forwarded-For": other})
+                    assert (full.status_code, full.headers["retry-after"]) == (503, "1"), other
+            go_on.set()
+            answers = await asyncio.gather(*waiting)
+            assert [response.status_code for response in answers] == [200] * 9
+            await until(lambda: served.server.in_flight.total == 0)
+
+    asyncio.run(run())
+
+
+def calling(revision: str | None, call: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Headers and message of a call without a session in this revision; None: a client that names none."""
+    if revision != "2026-07-28":
+        return {**ACCEPT, **({} if revision is None else {"MCP-Protocol-Version": revision})}, {**call, "id": 1}
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": revision,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    }
+    headers = {"MCP-Protocol-Version": revision, "Mcp-Method": "tools/call", "Mcp-Name": call["params"]["name"]}
+    return {**ACCEPT, **headers}, {**call, "id": 1, "params": {**call["params"], "_meta": meta}}
+
+
 def test_requests_whose_bodies_come_late_and_together_do_not_all_get_in(tmp_path: Path) -> None:
     """A place is free when their heads come, and only one of them can have it when their bodies do."""
 
     async def run() -> None:
         async with limited(tmp_path, HttpLimits(in_flight=1)) as served:
             go_on, slow = add_waiting_tool(served)
-            session = (await served.http.post("/mcp", json=INITIALIZE, headers=ACCEPT)).headers["mcp-session-id"]
             body = json.dumps({**slow, "id": 7}).encode()
-            head = b"POST /mcp HTTP/1.1\r\n" + HEAD + f"Mcp-Session-Id: {session}\r\n".encode()
+            head = b"POST /mcp HTTP/1.1\r\n" + HEAD
             head += b"Accept: application/json, text/event-stream\r\nConnection: close\r\n"
             head += f"Content-Length: {len(body)}\r\n\r\n".encode()
             clients = [await raw(served, head + body[:1]) for _ in range(4)]
