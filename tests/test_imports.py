@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "analytics.*": ("analytics.*", "core.*", "errors"),
     "market": ("core.*", "analytics.*", "errors"),
     "views": ("core.*", "analytics.*", "errors"),
+    "places": ("errors",),
     "binance.messages": ("core.events", "core.listed", "core.symbol", "errors"),
     "binance.refusals": (),
     "binance.unpacking": (),
@@ -44,6 +45,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "analytics.*": tuple(name for name in IMPURE if name != "datetime"),  # ISO 8601 text of a given time
     "market": IMPURE,
     "views": IMPURE,
+    "places": IMPURE,
     "binance.messages": IMPURE,
     "binance.refusals": tuple(name for name in IMPURE if name != "datetime"),  # HTTP dates
     "binance.unpacking": IMPURE,

@@ -120,6 +120,15 @@ class Filler:
         else:
             self._waits.pop((symbol, kind), None)
 
+    def forget(self, symbol: str) -> None:
+        """The symbol is kept no more: what is fetched for it ends, and what was known of it counts anew."""
+        for key in [key for key in self._tasks if key[0] == symbol]:
+            self._tasks.pop(key).cancel()
+            self._waits.pop(key, None)
+        for known in (self._floor, self._given_up, self._newest_asked, self._lookback, self.filled, self.given_up):
+            known.pop(symbol, None)
+        self.exhausted.discard(symbol)
+
     async def missing(self, symbol: str) -> list[Interval]:
         """Inclusive id ranges that are not held, newest first; the last one may reach back to id 0."""
         held = await self._archive.writable().ids(symbol)

@@ -16,6 +16,7 @@ TRADE_SUMMARY_TICKS = 10
 SNAPSHOT_SUMMARY_TICKS = 60
 SYNC_TICKS = 10  # how much a power loss may take
 SEAL_TICKS = 60
+MINUTE_MS = 60_000
 SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
 SAVE_HOURS_TICKS = 60
 VERIFY_TICKS = 86_400
@@ -31,7 +32,13 @@ class Housekeeping:
         self._due: dict[str, int] = {"verify": VERIFY_FIRST_TICKS}
         self._trades: Counter[str] = Counter()
         self._snapshots: Counter[str] = Counter()
+        self._left_ms: dict[str, int] = {}  # symbols that are kept no more, and when their last trade may have been
         self.ticks = 0
+
+    def forget(self, symbol: str, until_ms: int) -> None:
+        """The symbol is kept no more. Its last minute is sealed when it is over; then the store forgets it as well."""
+        self._due.pop(f"seal {symbol}", None)
+        self._left_ms[symbol] = until_ms
 
     def stored(self, trades: Mapping[str, int], snapshots: Mapping[str, int]) -> None:
         """For the summaries in the log. `snapshots`: those without a line of their own."""
@@ -81,6 +88,13 @@ class Housekeeping:
         for place, symbol in enumerate(symbols):
             if now_ms is not None and self._is_due(f"seal {symbol}", SEAL_TICKS, place * SEAL_TICKS // len(symbols)):
                 await history.seal(symbol, now_ms - SEAL_BEFORE_MS)
+        for symbol, until_ms in list(self._left_ms.items()):
+            if symbol in self._market.symbols:
+                del self._left_ms[symbol]  # it is back
+            elif now_ms is not None and now_ms > until_ms + MINUTE_MS + SEAL_BEFORE_MS:
+                await history.seal(symbol, now_ms - SEAL_BEFORE_MS)
+                await history.forget(symbol)
+                self._left_ms.pop(symbol, None)
 
     def _is_due(self, chore: str, every_ticks: int, first_ticks: int = 0) -> bool:
         """Whether its time has come. Ticks are written late and several at once, so none is waited for by number."""

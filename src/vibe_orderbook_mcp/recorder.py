@@ -126,8 +126,7 @@ class Recorder:
         now_ms = self._market.exchange_ms(now_ns)
         if now_ms is not None and self.is_running:
             self._note_clock(now_ms)
-        seconds: list[SecondRecord] = []
-        trades: list[TradeBatch] = []
+        tick = Tick([], [])
         for state in list(self._market.symbols.values()):
             if now_ms is not None:
                 _close_silent(state, now_ns, now_ms)
@@ -135,16 +134,34 @@ class Recorder:
                 self._note_skipped(state, now_ns)
                 self._note_stale(state, now_ns)
             self._learn_microprice(state)
-            for row, top in state.seconds.take():
-                state.past.add(row)
-                self.watcher.observe(state, row, state.seconds.take_evidence(row.second))
-                seconds.append(SecondRecord(state.spec, row, top))
-            if taken := state.tape.take():
-                trades.append(TradeBatch(state.spec, taken))
-        if (seconds or trades) and self._archive.mode != "read_only":
-            self._queue.append(Tick(seconds, trades))
+            self._collect(state, tick)
+        self._enqueue(tick)
+
+    def _collect(self, state: SymbolState, tick: Tick) -> None:
+        for row, top in state.seconds.take():
+            state.past.add(row)
+            self.watcher.observe(state, row, state.seconds.take_evidence(row.second))
+            tick.seconds.append(SecondRecord(state.spec, row, top))
+        if taken := state.tape.take():
+            tick.trades.append(TradeBatch(state.spec, taken))
+
+    def _enqueue(self, tick: Tick) -> None:
+        if (tick.seconds or tick.trades) and self._archive.mode != "read_only":
+            self._queue.append(tick)
             self._drop_overflow()
             self._queued.set()
+
+    def forget(self, state: SymbolState) -> None:
+        """The symbol is kept no more: what it has is queued, its last second as partial, and nothing of it is left."""
+        symbol = state.spec.symbol
+        state.seconds.finish()
+        self._collect(state, tick := Tick([], []))
+        self._enqueue(tick)
+        self.watcher.forget(state)
+        self._house.forget(symbol, (state.seconds.reached_ms or 0) + 1000)
+        self._bookless.discard(symbol)
+        self._stale.discard(symbol)
+        self._said.forget(symbol)
 
     def _note_clock(self, now_ms: int) -> None:
         """A second is recorded once, so a clock that was put back records nothing new before it is where it was."""
@@ -248,6 +265,9 @@ class Recorder:
             logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, reason)
         self.snapshots_stored.update(result.snapshots)
         self.trades_stored.update(result.trades)
+        for counts in (self.snapshots_stored, self.trades_stored):
+            for symbol in counts.keys() - self._market.symbols.keys():
+                del counts[symbol]  # kept no more: what it had left was written now
         self._house.stored(result.trades, {} if self.says_each_second else result.snapshots)
         for record in seconds:
             if record.top is not None and record.spec.symbol not in result.failed:

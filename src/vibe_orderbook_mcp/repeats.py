@@ -15,6 +15,12 @@ class Repeats:
         self._said_secs: dict[Hashable, float] = {}
         self._unsaid: dict[Hashable, int] = {}
 
+    def forget(self, part: Hashable) -> None:
+        """Nothing is said any more about what has this part, such as a symbol."""
+        for known in (self._said_secs, self._unsaid):
+            for about in [about for about in known if isinstance(about, tuple) and part in about]:
+                del known[about]
+
     def more(self, about: Hashable, now_secs: float) -> str | None:
         """What to put behind the line; None when it is not to be written now."""
         said_secs = self._said_secs.get(about)

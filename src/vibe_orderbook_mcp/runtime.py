@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -20,6 +21,7 @@ from vibe_orderbook_mcp.config import Settings
 from vibe_orderbook_mcp.core.compiled import IS_COMPILED
 from vibe_orderbook_mcp.filler import Filler
 from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.places import Places
 from vibe_orderbook_mcp.recorder import Recorder
 
 STEP_SECS = 2.0  # each part gets so long to close; the whole stop has to fit into 5 s
@@ -38,6 +40,8 @@ class Runtime:
         )
         self.recorder = Recorder(self.market, self.archive)
         self.filler = Filler(self.market, self.archive, self.rest, backfill_hours=settings.backfill_hours)
+        self.places = Places(settings.max_symbols, settings.symbols)
+        self.forgetters: list[Callable[[str], None]] = []  # called with a symbol that is kept no more
         self.sessions: Counter[str] = Counter()
         self._holders = 0
         self._starting: asyncio.Task[None] | None = None
@@ -69,6 +73,20 @@ class Runtime:
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopping)
+
+    def make_room(self, symbol: str) -> None:
+        """A place for a symbol that a client asks for, before it is subscribed. Raises NoRoom."""
+        leaving = self.places.take(symbol, self.feed.wanted, time.monotonic())
+        if leaving is not None and (state := self.market.symbols.get(leaving)) is not None:
+            logger.bind(symbol=leaving).info(
+                "{} is kept no more: nobody has asked about it for longer than about others, and {} needs a place",
+                *(leaving, symbol),
+            )
+            self.recorder.forget(state)
+            self.filler.forget(leaving)
+            self.feed.drop(leaving)
+            for forget in self.forgetters:
+                forget(leaving)
 
     @contextlib.contextmanager
     def session(self, transport: str) -> Iterator[None]:

@@ -42,6 +42,7 @@ class _Watched:
         self.retry_from = 0
         self.unsaved: dict[tuple[object, ...], Finding] = {}
         self.unsaved_hours: dict[int, bytes] = {}
+        self.is_leaving = False  # kept no more: forgotten once it is saved
 
 
 class Watcher:
@@ -68,9 +69,22 @@ class Watcher:
         elif watched.restoring is None and self._archive.mode != "opening":
             watched.restoring = asyncio.create_task(self._restore(state, watched, row.second))
 
+    def forget(self, state: SymbolState) -> None:
+        """The symbol is kept no more. What was found and learned is saved with the next tick, then nothing is left."""
+        if (watched := self._watched.get(state.spec.symbol)) is None:
+            return
+        if watched.restoring is not None:
+            watched.restoring.cancel()
+        if watched.is_restored and watched.lacks_before is None:
+            watched.unsaved_hours.update(state.watch.hour_blocks())
+        watched.waiting.clear()
+        watched.is_leaving = True
+        if self._archive.mode == "read_only":
+            del self._watched[state.spec.symbol]  # another process saves
+
     async def save(self, history: History) -> None:
         """Raises StorageError; what could not be stored is tried again."""
-        for symbol, watched in self._watched.items():
+        for symbol, watched in list(self._watched.items()):
             if watched.unsaved:
                 unsaved, watched.unsaved = watched.unsaved, {}
                 try:
@@ -78,6 +92,10 @@ class Watcher:
                 except StorageError:
                     watched.unsaved = {**unsaved, **watched.unsaved}
                     raise
+            if watched.is_leaving:
+                await self._save_hours(history, symbol, watched)
+                if watched.is_leaving:  # it has not come back meanwhile
+                    self._watched.pop(symbol, None)
 
     async def save_hours(self, history: History, states: list[SymbolState]) -> None:
         """Raises StorageError; what could not be stored is tried again."""
@@ -86,9 +104,12 @@ class Watcher:
             if watched.lacks_before is not None:
                 continue  # the hour that is stored may know more
             watched.unsaved_hours.update(state.watch.hour_blocks())
-            for hour in sorted(watched.unsaved_hours):
-                await history.put_baseline(state.spec.symbol, hour * 3600, watched.unsaved_hours[hour])
-                del watched.unsaved_hours[hour]
+            await self._save_hours(history, state.spec.symbol, watched)
+
+    async def _save_hours(self, history: History, symbol: str, watched: _Watched) -> None:
+        for hour in sorted(watched.unsaved_hours):
+            await history.put_baseline(symbol, hour * 3600, watched.unsaved_hours[hour])
+            del watched.unsaved_hours[hour]
 
     async def aclose(self) -> None:
         tasks = [watched.restoring for watched in self._watched.values() if watched.restoring is not None]
@@ -114,6 +135,7 @@ class Watcher:
         if watched.restoring is not None:
             watched.restoring.cancel()
         watched.watch, watched.is_restored, watched.restoring, watched.lacks_before = watch, False, None, None
+        watched.is_leaving = False
 
     def _try_again(self, state: SymbolState, watched: _Watched, second: int) -> None:
         if self._archive.history is not None and (watched.restoring is None or watched.restoring.done()):

@@ -30,10 +30,11 @@ URL_STREAMS = 60
 
 
 class _Request:
-    """Streams that are asked for together. `failure`: None when they are confirmed, or why they are not."""
+    """Streams that are asked for together, or given up. `failure`: None when that is confirmed, or why it is not."""
 
-    def __init__(self, streams: list[str]) -> None:
+    def __init__(self, streams: list[str], *, gives_up: bool = False) -> None:
         self.streams = streams
+        self.gives_up = gives_up
         self.failure: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
 
@@ -110,13 +111,18 @@ class Connection:
         if (failure := await asyncio.shield(request.failure)) is not None:
             raise ExchangeUnavailable(failure)
 
+    async def unsubscribe(self, streams: list[str]) -> None:
+        """Give streams up. Returns when the exchange has confirmed, or will not."""
+        await self._send(_Request(list(streams), gives_up=True))
+
     async def _send(self, request: _Request) -> None:
         request_id = next(self._ids)
         self._requests[request_id] = request
         try:
             async with self._sending:
                 self._close_to_more(request)
-                await self._socket.send(messages.subscribe_request(request_id, request.streams), text=True)
+                wanted = messages.unsubscribe_request if request.gives_up else messages.subscribe_request
+                await self._socket.send(wanted(request_id, request.streams), text=True)
                 await asyncio.sleep(REQUEST_SPACING_SECS)
             await asyncio.wait_for(asyncio.shield(request.failure), ACK_TIMEOUT_SECS)
         except (ConnectionClosed, TimeoutError):
@@ -136,7 +142,10 @@ class Connection:
         if request is None or request.failure.done():
             return
         if reply.error is None:
-            self.streams.update(request.streams)
+            if request.gives_up:
+                self.streams.difference_update(request.streams)
+            else:
+                self.streams.update(request.streams)
             request.failure.set_result(None)
         else:  # its words are for the log: a refusal's text reaches clients
             logger.warning("The exchange refused a subscription: {}", reply.error[:200])

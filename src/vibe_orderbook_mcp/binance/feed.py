@@ -76,6 +76,8 @@ class Feed:
         self._directory = Directory(rest)
         self._listing = ListingWatch(market, rest, self._resumed, self._regridded)
         self._said = Repeats()
+        self._audit_began: dict[str, float] = {}
+        self._audit_said: dict[str, int] = {}  # mismatches that the log knows of
         self._ends_noted = 0  # `reconnects` at the last end of a connection
 
     # --- which symbols -------------------------------------------------------------------------------------
@@ -112,6 +114,20 @@ class Feed:
     def keep(self, symbol: str) -> None:
         """Subscribe an eager symbol in the background and retry until it works."""
         self._spawn(self._keep(symbol))
+
+    def drop(self, symbol: str) -> None:
+        """Keep the symbol no more. Its rows and trades have to be taken before."""
+        self.market.remove(symbol)
+        if (task := self._syncing.pop(symbol, None)) is not None:
+            task.cancel()
+        for known in (self._live, self._audit_began, self._audit_said):
+            known.pop(symbol, None)
+        self._listing.forget(symbol)
+        self._said.forget(symbol)
+        for line in self.lines:
+            if symbol in line.symbols:
+                line.symbols.discard(symbol)
+                self._spawn(line.drop(symbol))
 
     async def wait_live(self, symbol: str, timeout_secs: float) -> bool:
         """Whether the symbol has a proven book within the time."""
@@ -400,8 +416,7 @@ class Feed:
 
     async def _audit_forever(self) -> None:
         """Every book is compared with a fresh snapshot now and then, and early when it runs out of known levels."""
-        begun: dict[str, float] = {}
-        reported: dict[str, int] = {}
+        begun, reported = self._audit_began, self._audit_said
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
@@ -409,11 +424,11 @@ class Feed:
                 if state.audit_mismatches > reported.get(symbol, 0):
                     reported[symbol] = state.audit_mismatches
                     logger.error("Audit of {} found levels that differ from the exchange's; mended", symbol)
-                if state.shadow is not None and now > begun[symbol] + AUDIT_PATIENCE_SECS:
+                if state.shadow is not None and now > begun.get(symbol, now) + AUDIT_PATIENCE_SECS:
                     self.market.end_audit(symbol)
                 pause = SHORT_AUDIT_SECS if state.is_running_short else self._audit_every_secs
                 is_due = now >= begun.setdefault(symbol, now) + pause
-                if is_due and state.book is not None and state.shadow is None:
+                if is_due and state.book is not None and state.shadow is None and symbol in self.market.symbols:
                     begun[symbol] = now
                     await self._audit(symbol)
 

@@ -109,6 +109,13 @@ class Line:
             if connection is not None:
                 await connection.subscribe(messages.streams_of(symbol))
 
+    async def drop(self, symbol: str) -> None:
+        """The symbol is on the list no more; its streams are given up on the open connections."""
+        successor = self._successor
+        for connection in (self.connection, successor.connection if successor is not None else None):
+            if connection is not None and symbol not in self.symbols:  # it may have come back
+                await connection.unsubscribe(messages.streams_of(symbol))
+
     def replace(self, reason: str) -> None:
         """Change the connection soon, without missing an event."""
         self._replace_reason = self._replace_reason or reason

@@ -68,6 +68,9 @@ class ListingWatch:
             if spec is not None and self._market.symbols.get(spec.symbol) is state:
                 self._compare(state, spec)
 
+    def forget(self, symbol: str) -> None:
+        self._asked.pop(symbol, None)
+
     def note(self, state: SymbolState, status: str) -> None:
         """`status` is the exchange's own word, or DELISTED."""
         symbol, before = state.spec.symbol, state.trading

@@ -406,6 +406,10 @@ def subscribe_request(request_id: int, streams: list[str]) -> bytes:
     return msgspec.json.encode({"method": "SUBSCRIBE", "params": streams, "id": request_id})
 
 
+def unsubscribe_request(request_id: int, streams: list[str]) -> bytes:
+    return msgspec.json.encode({"method": "UNSUBSCRIBE", "params": streams, "id": request_id})
+
+
 def streams_of(symbol: str) -> list[str]:
     """The streams a book and its tape are made of. Stream names are in lower case."""
     return [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@aggTrade"]

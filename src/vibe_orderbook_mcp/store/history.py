@@ -255,6 +255,17 @@ class History(Summing):
         """Store an hour's baseline, or a newer state of it. What it says, and its version, is the caller's affair."""
         await self._write(lambda writer: writer.put_baseline(symbol, hour_sec, data))
 
+    async def forget(self, symbol: str) -> None:
+        """Nothing more comes for the symbol for now. What is stored of it stays."""
+
+        def forget(writer: Writer) -> None:
+            writer.forget(symbol)
+            with self._reading:
+                self._window_sums.forget(symbol)
+                self._places.pop(symbol, None)
+
+        await self._write(forget)
+
     async def flush(self, *, sync: bool = True) -> None:
         """Make what was written survive a power failure too. A killed process loses nothing without it."""
         await self._on_write_thread(lambda: self._open().flush_wal(sync=sync))

@@ -61,6 +61,11 @@ class WindowSums:
         self._minutes = _Parts(decode_minute, MINUTE_BLOCKS_KEPT)
         self._seconds = _Parts(decode_second, SECOND_BLOCKS_KEPT)
 
+    def forget(self, symbol: str) -> None:
+        for spans in self._spans.values():
+            for span in [span for span in spans if span[0] == symbol]:
+                del spans[span]
+
     def histogram(self, database: Reads, symbol: str, start_ms: int, end_ms: int) -> Steps[Histogram]:
         state = rolled.roll_state(database, symbol)
         base = _Base(state.grid or rolled.grid(database, symbol), state.lot_exp)

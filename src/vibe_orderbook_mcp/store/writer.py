@@ -58,6 +58,10 @@ class Writer:
         plan.add_trades(batch, live=False)
         return self._commit(plan)
 
+    def forget(self, name: str) -> None:
+        """What is known of a symbol that nobody writes about any more; it is read again if that changes."""
+        self._symbols.pop(name, None)
+
     def _plan(self) -> Plan:
         return Plan(self._database, self._known, self._now)
 

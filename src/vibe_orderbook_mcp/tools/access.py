@@ -17,6 +17,7 @@ from vibe_orderbook_mcp.errors import (
     SymbolUnknown,
 )
 from vibe_orderbook_mcp.market import DELISTED, SymbolState
+from vibe_orderbook_mcp.places import NoRoom
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
 
@@ -28,7 +29,7 @@ WRITE_LAG_SECS = 2.0  # a second can be read so long after its end
 async def live_state(runtime: Runtime, symbol: str) -> SymbolState:
     """The symbol with a proven book. Raises Refusal when there is none in time."""
     deadline = time.monotonic() + ANSWER_SECS
-    state = runtime.market.symbols.get(symbol) or await _subscribe(runtime, symbol, deadline)
+    state = known_state(runtime, symbol) or await _subscribe(runtime, symbol, deadline)
     symbol = state.spec.symbol  # a bare asset stands for its pair
     if state.book is None and state.trading == DELISTED:
         raise not_live(runtime, state)  # waiting does not help
@@ -37,6 +38,12 @@ async def live_state(runtime: Runtime, symbol: str) -> SymbolState:
     if state.book is None:  # it was lost again in the same moment
         raise not_live(runtime, state)
     return state
+
+
+def known_state(runtime: Runtime, symbol: str) -> SymbolState | None:
+    """The symbol if it is kept; who asks about it keeps it."""
+    runtime.places.ask(symbol, time.monotonic())
+    return runtime.market.symbols.get(symbol)
 
 
 def not_live(runtime: Runtime, state: SymbolState) -> Refusal:
@@ -68,7 +75,7 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolSt
         # Not `wait_for`: on Python 3.11 it begins a moment later, and calls of that moment would not count each other.
         async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
             symbol = await _listed(runtime, symbol)
-            _check_room(runtime, symbol)
+            _make_room(runtime, symbol)
             await runtime.feed.subscribe(symbol)
     except SymbolUnknown as error:
         raise _not_listed(runtime, symbol) from error
@@ -115,17 +122,23 @@ def _not_listed(runtime: Runtime, symbol: str) -> Refusal:
     return Refusal("symbol_not_found", f"The exchange does not list {symbol}.", hint)
 
 
-def _check_room(runtime: Runtime, symbol: str) -> None:
+def _make_room(runtime: Runtime, symbol: str) -> None:
     """Raises Refusal. No await between this and the subscription: calls of the same moment have to count each other."""
-    limit = runtime.settings.max_symbols
-    wanted = runtime.feed.wanted
-    if symbol not in wanted and len(wanted) >= limit:
+    try:
+        runtime.make_room(symbol)
+    except NoRoom as error:
         kept = ", ".join(sorted(runtime.market.symbols))
+        why = (
+            "Too many new symbols were asked for at once"
+            if error.is_burst
+            else f"This server keeps at most {runtime.places.limit} symbols and all of them are in use"
+        )
         raise Refusal(
             "symbol_limit_reached",
-            f"This server keeps at most {limit} symbols, and {symbol} is not among them.",
-            f"Ask for one of: {kept}. Operators raise the limit with VIBE_MAX_SYMBOLS.",
-        )
+            f"{why}; {symbol} is not among those that are kept.",
+            f"Ask for one of: {kept}; or ask again after the delay. Operators raise the limit with VIBE_MAX_SYMBOLS.",
+            retry_after_secs=round(max(1.0, error.retry_after_secs), 1),
+        ) from error
 
 
 @contextlib.contextmanager

@@ -62,6 +62,11 @@ class PastCache:
         known = self._symbols.get(symbol)
         return known is not None and known.is_whole
 
+    def forget(self, symbol: str) -> None:
+        known = self._symbols.pop(symbol, None)
+        if known is not None and known.reading is not None:
+            known.reading.cancel()
+
     async def windows(self, history: History, symbol: str, secs: int, before: int) -> Earlier:
         """The equal windows of the day before `before`, oldest first. Raises StorageError.
 

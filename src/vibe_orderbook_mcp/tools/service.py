@@ -30,7 +30,7 @@ from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.rollups import Histogram
-from vibe_orderbook_mcp.tools.access import explained, history_of, live_state, not_live, storage_refusal
+from vibe_orderbook_mcp.tools.access import explained, history_of, known_state, live_state, not_live, storage_refusal
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
 from vibe_orderbook_mcp.tools.past_cache import PastCache
@@ -68,6 +68,11 @@ class Tools:
         self._pasts = PastCache()
         self._clocks = VolumeClocks()
         self._shared = Shared()
+        runtime.forgetters.append(self._forget)
+
+    def _forget(self, symbol: str) -> None:
+        for kept in (self._pasts, self._clocks, self._shared):
+            kept.forget(symbol)
 
     async def orderbook_l1(self, symbol: object) -> L1Answer:
         state, book = await self._book(symbol)
@@ -304,7 +309,7 @@ class Tools:
 
     async def _known(self, symbol: str) -> SymbolState:
         """A symbol with a past can be asked about while its book resyncs; one never used is subscribed first."""
-        state = self._runtime.market.symbols.get(symbol)
+        state = known_state(self._runtime, symbol)
         return state if state is not None else await live_state(self._runtime, symbol)
 
     async def _book(self, symbol: object) -> tuple[SymbolState, OrderBook]:

@@ -47,6 +47,10 @@ class VolumeClocks:
         self._clocks: dict[str, _Clock] = {}
         self._reading: set[asyncio.Task[None]] = set()
 
+    def forget(self, symbol: str) -> None:
+        """What is still being read is thrown away when it is through."""
+        self._clocks.pop(symbol, None)
+
     def is_known(self, symbol: str) -> bool:
         """Whether the past day was read."""
         clock = self._clocks.get(symbol)
