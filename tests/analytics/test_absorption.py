@@ -225,7 +225,7 @@ def test_less_than_an_hour_of_windows_makes_none_rare() -> None:
 def test_one_window_has_one_net_direction() -> None:
     """Every mixture of amounts and moves names one absorber at most, and only against the aggressors."""
     rng = random.Random(5)
-    before = EqualWindows([EqualWindow(0.0, 0.0, rng.uniform(0, 50), rng.uniform(0, 50), 0.0) for _ in range(300)])
+    before = EqualWindows([EqualWindow(0.0, 0.0, rng.uniform(0, 50), rng.uniform(0, 50), 0.0, 0.0) for _ in range(300)])
     kinds = set()
     for _ in range(2000):
         buys, sells, moved = rng.uniform(0, 200), rng.uniform(0, 200), rng.randint(-5, 5) * TICK

@@ -42,9 +42,9 @@ def test_the_headline_is_wired_to_the_figures() -> None:
     assert (answer.flow_direction, answer.low_sample, answer.fills) == ("STRONG_BUY", False, 40)
     assert (answer.buy_volume_base, answer.sell_volume_base, answer.cvd_base) == (3.0, 1.0, 2.0)
     assert (answer.buy_volume_quote, answer.sell_volume_quote) == (185512.9, 61837.6)
-    assert answer.delta_pct == 0.5
+    assert answer.delta_pct == 50.0
     assert (answer.ofi_base, answer.ofi_normalised, answer.ofi_direction) == (5.0, 2.5, "BUY")
-    assert (answer.bid_flow_rate, answer.ask_flow_rate) == (30.0, 20.0)
+    assert (answer.bid_adds_per_sec, answer.ask_adds_per_sec) == (30.0, 20.0)
     assert (answer.bid_cancel_share, answer.ask_cancel_share) == (0.25, 0.5)
     assert (answer.absorption, answer.warnings, answer.quality) == ([], [], "ok")
     assert answer.window.model_dump() == {
@@ -59,9 +59,67 @@ def test_the_summary_gives_both_labels_and_keeps_them_apart() -> None:
     """Traded flow and book pressure are two facts; where they disagree, that is said."""
     answer = flow([busy(i, ofi=-0.5) for i in range(10)])
     assert answer.summary == (
-        "BTCUSDT, 10 s: takers bought 3 and sold 1 BTC in 40 fills, net +2 BTC (+50 %): STRONG_BUY;"
-        " book pressure (OFI) -2.5 average best queues: SELL; trades and book disagree."
+        "BTCUSDT, 10 s: mid unchanged at 61,837.635, VWAP 61,837.63; takers bought 3 and sold 1 BTC in 40 fills,"
+        " net +2 BTC (+50.0 %): STRONG_BUY; book pressure (OFI): SELL; trades and book disagree."
     )
+
+
+def test_the_price_of_the_window_is_a_headline() -> None:
+    """Open, close, change, range and average: figures and words of the same rows."""
+    rows = [busy(-1, mid=60_000.0)]
+    rows += [
+        busy(i, mid=60_000.0 + 3 * (i + 1), high=60_040.0 if i == 4 else 60_010.0, low=59_990.0) for i in range(10)
+    ]
+    answer = flow(rows)
+    assert (answer.open, answer.high, answer.low, answer.close) == ("60000", "60040", "59990", "60030")
+    assert (answer.change_bps, answer.range_bps, answer.vwap) == (5.0, 8.335, 60040.0)
+    assert answer.summary.startswith(
+        "BTCUSDT, 10 s: mid 60,000.00 to 60,030.00 (+5 bps), range 59,990.00 to 60,040.00, VWAP 60,040.00; takers"
+    )
+    rally = flow([busy(-1, mid=60_000.0), *(busy(i, mid=61_326.0) for i in range(10))])
+    assert "(+2.21 %)" in rally.summary
+
+
+def test_the_size_of_book_pressure_comes_with_how_rare_it_is() -> None:
+    """+72 queues says nothing to anybody; larger than in 86 % of the equal windows does. Until that is known it is not
+    in the summary."""
+    quiet = [busy(i - 400, ofi=0.1 * (1 + (i // 10) % 7)) for i in range(400)]
+    answer = flow([*quiet, *(busy(i, ofi=0.65) for i in range(10))])
+    assert answer.ofi_rarity == pytest.approx(36 / 41, abs=0.02)
+    words = "book pressure (OFI) +3.3 average best queues, larger than in 86 % of earlier 10 s windows: BUY"
+    assert words in answer.summary
+    first = flow([busy(i, ofi=0.65) for i in range(10)])
+    assert (first.ofi_rarity, first.ofi_normalised) == (None, 3.25)
+    assert "book pressure (OFI): BUY" in first.summary
+
+
+def test_detail_says_what_move_goes_with_the_book_pressure() -> None:
+    """By the hour's own fit: half a tick a base unit, and 6.5 units of OFI."""
+    rows, mid = [], 60_000.0
+    for second in range(-600, 10):
+        ofi = float(second // 10 % 5 - 2)
+        mid += 0.005 * ofi
+        rows.append(busy(second, mid=mid, ofi=ofi))
+    answer = flow(rows, detail=True)
+    assert answer.detail is not None
+    assert answer.detail.impact is not None
+    assert answer.detail.impact.beta_ticks_per_base == pytest.approx(0.5, rel=1e-3)
+    assert answer.detail.ofi_move_bps == pytest.approx(1e4 * 0.5 * 0.01 * answer.ofi_base / 60_000, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("first", "words"), [(100, "1 trade of the window is missing"), (99, "2 trades of the window are")]
+)
+def test_a_count_of_one_is_singular(first: int, words: str) -> None:
+    rows = [busy(i, first_agg_id=None, last_agg_id=None) for i in range(9)]
+    rows[0] = busy(0, agg_trades=1, first_agg_id=first, last_agg_id=first)
+    rows += [busy(9, agg_trades=1, first_agg_id=102, last_agg_id=102)]
+    rows = [
+        busy(i, agg_trades=0, first_agg_id=None, last_agg_id=None) if i in range(1, 9) else rows[i] for i in range(10)
+    ]
+    assert any(words in warning for warning in flow(rows).warnings)
+    sparse = flow([row(i, mid=100.0, events=1 if i == 3 else 0, mlofi=(1.0,), level_depth=(1.0,)) for i in range(10)])
+    assert any("Only 1 book update in the window" in warning for warning in sparse.warnings)
 
 
 def test_detail_adds_the_rest() -> None:
@@ -130,10 +188,10 @@ def test_half_a_window_is_answered_per_covered_second_and_says_so() -> None:
     answer = flow([busy(i) for i in range(4, 10)], warnings=["handed in"])
     assert answer.quality == "partial"
     assert answer.window.coverage == 0.6
-    assert answer.bid_flow_rate == 30.0
+    assert answer.bid_adds_per_sec == 30.0
     assert answer.warnings[0] == "handed in"
     assert any("6 of 10 s" in warning for warning in answer.warnings)
-    assert answer.summary.startswith("BTCUSDT, 10 s (book seen for 6 s of it): takers bought")
+    assert answer.summary.startswith("BTCUSDT, 10 s (book seen for 6 s of it): mid unchanged at 61,837.635")
 
 
 def test_volumes_of_a_connection_that_was_lost_say_how_much_of_the_window_they_lack() -> None:
@@ -141,7 +199,7 @@ def test_volumes_of_a_connection_that_was_lost_say_how_much_of_the_window_they_l
     rows = [busy(i) for i in range(6)]
     lost = flow(rows, as_of_ms=(T0 + 6) * 1000 - 77, age_ms=4077, status="syncing")
     assert lost.summary.startswith(
-        "BTCUSDT, 10 s (book seen for 6 s of it), nothing heard for the last 4 of them: takers bought"
+        "BTCUSDT, 10 s (book seen for 6 s of it), nothing heard for the last 4 of them: mid unchanged"
     )
     assert lost.warnings[0] == (
         "Nothing came after 2024-05-01T12:00:05.923Z: trades of the window's last 4 s are not in these volumes."
@@ -163,10 +221,10 @@ def test_a_window_without_trades_or_events_has_no_flow() -> None:
     """A quiet market on a live connection: zeros where zero is true, null where there is no figure."""
     answer = flow([row(i, mid=100.0) for i in range(10)])
     assert (answer.flow_direction, answer.ofi_direction, answer.delta_pct) == ("NO_FLOW", "NO_FLOW", None)
-    assert (answer.cvd_base, answer.bid_flow_rate, answer.bid_cancel_share) == (0.0, 0.0, None)
+    assert (answer.cvd_base, answer.bid_adds_per_sec, answer.bid_cancel_share) == (0.0, 0.0, None)
     assert not answer.low_sample
     assert answer.quality == "partial"
-    assert answer.summary == "BTCUSDT, 10 s: no trades (NO_FLOW)."
+    assert answer.summary == "BTCUSDT, 10 s: mid unchanged at 100.00; no trades."
     assert any("Only 0 book updates" in warning for warning in answer.warnings)
 
 
@@ -177,7 +235,7 @@ def test_a_few_trades_are_labelled_as_a_low_sample(fills: int, trades: int, word
     answer = flow([row(i, events=5) for i in range(9)] + [last])
     assert (answer.flow_direction, answer.low_sample) == ("STRONG_BUY", True)
     plural = "" if trades == 1 else "s"
-    assert f"{words}net +0.1 BTC (+100 %): STRONG_BUY, only {trades} trade{plural}" in answer.summary
+    assert f"{words}net +0.1 BTC (+100.0 %): too few for a label ({trades} trade{plural})" in answer.summary
 
 
 def test_skipped_trades_and_resyncs_inside_the_window_are_told() -> None:
@@ -267,5 +325,5 @@ def test_every_list_of_rows_gives_a_valid_answer_or_a_refusal(rows: list[SecondR
     answer = flow(rows, secs=secs, detail=detail)
     json.loads(answer.model_dump_json(), parse_constant=pytest.fail)
     assert answer.window.coverage >= 0.5
-    assert answer.delta_pct is None or -1 <= answer.delta_pct <= 1
+    assert answer.delta_pct is None or -100 <= answer.delta_pct <= 100
     assert OrderFlowAnswer.model_validate_json(answer.model_dump_json()) == answer

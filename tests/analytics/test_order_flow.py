@@ -13,8 +13,8 @@ from vibe_orderbook_mcp.analytics.order_flow import (
     FlowDirection,
     cvd,
     cvd_z,
-    delta_pct,
     delta_rarity,
+    delta_share,
     directions_disagree,
     effective_spread_bps,
     flow_direction,
@@ -44,7 +44,7 @@ def test_volume_delta_of_the_sheets_trades() -> None:
     """Sheet 2.4: buy 5, sell 1.5, CVD 3.5, share 0.538462, z 0.927173."""
     sums = total(window(TRADES))
     assert (sums.buy_volume, sums.sell_volume, cvd(sums), sums.fills) == (5.0, 1.5, 3.5, 4)
-    assert delta_pct(sums.buy_volume, sums.sell_volume) == pytest.approx(0.538462, abs=1e-6)
+    assert delta_share(sums.buy_volume, sums.sell_volume) == pytest.approx(0.538462, abs=1e-6)
     assert cvd_z(sums) == pytest.approx(3.5 / sqrt(14.25), abs=1e-12)
 
 
@@ -52,7 +52,7 @@ def test_no_trades_are_a_delta_of_zero_and_no_share() -> None:
     """Nothing traded is not balanced trading."""
     sums = total(window([row(0)]))
     assert cvd(sums) == 0.0
-    assert delta_pct(0.0, 0.0) is None
+    assert delta_share(0.0, 0.0) is None
     assert cvd_z(sums) is None
     assert effective_spread_bps(sums) is None
 

@@ -26,8 +26,11 @@ def test_the_latest_windows_are_kept_where_there_are_many() -> None:
 
 
 def test_base_and_quote_amounts_of_both_sides_stay_apart() -> None:
-    rows = [row(0, buy_volume=1.0, sell_volume=2.0, buy_quote=30.0, sell_quote=40.0, mid=5.0), row(1, buy_volume=4.0)]
-    assert Past.of(rows).windows(2, T0 + 2) == [EqualWindow(5.0, 2.0, 30.0, 40.0, 0.0)]
+    rows = [
+        row(0, buy_volume=1.0, sell_volume=2.0, buy_quote=30.0, sell_quote=40.0, mid=5.0, ofi=7.0),
+        row(1, buy_volume=4.0),
+    ]
+    assert Past.of(rows).windows(2, T0 + 2) == [EqualWindow(5.0, 2.0, 30.0, 40.0, 7.0, 0.0)]
 
 
 def test_seconds_come_once_and_leave_in_order() -> None:

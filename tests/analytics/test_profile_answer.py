@@ -40,7 +40,7 @@ def test_the_headline_is_wired_to_the_figures() -> None:
     assert (answer.value_area_low, answer.value_area_high, answer.value_area_share) == ("61820", "61890", 0.912)
     assert (answer.value_area_rule, answer.bin_width, answer.bins) == ("cbot", "10", 11)
     assert (answer.total_volume_base, answer.buy_volume_base, answer.sell_volume_base) == (2.5, 2.5, 0.0)
-    assert (answer.delta_base, answer.delta_pct) == (2.5, 1.0)
+    assert (answer.delta_base, answer.delta_pct) == (2.5, 100.0)
     assert (answer.low, answer.high, answer.trades) == ("61800.00000000", "61909.99000000", 220)
     assert (answer.last_price, answer.last_vs_value_area) == ("61903.27000000", "above")
     assert (answer.value_area_distance_bps, answer.poc_distance_bps) == (2.144, 9.422)
@@ -152,7 +152,7 @@ def test_one_trade_is_a_profile_of_one_bin() -> None:
         1.0,
         1,
     )
-    assert (answer.low_sample, answer.delta_pct, answer.last_vs_value_area) == (True, -1.0, "inside")
+    assert (answer.low_sample, answer.delta_pct, answer.last_vs_value_area) == (True, -100.0, "inside")
 
 
 def test_every_field_says_what_it_means() -> None:

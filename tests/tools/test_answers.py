@@ -122,7 +122,7 @@ def test_order_flow_is_the_sum_of_the_stored_trades(tmp_path: Path) -> None:
             assert flow["sell_volume_quote"] == pytest.approx(sum(t.size * t.price for t in sells), rel=1e-6)
             bought, sold = flow["buy_volume_base"], flow["sell_volume_base"]
             assert flow["cvd_base"] == pytest.approx(bought - sold, abs=1e-9)
-            assert flow["delta_pct"] == pytest.approx((bought - sold) / (bought + sold), abs=1e-4)
+            assert flow["delta_pct"] == pytest.approx(100 * (bought - sold) / (bought + sold), abs=0.051)
             assert flow["fills"] == sum(trade.last_trade_id - trade.first_trade_id + 1 for trade in trades)
             assert flow["window"]["samples"] == 10
             assert flow["window"]["requested_secs"] == 10
@@ -130,7 +130,7 @@ def test_order_flow_is_the_sum_of_the_stored_trades(tmp_path: Path) -> None:
             stored = {row.second: row for row in await history.rows(SYMBOL, start, end)}
             assert sorted(stored) == list(range(start, end))
             seconds = 10.0
-            assert flow["bid_flow_rate"] == pytest.approx(
+            assert flow["bid_adds_per_sec"] == pytest.approx(
                 sum(row.bid.add_events for row in stored.values()) / seconds, rel=1e-3
             )
             assert flow["ofi_base"] == pytest.approx(sum(row.ofi for row in stored.values()), abs=1e-6)

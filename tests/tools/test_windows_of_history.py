@@ -146,7 +146,7 @@ def test_a_day_of_seconds_is_read_once_and_then_continued(tmp_path: Path) -> Non
                 *(cache.windows(history, "BTCUSDT", 300, NOW - 300) for _ in range(2)),
             ):
                 assert (list(found.windows), found.read_secs) == (
-                    [EqualWindow(300.0, 150.0, 30_000.0, 15_000.0, 0.0)] * 29,
+                    [EqualWindow(300.0, 150.0, 30_000.0, 15_000.0, 0.0, 0.0)] * 29,
                     None,
                 )
             assert asked == [(NOW - 300 - 3600 * (n + 1), NOW - 300 - 3600 * n) for n in range(24)]

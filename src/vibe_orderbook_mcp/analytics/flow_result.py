@@ -38,6 +38,9 @@ class OrderFlowDetail(Answer):
     mlofi_base: list[float] = Field(description="Order-flow imbalance of the best 10 levels, base units, best first.")
     mlofi_normalised: float | None = Field(description="Mean over levels of imbalance / average size at the level.")
     impact: Impact | None = Field(description="Price impact of OFI. Null: under 30 buckets, or no flow.")
+    ofi_move_bps: float | None = Field(
+        description="Move of mid that goes with this window's OFI by that fit, basis points. Null: no fit."
+    )
     impact_buckets: int = Field(description="10 s buckets there are for the impact fit; 30 are needed.")
     cvd_quote: float = Field(description="Aggressive buys minus sells in quote units.")
     cvd_z: float | None = Field(description="cvd / sqrt(sum of squared sizes); a diagnostic, not a probability.")
@@ -61,8 +64,18 @@ class OrderFlowAnswer(WindowedEnvelope):
     """Who was aggressive, how the book answered, and whether something took it in."""
 
     quality: Quality = Field(description="ok: >= 95 % covered and >= 10 book events; partial: >= 50 % covered.")
+    open: str | None = Field(
+        description="Mid when the window began, else the first one seen in it; exact decimal. Null: no mid."
+    )
+    high: str | None = Field(description="Highest trade, or mid at the end of a second; exact decimal.")
+    low: str | None = Field(description="Lowest trade, or mid at the end of a second; exact decimal.")
+    close: str | None = Field(description="Last mid of the window; exact decimal.")
+    change_bps: float | None = Field(description="close against open, basis points.")
+    range_bps: float | None = Field(description="high against low, basis points.")
+    vwap: float | None = Field(description="Volume-weighted average price of all trades, quote units. Null: no trades.")
     flow_direction: FlowDirection = Field(
-        description="From traded volume: buys / sells >= 2 STRONG_BUY, >= 1.2 MODERATE_BUY, mirrored for sells."
+        description="From traded volume: entered at buys / sells >= 2 STRONG_BUY, >= 1.2 MODERATE_BUY, mirrored for"
+        " sells; left 15 % below that, so that a ratio about a cut does not flip it."
     )
     low_sample: bool = left_out_if_false("Present and true: fewer than 20 aggregate trades, the label says little.")
     buy_volume_base: float = Field(description="Aggressive buys in base units.")
@@ -70,15 +83,19 @@ class OrderFlowAnswer(WindowedEnvelope):
     buy_volume_quote: float = Field(description="Aggressive buys in quote units.")
     sell_volume_quote: float = Field(description="Aggressive sells in quote units.")
     cvd_base: float = Field(description="Cumulative volume delta: aggressive buys minus sells, base units.")
-    delta_pct: float | None = Field(description="cvd / traded volume as a fraction, -1 to 1. Null: no trades.")
+    delta_pct: float | None = Field(description="cvd / traded volume in per cent, -100 to 100. Null: no trades.")
     fills: int = Field(description="Single fills in the window.")
     ofi_direction: OfiDirection = Field(
-        description="Sign of order-flow imbalance at the touch; NEUTRAL within one average best queue (our choice)."
+        description="Sign of order-flow imbalance at the touch; entered at one average best queue (our choice), left"
+        " at half of one."
     )
     ofi_base: float = Field(description="Order-flow imbalance at the touch, base units, from 100 ms states.")
     ofi_normalised: float | None = Field(description="ofi_base / average best size: in average best queues.")
-    bid_flow_rate: float = Field(description="Bid levels added to, per second; a lower bound.")
-    ask_flow_rate: float = Field(description="Ask levels added to, per second; a lower bound.")
+    ofi_rarity: float | None = Field(
+        description="Rank of |ofi_base| among the equal windows of the last day, 0 to 1. Null: fewer than 30 of them."
+    )
+    bid_adds_per_sec: float = Field(description="Bid levels added to, per second; a lower bound.")
+    ask_adds_per_sec: float = Field(description="Ask levels added to, per second; a lower bound.")
     bid_cancel_share: float | None = Field(description="Cancelled / (added + cancelled) bid size, 0 to 1.")
     ask_cancel_share: float | None = Field(description="Cancelled / (added + cancelled) ask size, 0 to 1.")
     absorption: list[AbsorptionEvent] = Field(description="Aggression taken in without price giving way; empty: none.")

@@ -48,9 +48,25 @@ def readable(value: float, digits: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def counted(count: int, noun: str, nouns: str | None = None) -> str:
+    """A count inside a sentence: "1 trade", "1,234 trades"."""
+    return f"{count:,} {noun if abs(count) == 1 else nouns or noun + 's'}"
+
+
+def price_text(spec: SymbolSpec, price: float) -> str:
+    """A price inside a sentence: to the tick, to half a tick where it lies between two."""
+    text = f"{price:,.{spec.tick_exp + 1}f}"
+    return text[:-1].rstrip(".") if text.endswith("0") else text
+
+
 def exact_price(spec: SymbolSpec, price: float) -> str:
     """The price in the exchange's spelling. One off the symbol's grid keeps its digits rather than being rounded."""
     return decimal_text(price, spec.price_decimals)
+
+
+def exact_mid(spec: SymbolSpec, price: float) -> str:
+    """A price on the grid of half ticks, without trailing zeros: what a mid can be."""
+    return plain(Decimal(f"{price:.{spec.tick_exp + 1}f}"))
 
 
 def exact_size(spec: SymbolSpec, size: float) -> str:

@@ -116,7 +116,7 @@ def cvd(totals: WindowTotals) -> float:
     return totals.buy_volume - totals.sell_volume
 
 
-def delta_pct(buy: float, sell: float) -> float | None:
+def delta_share(buy: float, sell: float) -> float | None:
     """(buy - sell) / (buy + sell), -1 to 1; None without trades."""
     return ratio(buy - sell, buy + sell)
 
@@ -127,7 +127,7 @@ def cvd_z(totals: WindowTotals) -> float | None:
 
 
 def delta_rarity(before: EqualWindows, window: Cut) -> tuple[float | None, int]:
-    """How unusual |delta_pct| is among the equal windows before, oldest first, and how many of those traded."""
+    """How unusual |`delta_share`| is among the equal windows before, oldest first, and how many of those traded."""
     now = cut_delta(window)
     baseline = before.ranks("delta", _abs_delta)
     if now is None or len(baseline) < MIN_BASELINE_WINDOWS:
@@ -136,12 +136,22 @@ def delta_rarity(before: EqualWindows, window: Cut) -> tuple[float | None, int]:
 
 
 def _abs_delta(window: EqualWindow) -> float | None:
-    delta = delta_pct(window.buy_volume, window.sell_volume)
+    delta = delta_share(window.buy_volume, window.sell_volume)
     return None if delta is None else abs(delta)
 
 
+def ofi_rarity(before: EqualWindows, totals: WindowTotals) -> float | None:
+    """How unusual |OFI| is among the equal windows before, oldest first. None below 30 of them."""
+    baseline = before.ranks("ofi", _abs_ofi)
+    return baseline.rarity(abs(totals.ofi)) if totals.events and len(baseline) >= MIN_BASELINE_WINDOWS else None
+
+
+def _abs_ofi(window: EqualWindow) -> float:
+    return abs(window.ofi)
+
+
 def cut_delta(window: Cut) -> float | None:
-    return delta_pct(sum(row.buy_volume for row in window.rows), sum(row.sell_volume for row in window.rows))
+    return delta_share(sum(row.buy_volume for row in window.rows), sum(row.sell_volume for row in window.rows))
 
 
 def effective_spread_bps(totals: WindowTotals) -> float | None:

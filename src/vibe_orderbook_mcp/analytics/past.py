@@ -17,13 +17,14 @@ WINDOWS_MOST: Final = 1440
 
 
 class EqualWindow(NamedTuple):
-    """An earlier window: what aggressors traded in base and in quote units, and how far mid went in quote units (None
-    without a mid)."""
+    """An earlier window: what aggressors traded in base and in quote units, order-flow imbalance at the touch in base
+    units, and how far mid went in quote units (None without a mid)."""
 
     buy_volume: float
     sell_volume: float
     buy_quote: float
     sell_quote: float
+    ofi: float
     mid_change: float | None
 
     @classmethod
@@ -34,6 +35,7 @@ class EqualWindow(NamedTuple):
             sum(row.sell_volume for row in rows),
             sum(row.buy_quote for row in rows),
             sum(row.sell_quote for row in rows),
+            sum(row.ofi for row in rows),
             window.mid_change,
         )
 
@@ -73,7 +75,7 @@ class EqualWindows(Sequence[EqualWindow]):
 class Past:
     """Ascending seconds. Some may be missing: nobody watched then."""
 
-    __slots__ = ("_buys", "_buys_quote", "_covered_ms", "_mids", "_seconds", "_sells", "_sells_quote")
+    __slots__ = ("_buys", "_buys_quote", "_covered_ms", "_mids", "_ofi", "_seconds", "_sells", "_sells_quote")
 
     def __init__(self) -> None:
         self._seconds = array("q")
@@ -83,6 +85,7 @@ class Past:
         self._sells = array("d")
         self._buys_quote = array("d")
         self._sells_quote = array("d")
+        self._ofi = array("d")
 
     @classmethod
     def of(cls, rows: Iterable[SecondRow]) -> Past:
@@ -104,7 +107,8 @@ class Past:
         if self._seconds and row.second <= self._seconds[-1]:
             return
         mid = nan if row.mid is None else row.mid
-        values = row.second, row.covered_ms, mid, row.buy_volume, row.sell_volume, row.buy_quote, row.sell_quote
+        traded = row.buy_volume, row.sell_volume, row.buy_quote, row.sell_quote
+        values = row.second, row.covered_ms, mid, *traded, row.ofi
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
 
@@ -113,11 +117,11 @@ class Past:
         seconds: Sequence[int],
         covered_ms: Sequence[int],
         mids: Sequence[float | None],
-        *traded: Sequence[float],
+        *flows: Sequence[float],
     ) -> None:
         """Many ascending seconds at once, those behind the newest or those before the oldest; others are left out.
 
-        `traded`: buys and sells in base units, then buys and sells in quote units.
+        `flows`: buys and sells in base units, buys and sells in quote units, order-flow imbalance.
         """
         if not seconds:
             return
@@ -125,7 +129,7 @@ class Past:
             ("q", seconds),
             ("i", covered_ms),
             ("d", [nan if mid is None else mid for mid in mids]),
-            *(("d", values) for values in traded),
+            *(("d", values) for values in flows),
         )
         known = self._columns
         if not self._seconds or seconds[-1] > self._seconds[-1]:
@@ -139,8 +143,8 @@ class Past:
 
     @property
     def _columns(self) -> tuple[array[Any], ...]:
-        traded = self._buys, self._sells, self._buys_quote, self._sells_quote
-        return self._seconds, self._covered_ms, self._mids, *traded
+        flows = self._buys, self._sells, self._buys_quote, self._sells_quote, self._ofi
+        return self._seconds, self._covered_ms, self._mids, *flows
 
     def drop_before(self, second: int) -> None:
         gone = bisect_left(self._seconds, second)
@@ -156,9 +160,9 @@ class Past:
         for start in range(before - secs, self._seconds[0] - 1, -secs):
             first = bisect_left(self._seconds, start, 0, last)
             if sum(self._covered_ms[first:last]) >= OK_COVERAGE * 1000 * secs:
-                buys, sells, buys_quote, sells_quote = (sum(column[first:last]) for column in self._columns[3:])
+                buys, sells, buys_quote, sells_quote, ofi = (sum(column[first:last]) for column in self._columns[3:])
                 change = self._mid_change(start, first, last)
-                found.append(EqualWindow(buys, sells, buys_quote, sells_quote, change))
+                found.append(EqualWindow(buys, sells, buys_quote, sells_quote, ofi, change))
                 if len(found) == WINDOWS_MOST:
                     break
             last = first

@@ -98,7 +98,7 @@ class VolumeProfileAnswer(WindowedEnvelope):
     buy_volume_base: float = Field(description="Of it, aggressive buys.")
     sell_volume_base: float = Field(description="Of it, aggressive sells.")
     delta_base: float = Field(description="Aggressive buys minus sells, base units.")
-    delta_pct: float = Field(description="delta / total as a fraction, -1 to 1.")
+    delta_pct: float = Field(description="delta / total in per cent, -100 to 100.")
     high: str = Field(description="Highest traded price; exact decimal.")
     low: str = Field(description="Lowest traded price; exact decimal.")
     trades: int = Field(description="Aggregate trades in the window (fills of one order at one price count once).")
@@ -170,7 +170,7 @@ def volume_profile_answer(
         buy_volume_base=buy / lot_scale,
         sell_volume_base=sell / lot_scale,
         delta_base=(buy - sell) / lot_scale,
-        delta_pct=decimals((buy - sell) / profile.total),
+        delta_pct=decimals(100 * (buy - sell) / profile.total, 2),
         high=_traded(spec, histogram.high_ticks, profile.tick_exp),
         low=_traded(spec, histogram.low_ticks, profile.tick_exp),
         trades=trades,

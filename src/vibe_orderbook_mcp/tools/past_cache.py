@@ -11,13 +11,13 @@ from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.rows import Columns
 
 KEPT_SECS: Final = 86_400
-SYMBOLS_KEPT: Final = 20  # 4.5 MB each
+SYMBOLS_KEPT: Final = 20  # 5.2 MB each
 LENGTHS_KEPT: Final = 4  # of windows, for each symbol: 0.2 MB each
 PIECE_SECS: Final = 3600  # of the day are read at once, the newest first
 # A day takes a third of a second of an idle core to read, and longer on a busy one. Whoever asks first is answered
 # with the hours that are there by then, and told so.
 PATIENCE_SECS: Final = 0.15
-FIELDS: Final = ("covered_ms", "mid", "buy_volume", "sell_volume", "buy_quote", "sell_quote")
+FIELDS: Final = ("covered_ms", "mid", "buy_volume", "sell_volume", "buy_quote", "sell_quote", "ofi")
 
 _Basis = tuple[int, int, int | None]  # where the windows end, and the newest and the oldest second that they know
 

@@ -1,0 +1,56 @@
+"""Where the price was in a window of seconds: open, close, range, average."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vibe_orderbook_mcp.analytics.numbers import ratio
+from vibe_orderbook_mcp.analytics.windows import Cut
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPrice:
+    """Quote units. None: no book and no trades there that would say it.
+
+    `open` and `close` are mids, so that a trade at the bid after one at the ask is no fall. `high` and `low` are the
+    extremes of trades and of mid at the ends of seconds: both hold `open`, `close` and `vwap`.
+    """
+
+    open: float | None
+    close: float | None
+    high: float | None
+    low: float | None
+    vwap: float | None  # of all trades; None without trades
+
+    @property
+    def change_bps(self) -> float | None:
+        """1e4 * (close / open - 1)."""
+        return _bps(self.open, self.close)
+
+    @property
+    def range_bps(self) -> float | None:
+        """1e4 * (high / low - 1)."""
+        return _bps(self.low, self.high)
+
+
+def window_price(window: Cut) -> WindowPrice:
+    """`window` holds whole rows."""
+    first, last = window.mid_start, window.mid_end
+    mids = [row.mid for row in window.rows if row.mid is not None]
+    known = mids if first is None else [first, *mids]
+    highs = [row.high for row in window.rows if row.high is not None]
+    lows = [row.low for row in window.rows if row.low is not None]
+    vwap = ratio(
+        sum(row.buy_quote + row.sell_quote for row in window.rows),
+        sum(row.buy_volume + row.sell_volume for row in window.rows),
+    )
+    if vwap is not None and lows:  # rounding must not put an average outside of what it is an average of
+        vwap = min(max(vwap, min(lows)), max(highs))
+    return WindowPrice(first, last, max([*known, *highs], default=None), min([*known, *lows], default=None), vwap)
+
+
+def _bps(start: float | None, end: float | None) -> float | None:
+    if start is None or end is None:
+        return None
+    change = ratio(end, start)
+    return None if change is None else 1e4 * (change - 1)
