@@ -54,11 +54,11 @@ def test_below_fifteen_minutes_nothing_relative_is_said() -> None:
     baseline = observed(quiet_rows(RELATIVE_SECS + HOLD_SECS - 1))
     assert not baseline.is_relative
     assert baseline.score("updates", 400.0) is baseline.median("updates") is baseline.median_move_ticks is None
-    assert baseline.normal.spread_bps is None
+    assert baseline.median_spread_bps is None
     baseline = observed(quiet_rows(RELATIVE_SECS + HOLD_SECS))
     assert baseline.is_relative
     assert not baseline.is_ready
-    assert baseline.normal.spread_bps is not None
+    assert baseline.median_spread_bps is not None
     almost = observed(quiet_rows(VERDICT_SECS + HOLD_SECS - 1))
     assert not almost.is_ready
     assert almost.secs_until_ready == 1
@@ -115,11 +115,11 @@ def test_another_version_is_refused() -> None:
 
 def figures(watch: SymbolWatch) -> list[object]:
     baseline = watch.baseline
-    out: list[object] = [baseline.normal, baseline.seconds, baseline.median_move_ticks]
+    out: list[object] = [watch.normal, baseline.seconds, baseline.median_move_ticks]
     out += [baseline.median_minute_move_ticks, baseline.is_ready]
     for name, value in (("updates", 300.0), ("order_to_trade", 90.0), ("spread", 0.02), ("depth_50", 4e5)):
         out += [baseline.median(name), baseline.standing(name, value), baseline.threshold(name, 0.999)]  # type: ignore[arg-type]  # literals
-    out += [baseline.standing_level("buying", 1.0), baseline.standing_level("minute_updates", 3.0)]
+    out += [baseline.standing_level("minute_volume", 1.0), baseline.standing_level("minute_updates", 3.0)]
     return out
 
 
@@ -168,7 +168,7 @@ def test_what_is_stored_can_be_taken_in_later(stop: int) -> None:
     assert again.baseline.is_ready
     assert again.baseline.seconds == going_on.baseline.seconds
     assert again.normal.spread_bps == going_on.normal.spread_bps
-    assert again.normal.depth_10 == going_on.normal.depth_10
+    assert again.normal == going_on.normal
     assert again.baseline.median("updates") == going_on.baseline.median("updates")
     stored = SymbolWatch(BTC)
     stored.restore({**saved, **dict(again.hour_blocks())}.values(), [])

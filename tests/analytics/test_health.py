@@ -1,97 +1,86 @@
-"""The worked scores of sheet 6, and the answer around them."""
+"""The worked scores of health, and what may and may not change them."""
 
 from __future__ import annotations
 
-import msgspec
+import random
+from itertools import pairwise
+from math import inf
+from statistics import fmean, median
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.analytics.books import BTC
 from tests.analytics.rows import T0, generated_rows, row
-from tests.analytics.watching import WARM_SECS, changed, quiet_row, quiet_rows, warm
-from vibe_orderbook_mcp.analytics.baseline import Normal
+from tests.analytics.watching import quiet_row, quiet_rows
 from vibe_orderbook_mcp.analytics.health import (
+    HARD,
+    WEIGHTS,
     Component,
     HealthLevel,
+    Part,
     activity_score,
     balance_score,
-    component_scores,
     depth_score,
     freshness_score,
     geometric_mean,
-    health_inputs,
+    health_of,
     level_of,
-    score_of,
+    market_class,
     spread_score,
+    stability_score,
     thinner_score,
     usd_rate_of,
     wider_score,
 )
-from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
+from vibe_orderbook_mcp.analytics.health_seconds import (
+    Health,
+    Scale,
+    Scored,
+    absolute_place,
+    health_of_window,
+    is_broken,
+    says_something,
+    update_score,
+)
+from vibe_orderbook_mcp.analytics.measures import Measures
+from vibe_orderbook_mcp.analytics.normal import Normal, UsualDepth, weight_of
 from vibe_orderbook_mcp.analytics.windows import Span, cut
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
-from vibe_orderbook_mcp.errors import Refusal
 
-COLD = Normal(0, None, None, None, None)
+TICK = 0.01
+USUAL = Normal(
+    seconds=3600,
+    spread_bps=0.0016,
+    spread_weight=1.0,
+    depth=UsualDepth(10, 1, 2e5, 2e5),
+    depth_weight=1.0,
+    updates_per_s=40.0,
+    minute_volume_quote=720_000.0,
+    minutes_weight=1.0,
+    price_weight=1.0,
+)
 
 
 def parts(
-    spread: float | None, depth: float | None, flow: float | None, pace: float | None
-) -> dict[Component, float | None]:
-    return {"spread_stability": spread, "liquidity_depth": depth, "flow_balance": flow, "update_rate": pace}
+    spread: float | None, depth: float | None, stability: float | None, flow: float | None, pace: float | None
+) -> dict[Component, Part]:
+    given = zip(WEIGHTS, (spread, depth, stability, flow, pace), strict=True)
+    return {name: Part(score) for name, score in given if score is not None}
 
 
-def test_the_quiet_major_of_the_sheet() -> None:
-    """0.2 bps, 800 k, x = 0.10: 100 / 97.55 / 90 / 100 make 96.64, Excellent."""
-    spread = geometric_mean([spread_score(0.2), wider_score(1.0), 100.0])
-    depth = geometric_mean([depth_score(800_000), thinner_score(1.0)])
-    score, level = score_of(parts(spread, depth, 90.0, geometric_mean([100.0, activity_score(1.0)])))
-    assert depth == pytest.approx(97.55, abs=0.01)
-    assert score == pytest.approx(96.6415, abs=1e-3)
-    assert level == "Excellent"
+def rounded(found: tuple[float | None, HealthLevel]) -> tuple[float, HealthLevel]:
+    assert found[0] is not None
+    return round(found[0], 6), found[1]
 
 
-def test_the_stressed_market_of_the_sheet() -> None:
-    """6 bps at 4x, 60 k at a quarter, x = 0.8, 8x updates: 47.68 / 36.01 / 20 / 50 make 37.02, Poor."""
-    spread = geometric_mean([spread_score(6.0), wider_score(4.0), 60.0])
-    depth = geometric_mean([depth_score(60_000), thinner_score(0.25)])
-    pace = geometric_mean([100.0, activity_score(8.0)])
-    score, level = score_of(parts(spread, depth, 20.0, pace))
-    assert [spread, depth, pace] == pytest.approx([47.68, 36.01, 50.0], abs=0.01)
-    assert score == pytest.approx(37.02, abs=0.01)
-    assert level == "Poor"
-
-
-def test_one_weak_component_caps_the_level() -> None:
-    """100 / 45 / 100 / 100 is 80.75 and Good."""
-    score, level = score_of(parts(100.0, 45.0, 100.0, 100.0))
-    assert score == pytest.approx(80.75)
-    assert level == "Good"
-
-
-def test_what_is_missing_gives_its_weight_to_the_others() -> None:
-    """Without trades the other three make the score; one alone makes none."""
-    score, _ = score_of(parts(80.0, 60.0, None, 100.0))
-    assert score == pytest.approx((0.25 * 80 + 0.35 * 60 + 0.15 * 100) / 0.75)
-    assert score_of(parts(None, None, 90.0, None)) == (None, "Unknown")
-    assert score_of(parts(None, 90.0, None, 90.0))[0] == pytest.approx(90.0)
-    assert score_of(parts(None, None, None, None)) == (None, "Unknown")
-
-
-@pytest.mark.parametrize(
-    ("score", "level"),
-    [(80, "Excellent"), (79.9, "Good"), (60, "Good"), (59.9, "Fair"), (40, "Fair"), (20, "Poor"), (19.9, "Critical")],
-)
-def test_the_levels(score: float, level: HealthLevel) -> None:
-    assert level_of(score, 100.0) == level
-
-
-def test_the_balance_of_the_sheet() -> None:
-    """One trade of 1 where 100 is usual is 96.15 and not 0; 90 against 10 is 36; no trades are not balanced."""
-    assert balance_score(1, 0, 100) == pytest.approx(96.15, abs=0.01)
-    assert balance_score(90, 10, 100) == pytest.approx(36.0)
-    assert balance_score(0, 0, 100) is None
+def test_the_scales() -> None:
+    assert thinner_score(0.5) == pytest.approx(66.666667)
+    assert wider_score(4) == pytest.approx(33.333333)
+    assert stability_score(8) == pytest.approx(20.0)
+    assert (stability_score(1.3), thinner_score(2.0), thinner_score(0.08)) == (100.0, 100.0, 0.0)
+    assert thinner_score(352 / 37) == 100.0
+    assert thinner_score(0.15) == pytest.approx(8.767814)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +90,7 @@ def test_the_balance_of_the_sheet() -> None:
         ([wider_score(x) for x in (0.5, 1, 2, 8, 99)], [100, 100, 66.7, 0, 0]),
         ([depth_score(x) for x in (0, 1e4, 1e6, 1e9)], [0, 0, 100, 100]),
         ([thinner_score(x) for x in (2, 1, 0.5, 0.125, 0)], [100, 100, 66.7, 0, 0]),
+        ([stability_score(x) for x in (0, 2, 5, 11.32, 99)], [100, 100, 47.1, 0, 0]),
         ([activity_score(x) for x in (1, 2, 0.5, 16, 0)], [100, 75, 75, 0, 0]),
         ([freshness_score(x) for x in (0, 1000, 5500, 10_000, 99_999)], [100, 100, 50, 0, 0]),
     ],
@@ -109,167 +99,337 @@ def test_the_ends_of_the_scales(scale: list[float], expected: list[float]) -> No
     assert scale == pytest.approx(expected, abs=0.05)
 
 
-# --- the answer -------------------------------------------------------------------------------------------------
+def test_the_balance() -> None:
+    """One trade of 1 where 100 is usual is 96.15 and not 0; 90 against 10 is 36; no trades are not balanced."""
+    assert balance_score(1, 0, 100) == pytest.approx(96.15, abs=0.01)
+    assert balance_score(90, 10, 100) == pytest.approx(36.0)
+    assert balance_score(0, 0, 100) is None
 
 
-def answer(
-    rows: list[SecondRow], normal: Normal | None = None, *, secs: int = 60, age_ms: int = 100, **options: object
-) -> HealthScoreAnswer:
-    end = rows[-1].second + 1 if rows else T0 + 60
-    return health_score_answer(
-        BTC,
-        rows,
-        Span(end - secs, end),
-        normal,
-        as_of_ms=end * 1000,
-        age_ms=age_ms,
-        **{"status": "live", **options},  # type: ignore[arg-type]  # one dict of them for all tests
+def now_and_window(per_second: list[float]) -> Scored:
+    return Scored(median(per_second[-3:]), fmean(per_second[-60:]))
+
+
+def test_a_drain_shows_in_its_second_second_and_is_forgotten_with_the_window() -> None:
+    """Depth 8 % and spread 15 x from second 300 to 324."""
+
+    def said(second: int) -> tuple[float, HealthLevel]:
+        spread, depth = [
+            now_and_window([bad if 300 <= each < 325 else 100.0 for each in range(second + 1)]).score
+            for bad in (wider_score(15), thinner_score(0.08))
+        ]
+        return rounded(health_of(parts(spread, depth, 100.0, 92.0, 100.0)))
+
+    assert said(299) == (98.4, "Excellent")
+    assert said(300)[0] == pytest.approx(97.6, abs=0.05)
+    for second in range(301, 326):
+        assert said(second) == (19.0, "Critical")
+    assert said(326) == (round(19 + 0.81 * (100 * 35 / 60), 6), "Good")
+    assert said(384) == (98.4, "Excellent")
+    scores = [said(second)[0] for second in range(326, 385)]
+    assert scores == sorted(scores)
+
+
+def test_a_price_that_runs_is_poor_whatever_the_book_holds() -> None:
+    """A squeeze: depth refills within each second."""
+    assert rounded(health_of(parts(93.0, 90.0, 100.0, 60.0, 100.0))) == (87.6, "Excellent")
+    assert rounded(health_of(parts(93.0, 90.0, stability_score(14), 60.0, 100.0))) == (39.0, "Poor")
+
+
+def test_the_two_caps() -> None:
+    """Without depth, or with an open spread, Poor at best; without both Critical."""
+    assert health_of(parts(100.0, 0.0, 100.0, 100.0, 100.0)) == (39.0, "Poor")
+    assert health_of(parts(0.0, 100.0, 100.0, 100.0, 100.0)) == (39.0, "Poor")
+    assert health_of(parts(0.0, 0.0, 100.0, 100.0, 100.0)) == (19.0, "Critical")
+    assert health_of(parts(100.0, 100.0, 100.0, 0.0, 100.0)) == (80.0, "Good")
+    assert health_of(parts(100.0, 100.0, 100.0, 100.0, 0.0)) == (85.0, "Good")
+
+
+def test_what_is_missing_gives_its_weight_to_the_others() -> None:
+    """One alone makes no score."""
+    score, _ = health_of(parts(98.0, 90.0, 100.0, None, 80.0))
+    assert score == pytest.approx((0.2 * 98 + 0.3 * 90 + 0.15 * 100 + 0.15 * 80) / 0.8)
+    assert health_of(parts(None, None, None, 50.0, 100.0)) == (None, "Unknown")
+    assert health_of({}) == (None, "Unknown")
+    assert health_of(parts(90.0, 90.0, None, None, None))[0] == pytest.approx(90.0)
+
+
+@pytest.mark.parametrize(
+    ("score", "level"),
+    [(80, "Excellent"), (79.9, "Good"), (60, "Good"), (59.9, "Fair"), (40, "Fair"), (20, "Poor"), (19.9, "Critical")],
+)
+def test_the_levels(score: float, level: HealthLevel) -> None:
+    assert level_of(score, 50.0) == level
+    assert level_of(score, 49.9) == ("Good" if level == "Excellent" else level)
+
+
+@pytest.mark.parametrize(
+    ("cost", "name"), [(0.01, "A"), (2.0, "A"), (2.1, "B"), (10, "B"), (30, "C"), (100, "D"), (100.1, "E"), (inf, "E")]
+)
+def test_the_classes(cost: float, name: str) -> None:
+    assert market_class(cost) == name
+
+
+def test_dollars() -> None:
+    assert (usd_rate_of("USDC"), usd_rate_of("BTC"), usd_rate_of("EUR")) == (1.0, None, None)
+
+
+def test_no_component_that_falls_raises_the_score() -> None:
+    """Whatever is known, and however far it is trusted."""
+    rng = random.Random(1)
+    for _ in range(4000):
+        names = rng.sample(list(WEIGHTS), rng.randint(1, 5))
+        before = {name: Part(rng.uniform(0, 100), rng.choice([1.0, rng.random()])) for name in names}
+        name = rng.choice(names)
+        after = {**before, name: before[name]._replace(score=before[name].score * rng.random())}
+        scores = health_of(before)[0], health_of(after)[0]
+        assert (scores[0] is None) is (scores[1] is None)
+        if scores[0] is not None and scores[1] is not None:
+            assert scores[1] <= scores[0] + 1e-9
+
+
+def test_trust_that_grows_changes_the_score_by_and_by() -> None:
+    """A yardstick that has just come must not move the score at once, bad as what it shows may be."""
+    for name in HARD:
+        known = {each: Part(90.0) for each in WEIGHTS if each != name}
+        scores = [health_of(known)[0] or 0.0]
+        scores += [health_of({**known, name: Part(0.0, step / 100)})[0] or 0.0 for step in range(101)]
+        assert scores[0] == scores[1]
+        assert scores == sorted(scores, reverse=True)
+        assert max(before - after for before, after in pairwise(scores)) < 1.0
+
+
+# --- seconds ----------------------------------------------------------------------------------------------------
+
+
+def health(
+    rows: list[SecondRow], normal: Normal = USUAL, *, z: dict[int, float] | None = None, age_ms: int = 100
+) -> Health:
+    end = rows[-1].second + 1
+    measures = [Measures(each.second, price_z=(z or {}).get(each.second - T0, 1.0)) for each in rows]
+    return health_of_window(
+        cut(rows, Span(end - 60, end)), measures, normal, tick=TICK, age_ms=age_ms, is_live=True, usd_rate=1.0
     )
 
 
-def test_a_silent_market_is_poor_at_best() -> None:
-    """Whatever it was before: nobody knows what it is now."""
-    rows = quiet_rows(60, start=WARM_SECS)
-    found = answer(rows, warm().normal, age_ms=4_000, status="stale")
-    assert (found.health_score, found.level) == (39.0, "Poor")
-    assert found.summary.endswith("health 39/100 (Poor): nothing has come for 4 s, what was measured is of before.")
-    assert found.components is not None
-    assert answer(rows, warm().normal, age_ms=4_000).level == "Excellent"
+def score(rows: list[SecondRow], normal: Normal = USUAL, *, z: dict[int, float] | None = None) -> float:
+    found, _ = health_of(health(rows, normal, z=z).parts())
+    assert found is not None
+    return found
 
 
-def test_a_quiet_market_is_excellent() -> None:
-    """As usual in everything: what a desk would call fine."""
-    watch = warm()
-    found = answer(quiet_rows(60, start=WARM_SECS), watch.normal)
-    assert found.level == "Excellent"
-    assert found.health_score is not None
-    assert found.health_score > 85
-    assert found.baseline is None
-    assert found.baseline_secs == watch.normal.seconds
-    assert "every part is sound" in found.summary
-    assert "detail" not in found.model_dump()
-    assert answer(quiet_rows(60, start=WARM_SECS), watch.normal, detail=True).detail is not None
+def drained(second: int) -> SecondRow:
+    """Spread 0.16 to 96 bps wide, a twelfth of the depth within every band."""
+    quote = tuple(band * 0.08 for band in (1e5, 2e5, 5e5, 1e6, 2e6))
+    return quiet_row(second, spread_mean=60.0, bid_band_quote=quote)
 
 
-def test_a_cold_baseline_leaves_the_relative_part_out() -> None:
-    """And says so; the absolute scales stand."""
-    found = answer(quiet_rows(60), COLD)
-    assert found.baseline == "warming_up"
-    assert found.components is not None
-    assert found.components.spread_stability == 100.0
-    assert any("15 minutes" in each for each in found.warnings)
-    assert found.health_score == answer(quiet_rows(60), None).health_score
+def test_a_drain_of_rows_is_below_40_in_its_second_second() -> None:
+    """And comes back the second after its end but one."""
+    rows = quiet_rows(100, start=0)
+    for second in range(25):
+        rows.append(drained(100 + second))
+        assert score(rows) < 40.0 or second == 0
+    assert score(rows) == pytest.approx(19.0)
+    rows += [quiet_row(125), quiet_row(126)]
+    assert score(rows) == pytest.approx(19 + 0.81 * 100 * 35 / 60, abs=1.0)
+    rows += [quiet_row(127 + second) for second in range(60)]
+    assert score(rows) > 90.0
 
 
-def test_a_frozen_feed_lowers_health() -> None:
-    """The original gave 100 for its own samples, whatever the feed did."""
-    rows, normal = quiet_rows(60), warm().normal
-    scores = [answer(rows, normal, age_ms=age).health_score or 0.0 for age in (100, 4_000, 9_000, 20_000)]
-    assert scores == sorted(scores, reverse=True)
-    assert scores[0] > scores[-1] + 10
-    assert answer(rows, normal, age_ms=20_000).weakest_component == "update_rate"
+@pytest.mark.parametrize("worse", ["spread", "depth", "price"])
+def test_one_of_the_three_alone_makes_it_poor(worse: str) -> None:
+    rows = quiet_rows(100)
+    bad: dict[str, object] = {
+        "spread": {"spread_mean": 60.0},
+        "depth": {"ask_band_quote": (0.0, 2e3, 5e5, 1e6, 2e6)},
+    }
+    rows += [quiet_row(100 + n, **bad.get(worse, {})) for n in range(2)]  # type: ignore[arg-type]  # fields by name
+    assert score(rows, z={100: 14.0, 101: 14.0} if worse == "price" else None) <= 39.0
 
 
-def test_silence_of_a_quiet_symbol_is_fresh() -> None:
-    """On a live connection: the feed knows its pace. Not on a stale one."""
-    rows = [quiet_row(second, ids=0, rows=0, buy_quote=0.0, sell_quote=0.0) for second in range(60)]
-    assert answer(rows, COLD, age_ms=9_000).components.update_rate == 100.0  # type: ignore[union-attr]  # is there
-    assert answer(rows, COLD, age_ms=20_000, status="stale").components.update_rate == 0.0  # type: ignore[union-attr]
+def scored(
+    what: list[tuple[float, float, float, float]], normal: Normal, age_ms: int, traded: tuple[float, float]
+) -> float | None:
+    """Ten seconds of spread in bps, depth of bids and of asks, and move of mid."""
+    rows = [
+        row(
+            n,
+            mid=100.0,
+            best_bid=99.99,
+            best_ask=100.01,
+            spread_mean=each[0] / 100.0,
+            ids=40,
+            bid_band_quote=(0.0, each[1], each[1], each[1], each[1]),
+            ask_band_quote=(0.0, each[2], each[2], each[2], each[2]),
+            buy_quote=traded[0],
+            sell_quote=traded[1],
+        )
+        for n, each in enumerate(what)
+    ]
+    measures = [Measures(T0 + n, price_z=each[3]) for n, each in enumerate(what)]
+    found = health_of_window(
+        cut(rows, Span(T0, T0 + 10)),
+        measures,
+        normal,
+        tick=TICK,
+        age_ms=age_ms,
+        is_live=True,
+        usd_rate=1.0,
+    )
+    return health_of(found.parts())[0]
+
+
+def test_what_gets_worse_in_any_second_never_raises_the_score() -> None:
+    """2,500 windows: wider, thinner, further, older, more one-sided, at any of the weights of a young yardstick."""
+    rng = random.Random(7)
+    for _ in range(2500):
+        weight = rng.choice([0.0, 1.0, rng.random()])
+        normal = Normal(
+            seconds=900,
+            spread_bps=rng.uniform(0.5, 20.0),
+            spread_weight=weight,
+            depth=UsualDepth(25, 2, rng.uniform(1e4, 1e6), rng.uniform(1e4, 1e6)),
+            depth_weight=weight,
+            minute_volume_quote=rng.uniform(0.0, 1e5),
+            minutes_weight=weight,
+            price_weight=weight,
+        )
+        seconds = [
+            (rng.uniform(0.01, 500.0), rng.uniform(0.0, 2e6), rng.uniform(0.0, 2e6), rng.uniform(0.0, 20.0))
+            for _ in range(10)
+        ]
+        age, buys, sells = rng.randint(0, 12_000), rng.uniform(0.0, 1e4), rng.uniform(0.0, 1e4)
+        worse, place = list(seconds), rng.randrange(10)
+        spread, bid, ask, z = seconds[place]
+        older, further = age, (buys, sells)
+        match rng.randrange(6):
+            case 0:
+                worse[place] = spread * rng.uniform(1, 20), bid, ask, z
+            case 1:
+                worse[place] = spread, bid * rng.random(), ask, z
+            case 2:
+                worse[place] = spread, bid, ask * rng.random(), z
+            case 3:
+                worse[place] = spread, bid, ask, z * rng.uniform(1, 10)
+            case 4:
+                older = age + rng.randint(0, 9_000)
+            case _:
+                gap = min(further)
+                further = (buys - gap / 2, sells + gap / 2) if buys < sells else (buys + gap / 2, sells - gap / 2)
+
+        before, after = scored(seconds, normal, age, (buys, sells)), scored(worse, normal, older, further)
+        assert before is not None
+        assert after is not None
+        assert after <= before + 1e-9
+
+
+def test_a_gap_counts_in_neither_now_nor_window() -> None:
+    """Our connection says nothing of the market: what was known stays."""
+    rows = [*quiet_rows(58), row(58, flags=int(RowFlag.GAP)), row(59, flags=int(RowFlag.RESYNC), covered_ms=300)]
+    found = health(rows)
+    assert (len(found.seconds), len(found.latest)) == (58, 1)
+    assert score(rows) == pytest.approx(score(quiet_rows(58)), abs=1.0)
+    lost = [*quiet_rows(50), *(row(50 + n, flags=int(RowFlag.DISCONNECTED), covered_ms=0) for n in range(10))]
+    assert health(lost).scores["spread_stability"].now is None
+    assert health(lost).scores["spread_stability"].score == pytest.approx(100.0)
+
+
+def test_a_book_that_is_one_sided_or_crossed_at_the_exchange_scores_0() -> None:
+    rows = quiet_rows(57)
+    empty = [row(57 + n, best_bid=60_000.0, flags=int(RowFlag.ONE_SIDED), covered_ms=0) for n in (0, 1)]
+    crossed = [quiet_row(57 + n, best_bid=60_001.0, best_ask=60_000.0, flags=int(RowFlag.CROSSED)) for n in (0, 1)]
+    for broken in (empty, crossed):
+        assert all(is_broken(each) and says_something(each) for each in broken)
+        assert score([*rows, *broken]) == pytest.approx(19.0)
+    # A one-sided snapshot of a resync is ours.
+    assert not says_something(quiet_row(1, flags=int(RowFlag.ONE_SIDED | RowFlag.RESYNC)))
 
 
 def test_a_majors_spread_may_widen_by_ticks() -> None:
     """From 0.01 to 0.51 USD of 60 000 is 0.0016 to 0.08 bp: not ill health."""
-    watch = warm()
-    rows = changed(quiet_rows(60, start=WARM_SECS), spread_mean=0.51)
-    found = answer(rows, watch.normal)
-    assert found.components is not None
-    assert found.components.spread_stability == 100.0
+    scale = Scale(USUAL, TICK, 1.0)
+    assert scale.second(quiet_row(0, spread_mean=0.51), None).spread == 100.0
 
 
-def test_a_spread_of_one_tick_is_tight_whatever_a_tick_is() -> None:
-    """A coin at 0.02 with ticks of 0.01 cannot quote tighter than 5000 bps."""
-    rows = [quiet_row(second, mid=0.02, spread_mean=0.01) for second in range(60)]
-    found = answer(rows, COLD)
-    assert found.components is not None
-    assert found.components.spread_stability == 100.0
+def test_depth_is_that_of_the_own_band_on_a_coarse_tick() -> None:
+    """A tick of 8 bps: the touch alone lies within 10 bps. What counts are 50 bps, each side against its own usual."""
+    normal = Normal(
+        seconds=9000,
+        spread_bps=8.2,
+        spread_weight=1.0,
+        depth=UsualDepth(50, 3, 40_000.0, 20_000.0),
+        depth_weight=1.0,
+    )
+    scale = Scale(normal, 0.001, 1.0)
 
-
-def test_seconds_with_a_wide_spread_or_without_a_book_are_not_stable() -> None:
-    rows = quiet_rows(60)
-    rows[30:45] = changed(rows[30:45], spread_mean=400.0)
-    found = answer(rows, COLD, detail=True)
-    assert found.detail is not None
-    assert found.detail.spread_stable_share == 0.75
-
-
-@pytest.mark.parametrize(("status", "reason"), [("syncing", None), ("live", "one side of the book is empty")])
-def test_an_invalid_book_is_critical_with_the_reason(status: str, reason: str | None) -> None:
-    """0, not null and not the last good score. It is an answer even when nothing of the window is covered."""
-    for rows in (quiet_rows(60), []):
-        found = answer(rows, None, status=status, invalid_reason=reason)
-        assert (found.health_score, found.level, found.components) == (0.0, "Critical", None)
-        assert found.reason in (reason, "the book is not in sequence")
-        assert found.reason is not None
-        assert found.reason in found.summary
-        assert ("not the market" in found.summary) is (status == "syncing")  # a one-sided book is the market's
-
-
-def test_an_uncovered_window_is_refused() -> None:
-    with pytest.raises(Refusal):
-        answer(quiet_rows(10), None)
-
-
-def test_depth_in_a_quote_without_a_dollar_rate_is_only_relative() -> None:
-    """0.35 of the weight must not hang on a made-up rate."""
-    assert usd_rate_of("USDC") == 1.0
-    assert usd_rate_of("BTC") is None
-    spec = msgspec.structs.replace(BTC, symbol="ETHBTC", base_asset="ETH", quote_asset="BTC")
-    rows = quiet_rows(60)
-
-    def ask(normal: Normal | None, rate: float | None = None) -> HealthScoreAnswer:
-        span = Span(T0, T0 + 60)
-        return health_score_answer(
-            spec, rows, span, normal, as_of_ms=span.end * 1000, age_ms=1, status="live", usd_rate=rate
+    def second(bid: float, ask: float) -> tuple[float, float | None]:
+        found = scale.second(
+            quiet_row(
+                0,
+                mid=1.2205,
+                best_bid=1.22,
+                best_ask=1.221,
+                spread_mean=0.001,
+                bid_band_quote=(37.0, 352.0, 9e3, bid, 2e5),
+                ask_band_quote=(37.0, 352.0, 9e3, ask, 2e5),
+            ),
+            None,
         )
+        assert found.spread == 100.0
+        return round(found.depth or 0.0, 3), found.depth_share
 
-    cold = ask(COLD).components
-    assert cold is not None
-    assert cold.liquidity_depth is None
-    warmed = ask(warm().normal).components
-    assert warmed is not None
-    assert warmed.liquidity_depth is not None
-    assert any("dollar rate" in each for each in ask(COLD).warnings)
-    rated = ask(COLD, 60_000.0).components
-    assert rated is not None
-    assert rated.liquidity_depth == 100.0
+    assert second(40_000.0, 20_000.0) == (100.0, 1.0)
+    assert second(20_000.0, 20_000.0) == (66.667, 0.5)  # half of the bids are gone
+    assert second(6_000.0, 20_000.0) == (8.768, 0.15)
+    assert second(40_000.0, 2_500.0) == (0.0, 0.125)
 
 
-def test_the_weakest_part_is_explained() -> None:
-    rows = quiet_rows(60, start=WARM_SECS)
-    normal = warm().normal
-    one_sided = answer(changed(rows, buy_quote=90_000.0, sell_quote=100.0), normal)
-    assert "flow balance" in one_sided.summary
-    assert "100 % buys" in one_sided.summary
-    shallow = answer(changed(rows, bid_band_quote=(10.0, 2e4, 5e4, 1e5, 2e5)), normal)
-    assert shallow.weakest_component == "liquidity_depth"
-    assert "0.1x its usual" in shallow.summary
+def test_without_a_usual_depth_is_looked_at_where_a_coarse_tick_has_some() -> None:
+    """10 bps, or the band that holds four ticks."""
+    assert [absolute_place(bps) for bps in (0.001, 2.5, 2.6, 8.2, 20, 99)] == [1, 1, 2, 3, 4, 4]
 
 
-def test_buys_and_sells_are_worth_the_same() -> None:
-    rows = changed(quiet_rows(60), buy_quote=9_000.0, sell_quote=2_000.0)
-    turned = changed(rows, buy_quote=2_000.0, sell_quote=9_000.0)
-    assert answer(rows, COLD).health_score == answer(turned, COLD).health_score
+def test_a_book_that_is_not_known_that_far_has_no_depth_rather_than_little() -> None:
+    scale = Scale(USUAL, TICK, None)
+    assert scale.second(quiet_row(0, bid_truncated=0b11110), None).depth is None
+    assert scale.second(quiet_row(0, bid_truncated=0b11100), None).depth == 100.0
+
+
+def test_the_weights_of_a_young_yardstick() -> None:
+    """Nothing below five minutes, all from fifteen on, and evenly in between."""
+    assert [weight_of(secs) for secs in (0, 300, 450, 600, 900, 86_400)] == [0.0, 0.0, 0.25, 0.5, 1.0, 1.0]
+    assert [weight_of(minutes, 60) for minutes in (5, 10, 15)] == [0.0, 0.5, 1.0]
+    assert update_score(100, 16.0, 0.0) == 100.0
+    assert update_score(100, 16.0, 0.5) == 50.0
+    assert update_score(100, 16.0, 1.0) == 0.0
+    assert update_score(100, None, 1.0) == 100.0
+    assert geometric_mean([None]) is None
+
+
+def test_updates_of_a_quiet_symbol_are_fresh() -> None:
+    """On a live connection: the feed knows its pace."""
+    rows = [quiet_row(second, ids=0, rows=0, buy_quote=0.0, sell_quote=0.0) for second in range(60)]
+    found = health(rows, Normal(), age_ms=9_000)
+    assert found.scores["update_rate"].score == 100.0
+    assert found.scores["flow_balance"].score is None
+    assert health(quiet_rows(60), age_ms=9_000).scores["update_rate"].score == pytest.approx(33.3, abs=2.0)
 
 
 @settings(max_examples=80, deadline=None)
 @given(generated_rows(), st.booleans(), st.integers(0, 100_000))
 def test_any_rows_give_scores_within_their_scale(rows: list[SecondRow], is_warm: bool, age_ms: int) -> None:
     """Holes, zeros, one-sided books: 0 to 100 or null, never NaN."""
-    normal = Normal(9_000, 2.0, 1e5, 30.0, 1e4) if is_warm else None
-    window = cut(rows, Span(T0 - 20, T0 + 40))
-    scores = component_scores(
-        health_inputs(window, normal, age_ms=age_ms, tick=0.01), tick_bps=1.0, is_live=True, usd_rate=1.0
+    found = health_of_window(
+        cut(rows, Span(T0 - 20, T0 + 40)),
+        [],
+        USUAL if is_warm else Normal(),
+        tick=TICK,
+        age_ms=age_ms,
+        is_live=True,
+        usd_rate=1.0,
     )
-    for score in (*scores.values(), score_of(scores)[0]):
-        assert score is None or 0.0 <= score <= 100.0
-    assert cut([row(0, flags=int(RowFlag.GAP))], Span(T0, T0 + 1)).mid_end is None
+    for scored in found.scores.values():
+        assert all(each is None or 0.0 <= each <= 100.0 for each in (*scored, scored.score))
+    whole, _ = health_of(found.parts())
+    assert whole is None or 0.0 <= whole <= 100.0

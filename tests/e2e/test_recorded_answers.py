@@ -90,7 +90,9 @@ def answers(market: Market, so_far: Replay, symbol: str, now_ns: int) -> list[An
             continue
         span = Span(end - secs, end)
         out.append(order_flow_answer(state.spec, rows, span, detail=True, **facts))
-        health = health_score_answer(state.spec, rows, span, state.watch.normal, detail=True, **facts)
+        health = health_score_answer(
+            state.spec, rows, span, state.watch.normal, measures=state.watch.measures, detail=True, **facts
+        )
         out.append(health)
         out.append(anomalies_answer(state.watch, span, past=so_far.told, detail=True, **facts))
     return out

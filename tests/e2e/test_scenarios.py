@@ -119,7 +119,9 @@ class Stage:
             rows,
             Span(end - 60, end),
             self.watch.normal,
-            invalid_reason=state.reason if book is None else None if book.is_two_sided else "one side is empty",
+            measures=self.watch.measures,
+            unseen_reason=state.reason if book is None else None,
+            invalid_reason=None if book is None or book.is_two_sided else "one side is empty",
             **self._facts(),
         )
 
@@ -252,6 +254,29 @@ def test_a_drained_side_is_a_critical_crash_precursor_of_that_side(symbol: str, 
     assert (first.side, first.severity, first.evidence["level"]) == (side, "Critical", "critical")
     assert overlaps(first, truth)
     assert first.start_ms <= truth.numbers["drained_ms"] + 2000
+
+
+@on_symbols
+@on_book_sides
+def test_a_drained_side_is_poor_from_its_second_second_to_its_end(symbol: str, side: str) -> None:
+    """However quiet the minute before was: a score of 60 s must not remember it for half a minute."""
+    stage = warm(symbol)
+    truth = stage.drive.scenario("drain", after=BEFORE_SECS, side=side)
+    scores: dict[int, float | None] = {}
+    while truth.state in ("waiting", "running"):
+        stage.play(1)
+        scores[stage.watch.rows[-1].second + 1] = stage.health().health_score
+    assert truth.start_ms is not None
+    before = scores[truth.start_ms // 1000 - 1]
+    assert before is not None
+    assert before > 60.0
+    drained = [score for end, score in scores.items() if end * 1000 >= truth.numbers["drained_ms"] + 2000]
+    assert len(drained) > 5
+    assert all(score is not None and score < 40.0 for score in drained)
+    stage.play(90)
+    after = stage.health().health_score
+    assert after is not None
+    assert after > 60.0
 
 
 @on_symbols

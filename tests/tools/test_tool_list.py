@@ -46,7 +46,7 @@ async def test_every_field_of_every_answer_can_be_read_about(tmp_path: Path) -> 
     for tool, model in ANSWERS.items():
         section = text.partition(f"## {tool}\n")[2].partition("\n## ")[0] + text.partition("## orderbook_l1")[0]
         for name, field in model.model_fields.items():
-            assert f"`{name}" in section or name == "window", (tool, name)
+            assert f"`{field.alias or name}" in section or name == "window", (tool, name)
             assert field.description, (tool, name)
     assert all(line.rstrip()[-1] != ":" for line in text.splitlines() if line.startswith("*"))
 

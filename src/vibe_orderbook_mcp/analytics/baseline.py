@@ -25,15 +25,14 @@ from vibe_orderbook_mcp.analytics.figures import (
     Level,
     Sample,
     Score,
-    per_tick,
     raw,
     thinner,
     transform,
     transformed,
-    unlog1p,
 )
 from vibe_orderbook_mcp.analytics.histograms import Standing
 from vibe_orderbook_mcp.analytics.hours import HOUR, VERSION, HourBlock, Hours, Peak
+from vibe_orderbook_mcp.analytics.normal import Normal, normal_of
 from vibe_orderbook_mcp.analytics.own_band import BandChoice, OwnBand
 from vibe_orderbook_mcp.analytics.row_cost import dearer_cost_bps
 from vibe_orderbook_mcp.analytics.tails import alarm_level, three_within
@@ -76,17 +75,6 @@ class _Minute:
     mid_before: float | None = None
     mid: float | None = None
     watched_secs: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Normal:
-    """What health compares with: medians of the last day. None: not known yet."""
-
-    seconds: int
-    spread_bps: float | None
-    depth_10: float | None
-    updates_per_s: float | None
-    minute_volume_quote: float | None
 
 
 class SideUsual(NamedTuple):
@@ -271,16 +259,11 @@ class Baseline:
         """Minutes of the last day in which walls of a side were watched: two for each that passed."""
         return 2 * self._past["level:wall_minutes"].n
 
-    @property
-    def normal(self) -> Normal:
-        """Medians of the last day, where there are 15 minutes of it."""
-        return Normal(
-            seconds=self.seconds,
-            spread_bps=self._day_median("spread", RELATIVE_SECS),
-            depth_10=self._day_median("depth_10", RELATIVE_SECS),
-            updates_per_s=unlog1p(self._day_median_log("minute_updates", RELATIVE_SECS // MINUTE)),
-            minute_volume_quote=unlog1p(self._day_median_log("minute_volume", RELATIVE_SECS // MINUTE)),
-        )
+    def normal(self, price_secs: int) -> Normal:
+        """Medians of the last day. `price_secs`: as for `normal_of`."""
+        band, tick_bps = self._band.choice, None if self._mid is None else 1e4 * self._tick / self._mid
+        own_bps = None if band is None else band.bps
+        return normal_of(lambda name: self._past[f"level:{name}"], self.seconds, own_bps, tick_bps, price_secs)
 
     def count(self, name: Level) -> int:
         """How many values the last day holds."""
@@ -338,8 +321,8 @@ class Baseline:
                 self._past.count(f"score:{name}", second, score, step=1)
         if sample.spread_bps is not None:
             self._past.count("level:spread", second, log(sample.spread_bps), step=1)
-        if sample.depth_10 is not None:
-            self._past.count("level:depth_10", second, log(sample.depth_10), step=1)
+        if sample.round_trip_bps is not None:
+            self._past.count("level:round_trip", second, log(max(sample.round_trip_bps, NOTHING)), step=1)
         self._count_depths(second, sample)
 
     def _count_depths(self, second: int, sample: Sample) -> None:
@@ -396,9 +379,6 @@ class Baseline:
         self._past.count("level:minute_volume", second, log1p(minute.quote_volume), step=MINUTE)
         if minute.watched_secs >= MINUTE_ENOUGH:
             self._past.count("level:wall_minutes", second, 0.0, step=0)
-        if change is not None:
-            self._past.count("level:buying", second, per_tick(minute.sell_volume, -change), step=MINUTE)
-            self._past.count("level:selling", second, per_tick(minute.buy_volume, change), step=MINUTE)
 
     def _block(self, number: int) -> HourBlock:
         hour, start = self._past.hours[number], number * HOUR

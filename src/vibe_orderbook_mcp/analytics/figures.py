@@ -10,11 +10,9 @@ from vibe_orderbook_mcp.core.rows import BANDS_BPS
 Score = Literal["updates", "order_to_trade", "spread", "depth_50", "depth_25", "depth_own"]
 Level = Literal[
     "spread",
-    "depth_10",
+    "round_trip",
     "minute_updates",
     "minute_volume",
-    "buying",
-    "selling",
     "turnover",
     "kept_up",
     "fleeting",
@@ -45,7 +43,6 @@ class Sample(NamedTuple):
     spread_bps: float | None
     depth_50: float | None  # quote units of the thinner side
     depth_25: float | None
-    depth_10: float | None
     move_ticks: float | None  # |mid change|
     mid: float | None
     quote_volume: float
@@ -56,6 +53,7 @@ class Sample(NamedTuple):
     asks: Amounts = ()
     depth_own: float | None = None  # of the thinner side within the symbol's own band
     cost_bps: float | None = None  # of taking a quarter of a usual side, on the dearer side
+    round_trip_bps: float | None = None  # cost of buying and of selling 10,000 quote units
 
     def thin(self, place: int) -> float | None:
         """The thinner side's amount within that one of BANDS_BPS."""
@@ -83,12 +81,3 @@ def transform(name: Score, value: float) -> float:
 def raw(name: Score, value: float) -> float:
     """Back to the figure's own unit."""
     return expm1(value) if name in ("updates", "order_to_trade") else exp(value)
-
-
-def unlog1p(value: float | None) -> float | None:
-    return None if value is None else max(0.0, expm1(value))
-
-
-def per_tick(volume: float, adverse_ticks: float) -> float:
-    """ln of the volume per tick of adverse move, at least one. Nothing traded ranks below everything."""
-    return log(max(volume / max(adverse_ticks, 1.0), NOTHING))

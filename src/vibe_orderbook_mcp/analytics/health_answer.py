@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from math import inf
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from vibe_orderbook_mcp.analytics.baseline import Normal
 from vibe_orderbook_mcp.analytics.health import (
     WEIGHTS,
     Component,
-    HealthInputs,
     HealthLevel,
-    component_scores,
-    health_inputs,
+    MarketClass,
+    Part,
+    health_of,
     level_of,
-    score_of,
+    market_class,
     usd_rate_of,
 )
+from vibe_orderbook_mcp.analytics.health_seconds import Health, health_of_window
+from vibe_orderbook_mcp.analytics.health_text import PHRASES, health_summary
+from vibe_orderbook_mcp.analytics.measures import Measures
+from vibe_orderbook_mcp.analytics.normal import FULL_SECS, Normal
 from vibe_orderbook_mcp.analytics.numbers import decimals, readable, significant
 from vibe_orderbook_mcp.analytics.results import (
     Answer,
@@ -29,67 +33,83 @@ from vibe_orderbook_mcp.analytics.results import (
     iso_second,
     left_out_if_none,
 )
-from vibe_orderbook_mcp.analytics.windows import (
-    OK_COVERAGE,
-    Cut,
-    Rows,
-    Span,
-    check_coverage,
-    cut,
-)
+from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, OK_COVERAGE, Cut, Rows, Span, cut, secs_until
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 # A market of which nothing is heard may be anything by now: Poor at best.
 SILENT_MOST: Final = 39.0
-PHRASES: dict[Component, str] = {
-    "spread_stability": "spread",
-    "liquidity_depth": "depth",
-    "flow_balance": "flow balance",
-    "update_rate": "update rate",
-}
 
 
 class HealthComponents(Answer):
     """0 to 100 each; null: not measurable, so its weight is shared among the others."""
 
-    spread_stability: float | None = Field(description="How tight and steady the spread is (weight 0.25).")
-    liquidity_depth: float | None = Field(description="Depth within 10 bps of mid on the thinner side (weight 0.35).")
-    flow_balance: float | None = Field(description="Takers' buys against sells; 100 is even (weight 0.25).")
+    spread_stability: float | None = Field(description="Spread against its usual one (weight 0.20).")
+    liquidity_depth: float | None = Field(description="Thinner side's depth against its usual one (weight 0.30).")
+    price_stability: float | None = Field(description="How far mid has moved against usual moves (weight 0.15).")
+    flow_balance: float | None = Field(description="Takers' buys against sells; 100 is even (weight 0.20).")
     update_rate: float | None = Field(description="Freshness and usual pace of book updates (weight 0.15).")
 
 
 class HealthDetail(Answer):
-    """What the components were computed from. "usual" is the median of the last 24 h; null: not known."""
+    """What the components were computed from. "usual" is the median of the last 24 h; null: not known.
 
-    spread_bps: float | None = Field(description="Median of the window's seconds, in basis points of mid.")
+    "now" is the median of the last three seconds.
+    """
+
+    spread_now_bps: float | None = Field(description="In basis points of mid.")
+    spread_bps: float | None = Field(description="Median of the window's seconds.")
     spread_usual_bps: float | None = Field(description="Its usual value.")
-    spread_times: float | None = Field(description="Spread / usual, both at least 1 tick and 0.5 bp.")
-    spread_stable_share: float | None = Field(description="Share of seconds with a spread up to twice the median.")
-    depth_10bps_quote: float | None = Field(description="Thinner side within 10 bps of mid, quote units (median).")
-    depth_usual_quote: float | None = Field(description="Its usual value.")
-    depth_share: float | None = Field(description="Depth / usual.")
+    spread_times_now: float | None = Field(description="Spread now / usual, both at least 1 tick and 0.5 bp.")
+    spread_times_most: float | None = Field(description="The same, the most of any second of the window.")
+    band_bps: int = Field(description="Depth is that within so many bps of mid: the symbol's own band.")
+    depth_now_quote: float | None = Field(description="Depth of the thinner side, quote units.")
+    depth_usual_bid_quote: float | None = Field(description="Usual depth of bids.")
+    depth_usual_ask_quote: float | None = Field(description="Usual depth of asks.")
+    depth_share_now: float | None = Field(description="Depth now / usual, of the side where that is less.")
+    depth_share_least: float | None = Field(description="The same, the least of any second of the window.")
+    price_z_now: float | None = Field(description="Move of mid over 1, 10 or 60 s / its usual size; 2 is ordinary.")
+    price_z_most: float | None = Field(description="The same, the most of any second of the window.")
     buy_volume_quote: float = Field(description="Takers' buys in quote units.")
     sell_volume_quote: float = Field(description="Takers' sells in quote units.")
     usual_volume_quote: float | None = Field(description="Usual volume of a window of this length, quote units.")
-    updates_per_s: float | None = Field(description="Book changes per second.")
+    updates_per_s: float | None = Field(description="Book changes per second of the window.")
     updates_usual_per_s: float | None = Field(description="Its usual value.")
     updates_times: float | None = Field(description="Updates / usual.")
 
 
 class HealthScoreAnswer(WindowedEnvelope):
-    """One number for how well the market works now, and what it is made of."""
+    """How much the market is now as it usually is for itself, what that is made of, and how dear it is."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
     health_score: float | None = Field(
-        description="0 (unusable) to 100. Null: too little could be measured. 0 without components: no valid book."
+        description="0 (unusable) to 100 (as usual). Null: too little could be measured, or our book is not there; see"
+        " `reason`. 0 without components: the exchange's book is empty, one-sided or crossed."
     )
     level: HealthLevel = Field(
-        description="Excellent >= 80 (every component >= 50), Good >= 60, Fair >= 40, Poor >= 20, Critical; Unknown."
+        description="Excellent >= 80 (every component >= 50), Good >= 60, Fair >= 40, Poor >= 20, Critical; Unknown:"
+        " no score, or below 15 minutes of history."
     )
+    market_class: MarketClass | None = Field(
+        alias="class",
+        description="How dear 10,000 USD is there and back, median of the last 24 h: A <= 2 bps, B <= 10, C <= 30,"
+        " D <= 100, E more or not fillable. No part of the score. Null: no dollar quote, or below 15 minutes.",
+    )
+    round_trip_bps: float | None = Field(description="That cost in bps. Null: as `class`, or not fillable.")
     weakest_component: Component | None = Field(description="The lowest component, to be looked at first.")
-    components: HealthComponents | None = Field(description="Null without a valid book.")
-    baseline_secs: int = Field(description="Seconds of the last 24 h that 'usual' rests on; below 900 it is left out.")
-    baseline: str | None = left_out_if_none("warming_up: compared with absolute scales only.")
-    reason: str | None = left_out_if_none("Why the book is not valid.")
+    components: HealthComponents | None = Field(
+        description="What the score is made of: of now and window the smaller. Null without a score."
+    )
+    now: HealthComponents | None = Field(
+        description="Of the last 3 seconds (median). Flow and updates are those of the window."
+    )
+    window_mean: HealthComponents | None = Field(description="Of the window: the mean of its seconds' scores.")
+    baseline_secs: int = Field(description="Seconds of the last 24 h that 'usual' rests on.")
+    baseline: str | None = left_out_if_none("warming_up: below 15 minutes of history, so no verdict.")
+    baseline_weight: float | None = left_out_if_none(
+        "How far what is usual counts beside scales that are the same for all, 0 to 1; absent where it counts alone."
+    )
+    reason: str | None = left_out_if_none("Why there is no score, or why it is 0.")
     detail: HealthDetail | None = left_out_if_none("Present when asked for with detail=true.")
 
 
@@ -102,73 +122,85 @@ def health_score_answer(
     as_of_ms: int,
     age_ms: int,
     status: Status,
+    measures: Iterable[Measures] = (),
     invalid_reason: str | None = None,
     unseen_reason: str | None = None,
     usd_rate: float | None = None,
     detail: bool = False,
     warnings: Sequence[str] = (),
 ) -> HealthScoreAnswer:
-    """The answer of `get_microstructure_health`, or a `Refusal` when less than half of the window is covered.
+    """The answer of `get_microstructure_health`.
 
-    `invalid_reason` says what the market's book lacks now, `unseen_reason` why this server has no book in sequence;
-    with either the score is 0. `usd_rate` is dollars per quote unit where the caller knows it; for dollar-like quotes
-    it is 1.
+    `measures` are those of the rows (`SymbolWatch.measures`); without them price stability is not known.
+    `invalid_reason` says what the market's book lacks now: the score is 0. `unseen_reason` says why this server has no
+    book in sequence: there is no score, and none when less than half of the window is covered. `usd_rate` is dollars
+    per quote unit where the caller knows it; for dollar-like quotes it is 1.
     """
+    window, normal = cut(rows, span), normal or Normal()
     if invalid_reason is None and unseen_reason is None and status == "syncing":
         unseen_reason = "the book is not in sequence"
-    reason = invalid_reason or unseen_reason
-    window = cut(rows, span) if reason is not None else check_coverage(spec.symbol, rows, span)
-    head = _head(spec, window, as_of_ms, age_ms, status)
+    head = {**_head(spec, window, as_of_ms, age_ms, status), **_usual_of(spec, normal)}
+    reason = invalid_reason or unseen_reason or (_uncovered(window) if window.coverage < MIN_COVERAGE else None)
     if reason is not None:
-        summary = f"{spec.symbol}: health 0 (Critical): {reason}."
-        if invalid_reason is None:
-            summary = (
-                f"{spec.symbol}: no health to be told (0 stands for none): this server has no valid book at the moment,"
-                f" {reason}. That is our connection, not the market."
-            )
-        return HealthScoreAnswer(
-            **head,
-            summary=summary,
-            warnings=list(warnings),
-            health_score=0.0,
-            level="Critical",
-            weakest_component=None,
-            components=None,
-            baseline_secs=0 if normal is None else normal.seconds,
-            reason=reason,
-        )
-    tick, mid = float(spec.tick_size), window.mid_end
-    inputs = health_inputs(window, normal, age_ms=age_ms, tick=tick)
+        is_market = invalid_reason is not None
+        said = _without_words(reason, is_market=is_market, is_ours=unseen_reason is not None)
+        return _without_score(head, f"{spec.symbol}: {said}", warnings, reason, 0.0 if is_market else None)
     rate = usd_rate if usd_rate is not None else usd_rate_of(spec.quote_asset)
-    parts = component_scores(
-        inputs,
-        tick_bps=None if mid is None or mid <= 0.0 else 1e4 * tick / mid,
+    found = health_of_window(
+        window,
+        measures,
+        normal,
+        tick=float(spec.tick_size),
+        age_ms=age_ms,
         is_live=status == "live",
         usd_rate=rate,
     )
-    score, level = score_of(parts)
+    parts = found.parts()
+    score, level = health_of(parts)
     is_silent = status == "stale"
-    if is_silent and score is not None and score > SILENT_MOST:
-        score, level = SILENT_MOST, level_of(SILENT_MOST, SILENT_MOST)
-    known = {name: part for name, part in parts.items() if part is not None}
-    weakest = min(known.items(), key=lambda part: part[1])[0] if known else None
-    is_warm = inputs.spread_usual_bps is not None
+    if is_silent and score is not None:
+        score = min(score, SILENT_MOST)
+        level = level_of(score, score)
+    elif not normal.is_warm:
+        level = "Unknown"
+    weakest = None if score is None else min(parts.items(), key=lambda part: part[1].felt)[0]
+    silent_secs = age_ms / 1000 if is_silent else None
     return HealthScoreAnswer(
         **head,
-        summary=_summary(spec, inputs, known, score, level, weakest, is_silent=is_silent),
-        warnings=[*warnings, *_warnings(spec, window, known, inputs, rate)],
+        summary=health_summary(spec, found, normal, score, level, weakest, secs=span.secs, silent_secs=silent_secs),
+        warnings=[*warnings, *_warnings(spec, window, parts, normal, rate)],
         health_score=decimals(score, 1),
         level=level,
         weakest_component=weakest,
-        components=HealthComponents(
-            spread_stability=decimals(parts["spread_stability"], 1),
-            liquidity_depth=decimals(parts["liquidity_depth"], 1),
-            flow_balance=decimals(parts["flow_balance"], 1),
-            update_rate=decimals(parts["update_rate"], 1),
-        ),
-        baseline_secs=0 if normal is None else normal.seconds,
-        baseline=None if is_warm else "warming_up",
-        detail=_detail(inputs) if detail else None,
+        components=_components(found, "score"),
+        now=_components(found, "now"),
+        window_mean=_components(found, "window"),
+        detail=_detail(found, normal) if detail else None,
+    )
+
+
+def _without_words(reason: str, *, is_market: bool, is_ours: bool) -> str:
+    if is_market:
+        return f"health 0 (Critical): {reason}."
+    if is_ours:
+        return f"no health score: this server has no valid book now ({reason}). That is our connection, not the market."
+    return f"no health score: {reason}."
+
+
+def _without_score(
+    head: dict[str, Any], summary: str, warnings: Sequence[str], reason: str, score: float | None
+) -> HealthScoreAnswer:
+    return HealthScoreAnswer(
+        **head,
+        summary=summary,
+        warnings=list(warnings),
+        health_score=score,
+        level="Unknown" if score is None else "Critical",
+        weakest_component=None,
+        components=None,
+        now=None,
+        window_mean=None,
+        reason=reason,
     )
 
 
@@ -191,74 +223,71 @@ def _head(spec: SymbolSpec, window: Cut, as_of_ms: int, age_ms: int, status: Sta
     }
 
 
-def _detail(inputs: HealthInputs) -> HealthDetail:
+def _usual_of(spec: SymbolSpec, normal: Normal) -> dict[str, Any]:
+    """What does not depend on the window."""
+    cost = normal.round_trip_bps if usd_rate_of(spec.quote_asset) is not None else None
+    return {
+        "market_class": None if cost is None else market_class(cost),
+        "round_trip_bps": None if cost is None or cost == inf else significant(cost, 3),
+        "baseline_secs": normal.seconds,
+        "baseline": None if normal.is_warm else "warming_up",
+        "baseline_weight": None if normal.is_warm else decimals(normal.spread_weight, 3),
+    }
+
+
+def _components(found: Health, of: Literal["score", "now", "window"]) -> HealthComponents:
+    parts = found.parts(of)
+    return HealthComponents(**{name: decimals(parts[name].score, 1) if name in parts else None for name in WEIGHTS})
+
+
+def _uncovered(window: Cut) -> str:
+    wait = secs_until(window, MIN_COVERAGE)
+    return (
+        f"{readable(window.covered_secs)} of the {window.span.secs} s asked for are recorded, half of them are needed,"
+        f" and while the feed runs that takes {wait} s more"
+    )
+
+
+def _detail(found: Health, normal: Normal) -> HealthDetail:
+    depth = normal.depth
     return HealthDetail(
-        spread_bps=significant(inputs.spread_bps, 4),
-        spread_usual_bps=significant(inputs.spread_usual_bps, 4),
-        spread_times=significant(inputs.spread_times, 3),
-        spread_stable_share=decimals(inputs.spread_stable_share, 3),
-        depth_10bps_quote=significant(inputs.depth_10bps_quote),
-        depth_usual_quote=significant(inputs.depth_usual_quote, 4),
-        depth_share=significant(inputs.depth_share, 3),
-        buy_volume_quote=significant(inputs.buy_volume_quote),
-        sell_volume_quote=significant(inputs.sell_volume_quote),
-        usual_volume_quote=significant(inputs.usual_volume_quote, 4),
-        updates_per_s=significant(inputs.updates_per_s, 4),
-        updates_usual_per_s=significant(inputs.updates_usual_per_s, 4),
-        updates_times=significant(inputs.updates_times, 3),
+        spread_now_bps=significant(found.latest_of("spread_bps"), 4),
+        spread_bps=significant(found.median_of("spread_bps"), 4),
+        spread_usual_bps=significant(normal.spread_bps, 4),
+        spread_times_now=significant(found.latest_of("spread_times"), 3),
+        spread_times_most=significant(found.most_of("spread_times"), 3),
+        band_bps=found.band_bps,
+        depth_now_quote=significant(found.latest_of("depth_quote")),
+        depth_usual_bid_quote=None if depth is None else significant(depth.bid, 4),
+        depth_usual_ask_quote=None if depth is None else significant(depth.ask, 4),
+        depth_share_now=significant(found.latest_of("depth_share"), 3),
+        depth_share_least=significant(found.least_of("depth_share"), 3),
+        price_z_now=significant(found.latest_of("price_z"), 3),
+        price_z_most=significant(found.most_of("price_z"), 3),
+        buy_volume_quote=significant(found.buy_quote),
+        sell_volume_quote=significant(found.sell_quote),
+        usual_volume_quote=significant(found.usual_quote, 4),
+        updates_per_s=significant(found.updates_per_s, 4),
+        updates_usual_per_s=significant(normal.updates_per_s, 4),
+        updates_times=significant(found.updates_times, 3),
     )
 
 
 def _warnings(
-    spec: SymbolSpec, window: Cut, known: dict[Component, float], inputs: HealthInputs, rate: float | None
+    spec: SymbolSpec, window: Cut, parts: dict[Component, Part], normal: Normal, rate: float | None
 ) -> list[str]:
     out = []
     if window.coverage < OK_COVERAGE:
         out.append(f"Only {readable(window.covered_secs)} of {window.span.secs} s are covered.")
-    if inputs.spread_usual_bps is None:
-        out.append("Under 15 minutes of history: nothing is compared with the symbol's own normal yet.")
+    if not normal.is_warm:
+        own = " and partly on its own first minutes" if normal.spread_weight > 0.0 else ""
+        out.append(
+            f"Under {FULL_SECS // 60} minutes of history: scored on scales that are the same for every symbol{own}; no"
+            " verdict yet."
+        )
     if rate is None:
-        out.append(f"No dollar rate for {spec.quote_asset}: depth is only compared with its own normal.")
-    missing = [PHRASES[name] for name in WEIGHTS if name not in known]
+        out.append(f"No dollar rate for {spec.quote_asset}: no class, and depth is only compared with its own usual.")
+    missing = [PHRASES[name] for name in WEIGHTS if name not in parts]
     if missing:
         out.append(f"Not measurable and left out: {', '.join(missing)}.")
     return out
-
-
-def _summary(
-    spec: SymbolSpec,
-    inputs: HealthInputs,
-    known: dict[Component, float],
-    score: float | None,
-    level: HealthLevel,
-    weakest: Component | None,
-    *,
-    is_silent: bool,
-) -> str:
-    if score is None or weakest is None:
-        return f"{spec.symbol}: health unknown, too little could be measured."
-    head = f"{spec.symbol} health {score:.0f}/100 ({level})"
-    if is_silent:
-        return f"{head}: nothing has come for {inputs.age_ms / 1000:.0f} s, what was measured is of before."
-    if known[weakest] >= 80:
-        return f"{head}: every part is sound; the lowest is {PHRASES[weakest]} at {known[weakest]:.0f}."
-    return f"{head}: weakest is {PHRASES[weakest]} at {known[weakest]:.0f}{_why(spec, inputs, weakest)}."
-
-
-def _why(spec: SymbolSpec, inputs: HealthInputs, weakest: Component) -> str:
-    if weakest == "spread_stability" and inputs.spread_bps is not None:
-        times = "" if inputs.spread_times is None else f", {readable(inputs.spread_times, 2)}x its usual"
-        return f" ({readable(inputs.spread_bps)} bps{times})"
-    if weakest == "liquidity_depth" and inputs.depth_10bps_quote is not None:
-        share = "" if inputs.depth_share is None else f", {readable(inputs.depth_share, 2)}x its usual"
-        return f" ({readable(inputs.depth_10bps_quote)} {spec.quote_asset} within 10 bps on the thinner side{share})"
-    if weakest == "flow_balance":
-        bought, sold = inputs.buy_volume_quote, inputs.sell_volume_quote
-        side, part = ("buys", bought) if bought >= sold else ("sells", sold)
-        return f" ({100 * part / (bought + sold):.0f} % {side})" if bought + sold > 0.0 else ""
-    if weakest == "update_rate":
-        if inputs.age_ms > 1000:
-            return f" (last event {inputs.age_ms / 1000:.1f} s ago)"
-        if inputs.updates_times is not None:
-            return f" ({readable(inputs.updates_times, 2)}x its usual pace)"
-    return ""

@@ -18,6 +18,10 @@ def ratio(part: float, whole: float) -> float | None:
     return value if isfinite(value) else None
 
 
+def clip01(value: float) -> float:
+    return min(1.0, max(0.0, value))
+
+
 @overload
 def significant(value: float, digits: int = 6) -> float: ...
 @overload

@@ -67,6 +67,11 @@ class PriceMoves:
         """bps^2 a second over the trailing hour; None below 15 minutes."""
         return self._variance
 
+    @property
+    def known_secs(self) -> int:
+        """How much of the trailing hour is known; a first value needs 15 minutes of it."""
+        return LEFT_OUT_SECS + GRID_SECS * len(self._squares)
+
     def second(self, row: SecondRow) -> PriceMove | None:
         """The move that ends with this second. None: no mid, a break, or too little history."""
         if row.second != self._newest + 1 or row.flags & BREAKS:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import BANDS_BPS, SecondRow
+
+NOT_FILLED_BPS: Final = 1e6  # stands for a cost where the bands do not hold the amount
 
 
 def cost_bps(row: SecondRow, side: Side, amount_quote: float) -> float | None:
@@ -44,3 +48,14 @@ def dearer_cost_bps(row: SecondRow, bid_quote: float, ask_quote: float) -> float
     """The larger cost of taking these amounts from the two sides. None when either is not known."""
     bid, ask = cost_bps(row, "bid", bid_quote), cost_bps(row, "ask", ask_quote)
     return None if bid is None or ask is None else max(bid, ask)
+
+
+def round_trip_bps(row: SecondRow, amount_quote: float) -> float | None:
+    """Cost of buying and of selling that amount at once, together, in bps of mid. None: no book, or it is not known far
+    enough. NOT_FILLED_BPS where either side holds less within the widest band.
+    """
+    costs = cost_bps(row, "bid", amount_quote), cost_bps(row, "ask", amount_quote)
+    if costs[0] is None or costs[1] is None:
+        return None
+    held = min(row.bid_band_quote[-1:] + row.ask_band_quote[-1:], default=0.0)
+    return costs[0] + costs[1] if held >= amount_quote else NOT_FILLED_BPS

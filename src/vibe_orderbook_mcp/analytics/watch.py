@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vibe_orderbook_mcp.analytics.baseline import SIDE_MINUTES_NEEDED, Baseline, Normal
+from vibe_orderbook_mcp.analytics.baseline import SIDE_MINUTES_NEEDED, Baseline
 from vibe_orderbook_mcp.analytics.detectors.absorbed import Absorptions
 from vibe_orderbook_mcp.analytics.detectors.bursts import UpdateBursts
 from vibe_orderbook_mcp.analytics.detectors.crash import CrashWatch, thinner_side
@@ -17,6 +17,8 @@ from vibe_orderbook_mcp.analytics.findings import TYPES, Finding, FindingType
 from vibe_orderbook_mcp.analytics.hours import decode, encode
 from vibe_orderbook_mcp.analytics.iceberg import Icebergs
 from vibe_orderbook_mcp.analytics.measures import Measures, Measuring
+from vibe_orderbook_mcp.analytics.normal import Normal
+from vibe_orderbook_mcp.analytics.row_cost import round_trip_bps
 from vibe_orderbook_mcp.analytics.tails import VALUES_NEEDED
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
@@ -26,7 +28,8 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 ROWS_KEPT: Final = 310  # the longest window of a tool, and a little
 RECENT_MOST: Final = 200
 MIN_COVERED_MS: Final = 950
-BAND_10, BAND_25, BAND_50 = 1, 2, 3
+CLASS_AMOUNT: Final = 10_000.0  # of the quote asset, there and back: what a market's class is told from
+BAND_25, BAND_50 = 2, 3
 UNSOUND: Final = int(  # an operation on an enum takes ten times as long as one on its number
     RowFlag.GAP | RowFlag.RESYNC | RowFlag.CROSSED | RowFlag.ONE_SIDED | RowFlag.DISCONNECTED | RowFlag.PARTIAL
 )
@@ -46,7 +49,6 @@ def sample_of(row: SecondRow, before: SecondRow | None, tick: float, *, walls_wa
         spread_bps=1e4 * row.spread_mean / row.mid if row.spread_mean else None,
         depth_50=_depth(row, BAND_50),
         depth_25=_depth(row, BAND_25),
-        depth_10=_depth(row, BAND_10),
         move_ticks=move,
         mid=row.mid,
         quote_volume=row.buy_quote + row.sell_quote,
@@ -55,6 +57,7 @@ def sample_of(row: SecondRow, before: SecondRow | None, tick: float, *, walls_wa
         walls_watched=walls_watched,
         bids=_known(row.bid_band_quote, row.bid_truncated),
         asks=_known(row.ask_band_quote, row.ask_truncated),
+        round_trip_bps=round_trip_bps(row, CLASS_AMOUNT),
     )
 
 
@@ -108,7 +111,8 @@ class SymbolWatch:
 
     @property
     def normal(self) -> Normal:
-        return self.baseline.normal
+        """What is usual, as health compares with it."""
+        return self.baseline.normal(self._measuring.prices.known_secs)
 
     @property
     def sample(self) -> Sample | None:

@@ -40,9 +40,10 @@ def _section(title: str, lines: Iterator[str]) -> str:
 
 
 def _lines(model: type[BaseModel], path: str = "", skipped: tuple[str, ...] = ()) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        if name in skipped:
+    for key, field in model.model_fields.items():
+        if key in skipped:
             continue
+        name = field.alias or key  # what the JSON calls it
         inner = _model_in(field.annotation)
         is_list = inner is not None and get_origin(_plain(field.annotation)) is list
         about = field.description or (inner.__doc__ or "").partition("\n")[0] if inner else field.description or ""

@@ -96,9 +96,9 @@ PROFILE_TEXT = (
     "volume in base units."
 )
 MARKET_HEALTH_TEXT = (
-    "Use this for whether a market is in good shape to trade in now: a score from 0 to 100 from spread, depth, balance "
-    "of flow and update rate, each against the symbol's own normal, with the weakest part named. About the market; for "
-    "the state of this server use orderbook_health."
+    "Use this for whether a market is in its usual shape now: a score from 0 to 100 from spread, depth, price moves, "
+    "balance of flow and update rate, each against the symbol's own usual, with the weakest part named; and a class "
+    "from A to E for how dear it is. About the market; for the state of this server use orderbook_health."
 )
 VACUUM_TEXT = (
     "Use this for price zones with little to stop a move: where little was traded in the last hours, and where the "

@@ -190,7 +190,7 @@ class Tools:
         book = state.book
         invalid = unseen = None
         if book is not None:
-            invalid = None if book.is_two_sided else "one side of the book is empty"
+            invalid = _broken(book)
         elif state.suspension is not None:
             invalid = state.suspension.rstrip(".")
         else:
@@ -203,6 +203,7 @@ class Tools:
                 rows,
                 span,
                 state.watch.normal,
+                measures=list(state.watch.measures),
                 invalid_reason=invalid,
                 unseen_reason=unseen,
                 detail=with_detail,
@@ -359,6 +360,13 @@ class Tools:
         elif state.book is None:
             warnings.append(f"The book is resyncing: {state.reason}. Figures are of the seconds that were covered.")
         return warnings
+
+
+def _broken(book: OrderBook) -> str | None:
+    """What the exchange's book lacks for a market, None for nothing."""
+    if not book.is_two_sided:
+        return "one side of the book is empty" if book.bids.best or book.asks.best else "the book is empty"
+    return "the book is crossed" if book.is_crossed else None
 
 
 def _still_reading(read_secs: int) -> str:

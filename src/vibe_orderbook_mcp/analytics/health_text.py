@@ -1,0 +1,136 @@
+"""How a health score is said: the weakest part with its raw figure, and how dear the market is."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+from vibe_orderbook_mcp.analytics.health import HARD, Component, HealthLevel, market_class, usd_rate_of
+from vibe_orderbook_mcp.analytics.health_seconds import Health
+from vibe_orderbook_mcp.analytics.normal import FULL_SECS, MINUTE, Normal
+from vibe_orderbook_mcp.analytics.numbers import readable
+from vibe_orderbook_mcp.core.rows import BANDS_BPS
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+PHRASES: Final[dict[Component, str]] = {
+    "spread_stability": "spread",
+    "liquidity_depth": "depth",
+    "price_stability": "price stability",
+    "flow_balance": "flow balance",
+    "update_rate": "update rate",
+}
+SOUND: Final = 80.0
+# Where the window has seen worse than now, by so many points of its mean, that is said; or nothing is called usual.
+REMEMBERED, SPOILT = 1.0, 5.0
+BROKEN: Final = ": the book was one-sided or crossed"
+
+
+def health_summary(
+    spec: SymbolSpec,
+    found: Health,
+    normal: Normal,
+    score: float | None,
+    level: HealthLevel,
+    weakest: Component | None,
+    *,
+    secs: int,
+    silent_secs: float | None,
+) -> str:
+    """One sentence. `silent_secs`: for how long nothing has come, where that makes the market stale."""
+    if score is None or weakest is None:
+        return f"{spec.symbol}: health unknown, too little could be measured."
+    if silent_secs is not None:
+        return (
+            f"{spec.symbol} health {score:.0f}/100 ({level}): nothing has come for {silent_secs:.0f} s, what was"
+            " measured is of before."
+        )
+    at = found.parts()[weakest].score
+    raw = weakest_figure(spec, found, weakest, secs)
+    lowest = f"{PHRASES[weakest]} at {at:.0f}{_now_and_window(found, weakest, secs)}{raw}"
+    if not normal.is_warm:
+        minutes = normal.seconds // MINUTE
+        return (
+            f"{spec.symbol} health {score:.0f}/100, no verdict yet ({minutes} of {FULL_SECS // MINUTE} min of its own"
+            f" history): the lowest part is {lowest}."
+        )
+    head = f"{spec.symbol} health {score:.0f}/100 ({level})"
+    is_sound = at >= SOUND and not _remembers(found, weakest, SPOILT)
+    said = f"every part is as usual, the lowest is {lowest}" if is_sound else f"weakest is {lowest}"
+    return f"{head}: {said}{_dear(spec, normal)}."
+
+
+def _flow(found: Health, spec: SymbolSpec, within: str | None) -> str:
+    bought, sold = found.buy_quote, found.sell_quote
+    side, part = ("buys", bought) if bought >= sold else ("sells", sold)
+    return f": {100 * part / (bought + sold):.0f} % {side}" if bought + sold > 0.0 else ""
+
+
+def _updates(found: Health, spec: SymbolSpec, within: str | None) -> str:
+    return "" if found.updates_times is None else f": {readable(found.updates_times, 2)}x the usual pace"
+
+
+def _price(found: Health, spec: SymbolSpec, within: str | None) -> str:
+    z, most = found.latest_of("price_z"), found.most_of("price_z")
+    moved = "" if z is None else f": mid moved {readable(z, 2)}x as far as usual"
+    return moved if within is None or most is None else f"{moved}, up to {readable(most, 2)}x {within}"
+
+
+def _spread(found: Health, spec: SymbolSpec, within: str | None) -> str:
+    bps, times, most = found.latest_of("spread_bps"), found.latest_of("spread_times"), found.most_of("spread_times")
+    if bps is None:
+        return BROKEN
+    usual = "" if times is None else f", {readable(times, 2)}x its usual"
+    before = "" if within is None or most is None else f", up to {readable(most, 2)}x {within}"
+    return f": {readable(bps)} bps now{usual}{before}"
+
+
+def _depth(found: Health, spec: SymbolSpec, within: str | None) -> str:
+    amount, share, least = (
+        found.latest_of("depth_quote"),
+        found.latest_of("depth_share"),
+        found.least_of("depth_share"),
+    )
+    if amount is None:
+        return BROKEN
+    usual = "" if share is None else f", {readable(share, 2)}x its usual"
+    before = "" if within is None or least is None else f", down to {readable(least, 2)}x {within}"
+    where = f"{spec.quote_asset} within {found.band_bps} bps on the thinner side"
+    return f": {readable(amount)} {where} now{usual}{before}"
+
+
+FIGURES: Final = {
+    "spread_stability": _spread,
+    "liquidity_depth": _depth,
+    "price_stability": _price,
+    "flow_balance": _flow,
+    "update_rate": _updates,
+}
+
+
+def weakest_figure(spec: SymbolSpec, found: Health, name: Component, secs: int) -> str:
+    """The raw figure behind a component, led by a colon."""
+    remembers = _remembers(found, name, REMEMBERED)
+    return FIGURES[name](found, spec, f"within the {secs} s" if remembers else None)
+
+
+def _remembers(found: Health, name: Component, points: float) -> bool:
+    """Whether the window has seen worse than what is now, by so many points of its mean."""
+    now, window = found.scores[name]
+    return now is not None and window is not None and window < now - points
+
+
+def _now_and_window(found: Health, name: Component, secs: int) -> str:
+    scored = found.scores[name]
+    if name not in HARD or scored.now is None or scored.window is None:
+        return ""
+    return f" ({scored.now:.0f} now, {scored.window:.0f} over {secs} s)"
+
+
+def _dear(spec: SymbolSpec, normal: Normal) -> str:
+    cost = normal.round_trip_bps
+    if cost is None or usd_rate_of(spec.quote_asset) is None:
+        return ""
+    name = market_class(cost)
+    if cost == inf:
+        return f"; class {name}: 10,000 USD do not fill within {BANDS_BPS[-1]} bps as a rule"
+    return f"; class {name}: 10,000 USD there and back usually cost {readable(cost, 2)} bps"
