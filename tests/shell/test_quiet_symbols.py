@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from tests.core.exchange import SPEC, SYMBOL, depth
+from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, Recording, recorded
 from tests.e2e.rig import runtime_for, until
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.core.events import DepthSnapshot
+from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.core.silence import Pulse
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.recorder import UNHEARD_MOST_MS, Recorder
 from vibe_orderbook_mcp.sim.faults import RestStatus
 
+SECOND_NS = 1_000_000_000
 START_MS = 1_700_000_000_000
 BOOK = DepthSnapshot(10, [(100.0, 5.0)], [(101.0, 4.0)])
 OTHER = DepthSnapshot(11, [(100.0, 6.0)], [(101.0, 4.0)])
@@ -162,3 +165,83 @@ def test_silence_without_rest_is_quiet_while_pings_are_answered(tmp_path: Path) 
                 assert state.status(time.monotonic_ns()) == "live"
 
     asyncio.run(run())
+
+
+# --- recordings -------------------------------------------------------------------------------------------------
+
+
+def thinned(recording: Recording) -> list[tuple[int, DepthUpdate | DepthSnapshot]]:
+    """The same changes told less often: now and then everything of 1 to 45 s in one event. No id is missing."""
+    random = Random(7)
+    out: list[tuple[int, DepthUpdate | DepthSnapshot]] = []
+    waiting: list[DepthUpdate] = []
+    until_ns = 0
+    for received_ns, one in recording.told:
+        if isinstance(one, DepthSnapshot):
+            out.append((received_ns, one))
+            until_ns = received_ns + 20 * SECOND_NS
+        elif isinstance(one, DepthUpdate):
+            waiting.append(one)
+            if received_ns >= until_ns:
+                out.append((received_ns, merged(waiting)))
+                waiting = []
+                is_silent = len(out) > 300 and random.random() < 0.02
+                until_ns = received_ns + (round(random.uniform(1, 45) * SECOND_NS) if is_silent else 0)
+            elif len(out) < 300:
+                out += [(received_ns, each) for each in waiting]
+                waiting = []
+    return out
+
+
+def merged(updates: list[DepthUpdate]) -> DepthUpdate:
+    bids = {price: size for update in updates for price, size in update.bids}
+    asks = {price: size for update in updates for price, size in update.asks}
+    first, last = updates[0], updates[-1]
+    return DepthUpdate(first.symbol, last.event_ms, first.first_id, last.final_id, [*bids.items()], [*asks.items()])
+
+
+def uncovered_of(symbol: str, path: Path, *, is_watched: bool) -> tuple[int, int]:
+    """Seconds of the thinned recording that are stored as not covered, of how many, from the first with a book on.
+
+    `is_watched`: the connection is asked for signs of life, the exchange for its book.
+    """
+    recording = recorded(YEAR_2024, symbol)
+    market, pulse = Market(), Pulse()
+    recorder = Recorder(market, Archive(path, cap_mb=64, retention_days=1))
+    state = market.add(recording.spec)
+    state.silence.pulse = pulse if is_watched else None
+    tick_ns = 0
+    for received_ns, one in thinned(recording):
+        while tick_ns and tick_ns + SECOND_NS <= received_ns:
+            tick_ns += SECOND_NS
+            pulse.pong(tick_ns - 100_000_000, tick_ns)
+            confirm(market, symbol, tick_ns)
+            recorder.tick(tick_ns)
+        tick_ns = tick_ns or received_ns
+        pulse.frame(received_ns)
+        if isinstance(one, DepthUpdate):
+            market.receive_depth(one, received_ns)
+        else:
+            market.load(symbol, one, DEPTH_LIMIT, received_ns)
+    assert (state.gaps, state.crossings, state.resyncs) == (0, 0, 1)
+    rows = [record.row for tick in recorder._queue for record in tick.seconds]
+    begun = next(place for place, row in enumerate(rows) if row.covered_ms == 1000)
+    return sum(row.covered_ms < 1000 for row in rows[begun:]), len(rows) - begun
+
+
+def confirm(market: Market, symbol: str, now_ns: int) -> None:
+    """The exchange, asked, has the book that the stream told so far."""
+    state = market.symbols[symbol]
+    if (book := state.book) is not None and state.silence.is_to_ask(now_ns):
+        state.silence.asked_ns = now_ns
+        same = DepthSnapshot(book.last_update_id, book.bids.top(100), book.asks.top(100))
+        market.look(symbol, same, now_ns, now_ns)
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
+def test_no_second_of_an_unbroken_recording_with_silences_is_uncovered(symbol: str, tmp_path: Path) -> None:
+    uncovered, seconds = uncovered_of(symbol, tmp_path / "a", is_watched=True)
+    assert seconds > 300
+    assert uncovered == 0
+    before, _ = uncovered_of(symbol, tmp_path / "b", is_watched=False)
+    assert before > 20  # what the pace alone makes of it
