@@ -88,6 +88,10 @@ class Filler:
         lookback, now_ms = self._lookback.get(symbol), self._market.exchange_ms(time.monotonic_ns())
         return None if lookback is None or now_ms is None else lookback.progress(now_ms - self._backfill_ms)
 
+    def is_beginning(self, symbol: str) -> bool:
+        """Whether older trades will be fetched and the exchange has not been asked for any yet."""
+        return self._backfill_ms > 0 and symbol not in self._newest_asked
+
     async def run(self) -> None:
         try:
             while True:
@@ -182,6 +186,8 @@ class Filler:
             page = await self._page(symbol, None)
             if missed := tuple(trade for trade in page if trade.agg_id > newest):
                 await self._store(state, missed)
+            elif not held and not page:
+                self.exhausted.add(symbol)  # it has never traded
         self._newest_asked[symbol] = resyncs
 
     async def _fill_range(self, state: SymbolState, low: int, high: int, pages: int) -> int:

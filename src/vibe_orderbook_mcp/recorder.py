@@ -16,6 +16,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.core.clock import PLAUSIBLE_MS
+from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.core.seconds import CLOSE_MS
 from vibe_orderbook_mcp.errors import StorageError, WritingPaused
@@ -86,6 +87,13 @@ class Recorder:
                 "Recording goes on when it has passed that."
             )
         return None
+
+    def waiting(self, symbol: str) -> list[Trade]:
+        """Trades that were collected and are not known to be stored. Whatever is missing here is stored."""
+        ticks = (*self._writing, *self._queue)
+        return [
+            trade for tick in ticks for batch in tick.trades if batch.spec.symbol == symbol for trade in batch.trades
+        ]
 
     def start(self, symbols: int) -> None:
         logger.info("Snapshot persistence task started for {} symbols", symbols)

@@ -40,7 +40,7 @@ def histogram_of(trades: Iterable[Trade], spec: SymbolSpec, width_ticks: int = 1
     """Each trade in full at its own price."""
     tick_scale, lot_scale = 10.0**spec.tick_exp, 10.0**spec.lot_exp
     bins: dict[int, Bin] = {}
-    low = high = None
+    low = high = last = None
     bought = sold = 0
     for trade in trades:
         ticks, lots = round(trade.price * tick_scale), round(trade.size * lot_scale)
@@ -54,18 +54,28 @@ def histogram_of(trades: Iterable[Trade], spec: SymbolSpec, width_ticks: int = 1
         bins[ticks // width_ticks] = (buy, sell, count + 1)
         low = ticks if low is None or ticks < low else low
         high = ticks if high is None or ticks > high else high
-    return Histogram(spec.tick_exp, spec.lot_exp, width_ticks, bins, low, high, bought, sold)
+        last = ticks
+    return Histogram(spec.tick_exp, spec.lot_exp, width_ticks, bins, low, high, bought, sold, last)
 
 
 def histogram(deals: Iterable[Deal], spec: SymbolSpec, width: int = 1) -> Histogram:
     return histogram_of(trades_of(deals, spec), spec, width)
 
 
-def bars(volumes: Iterable[int], spec: SymbolSpec, *, first: int = 100, width: int = 10, trades: int = 20) -> Histogram:
+def bars(
+    volumes: Iterable[int],
+    spec: SymbolSpec,
+    *,
+    first: int = 100,
+    width: int = 10,
+    trades: int = 20,
+    last: int | None = None,
+) -> Histogram:
     """Bought volume by bin; bins of 0 are absent, as in a stored roll-up, but for the two ends."""
     listed = list(volumes)
     bins = {first + i: (lots, 0, trades) for i, lots in enumerate(listed) if lots}
-    return Histogram(spec.tick_exp, spec.lot_exp, width, bins, first * width, (first + len(listed)) * width - 1)
+    low, high = first * width, (first + len(listed)) * width - 1
+    return Histogram(spec.tick_exp, spec.lot_exp, width, bins, low, high, last_ticks=last)
 
 
 deals = st.lists(

@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,14 +13,24 @@ from tests.analytics.books import BTC
 from tests.analytics.rows import T0
 from tests.analytics.tape import DAY, WHOLE, Deal, bars, deals, histogram
 from vibe_orderbook_mcp.analytics.profile import Histogram, PriceHistogram
-from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
+from vibe_orderbook_mcp.analytics.profile_answer import volume_profile_answer
 from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.profile_result import VolumeProfileAnswer
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import Refusal
 
 SHEET = [5, 10, 20, 40, 60, 35, 18, 25, 30, 4, 3]
 # The sheet's eleven rows, 10 USD each from 61 800, in units of 0.01 BTC.
 BARS = bars([lots * 1000 for lots in SHEET], BTC, first=6180, width=1000)
+
+
+MANY = bars([lots * 1000 for lots in SHEET], BTC, first=6180, width=1000, trades=30)
+
+
+def with_last(price: float | None, made: PriceHistogram = BARS) -> PriceHistogram:
+    """The same trades, the newest at `price`."""
+    assert isinstance(made, Histogram)
+    return msgspec.structs.replace(made, last_ticks=None if price is None else round(price * 100))
 
 
 def profile(
@@ -30,7 +41,7 @@ def profile(
 
 def test_the_headline_is_wired_to_the_figures() -> None:
     """The rows of sheet 3.3 in dollars: every field by hand."""
-    answer = profile(BARS, last_price=61_903.27)
+    answer = profile(with_last(61_903.27))
     assert (answer.poc, answer.poc_bin.low, answer.poc_bin.high, answer.poc_bin.share) == (
         "61845",
         "61840",
@@ -56,23 +67,24 @@ def test_the_headline_is_wired_to_the_figures() -> None:
 
 def test_the_summary_is_what_a_desk_would_say() -> None:
     """Where, how much, and where price stands now."""
-    assert profile(BARS, last_price=61_870.5).summary == (
-        "BTCUSDT, 24 h: most traded at 61,840-61,850 (POC, 24.0 % of 2.5 BTC); value area 61,820-61,890 holds 91.2 %;"
-        " last 61,870.5 is inside."
+    assert profile(with_last(61_870.5, MANY)).summary == (
+        "BTCUSDT, 24 h: most traded at 61,840-61,850 (POC, 24.0 % of 2.5 BTC, 50 % ahead of the next bin); value area"
+        " 61,820-61,890 holds 91.2 % (bins are too wide for 70 %); last trade 61,870.5 is inside."
     )
-    assert profile(BARS, last_price=61_000.0).summary.endswith("; last 61,000 is below it by 133 bps.")
-    assert profile(BARS, last_price=61_903.27).summary.endswith("; last 61,903.27 is above it by 2.14 bps.")
-    assert profile(BARS).summary.endswith("holds 91.2 %.")
+    assert profile(with_last(61_810.0)).summary.endswith("; last trade 61,810 is below it by 1.62 bps.")
+    assert profile(with_last(61_903.27)).summary.endswith("; last trade 61,903.27 is above it by 2.14 bps.")
+    assert profile(BARS).summary.endswith("(bins are too wide for 70 %).")
     assert profile(BARS).last_vs_value_area is None
+    assert ": only 220 trades; most traded at" in profile(BARS).summary
 
 
 def test_edges_of_the_value_area_are_inside() -> None:
     """A price at VAH or VAL is at the area, not outside it by nothing."""
     for price in (61_820.0, 61_890.0):
-        answer = profile(BARS, last_price=price)
+        answer = profile(with_last(price))
         assert (answer.last_vs_value_area, answer.value_area_distance_bps) == ("inside", 0.0)
-    assert profile(BARS, last_price=61_890.01).last_vs_value_area == "above"
-    assert profile(BARS, last_price=61_819.99).last_vs_value_area == "below"
+    assert profile(with_last(61_890.01)).last_vs_value_area == "above"
+    assert profile(with_last(61_819.99)).last_vs_value_area == "below"
 
 
 def test_quote_volume_is_price_times_size_of_each_trade() -> None:
@@ -102,7 +114,7 @@ def test_detail_adds_the_histogram_and_the_other_rule() -> None:
 def test_nodes_are_the_largest_and_the_nearest_ones() -> None:
     """Three of each are enough for a headline."""
     rows = [5, 90, 5, 0, 5, 80, 5, 0, 0, 5, 70, 5, 0, 5, 60, 5, 0, 5]
-    answer = profile(bars(rows, BTC, first=6180, width=1000), last_price=61_850.0)
+    answer = profile(bars(rows, BTC, first=6180, width=1000, last=6_185_000))
     assert [node.low for node in answer.high_volume_nodes] == ["61810", "61850", "61900"]
     assert [(node.low, node.high) for node in answer.low_volume_nodes] == [
         ("61830", "61840"), ("61870", "61890"), ("61920", "61930")
@@ -111,9 +123,7 @@ def test_nodes_are_the_largest_and_the_nearest_ones() -> None:
 
 def test_a_wish_that_was_not_met_is_told() -> None:
     """The reader asked for one width and reads another."""
-    assert profile(BARS, tick_size=Decimal("10")).warnings == [
-        "Only 220 trades: fewer than 300 make no dependable profile."
-    ]
+    assert profile(BARS, tick_size=Decimal("10")).warnings == ["Only 220 trades: a dependable profile takes 300."]
     assert profile(BARS, tick_size=Decimal("12.5")).warnings[1] == (
         "tick_size 12.5 was widened to 20: bins are whole multiples of what is stored."
     )
@@ -126,10 +136,10 @@ def test_a_wish_that_was_not_met_is_told() -> None:
 def test_a_part_of_the_window_is_answered_as_a_part() -> None:
     """Sixty per cent held: said in the sentence, the window and a warning."""
     answer = profile(BARS, tape=TapeCoverage(600, 400, None), warnings=["handed in"])
-    assert answer.summary.startswith("BTCUSDT, 24 h (60 % of it covered): most traded")
+    assert answer.summary.startswith("BTCUSDT, 24 h (60 % of its trades held): only 220 trades; most traded")
     assert (answer.quality, answer.window.coverage, answer.window.covered_secs) == ("partial", 0.6, 51_840.0)
     assert answer.warnings[0] == "handed in"
-    assert answer.warnings[1].startswith("60 % of the window is covered by trades")
+    assert answer.warnings[1].startswith("400 of 1,000 trades are missing")
 
 
 def test_nothing_traded_is_a_refusal() -> None:
@@ -145,7 +155,7 @@ def test_nothing_traded_is_a_refusal() -> None:
 
 def test_one_trade_is_a_profile_of_one_bin() -> None:
     """Any n >= 1 is answered, and labelled."""
-    answer = profile(histogram([(6_185_003, 100, True)], BTC), last_price=61_850.03)
+    answer = profile(histogram([(6_185_003, 100, True)], BTC))
     assert (answer.poc_bin.low, answer.poc_bin.high, answer.value_area_share, answer.bins) == (
         "61850.03",
         "61850.04",
@@ -153,6 +163,95 @@ def test_one_trade_is_a_profile_of_one_bin() -> None:
         1,
     )
     assert (answer.low_sample, answer.delta_pct, answer.last_vs_value_area) == (True, -100.0, "inside")
+
+
+def test_a_far_print_does_not_make_bins_wider() -> None:
+    """0.03 % of the volume at twice the price, then at half of it too: gathered at the ends, in every sum, and said."""
+    usual = [(6_000_000 + n * 13 % 40_000, 100, bool(n % 2)) for n in range(4000)]
+    alone, lots = profile(histogram(usual, BTC)), 400_000
+    far = [*usual, (12_000_000, lots * 3 // 10_000, False)]
+    answer = profile(histogram(far, BTC))
+    for name in ("bin_width", "bins", "poc", "value_area_low", "value_area_high", "below_bins"):
+        assert getattr(answer, name) == getattr(alone, name)
+    assert answer.above_bins is not None
+    assert answer.above_bins.model_dump() == {
+        "low": "60400", "high": "120000.00000000", "volume_base": 0.0012, "share": 0.0002999, "trades": 1,
+    }  # fmt: skip
+    assert (answer.high, answer.trades, answer.total_volume_base) == ("120000.00000000", 4001, 4.0012)
+    assert answer.warnings == [
+        "1 trade with 0.03 % of the volume above the bins (60,400 to 120,000): too far away to have bins."
+    ]
+    both = profile(histogram([(3_000_000, 100, True), *far], BTC))
+    assert (both.bin_width, both.bins) == (alone.bin_width, alone.bins)
+    assert both.below_bins is not None
+    assert (both.below_bins.low, both.below_bins.high, both.below_bins.trades) == ("30000.00000000", "60000", 1)
+    assert len(both.warnings) == 2
+
+
+def test_a_far_print_leaves_tick_size_to_who_asks() -> None:
+    """The bins asked for are those of the range that holds nearly all volume."""
+    usual = [(6_000_000 + n * 13 % 40_000, 100, bool(n % 2)) for n in range(4000)]
+    far = [*usual, (12_000_000, 120, False)]
+    fine = profile(histogram(far, BTC), tick_size=Decimal("2.5"))
+    assert (fine.bin_width, fine.bins, fine.below_bins) == ("2.5", 160, None)
+    assert [warning for warning in fine.warnings if "widened" in warning] == []
+    finer = profile(histogram(far, BTC), tick_size=Decimal("0.5"))
+    assert (finer.bin_width, finer.bins, finer.below_bins) == ("5", 80, None)
+    assert finer.warnings[0] == "tick_size 0.5 was widened to 5: it would need more than 200 bins."
+    wide = profile(histogram(far, BTC), tick_size=Decimal("500"))
+    assert (wide.bins, wide.above_bins) == (121, None)  # wide enough for all of it
+
+
+def test_what_is_not_far_or_not_little_has_its_bins() -> None:
+    """A long tail is part of the profile, and so is one percent of the volume, wherever it is."""
+    usual = [(6_000_000 + n * 13 % 40_000, 100, bool(n % 2)) for n in range(4000)]
+    near = profile(histogram([*usual, (6_055_000, 1, False)], BTC))
+    assert (near.above_bins, near.high) == (None, "60550.00000000")
+    much = profile(histogram([*usual, (12_000_000, 4000, False)], BTC))
+    assert much.above_bins is None
+    assert float(much.bin_width) > 500
+    few_ticks = profile(histogram([(100_00 + n % 2, 1000, False) for n in range(400)] + [(100_20, 1, False)], BTC))
+    assert (few_ticks.bins, few_ticks.above_bins) == (21, None)  # they cost nothing
+
+
+def test_a_tie_is_not_told_as_a_fact() -> None:
+    """3.7, 3.6, 3.5 and 3.5 %: by which the first leads is said, and who is as good."""
+    rows = [100, 360, 100, 370, 100, 350, 100, 350, 100]
+    answer = profile(bars([lots * 1000 for lots in rows], BTC, first=6180, width=1000, trades=50))
+    assert answer.poc_lead_pct == 2.78
+    assert [rival.low for rival in answer.poc_rivals] == ["61810", "61850", "61870"]
+    assert (
+        "no clear POC: 61,830-61,840 has 19.2 % of 19.3 BTC, 61,810-61,820 18.7 %, and 2 more within 10 % of it"
+        in answer.summary
+    )
+    clear = profile(MANY)
+    assert (clear.poc_lead_pct, clear.poc_rivals) == (50.0, [])
+    even = profile(bars([4000] * 3, BTC, first=6180, width=1000, trades=200))
+    assert (even.poc_lead_pct, len(even.poc_rivals)) == (0.0, 2)
+
+
+def test_a_single_trade_has_no_shape_to_speak_of() -> None:
+    """ "100 % of 159 XRP" at a point of control is one trade."""
+    answer = profile(histogram([(6_185_003, 100, True)], BTC))
+    assert answer.summary == (
+        "BTCUSDT, 24 h: a single trade, 0.001 BTC at 61,850.03-61,850.04; one trade has no profile."
+    )
+    assert answer.warnings == ["Only 1 trade: a dependable profile takes 300."]
+    assert (answer.poc_lead_pct, answer.poc_rivals) == (None, [])
+
+
+def test_a_window_longer_than_what_is_held_is_shortened_and_said() -> None:
+    """75 minutes of 24 h: the window is what is covered, and the sentence says so."""
+    tape = TapeCoverage(220, 0, (T0 - 4531) * 1000, (T0 - 4531) * 1000)
+    answer = profile(BARS, tape=tape)
+    assert answer.summary.startswith("BTCUSDT, last 75 min of the 24 h asked for: ")
+    assert answer.window.model_dump() == {
+        "start": "2024-05-01T10:44:29Z", "end": "2024-05-01T12:00:00Z", "requested_secs": 86_400,
+        "covered_secs": 4531.0, "coverage": 0.0524, "samples": 220,
+    }  # fmt: skip
+    assert answer.warnings[0] == (
+        "Trades are held from 2024-05-01T10:44:29Z on: 75 min of the 24 h asked for are covered."
+    )
 
 
 def test_every_field_says_what_it_means() -> None:
@@ -164,16 +263,11 @@ def test_every_field_says_what_it_means() -> None:
 
 
 @settings(deadline=None)
-@given(
-    deals, st.sampled_from([1, 10, 100]), st.none() | st.integers(1, 30_000), st.none() | st.sampled_from(["0.03", "7"])
-)
-def test_every_list_of_trades_gives_a_valid_answer(
-    made: list[Deal], base: int, last: int | None, wish: str | None
-) -> None:
+@given(deals, st.sampled_from([1, 10, 100]), st.none() | st.sampled_from(["0.03", "7"]))
+def test_every_list_of_trades_gives_a_valid_answer(made: list[Deal], base: int, wish: str | None) -> None:
     """Never NaN, bins sum to the total, the point of control lies in the value area, and that within the range."""
     answer = profile(
         histogram(made, BTC, base),
-        last_price=None if last is None else last / 100,
         tick_size=None if wish is None else Decimal(wish),
         detail=True,
     )
@@ -181,21 +275,27 @@ def test_every_list_of_trades_gives_a_valid_answer(
     assert VolumeProfileAnswer.model_validate_json(answer.model_dump_json()) == answer
     assert answer.detail is not None
     assert len(answer.detail.buy_base) == answer.bins <= 200
-    assert sum(answer.detail.buy_base) == pytest.approx(answer.buy_volume_base)
+    ends = [end for end in (answer.below_bins, answer.above_bins) if end is not None]
+    inside = sum(answer.detail.buy_base) + sum(answer.detail.sell_base)
+    assert inside + sum(end.volume_base for end in ends) == pytest.approx(answer.total_volume_base)
+    assert all(end.share <= 0.005 for end in ends)
+    assert answer.last_price is not None
+    assert float(answer.low) <= float(answer.last_price) <= float(answer.high)
     assert answer.buy_volume_base + answer.sell_volume_base == pytest.approx(answer.total_volume_base)
-    assert sum(answer.detail.trades) == answer.trades
+    assert sum(answer.detail.trades) + sum(end.trades for end in ends) == answer.trades
     assert float(answer.value_area_low) <= float(answer.poc) <= float(answer.value_area_high)
-    assert float(answer.detail.low) <= float(answer.low) < float(answer.value_area_high)
+    assert (answer.below_bins is None) == (float(answer.detail.low) <= float(answer.low))
+    assert float(answer.low) < float(answer.value_area_high)
     assert 0.7 <= answer.value_area_share <= 1.0
 
 
 @settings(deadline=None)
-@given(deals, st.integers(5_000, 15_000))
-def test_scaling_price_and_tick_leaves_shares_and_bps_alone(made: list[Deal], last: int) -> None:
+@given(deals)
+def test_scaling_price_and_tick_leaves_shares_and_bps_alone(made: list[Deal]) -> None:
     """Sheet 7.4: ten times the price on ten times the tick is the same market."""
     tenths = SymbolSpec("BTCUSDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.00001"))
-    small = profile(histogram(made, BTC), last_price=last / 100)
-    large = profile(histogram(made, tenths), tenths, last_price=last / 10)
+    small = profile(histogram(made, BTC))
+    large = profile(histogram(made, tenths), tenths)
     for name in ("value_area_share", "last_vs_value_area", "value_area_distance_bps", "poc_distance_bps", "delta_pct"):
         assert getattr(small, name) == getattr(large, name)
     assert [node.share for node in small.high_volume_nodes] == [node.share for node in large.high_volume_nodes]

@@ -12,6 +12,7 @@ from vibe_orderbook_mcp.analytics.profile_coverage import (
     check_tape,
     nothing_traded,
     percent,
+    span_text,
     tape_quality,
     tape_warnings,
     tape_window,
@@ -66,10 +67,13 @@ def test_without_a_back_fill_time_has_to_pass() -> None:
     with pytest.raises(Refusal) as refused:
         check_tape("BTCUSDT", DAY, tape)
     assert refused.value.retry_after_secs == 60  # nothing is held yet: the first trade is answered
+    with pytest.raises(Refusal) as new:
+        check_tape("BTCUSDT", DAY, TapeCoverage(0, 0, None, is_new=True))
+    assert (new.value.hint, new.value.retry_after_secs) == ("Older trades are about to be fetched.", 3.0)
     with pytest.raises(Refusal) as too_short:  # a back-fill of an hour does not make a day
         check_tape("BTCUSDT", DAY, TapeCoverage(0, 0, NOW_MS, NOW_MS, Backfill(NOW_MS - HOUR, 10, 5.0)))
     assert too_short.value.retry_after_secs == 60
-    assert "back to 2024-05-01T11:00:00.000Z only" in too_short.value.hint
+    assert "back to 2024-05-01T11:00:00Z only" in too_short.value.hint
     assert "duration_hours" not in too_short.value.hint
 
 
@@ -77,27 +81,58 @@ def test_a_window_that_lacks_one_trade_is_not_whole() -> None:
     """Rounding must not turn 0.99999 into proof of completeness."""
     tape = TapeCoverage(99_999, 1, None)
     share = check_tape("BTCUSDT", DAY, tape)
-    assert tape_window(DAY, share, 10).coverage == 0.9999
-    assert tape_warnings(DAY, tape, share, 5000) == [
-        "99.99 % of the window is covered by trades that are held (1 known to be missing): volumes are of what is held."
-    ]
-    assert tape_window(DAY, 1.0, 10).coverage == 1.0
+    assert tape_window(DAY, tape, 10).coverage == 0.9999
+    assert share < 1.0
+    assert tape_warnings(DAY, tape, 5000) == ["1 of 100,000 trades are missing: volumes are of those that are held."]
+    assert tape_window(DAY, WHOLE, 10).coverage == 1.0
+
+
+def test_a_part_of_a_second_is_not_coverage_nought() -> None:
+    """0.175 s of a day are covered: 0.0 beside it is a contradiction."""
+    tape = TapeCoverage(1, 0, NOW_MS - 175, NOW_MS - 175)
+    window = tape_window(DAY, tape, 1)
+    assert (window.covered_secs, window.coverage) == (0.175, 0.000002)
+    assert tape_window(DAY, TapeCoverage(0, 0, None), 0).coverage == 0.0
+
+
+@pytest.mark.parametrize("missing", [0, 1, 108])
+@pytest.mark.parametrize("complete", [None, NOW_MS, NOW_MS - HOUR])
+def test_no_warning_contradicts_another(missing: int, complete: int | None) -> None:
+    """ "108 missing" and "nothing is missing" stood in one sentence."""
+    tape = TapeCoverage(500, missing, complete, NOW_MS - 2 * HOUR)
+    text = " ".join(tape_warnings(DAY, tape, 500))
+    assert "nothing is missing" not in text
+    assert ("are missing" in text) == (missing > 0)
+    assert ("on all are held" in text) == (missing > 0 and complete == NOW_MS - HOUR)
+
+
+def test_a_symbol_that_never_traded_is_not_told_to_wait() -> None:
+    """The exchange was asked and has no trade of it: no time is known after which there will be one."""
+    with pytest.raises(Refusal) as refused:
+        check_tape("NEWUSDT", DAY, TapeCoverage(0, 0, None, never_traded=True))
+    assert refused.value.message == "NEWUSDT has never traded: the exchange has no trade of it."
+    assert refused.value.retry_after_secs is None
+
+
+def test_lengths_of_time_are_said_as_a_desk_says_them() -> None:
+    spoken = [span_text(secs) for secs in (1, 119, 120, 3599, 3600, 4531, 7300, 86_400, 90_000, 604_800)]
+    assert spoken == ["1 s", "119 s", "2 min", "59 min", "1 h", "75 min", "2 h", "24 h", "25 h", "168 h"]
 
 
 def test_warnings_say_since_when_and_until_when() -> None:
     """What is missing, since when nothing is, and when the rest will be there."""
     tape = TapeCoverage(600, 400, NOW_MS - 9 * HOUR, None, Backfill(DAY.start * 1000, 4000, 10.0))
-    assert tape_warnings(DAY, tape, 0.6, 299) == [
-        "60 % of the window is covered by trades that are held (400 known to be missing; nothing is missing since"
-        " 2024-05-01T03:00:00.000Z): volumes are of what is held.",
+    assert tape_warnings(DAY, tape, 299) == [
+        "400 of 1,000 trades are missing: volumes are of those that are held. From 2024-05-01T03:00:00Z on all are"
+        " held.",
         "Older trades are being fetched (4,000 to go, done in about 7 min).",
-        "Only 299 trades: fewer than 300 make no dependable profile.",
+        "Only 299 trades: a dependable profile takes 300.",
     ]
-    assert tape_warnings(DAY, WHOLE, 1.0, 300) == []
+    assert tape_warnings(DAY, WHOLE, 300) == []
     slow = TapeCoverage(600, 400, None, None, Backfill(DAY.start * 1000, 40_000, 2.0))
-    assert "about 5.6 h" in tape_warnings(DAY, slow, 0.6, 300)[1]
+    assert "about 5.6 h" in tape_warnings(DAY, slow, 300)[1]
     unknown = TapeCoverage(600, 400, None, None, Backfill(DAY.start * 1000, 40_000))
-    assert tape_warnings(DAY, unknown, 0.6, 300)[1] == "Older trades are being fetched (40,000 to go)."
+    assert tape_warnings(DAY, unknown, 300)[1] == "Older trades are being fetched (40,000 to go)."
 
 
 def test_qualities_are_those_of_the_sheet() -> None:
@@ -126,5 +161,5 @@ def test_every_coverage_is_a_share_and_every_refusal_has_a_time(
         assert 1.0 <= (refused.value.retry_after_secs or 0.0) <= DAY.secs
         return
     assert check_tape("BTCUSDT", DAY, tape) == share
-    assert 0.0 <= tape_window(DAY, share, held).coverage <= share
-    assert all(tape_warnings(DAY, tape, share, held))
+    assert 0.0 <= tape_window(DAY, tape, held).coverage <= share
+    assert all(tape_warnings(DAY, tape, held))

@@ -15,7 +15,8 @@ from vibe_orderbook_mcp.analytics.numbers import significant
 from vibe_orderbook_mcp.analytics.profile import Histogram
 from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.thin_zones import RestingDepth
-from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer, liquidity_vacuums_answer
+from vibe_orderbook_mcp.analytics.vacuums_answer import liquidity_vacuums_answer
+from vibe_orderbook_mcp.analytics.vacuums_result import LiquidityVacuumsAnswer
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.errors import Refusal
 
@@ -50,11 +51,11 @@ def test_a_traded_vacuum_is_wired_to_its_figures() -> None:
     assert (found.zones_below, found.zones_above, found.bin_width, found.usual_bin_base) == (1, 0, "10", 0.34)
     assert (found.quality, found.duration_hours, found.mid, found.resting) == ("ok", 24, "61900", None)
     assert found.warnings == [
-        "Only 200 trades: fewer than 300 make no dependable profile.",
+        "Only 200 trades: a dependable profile takes 300.",
         "No resting zones yet: the book must be watched for about 60 s more.",
     ]
     assert found.summary == (
-        "BTCUSDT, mid 61,900, from 24 h of trades: nearest below 61,830-61,860"
+        "BTCUSDT, mid 61,900, from trades of the last 24 h: nearest below 61,830-61,860"
         " (6.46 bps away; High, 93.1 % less traded than usual)."
     )
 
@@ -90,7 +91,8 @@ def test_zones_that_overlap_confirm_each_other() -> None:
         ("traded", "61830", "61860", True),
     ]
     assert (
-        "61,845-61,865 (5.65 bps away; 928,000 USDT rest inside, 10,200,000 before it, thin in both)" in found.summary
+        "61,845-61,865 (5.65 bps away; 928,000 USDT rest inside and 10,200,000 before it, thin in both)"
+        in found.summary
     )
 
 
@@ -127,7 +129,7 @@ def test_no_zones_is_an_answer() -> None:
     """An even market is worth saying."""
     found = answer(bars([4000] * 20, BTC, first=6180, width=1000))
     assert found.zones == []
-    assert found.summary == "BTCUSDT, mid 61,900, from 24 h of trades: no thin zones."
+    assert found.summary == "BTCUSDT, mid 61,900, from trades of the last 24 h: no thin zones found there."
 
 
 def test_either_part_alone_is_answered_and_the_other_said_to_be_missing() -> None:
@@ -141,13 +143,62 @@ def test_either_part_alone_is_answered_and_the_other_said_to_be_missing() -> Non
         None,
         0,
     )
-    assert found.warnings == ["No traded vacuums: 1 % of the window is covered by trades, 50 % is needed."]
+    assert found.warnings == ["No traded zones: 1 % of the window's trades are held, 50 % are needed."]
     hours = replace(NONE_HELD, complete_since_ms=(T0 - 7300) * 1000)
-    assert answer(tape=hours, resting=sides).warnings[0].endswith("is needed. duration_hours=2 can be answered now.")
+    assert answer(tape=hours, resting=sides).warnings[0].endswith("are needed. duration_hours=2 can be answered now.")
     assert found.summary.startswith("BTCUSDT, mid 61,900, from the resting book of the last minute: nearest below")
     quiet = answer(Histogram(2, 5, 100, {}), resting=sides)
-    assert quiet.warnings == ["No traded vacuums: nothing was traded in the window."]
+    assert quiet.warnings == ["No traded zones: nothing was traded in 24 h."]
     assert (quiet.quality, quiet.window.coverage) == ("insufficient", 1.0)
+
+
+def test_a_window_longer_than_what_is_held_is_shortened_and_said() -> None:
+    """Before it was "no thin zones" and `insufficient`, with two hours of trades at hand."""
+    tape = TapeCoverage(200, 0, (T0 - 7300) * 1000, (T0 - 7300) * 1000)
+    found = answer(tape=tape)
+    assert [(zone.low, zone.high) for zone in found.zones] == [("61830", "61860")]
+    assert (found.quality, found.window.start, found.window.covered_secs) == ("partial", "2024-05-01T09:58:20Z", 7300.0)
+    assert found.summary.startswith("BTCUSDT, mid 61,900, from trades of the last 2 h of the 24 h asked for: nearest")
+    assert found.warnings[0] == "Trades are held from 2024-05-01T09:58:20Z on: 2 h of the 24 h asked for are covered."
+
+
+def test_zones_of_a_few_minutes_are_not_sold_as_more() -> None:
+    """The first question of a symbol: 79 s of trades have thin prices by chance."""
+    short = TapeCoverage(200, 0, (T0 - 79) * 1000, (T0 - 79) * 1000)
+    assert answer(tape=short).warnings[2] == (
+        "Traded zones of 79 s may be gone within minutes: too little time has passed."
+    )
+
+
+def test_a_symbol_that_never_traded_has_its_resting_zones() -> None:
+    """And nobody is told to wait for trades that may never come."""
+    never = TapeCoverage(0, 0, None, never_traded=True)
+    nothing = Histogram(2, 5, 100, {})
+    found = answer(nothing, never, resting=[resting("bid", THIN)])
+    assert found.warnings == ["No traded zones: the exchange has no trade of this symbol."]
+    assert {zone.kind for zone in found.zones} == {"resting"}
+    with pytest.raises(Refusal, match="has never traded") as refused:
+        answer(nothing, never)
+    assert "resting book" in refused.value.hint
+
+
+def test_detail_adds_what_was_looked_at() -> None:
+    """Volume and depth of every bin: also where there are few zones, it changes the answer."""
+    sides = [resting("bid", THIN), resting("ask", (50.0,) * 4, touch=61_905)]
+    assert "detail" not in json.loads(answer(resting=sides).model_dump_json())
+    detail = answer(resting=sides, detail=True).detail
+    assert detail is not None
+    assert (detail.traded_low, detail.traded_base[:5]) == ("61800", [0.1, 0.5, 0.6, 0.03, 0.0])
+    assert [(side.side, side.nearest_low, side.depth_base[:3]) for side in detail.resting] == [
+        ("bid", "61895", [50.0, 60.0, 55.0]), ("ask", "61905", [50.0, 50.0, 50.0]),
+    ]  # fmt: skip
+
+
+def test_distances_from_a_trade_are_not_told_as_from_mid() -> None:
+    """A book with one side has no mid."""
+    found = answer(has_mid=False)
+    assert found.summary.startswith("BTCUSDT, last trade 61,900, from")
+    assert found.warnings[0] == "There is no mid at the moment: distances are from the price of the last trade."
 
 
 def test_neither_part_is_a_refusal() -> None:

@@ -247,7 +247,7 @@ def test_what_the_exchange_never_had_is_not_missing(tmp_path: Path) -> None:
     """A symbol that was listed an hour ago has a whole day's profile: nothing was traded before."""
 
     def runtime(exhausted: set[str]) -> Runtime:
-        filler = SimpleNamespace(exhausted=exhausted, progress=lambda _: None)
+        filler = SimpleNamespace(exhausted=exhausted, progress=lambda _: None, is_beginning=lambda _: False)
         return cast("Runtime", SimpleNamespace(filler=filler))
 
     async def run() -> None:
@@ -259,10 +259,13 @@ def test_what_the_exchange_never_had_is_not_missing(tmp_path: Path) -> None:
             ]
             await history.add_trades(TradeBatch(SPEC, tuple(trades)))
             day = Span(NOW - 86_400, NOW)
-            part = await trade_window.coverage(runtime(set()), history, "BTCUSDT", day)
-            assert 0.0 < part.share(day) < 0.05
-            whole = await trade_window.coverage(runtime({"BTCUSDT"}), history, "BTCUSDT", day)
-            assert whole.share(day) == 1.0
+            async with history.view() as view:
+                part = await trade_window.coverage(runtime(set()), view, "BTCUSDT", day)
+                assert 0.0 < part.share(day) < 0.05
+                whole = await trade_window.coverage(runtime({"BTCUSDT"}), view, "BTCUSDT", day)
+                assert whole.share(day) == 1.0
+                never = await trade_window.coverage(runtime({"ETHUSDT"}), view, "ETHUSDT", day)
+                assert (never.held, never.never_traded) == (0, True)
         finally:
             await history.close()
 

@@ -6,7 +6,7 @@ at zero (bin = ticks // width), so edges do not move when the window slides, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
@@ -20,8 +20,13 @@ from vibe_orderbook_mcp.errors import Refusal
 
 DEFAULT_BINS = 100
 MOST_BINS = 200
+# A far print must not make bins wider: this part of all lots may be left out of the bins at each end of the range.
+END_PERMILLE = 5
 
 Bin = tuple[int, int, int]  # lots bought by takers, lots sold by takers, aggregate trades
+Ticks = tuple[int, int]  # lowest and highest price
+
+NOTHING: Bin = (0, 0, 0)
 
 
 class PriceHistogram(Protocol):
@@ -40,6 +45,8 @@ class PriceHistogram(Protocol):
     @property
     def high_ticks(self) -> int | None: ...
     @property
+    def last_ticks(self) -> int | None: ...  # price of the newest trade
+    @property
     def buy_quote_units(self) -> int: ...  # ticks * lots
     @property
     def sell_quote_units(self) -> int: ...
@@ -56,11 +63,12 @@ class Histogram(msgspec.Struct, frozen=True):
     high_ticks: int | None = None
     buy_quote_units: int = 0
     sell_quote_units: int = 0
+    last_ticks: int | None = None
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Every bin from the lowest to the highest trade, empty ones too."""
+    """Every bin of a range, empty ones too, and what was traded below and above it."""
 
     tick_exp: int
     lot_exp: int
@@ -69,6 +77,8 @@ class Profile:
     buy: tuple[int, ...]  # lots
     sell: tuple[int, ...]
     trades: tuple[int, ...]  # aggregate ones
+    below: Bin = NOTHING
+    above: Bin = NOTHING
 
     @cached_property
     def volume(self) -> tuple[int, ...]:
@@ -76,7 +86,18 @@ class Profile:
 
     @cached_property
     def total(self) -> int:
-        return sum(self.volume)
+        """Lots, those below and above the bins included."""
+        return sum(self.buys_and_sells)
+
+    @cached_property
+    def buys_and_sells(self) -> tuple[int, int]:
+        """Lots, those below and above the bins included."""
+        buys, sells = (sum(side) + self.below[at] + self.above[at] for at, side in enumerate((self.buy, self.sell)))
+        return buys, sells
+
+    @property
+    def trade_count(self) -> int:
+        return sum(self.trades) + self.below[2] + self.above[2]
 
     @property
     def width(self) -> Decimal:
@@ -92,23 +113,66 @@ class Profile:
         return sum(self.volume[first : last + 1]) / self.total if self.total else 0.0
 
 
-def rebinned(histogram: PriceHistogram, width_ticks: int) -> Profile | None:
-    """The profile in bins of a whole multiple of the histogram's width. None without a trade."""
-    base, low, high = histogram.width_ticks, histogram.low_ticks, histogram.high_ticks
+def rebinned(histogram: PriceHistogram, width_ticks: int, within: Ticks | None = None) -> Profile | None:
+    """The profile in bins of a whole multiple of the histogram's width. None without a trade.
+
+    `within` are the prices that get bins; what was traded beyond those bins is gathered at their ends.
+    """
+    base = histogram.width_ticks
     if width_ticks % base:
         raise ValueError(f"Bins of {base} ticks do not make up bins of {width_ticks}.")
-    if not histogram.bins or low is None or high is None:
+    if not histogram.bins or (whole := whole_range(histogram)) is None:
         return None
+    low, high = whole if within is None else within
     first = low // width_ticks
     count = high // width_ticks - first + 1
     buy, sell, trades = [0] * count, [0] * count, [0] * count
-    for key, (bought, sold, number) in histogram.bins.items():
+    ends = {True: NOTHING, False: NOTHING}  # above, below
+    for key, bin_ in histogram.bins.items():
         index = key * base // width_ticks - first
-        buy[index] += bought
-        sell[index] += sold
-        trades[index] += number
-    exps = histogram.tick_exp, histogram.lot_exp
-    return Profile(*exps, width_ticks, first, tuple(buy), tuple(sell), tuple(trades))
+        if 0 <= index < count:
+            buy[index] += bin_[0]
+            sell[index] += bin_[1]
+            trades[index] += bin_[2]
+        else:
+            ends[index > 0] = _sum(ends[index > 0], bin_)
+    columns = tuple(buy), tuple(sell), tuple(trades)
+    return Profile(histogram.tick_exp, histogram.lot_exp, width_ticks, first, *columns, ends[False], ends[True])
+
+
+def whole_range(histogram: PriceHistogram) -> Ticks | None:
+    """From the lowest to the highest trade. None without one."""
+    low, high = histogram.low_ticks, histogram.high_ticks
+    return None if low is None or high is None else (low, high)
+
+
+def main_range(histogram: PriceHistogram) -> Ticks | None:
+    """The same without far prints: those beyond the middle 99 % of all lots by more than half the length of that.
+
+    So at most 0.5 % of the lots are left out at each end.
+    """
+    whole, total = whole_range(histogram), sum(buy + sell for buy, sell, _ in histogram.bins.values())
+    if whole is None or total == 0:
+        return whole
+    places, base = sorted(histogram.bins), histogram.width_ticks
+    low, high = _middle(histogram, places, total) * base, (_middle(histogram, places[::-1], total) + 1) * base - 1
+    margin = (high - low) // 2
+    near = [place for place in places if low - margin < (place + 1) * base and place * base <= high + margin]
+    return max(whole[0], near[0] * base), min(whole[1], (near[-1] + 1) * base - 1)
+
+
+def _middle(histogram: PriceHistogram, places: Sequence[int], total: int) -> int:
+    """The first bin of the middle 99 %, counted from one end."""
+    left_out = 0
+    for place in places:
+        left_out += sum(histogram.bins[place][:2])
+        if 1000 * left_out > END_PERMILLE * total:
+            return place
+    return places[-1]
+
+
+def _sum(one: Bin, other: Bin) -> Bin:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 def bin_width(range_ticks: int, max_bins: int = DEFAULT_BINS, base: int = 1) -> int:
@@ -121,9 +185,13 @@ def bin_width(range_ticks: int, max_bins: int = DEFAULT_BINS, base: int = 1) -> 
 
 @dataclass(frozen=True, slots=True)
 class WidthChoice:
-    """The bins that were chosen for a wish. `coarsened`: the wish would have needed more than 200 bins."""
+    """The bins that were chosen for a wish. `coarsened`: the wish would have needed more than 200 bins.
+
+    `within`: the prices that get bins where far prints were left out of them; None: all.
+    """
 
     width_ticks: int
+    within: Ticks | None = None
     wished: Decimal | None = None
     rounded: bool = False
     coarsened: bool = False
@@ -131,12 +199,14 @@ class WidthChoice:
 
 def choose_width(histogram: PriceHistogram, spec: SymbolSpec, tick_size: Decimal | None = None) -> WidthChoice:
     """Bins of about 1/100 of the range, or of `tick_size` rounded up to what can be had. Raises `Refusal`."""
-    low, high = histogram.low_ticks, histogram.high_ticks
     exp = histogram.tick_exp
     base = lcm(histogram.width_ticks, tick_ticks(spec, exp))
-    if tick_size is None or low is None or high is None:
-        return WidthChoice(bin_width((high or 0) - (low or 0), base=base))
-    if not tick_size.is_finite() or tick_size <= 0 or tick_size > Decimal(high).scaleb(-exp):
+    if (whole := whole_range(histogram)) is None:
+        return WidthChoice(bin_width(0, base=base))
+    if tick_size is None:
+        width, within = _fitting(histogram, whole, DEFAULT_BINS, base)
+        return WidthChoice(width, within)
+    if not tick_size.is_finite() or tick_size <= 0 or tick_size > Decimal(whole[1]).scaleb(-exp):
         raise Refusal(
             "invalid_argument",
             f"tick_size must be above 0 and no more than the price of {spec.symbol}.",
@@ -145,9 +215,24 @@ def choose_width(histogram: PriceHistogram, spec: SymbolSpec, tick_size: Decimal
     wish = int(tick_size.scaleb(exp).to_integral_value(ROUND_CEILING))
     width = -(-wish // base) * base
     rounded = Decimal(width).scaleb(-exp) != tick_size
-    if (high - low) // width + 2 <= MOST_BINS:
-        return WidthChoice(width, tick_size, rounded=rounded)
-    return WidthChoice(bin_width(high - low, MOST_BINS, base=width), tick_size, rounded=rounded, coarsened=True)
+    if _needed(whole, width) <= MOST_BINS:
+        return WidthChoice(width, wished=tick_size, rounded=rounded)
+    found, within = _fitting(histogram, whole, MOST_BINS, width)
+    return WidthChoice(found, within, tick_size, rounded=rounded, coarsened=found > width)
+
+
+def _fitting(histogram: PriceHistogram, whole: Ticks, most: int, base: int) -> tuple[int, Ticks | None]:
+    """The narrowest width that needs at most `most` bins, and the prices that get them where that is not the range."""
+    width, main = bin_width(whole[1] - whole[0], most, base), main_range(histogram)
+    if main is None or main == whole:
+        return width, None
+    narrower = base if _needed(main, base) <= most else bin_width(main[1] - main[0], most, base)
+    return (narrower, main) if narrower < width else (width, None)
+
+
+def _needed(prices: Ticks, width: int) -> int:
+    """Bins, wherever the range lies: anchoring can cut one at both ends."""
+    return (prices[1] - prices[0]) // width + 2
 
 
 def tick_ticks(spec: SymbolSpec, tick_exp: int) -> int:

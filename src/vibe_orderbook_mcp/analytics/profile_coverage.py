@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from math import ceil
 
 from vibe_orderbook_mcp.analytics.numbers import ratio, readable
-from vibe_orderbook_mcp.analytics.results import Window, iso, iso_second
+from vibe_orderbook_mcp.analytics.results import Window, iso_second
 from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Quality, Span, quality
 from vibe_orderbook_mcp.errors import Refusal
 
 LOW_SAMPLE_TRADES = 300
 HOUR_MS = 3_600_000
 FIRST_TRADES_SECS = 60.0
+FETCH_SECS = 3.0  # until the first page of older trades is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,26 @@ class TapeCoverage:
     complete_since_ms: int | None
     accounted_since_ms: int | None = None
     backfill: Backfill | None = None
+    missing_before: int = 0  # older trades are held too, with so many missing among them that they are left out
+    never_traded: bool = False  # the exchange has no trade of the symbol
+    is_new: bool = False  # older trades will be fetched, and nothing has come of that yet
+
+    def answered(self, span: Span) -> Span:
+        """The part of the window that can be answered: from the oldest trade on, where there was more before it."""
+        if self.accounted_since_ms is None:
+            return span
+        return Span(min(max(span.start, self.accounted_since_ms // 1000), span.end), span.end)
+
+    def held_share(self, span: Span) -> float:
+        """Part of the trades of `answered` that is held, 0 to 1."""
+        if self.complete_since_ms is not None and self.complete_since_ms <= self.answered(span).start * 1000:
+            return 1.0
+        counted = self.held + self.missing
+        return self.held / counted if counted else float(self.complete_since_ms is not None)
 
     def share(self, span: Span) -> float:
         """Coverage of the window, 0 to 1: the part of its time that is accounted for, times the part held there."""
-        if self.complete_since_ms is not None and self.complete_since_ms <= span.start * 1000:
-            return 1.0
-        counted = self.held + self.missing
-        ids = self.held / counted if counted else float(self.complete_since_ms is not None)
-        return ids * self._accounted(span)
+        return self.held_share(span) * self._accounted(span)
 
     def _accounted(self, span: Span) -> float:
         if self.accounted_since_ms is None or span.secs <= 0:
@@ -62,18 +75,34 @@ def check_tape(symbol: str, span: Span, tape: TapeCoverage) -> float:
     A profile of a part is exact for that part, and the answer says how large it is: one trade is answered.
     """
     share = tape.share(span)
+    if tape.never_traded:
+        raise not_traded_yet(symbol)
     if tape.held > 0 or share >= MIN_COVERAGE:
         return share
     raise too_little_held(symbol, span, tape)
 
 
+def not_traded_yet(symbol: str) -> Refusal:
+    return Refusal(
+        "insufficient_historical_data",
+        f"{symbol} has never traded: the exchange has no trade of it.",
+        "orderbook_l1 and orderbook_l2 show what is quoted. A profile can be had from the first trade on.",
+    )
+
+
 def too_little_held(symbol: str, span: Span, tape: TapeCoverage) -> Refusal:
     """With what can be had now, and when to come back."""
     share = tape.share(span)
-    hint = _progress(tape, span) or "The server records trades while it runs."
+    if tape.held == 0 and tape.missing == 0:
+        what = f"no trade of the {span_text(span.secs)} asked for is held yet."
+    else:
+        what = f"{percent(share)} % of the {span_text(span.secs)} asked for is covered by trades."
+    hint = _progress(tape, span) or (
+        "Older trades are about to be fetched." if tape.is_new else "The first trade that comes can be answered."
+    )
     return Refusal(
         "insufficient_historical_data",
-        f"{symbol}: {percent(share)} % of the {readable(span.secs / 3600)} h asked for is covered by trades.",
+        f"{symbol}: {what}",
         hint + answerable(tape, span),
         retry_after_secs=_retry_secs(tape, span, share),
     )
@@ -91,10 +120,25 @@ def percent(share: float) -> str:
     return readable(100 * share, 2) if share < 0.1 else str(int(100 * share))
 
 
+def span_text(secs: int) -> str:
+    """A length of time in a sentence, rounded down: "24 h", "75 min", "42 s"."""
+    if secs % 3600 == 0 or secs >= 7200:
+        return f"{int(secs / 360) / 10:g} h"
+    return f"{secs // 60} min" if secs >= 120 else f"{secs} s"
+
+
+def window_text(span: Span, tape: TapeCoverage) -> str:
+    """Which time an answer is about, as the head of a sentence."""
+    part, held = tape.answered(span), tape.held_share(span)
+    asked = span_text(span.secs)
+    text = asked if part == span else f"last {span_text(part.secs)} of the {asked} asked for"
+    return text if held >= 1.0 else f"{text} ({percent(held)} % of its trades held)"
+
+
 def nothing_traded(symbol: str, span: Span) -> Refusal:
     return Refusal(
         "insufficient_historical_data",
-        f"{symbol}: nothing was traded in the {readable(span.secs / 3600)} h asked for.",
+        f"{symbol}: nothing was traded in the last {span_text(span.secs)}.",
         "Ask for a longer duration_hours, up to 168.",
     )
 
@@ -104,31 +148,56 @@ def tape_quality(share: float) -> Quality:
     return quality(max(share, MIN_COVERAGE), 1, 1)
 
 
-def tape_window(span: Span, share: float, trades: int) -> Window:
+def tape_window(span: Span, tape: TapeCoverage, trades: int) -> Window:
+    share = tape.share(span)
     return Window(
-        start=iso_second(span.start),
+        start=iso_second(tape.answered(span).start),
         end=iso_second(span.end),
         requested_secs=span.secs,
         covered_secs=round(share * span.secs, 3),
-        # Rounded down: a window that lacks one trade is not whole.
-        coverage=int(share * 10_000) / 10_000,
+        coverage=_rounded_down(share),
         samples=trades,
     )
 
 
-def tape_warnings(span: Span, tape: TapeCoverage, share: float, trades: int) -> list[str]:
+def _rounded_down(share: float) -> float:
+    """To four places, for a window that lacks one trade is not whole; a share below 0.001 to two significant digits."""
+    scale = 10_000
+    while 0.0 < share * scale < 10.0:
+        scale *= 10
+    return int(share * scale) / scale
+
+
+def tape_warnings(span: Span, tape: TapeCoverage, trades: int) -> list[str]:
     out = []
-    if share < 1.0:
-        since = "" if tape.complete_since_ms is None else f"; nothing is missing since {iso(tape.complete_since_ms)}"
+    part = tape.answered(span)
+    if part != span:
         out.append(
-            f"{min(99.99, 100 * share):.4g} % of the window is covered by trades that are held ({tape.missing:,} known"
-            f" to be missing{since}): volumes are of what is held."
+            f"Trades are held from {iso_second(part.start)} on: {span_text(part.secs)} of the {span_text(span.secs)} "
+            "asked for are covered."
         )
-        if progress := _progress(tape, span):
-            out.append(progress)
+    if tape.missing_before:
+        out.append(f"Older trades are left out: {tape.missing_before:,} among them are missing.")
+    if tape.held_share(span) < 1.0:
+        since = tape.complete_since_ms
+        whole = (
+            ""
+            if since is None or since >= span.end * 1000
+            else f" From {iso_second(-(-since // 1000))} on all are held."
+        )
+        out.append(
+            f"{tape.missing:,} of {_count(tape.held + tape.missing, 'trade')} are missing: volumes are of those that "
+            f"are held.{whole}"
+        )
+    if progress := _progress(tape, span):
+        out.append(progress)
     if trades < LOW_SAMPLE_TRADES:
-        out.append(f"Only {trades} trades: fewer than {LOW_SAMPLE_TRADES} make no dependable profile.")
+        out.append(f"Only {_count(trades, 'trade')}: a dependable profile takes {LOW_SAMPLE_TRADES}.")
     return out
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _progress(tape: TapeCoverage, span: Span) -> str | None:
@@ -138,7 +207,7 @@ def _progress(tape: TapeCoverage, span: Span) -> str | None:
     when = "" if eta is None else f", done in about {_duration(eta)}"
     text = f"Older trades are being fetched ({tape.backfill.ids_left:,} to go{when})"
     if tape.backfill.reaches_ms > span.start * 1000:
-        return f"{text}, back to {iso(tape.backfill.reaches_ms)} only."
+        return f"{text}, back to {iso_second(tape.backfill.reaches_ms // 1000)} only."
     return f"{text}."
 
 
@@ -146,7 +215,7 @@ def _retry_secs(tape: TapeCoverage, span: Span, share: float) -> float:
     """Until enough time has passed, or the back-fill is through, where it reaches far enough."""
     wait = (MIN_COVERAGE - share) * span.secs
     if tape.held == 0:
-        wait = min(wait, FIRST_TRADES_SECS)  # one trade is answered
+        wait = min(wait, FETCH_SECS if tape.is_new else FIRST_TRADES_SECS)  # one trade is answered
     fetched = tape.backfill
     halfway_ms = (span.start + span.end) * 500
     if fetched is not None and fetched.reaches_ms <= halfway_ms and fetched.eta_secs is not None:

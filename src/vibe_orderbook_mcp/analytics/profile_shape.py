@@ -13,6 +13,7 @@ from typing import Literal
 ValueAreaRule = Literal["cbot", "single_row"]
 
 VALUE_AREA_PERCENT = 70
+CLEAR_LEAD_PERCENT = 10
 SMOOTH_ABOVE_BINS = 50
 
 Run = tuple[int, int]  # first and last bin, both included
@@ -41,8 +42,26 @@ def point_of_control(volume: Sequence[int]) -> int | None:
     return tied[1] if upper_half > lower_half else tied[0]
 
 
-def value_area(volume: Sequence[int], rule: ValueAreaRule = "cbot") -> ValueArea | None:
-    """Rows around the point of control that hold 70 % of the volume.
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How far the point of control is ahead of the other bins. `rivals`: those within 10 % of it, largest first."""
+
+    percent: float | None  # by which it holds more than the largest of them; None where no other bin traded
+    rivals: tuple[int, ...]
+
+
+def lead(volume: Sequence[int], control: int) -> Lead:
+    """Bins differ by chance: below 10 % another day of the same market may have its most traded price elsewhere."""
+    others = sorted((index for index in range(len(volume)) if index != control), key=lambda index: -volume[index])
+    top = volume[control]
+    if not others or volume[others[0]] == 0:
+        return Lead(None, ())
+    rivals = tuple(index for index in others if 100 * top < (100 + CLEAR_LEAD_PERCENT) * volume[index])
+    return Lead(100 * (top / volume[others[0]] - 1), rivals)
+
+
+def value_area(volume: Sequence[int], rule: ValueAreaRule = "cbot", total: int | None = None) -> ValueArea | None:
+    """Rows around the point of control that hold 70 % of the volume: of `total`, where not all of it is in rows.
 
     `cbot` compares the next two rows above with the next two below and takes the larger pair; `single_row` compares
     one with one. A tie goes above; near an end, what rows remain are the pair.
@@ -51,9 +70,9 @@ def value_area(volume: Sequence[int], rule: ValueAreaRule = "cbot") -> ValueArea
     if control is None:
         return None
     rows = 2 if rule == "cbot" else 1
-    total, held = sum(volume), volume[control]
+    total, held = sum(volume) if total is None else total, volume[control]
     first = last = control
-    while 100 * held < VALUE_AREA_PERCENT * total:
+    while 100 * held < VALUE_AREA_PERCENT * total and (first > 0 or last < len(volume) - 1):
         above, below = volume[last + 1 : last + 1 + rows], volume[max(0, first - rows) : first]
         if above and (not below or sum(above) >= sum(below)):
             last += len(above)

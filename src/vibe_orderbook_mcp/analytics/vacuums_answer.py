@@ -5,89 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Literal
-
-from pydantic import Field
 
 from vibe_orderbook_mcp.analytics.numbers import plain, readable, significant
 from vibe_orderbook_mcp.analytics.profile import PriceHistogram, Profile, choose_width, rebinned
 from vibe_orderbook_mcp.analytics.profile_coverage import (
     TapeCoverage,
     answerable,
+    not_traded_yet,
     nothing_traded,
     percent,
+    span_text,
     tape_quality,
     tape_warnings,
     tape_window,
     too_little_held,
+    window_text,
 )
-from vibe_orderbook_mcp.analytics.results import (
-    Answer,
-    Status,
-    WindowedEnvelope,
-    iso,
-    left_out_if_false,
-    left_out_if_none,
-)
+from vibe_orderbook_mcp.analytics.results import Status, iso
 from vibe_orderbook_mcp.analytics.thin_zones import KEPT_MS, MIN_SAMPLES, RestingDepth, thin_zones
 from vibe_orderbook_mcp.analytics.vacuums import Severity, TradedVacuums, traded_vacuums
-from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Quality, Span
+from vibe_orderbook_mcp.analytics.vacuums_result import (
+    Kind,
+    LiquidityVacuumsAnswer,
+    RestingColumn,
+    RestingRange,
+    VacuumsDetail,
+    VacuumZone,
+    Where,
+)
+from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Span
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 ZONES_SHOWN = 4  # in each direction
-
-Kind = Literal["traded", "resting"]
-Where = Literal["below", "around", "above"]
-
-
-class VacuumZone(Answer):
-    """Prices with little volume."""
-
-    kind: Kind = Field(
-        description="traded: little was traded there in the window; resting: little stands in the book there now."
-    )
-    side: Where = Field(description="Where it lies from mid; around: mid is inside it.")
-    low: str = Field(description="Lower edge, quote units.")
-    high: str = Field(description="Upper edge (exclusive), quote units.")
-    distance_bps: float = Field(description="From mid to its nearer edge, in bps of mid; 0 around mid.")
-    width_bps: float = Field(description="Its width in bps of mid.")
-    deficit_pct: float | None = left_out_if_none("traded: how much less than a usual bin its bins hold, 50 to 100.")
-    severity: Severity | None = left_out_if_none("traded: Medium to 80 % deficit, High to 95, Critical above.")
-    notional_before_quote: float | None = left_out_if_none(
-        "resting: quote units resting between the touch and the zone: what must trade to reach it."
-    )
-    notional_inside_quote: float | None = left_out_if_none("resting: quote units that must trade to cross it.")
-    confirmed: bool = left_out_if_false("Present and true: a zone of the other kind overlaps it.")
-
-
-class RestingRange(Answer):
-    """How far the resting book was looked at. A zone beyond it is not known, rather than absent."""
-
-    bin_width: str = Field(description="Width of a bin of resting depth, quote units.")
-    samples: int = Field(description="Looks at each bin in the last 60 s; 10 are needed.")
-    down_to: str | None = Field(description="Lowest bid price looked at. Null: no bids.")
-    up_to: str | None = Field(description="Highest ask price looked at. Null: no asks.")
-
-
-class LiquidityVacuumsAnswer(WindowedEnvelope):
-    """Zones that price crosses easily: thin in past trade, in the present book, or in both."""
-
-    quality: Quality = Field(
-        description="Of the traded part. ok: >= 95 % of the window's trades held; partial: >= 50 %; else insufficient."
-    )
-    duration_hours: int = Field(description="Length of the traded window in hours.")
-    mid: str = Field(description="The price that distances are measured from, quote units.")
-    zones: list[VacuumZone] = Field(
-        description="Nearest to mid first; at most 4 below and 4 above without detail. Empty: none."
-    )
-    zones_below: int = Field(description="Zones found below mid.")
-    zones_above: int = Field(description="Zones found above mid.")
-    low_confidence: bool = left_out_if_false("Present and true: a usual bin saw fewer than 10 trades.")
-    bin_width: str | None = Field(description="Width of a bin of traded volume, quote units. Null: too little held.")
-    usual_bin_base: float | None = Field(
-        description="Median volume of the bins that traded, base units; zones are below half of it."
-    )
-    resting: RestingRange | None = Field(description="Null: the book was watched for less than a minute.")
+SHORT_SECS = 900  # what was passed by in less may be traded in the next minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +69,12 @@ class _Traded:
     """The traded part of the answer. Without a profile there is none."""
 
     zones: list[_Zone]
-    share: float
     profile: Profile | None = None
     found: TradedVacuums | None = None
 
     @property
     def trades(self) -> int:
-        return sum(self.profile.trades) if self.profile else 0
+        return self.profile.trade_count if self.profile else 0
 
 
 def liquidity_vacuums_answer(
@@ -135,6 +84,7 @@ def liquidity_vacuums_answer(
     tape: TapeCoverage,
     *,
     mid: float,
+    has_mid: bool = True,
     as_of_ms: int,
     age_ms: int,
     status: Status,
@@ -144,8 +94,8 @@ def liquidity_vacuums_answer(
 ) -> LiquidityVacuumsAnswer:
     """The answer of `get_liquidity_vacuums`. Either part can be missing; `Refusal` when both are.
 
-    `histogram` holds the trades of `span`, `resting` what `RestingGrid.depth` gives for both sides, `mid` the
-    present mid, or the last price while there is none.
+    `histogram` holds the trades of `tape.answered(span)`, `resting` what `RestingGrid.depth` gives for both sides,
+    `mid` the present mid, or the last price while there is none (`has_mid`).
     """
     watched = [side for side in resting if side.is_enough]
     traded = _traded(spec, histogram, span, tape, optional=bool(watched))
@@ -160,10 +110,14 @@ def liquidity_vacuums_answer(
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=_summary(spec, span, zones, middle, traded, watched),
-        warnings=[*warnings, *_warnings(span, tape, traded, resting, watched)],
-        window=tape_window(span, traded.share, traded.trades),
-        quality="insufficient" if found is None else tape_quality(traded.share),
+        summary=_summary(spec, window_text(span, tape), zones, middle, traded, watched, has_mid=has_mid),
+        warnings=[
+            *warnings,
+            *([] if has_mid else ["There is no mid at the moment: distances are from the price of the last trade."]),
+            *_warnings(span, tape, traded, resting, watched),
+        ],
+        window=tape_window(span, tape, traded.trades),
+        quality="insufficient" if found is None else tape_quality(tape.share(span)),
         duration_hours=span.secs // 3600,
         mid=plain(middle),
         zones=[_shown(zone, middle) for zone in shown],
@@ -175,6 +129,24 @@ def liquidity_vacuums_answer(
         if profile is None or found is None or found.reference is None
         else significant(found.reference / 10**profile.lot_exp),
         resting=_resting_range(spec, watched) if watched else None,
+        detail=_detail(spec, profile, watched) if detail else None,
+    )
+
+
+def _detail(spec: SymbolSpec, profile: Profile | None, watched: Sequence[RestingDepth]) -> VacuumsDetail:
+    scale = 1.0 if profile is None else 10.0**profile.lot_exp
+    return VacuumsDetail(
+        traded_low=None if profile is None else plain(profile.low_edge(0)),
+        traded_base=[] if profile is None else [significant(lots / scale) for lots in profile.volume],
+        resting=[
+            RestingColumn(
+                side=side.side,
+                nearest_low=plain(_price(side.bins[0][0], spec.tick_exp)),
+                depth_base=[significant(depth, 5) for _, depth in side.bins],
+            )
+            for side in watched
+            if side.bins
+        ],
     )
 
 
@@ -183,26 +155,31 @@ def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeC
 
     Half of the trades are needed: where few are held, prices look thin that are not.
     """
-    share = tape.share(span)
-    if share < MIN_COVERAGE and not optional:
-        refusal = too_little_held(spec.symbol, span, tape)
+    is_enough = _is_enough(span, tape)
+    if not is_enough and not optional:
+        refusal = not_traded_yet(spec.symbol) if tape.never_traded else too_little_held(spec.symbol, span, tape)
         # The resting book has its zones after a minute, whatever is held of the trades.
+        refusal.hint += " Zones of the resting book can be had a minute after its first use."
         refusal.retry_after_secs = min(KEPT_MS / 1000, refusal.retry_after_secs or KEPT_MS / 1000)
         raise refusal
     profile = None
-    if share >= MIN_COVERAGE:
+    if is_enough:
         width = choose_width(histogram, spec)
-        profile = rebinned(histogram, width.width_ticks)
+        profile = rebinned(histogram, width.width_ticks, width.within)
     if profile is None or profile.total == 0:
         if not optional:
-            raise nothing_traded(spec.symbol, span)
-        return _Traded([], share)
+            raise nothing_traded(spec.symbol, tape.answered(span))
+        return _Traded([])
     found = traded_vacuums(profile.volume, profile.trades)
     zones = [
         _Zone("traded", profile.low_edge(zone.first), profile.low_edge(zone.last + 1), zone.deficit_pct, zone.severity)
         for zone in found.zones
     ]
-    return _Traded(zones, share, profile, found)
+    return _Traded(zones, profile, found)
+
+
+def _is_enough(span: Span, tape: TapeCoverage) -> bool:
+    return not tape.never_traded and tape.held_share(span) >= MIN_COVERAGE
 
 
 def _resting(side: RestingDepth, tick_exp: int) -> list[_Zone]:
@@ -278,16 +255,22 @@ def _warnings(
 ) -> list[str]:
     out = []
     if traded.found is not None:
-        out += tape_warnings(span, tape, traded.share, traded.trades)
+        out += tape_warnings(span, tape, traded.trades)
+        if (secs := tape.answered(span).secs) < SHORT_SECS:
+            out.append(f"Traded zones of {span_text(secs)} may be gone within minutes: too little time has passed.")
         if traded.found.low_confidence:
-            out.append("A usual bin saw fewer than 10 trades: traded vacuums may be chance.")
-    elif traded.share < MIN_COVERAGE:
+            out.append("A usual bin saw fewer than 10 trades: traded zones may be chance.")
+    elif tape.never_traded:
+        out.append("No traded zones: the exchange has no trade of this symbol.")
+    elif _is_enough(span, tape):
+        out.append(f"No traded zones: nothing was traded in {span_text(tape.answered(span).secs)}.")
+    elif tape.held == 0:
+        out.append("No traded zones yet: no trade of the window is held.")
+    else:
         out.append(
-            f"No traded vacuums: {percent(traded.share)} % of the window is covered by trades, 50 % is needed."
+            f"No traded zones: {percent(tape.held_share(span))} % of the window's trades are held, 50 % are needed."
             + answerable(tape, span)
         )
-    else:
-        out.append("No traded vacuums: nothing was traded in the window.")
     if not watched:
         seen = max((side.samples for side in resting), default=0)
         wait = KEPT_MS // 1000 * (MIN_SAMPLES - seen) // MIN_SAMPLES
@@ -297,19 +280,23 @@ def _warnings(
 
 def _summary(
     spec: SymbolSpec,
-    span: Span,
+    window: str,
     zones: Sequence[_Zone],
     mid: Decimal,
     traded: _Traded,
     watched: Sequence[RestingDepth],
+    *,
+    has_mid: bool,
 ) -> str:
     parts = [
-        f"{readable(span.secs / 3600)} h of trades" if traded.found is not None else "",
+        f"trades of the last {window.removeprefix('last ')}" if traded.found is not None else "",
         "the resting book of the last minute" if watched else "",
     ]
-    head = f"{spec.symbol}, mid {Decimal(plain(mid)):,f}, from {' and '.join(part for part in parts if part)}"
+    price = f"{'mid' if has_mid else 'last trade'} {Decimal(plain(mid)):,f}"
+    looked_at = " and ".join(part for part in parts if part)
+    head = f"{spec.symbol}, {price}, from {looked_at}"
     if not zones:
-        return f"{head}: no thin zones."
+        return f"{head}: no thin zones found there."
     texts = [
         f"{name} {_zone_text(spec, zone, mid)}"
         for where, name in (("around", "around mid"), ("below", "nearest below"), ("above", "nearest above"))
@@ -325,7 +312,7 @@ def _zone_text(spec: SymbolSpec, zone: _Zone, mid: Decimal) -> str:
         what = f"{zone.severity}, {readable(zone.deficit_pct or 0.0)} % less traded than usual"
     else:
         inside, before = readable(zone.inside or 0.0), readable(zone.before or 0.0)
-        what = f"{inside} {spec.quote_asset} rest inside, {before} before it"
+        what = f"{inside} {spec.quote_asset} rest inside and {before} before it"
     confirmed = ", thin in both" if zone.confirmed else ""
     return f"{low}-{high} ({away}; {what}{confirmed})"
 

@@ -47,6 +47,11 @@ class TradeTape:
             self._forget_oldest()
         return True
 
+    @property
+    def pending(self) -> tuple[Trade, ...]:
+        """Trades since the last `take`."""
+        return tuple(self._pending)
+
     def take(self) -> tuple[Trade, ...]:
         """Trades since the last call, ascending by id."""
         taken = sorted(self._pending, key=_agg_id)

@@ -17,9 +17,9 @@ from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer
 from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer
 from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer
-from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer
+from vibe_orderbook_mcp.analytics.profile_result import VolumeProfileAnswer
 from vibe_orderbook_mcp.analytics.results import Envelope
-from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer
+from vibe_orderbook_mcp.analytics.vacuums_result import LiquidityVacuumsAnswer
 from vibe_orderbook_mcp.errors import Refusal, StorageError
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.tools.access import storage_refusal
@@ -92,8 +92,8 @@ FLOW_TEXT = (
 )
 PROFILE_TEXT = (
     "Use this for where volume traded over the last 1 to 168 hours: point of control (most traded price), value area "
-    "(70 % of volume), high and low volume nodes, buy and sell split. Exact from every trade. Prices in quote units, "
-    "volume in base units."
+    "(70 %), high and low volume nodes, buy and sell split. Exact from every trade. Prices in quote, volume in base "
+    "units. detail: every bin."
 )
 MARKET_HEALTH_TEXT = (
     "Use this for whether a market is in its usual shape now: a score from 0 to 100 from spread, depth, price moves, "
@@ -103,7 +103,7 @@ MARKET_HEALTH_TEXT = (
 VACUUM_TEXT = (
     "Use this for price zones with little to stop a move: where little was traded in the last hours, and where the "
     "resting book is thin now, nearest first on both sides, with distance in bps and the amount that must trade to "
-    "reach and cross a zone."
+    "reach and cross a zone. detail: all zones, every bin."
 )
 ANOMALY_TEXT = (
     "Use this for anything unusual: update bursts with hardly any trades, clusters of short-lived large orders, "

@@ -15,11 +15,12 @@ from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
 from vibe_orderbook_mcp.analytics.numbers import readable
-from vibe_orderbook_mcp.analytics.profile_answer import VolumeProfileAnswer, volume_profile_answer
-from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.profile_answer import volume_profile_answer
+from vibe_orderbook_mcp.analytics.profile_result import VolumeProfileAnswer
 from vibe_orderbook_mcp.analytics.results import Status
 from vibe_orderbook_mcp.analytics.toxicity import Vpin
-from vibe_orderbook_mcp.analytics.vacuums_answer import LiquidityVacuumsAnswer, liquidity_vacuums_answer
+from vibe_orderbook_mcp.analytics.vacuums_answer import liquidity_vacuums_answer
+from vibe_orderbook_mcp.analytics.vacuums_result import LiquidityVacuumsAnswer
 from vibe_orderbook_mcp.analytics.windows import Span, cut, missing_trades
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import Side
@@ -29,7 +30,6 @@ from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.rollups import Histogram
 from vibe_orderbook_mcp.tools.access import explained, history_of, known_state, live_state, not_live, storage_refusal
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
@@ -37,7 +37,7 @@ from vibe_orderbook_mcp.tools.past_cache import PastCache
 from vibe_orderbook_mcp.tools.row_cache import hour_and_window, hour_before
 from vibe_orderbook_mcp.tools.session import stored_session
 from vibe_orderbook_mcp.tools.shared import Shared
-from vibe_orderbook_mcp.tools.trade_window import coverage
+from vibe_orderbook_mcp.tools.trade_window import Traded, traded_window
 from vibe_orderbook_mcp.tools.volume_clock import VolumeClocks
 from vibe_orderbook_mcp.views import NEAR_BPS, near_view, view
 from vibe_orderbook_mcp.watcher import finding_of
@@ -153,7 +153,6 @@ class Tools:
             histogram,
             span,
             tape,
-            last_price=state.last_price,
             tick_size=width,
             detail=with_detail,
             **self._facts(state, span.end),
@@ -175,6 +174,7 @@ class Tools:
             span,
             tape,
             mid=price,
+            has_mid=state.mid is not None,
             resting=resting,
             detail=with_detail,
             **self._facts(state, span.end),
@@ -245,15 +245,14 @@ class Tools:
     async def orderbook_health(self) -> HealthAnswer:
         return health_answer(self._runtime)
 
-    async def _traded(self, state: SymbolState, hours: int) -> tuple[Span, Histogram, TapeCoverage]:
+    async def _traded(self, state: SymbolState, hours: int) -> Traded:
         """The trades of the last hours by price, and which part of them is held."""
         name, history, end = state.spec.symbol, history_of(self._runtime), self._proven_end(state)
         span = Span(end - hours * HOUR_SECS, end)
 
-        async def read() -> tuple[Span, Histogram, TapeCoverage]:
+        async def read() -> Traded:
             try:
-                histogram = await history.histogram(name, span.start * 1000, span.end * 1000)
-                return span, histogram, await coverage(self._runtime, history, name, span, histogram)
+                return await traded_window(self._runtime, history, state, span)
             except StorageError as error:
                 raise storage_refusal(error) from error
 

@@ -1,0 +1,102 @@
+"""A volume profile in words: its bins as readers see them, the summary, and what limits it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from vibe_orderbook_mcp.analytics.numbers import decimals, plain, readable
+from vibe_orderbook_mcp.analytics.profile import Profile, WidthChoice
+from vibe_orderbook_mcp.analytics.profile_coverage import LOW_SAMPLE_TRADES, percent
+from vibe_orderbook_mcp.analytics.profile_result import End, PriceRange, Standing
+from vibe_orderbook_mcp.analytics.profile_shape import Lead, Run, ValueArea
+from vibe_orderbook_mcp.core.symbol import SymbolSpec
+
+WIDE_AREA_SHARE = 0.75  # a value area that holds more is not what "70 %" makes a reader expect
+
+
+class BinPrices:
+    """A profile's bins as readers see them."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.lot_scale: int = 10**profile.lot_exp
+        exponent = profile.width.normalize().as_tuple().exponent
+        self._places = max(0, -exponent) if isinstance(exponent, int) else 0
+
+    def edge(self, index: int) -> str:
+        """The lower edge of a bin, as a plain decimal."""
+        return plain(self.profile.low_edge(index))
+
+    def centre(self, index: int) -> Decimal:
+        return (self.profile.low_edge(index) + self.profile.low_edge(index + 1)) / 2
+
+    def spoken(self, first: int, last: int) -> str:
+        """Bins in a sentence: 61,850-61,860."""
+        low, high = self.profile.low_edge(first), self.profile.low_edge(last + 1)
+        return f"{low:,.{self._places}f}-{high:,.{self._places}f}"
+
+    def range(self, run: Run) -> PriceRange:
+        first, last = run
+        return PriceRange(
+            low=self.edge(first), high=self.edge(last + 1), share=decimals(self.profile.share(first, last), 4)
+        )
+
+
+def profile_summary(
+    spec: SymbolSpec, prices: BinPrices, window: str, control: int, ahead: Lead, area: ValueArea
+) -> str:
+    """Without the end of the sentence, which `standing_text` is."""
+    profile = prices.profile
+    amount = f"{readable(profile.total / prices.lot_scale)} {spec.base_asset}"
+    head = f"{spec.symbol}, {window}"
+    if profile.trade_count == 1:
+        return f"{head}: a single trade, {amount} at {prices.spoken(control, control)}; one trade has no profile"
+    few = f"only {profile.trade_count} trades; " if profile.trade_count < LOW_SAMPLE_TRADES else ""
+    top = f"{100 * profile.share(control, control):.1f} %"
+    at = prices.spoken(control, control)
+    if ahead.rivals:
+        second, *more = ahead.rivals
+        others = f", and {len(more)} more within 10 % of it" if more else ""
+        poc = (
+            f"no clear POC: {at} has {top} of {amount}, {prices.spoken(second, second)} "
+            f"{100 * profile.share(second, second):.1f} %{others}"
+        )
+    elif ahead.percent is None:
+        poc = f"all of {amount} at {at} (POC)" if top == "100.0 %" else f"most traded at {at} (POC, {top} of {amount})"
+    else:
+        poc = f"most traded at {at} (POC, {top} of {amount}, {readable(ahead.percent, 2)} % ahead of the next bin)"
+    wide = " (bins are too wide for 70 %)" if area.share > WIDE_AREA_SHARE else ""
+    return f"{head}: {few}{poc}; value area {prices.spoken(area.first, area.last)} holds {100 * area.share:.1f} %{wide}"
+
+
+def standing_text(last: Decimal | None, standing: Standing | None, outside_bps: float | None, trades: int) -> str:
+    """Where the last trade stands against the value area."""
+    if last is None or standing is None or outside_bps is None or trades == 1:
+        return "."
+    where = "inside" if standing == "inside" else f"{standing} it by {readable(outside_bps)} bps"
+    return f"; last trade {Decimal(plain(last)):,f} is {where}."
+
+
+def width_warnings(profile: Profile, width: WidthChoice) -> list[str]:
+    if width.wished is None or not (width.rounded or width.coarsened):
+        return []
+    why = "it would need more than 200 bins" if width.coarsened else "bins are whole multiples of what is stored"
+    return [f"tick_size {plain(width.wished)} was widened to {plain(profile.width)}: {why}."]
+
+
+def end_warnings(below: End | None, above: End | None) -> list[str]:
+    """What lies beyond the bins: it is in every volume, and in no bin."""
+    return [
+        f"{_trades(end.trades)} with {percent(end.share)} % of the volume {name} the bins ({_price(end.low)} to "
+        f"{_price(end.high)}): too far away to have bins."
+        for end, name in ((below, "below"), (above, "above"))
+        if end is not None
+    ]
+
+
+def _trades(number: int) -> str:
+    return "1 trade" if number == 1 else f"{number:,} trades"
+
+
+def _price(text: str) -> str:
+    return f"{Decimal(plain(Decimal(text))):,f}"
