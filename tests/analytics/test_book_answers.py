@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 
 from tests.analytics.books import ASKS, BIDS, BOOK, BTC, TENTH, tick_books, view
+from vibe_orderbook_mcp.analytics.baseline import Baseline
 from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer, l1_answer, l2_answer
+from vibe_orderbook_mcp.analytics.figures import Sample
+from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
 from vibe_orderbook_mcp.analytics.snapshot import BookView
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -29,9 +32,100 @@ def l2(book: BookView, spec: SymbolSpec = BTC, levels: int = 20) -> L2Answer:
 def test_the_summary_is_what_a_desk_would_say() -> None:
     """Units, side and sign in one sentence that can be quoted without reading the rest."""
     assert l1(TOUCH).summary == (
-        "BTCUSDT 61,837.63 / 61,837.64, spread 0.0016 bps (1 tick); bid side heavier at the touch (+0.43),"
-        " 3.8 BTC bid vs 1.5 BTC offered."
+        "BTCUSDT 61,837.63 / 61,837.64, spread 0.0016 bps (1 tick); within 10 bps of mid 235,000 USDT of bids and"
+        " 92,800 of asks: bids heavier (72 % of the size); 50,000 USDT at once costs 0.00081 bps to buy and 0.00081 to"
+        " sell, against mid."
     )
+
+
+def test_the_summary_speaks_of_the_book_and_not_of_the_touch() -> None:
+    """More is offered at the best price, and the book within 10 bps is five to one the other way."""
+    book = BookView([(100.0, 1.0), (99.99, 99.0)], [(100.01, 2.0), (100.02, 18.0)])
+    answer = l1(book)
+    assert (answer.imbalance.level_1, answer.imbalance.within_10_bps) == (-0.333333, 0.666667)
+    assert "bids heavier (83 % of the size)" in answer.summary
+
+
+@pytest.mark.parametrize(
+    ("bid", "words"),
+    [
+        (1.02, "about even (bids 50 % of the size)"), (1.2, "about even (bids 55 % of the size)"),
+        (1.25, "bids heavier (56 % of the size)"), (0.8, "asks heavier (56 % of the size)"),
+        (0.84, "about even (bids 46 % of the size)"),
+    ],
+)  # fmt: skip
+def test_sides_that_hardly_differ_are_even(bid: float, words: str) -> None:
+    """Below a tenth of the sum there is nothing to say: "+0.01" is not heavier."""
+    assert words in l1(BookView([(100.0, bid)], [(100.01, 1.0)])).summary
+
+
+def test_a_coarse_coin_is_compared_over_more_than_a_level() -> None:
+    """One tick of 8 bps: within 10 bps stands one level a side. Within 50 bps there are six."""
+    coarse = SymbolSpec("WANUSDT", "WAN", "USDT", Decimal("0.0001"), Decimal("1"))
+    bids = [(round(0.1249 - i / 1e4, 4), 100.0 + 900 * (i > 0)) for i in range(10)]
+    asks = [(round(0.1250 + i / 1e4, 4), 500.0) for i in range(10)]
+    answer = l1(BookView(bids, asks), coarse)
+    assert "within 50 bps of mid" in answer.summary
+    assert "bids heavier" in answer.summary
+    assert answer.imbalance.within_10_bps is not None
+    assert answer.imbalance.within_10_bps < 0
+
+
+def test_a_wide_spread_is_not_called_an_empty_book() -> None:
+    assert "within 100 bps of mid 99.8 USDT of bids" in l1(BookView([(99.8, 1.0)], [(100.2, 1.0)])).summary
+    assert "nothing rests within 100 bps of mid" in l1(BookView([(90.0, 1.0)], [(110.0, 1.0)])).summary
+
+
+def test_cost_in_words_is_of_the_largest_amount_that_both_sides_fill() -> None:
+    book = BookView([(100.0, 300.0)], [(100.1, 1000.0)])
+    assert "; 25,000 USDT at once costs 5 bps to buy and 5 to sell, against mid." in l1(book).summary
+    assert "; the known book does not fill 10,000 USDT at once." in l1(BOOK).summary
+
+
+def test_every_distance_is_from_mid() -> None:
+    """10 bps of depth and a move of 10 bps end at one price."""
+    answer = l1(BookView([(99.96, 1.0), (99.92, 2.0), (99.8, 4.0)], [(100.04, 1.0), (100.08, 2.0), (100.2, 4.0)]))
+    assert answer.depth is not None
+    depth = {band.within_bps: (band.ask_quote, band.bid_quote) for band in answer.depth}
+    moves = {each.bps: (each.buy_quote, each.sell_quote) for each in answer.price_move}
+    assert {bps: moves[bps] for bps in (10, 25, 50)} == {bps: depth[bps] for bps in (10, 25, 50)}
+    one_sided = l1(BookView([(100.0, 1.0)], []))
+    assert {(each.buy_quote, each.sell_quote) for each in one_sided.price_move} == {(None, None)}
+
+
+def test_what_is_usual_is_named_and_only_then_called_unusual() -> None:
+    """A fifth of the usual bids at six times the usual spread; in the first quarter of an hour nobody knows."""
+    book = BookView([(100.0, 40.0)], [(100.06, 100.0)])
+
+    def baseline(secs: int) -> Baseline:
+        found = Baseline(0.01)
+        for second in range(secs):
+            found.observe(
+                second,
+                Sample(
+                    updates=5.0, order_to_trade=5.0, spread_bps=1.0, depth_50=2e4, depth_25=2e4,
+                    move_ticks=0.0, mid=100.0, quote_volume=10.0, buy_volume=1.0, sell_volume=1.0, walls_watched=False,
+                    bids=(2e4,) * 5, asks=(1e4,) * 5,
+                ),
+            )  # fmt: skip
+        return found
+
+    fresh = l1(book, baseline=baseline(600))
+    assert fresh.usual is None
+    assert "median" not in fresh.summary
+    young = l1(book, baseline=baseline(1200))
+    assert young.usual is not None
+    assert young.usual.spread_times == pytest.approx(6, rel=0.1)
+    assert young.usual.bid_times == pytest.approx(0.2, rel=0.1)
+    assert "the median of the last 0.3 h (depth within 5 bps)" in young.summary
+    assert "unusual" not in young.summary
+    ready = l1(book, baseline=baseline(4000))
+    assert ready.summary.endswith("(depth within 5 bps): the spread is unusually wide, bids are unusually thin.")
+
+
+def test_a_finding_that_has_not_ended_is_in_the_summary() -> None:
+    found = Finding(type="crash_precursor", start_ms=AT_MS - 9000, end_ms=None, severity="High", rarity=0.999)
+    assert l1(TOUCH, findings=[found]).summary.endswith("; under way: crash_precursor (High).")
 
 
 def test_book_values_are_the_exchanges_own_decimals_and_derived_ones_exact() -> None:
@@ -68,7 +162,7 @@ def test_the_figures_of_the_sheets_book_arrive_in_the_answer() -> None:
     buy = answer.slippage[0]
     assert (buy.side, buy.notional_quote, buy.levels, buy.worst_price) == ("buy", 10_000.0, 3, "100.9")
     assert (buy.filled_fraction, buy.insufficient_depth) == (0.24187, True)
-    assert answer.price_move[0].buy_quote == 400.7
+    assert answer.price_move[0].buy_quote == 100.1  # up to 100.15, 10 bps above mid
     assert answer.price_move[0].sell_quote == 400.0
 
 
@@ -104,10 +198,10 @@ def test_nothing_beyond_the_horizon_is_counted_as_known() -> None:
     answer = l1(book, TENTH)
     assert answer.slippage[0].levels == 2
     assert answer.slippage[0].insufficient_depth
-    assert (answer.bid_horizon_bps, answer.ask_horizon_bps) == (10.0, 9.99)
+    assert (answer.bid_horizon_bps, answer.ask_horizon_bps) == (14.99, 14.99)
     assert answer.depth is not None
     assert [band.bid_truncated for band in answer.depth] == [False, False, True, True, True]
-    assert answer.price_move[0].buy_lower_bound
+    assert answer.price_move[1].buy_lower_bound
     two = l2(book, TENTH, levels=2)
     assert (two.bid_horizon, two.ask_horizon, two.warnings) == ("99.9", "100.2", [])
     assert [text for text in l2(book, TENTH, levels=3).warnings if "beyond the known book" in text]

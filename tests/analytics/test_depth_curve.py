@@ -58,10 +58,10 @@ def walked_band(levels: BookLevels, side: Side, middle: float, bps: float, horiz
     return BandDepth(base, quote, truncated=horizon is not None and is_beyond(limit, side, horizon))
 
 
-def walked_move(levels: BookLevels, side: Side, bps: float, horizon: float | None) -> MoveCost | None:
+def walked_move(levels: BookLevels, side: Side, reference: float, bps: float, horizon: float | None) -> MoveCost | None:
     if not levels:
         return None
-    target = limit_at(levels[0][0], side, bps)
+    target = limit_at(reference, side, bps)
     notional = 0.0
     for price, size in levels:
         if not is_beyond(target, side, price):
@@ -83,7 +83,9 @@ def check(book: BookView, amounts: list[float]) -> None:
         for notional in (*amounts, *exact):
             assert walk(curve, notional) == walk(book.curve(side), notional) == walked(sure, notional)
         for bps in (25, 5, 1000, 10, 0, 100, 50):
-            move, slow_move = notional_to_move(curve, bps), walked_move(levels, side, bps, horizon)
+            reference = book.mid or curve.best or 1.0
+            move = notional_to_move(curve, reference, bps)
+            slow_move = walked_move(levels, side, reference, bps, horizon)
             assert (move is None) == (slow_move is None)
             if move is not None and slow_move is not None:
                 assert move.notional == pytest.approx(slow_move.notional, rel=ROUNDING)

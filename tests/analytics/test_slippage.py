@@ -48,11 +48,11 @@ def test_an_empty_side_fills_nothing_at_no_price() -> None:
 
 def test_moving_the_price_costs_what_stands_before_the_target() -> None:
     """From 100.1 by 10 bps to 100.2001: the 1 at 100.1 and the 3 at 100.2 must trade."""
-    move = notional_to_move(DepthCurve(ASKS, "ask"), 10)
+    move = notional_to_move(DepthCurve(ASKS, "ask"), 100.1, 10)
     assert move is not None
     assert move.notional == pytest.approx(100.1 + 300.6)
     assert not move.lower_bound
-    bid_move = notional_to_move(DepthCurve(BIDS, "bid"), 25)
+    bid_move = notional_to_move(DepthCurve(BIDS, "bid"), 100.0, 25)
     assert bid_move is not None
     assert bid_move.notional == pytest.approx(400.0 + 599.4)
 
@@ -61,17 +61,17 @@ def test_a_level_at_the_target_stays() -> None:
     """Once 101 is the best ask, the price has moved by exactly 100 bps."""
     asks, bids = DepthCurve([(100.0, 1.0), (101.0, 5.0)], "ask"), DepthCurve([(100.0, 1.0), (99.0, 5.0)], "bid")
     for curve in (asks, bids):
-        move = notional_to_move(curve, 100)
+        move = notional_to_move(curve, 100.0, 100)
         assert move is not None
         assert move.notional == 100.0
 
 
 def test_a_move_beyond_the_known_book_is_a_lower_bound() -> None:
     """Levels that are not known would have to trade too."""
-    move = notional_to_move(DepthCurve(ASKS, "ask", horizon=100.9), 100)
+    move = notional_to_move(DepthCurve(ASKS, "ask", horizon=100.9), 100.1, 100)
     assert move is not None
     assert move.lower_bound
-    assert notional_to_move(DepthCurve([], "ask"), 10) is None
+    assert notional_to_move(DepthCurve([], "ask"), 100.0, 10) is None
 
 
 @settings(deadline=None)

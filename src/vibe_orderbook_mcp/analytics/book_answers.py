@@ -8,20 +8,15 @@ from typing import Literal
 
 from pydantic import Field
 
+from vibe_orderbook_mcp.analytics.baseline import Baseline
+from vibe_orderbook_mcp.analytics.book_summary import l1_summary, l2_summary
+from vibe_orderbook_mcp.analytics.book_usual import UsualBook, usual_book, usual_text
+from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
-from vibe_orderbook_mcp.analytics.numbers import (
-    decimals,
-    exact_levels,
-    exact_price,
-    exact_size,
-    plain,
-    readable,
-    significant,
-)
+from vibe_orderbook_mcp.analytics.numbers import decimals, exact_levels, exact_price, exact_size, plain, significant
 from vibe_orderbook_mcp.analytics.results import Answer, Envelope, Status, iso, left_out_if_false, left_out_if_none
 from vibe_orderbook_mcp.analytics.slippage import TakerSide, cost_bps, notional_to_move, walk
 from vibe_orderbook_mcp.analytics.snapshot import (
-    BookLevels,
     BookView,
     DepthCurve,
     band_depth,
@@ -98,11 +93,11 @@ class SlippageEstimate(Answer):
 
 
 class PriceMove(Answer):
-    """Amount that must trade at once before the best price stands a given distance from where it is."""
+    """Amount that must trade at once before the best price stands a given distance from mid as it is now."""
 
-    bps: int = Field(description="Move of the best price in basis points.")
-    buy_quote: float | None = Field(description="Quote units to buy so that the best ask rises that far.")
-    sell_quote: float | None = Field(description="Quote units to sell so that the best bid falls that far.")
+    bps: int = Field(description="Distance from mid in basis points, as in depth.")
+    buy_quote: float | None = Field(description="Quote units to buy so that the best ask stands there. Null: no mid.")
+    sell_quote: float | None = Field(description="Quote units to sell so that the best bid stands there. Null: no mid.")
     buy_lower_bound: bool = left_out_if_false("Present and true: asks are not known that far; it takes more.")
     sell_lower_bound: bool = left_out_if_false("Present and true: bids are not known that far; it takes more.")
 
@@ -131,12 +126,17 @@ class L1Answer(Envelope):
     )
     ask_walls: list[WallLevel] | None = Field(description="As bid_walls, for asks.")
     slippage: list[SlippageEstimate] = Field(description="Cost of taking 10k, 25k and 50k quote units now.")
-    price_move: list[PriceMove] = Field(description="Amounts that would move the best price by 10 to 100 bps.")
+    price_move: list[PriceMove] = Field(
+        description="Amounts that would bring the best price 10 to 100 bps away from mid."
+    )
     bid_horizon_bps: float | None = left_out_if_none(
-        "Distance from the best bid up to which every bid is known; absent: all bids are."
+        "Distance from mid (without one: from the best bid) up to which every bid is known; absent: all bids are."
     )
     ask_horizon_bps: float | None = left_out_if_none(
-        "Distance from the best ask up to which every ask is known; absent: all asks are."
+        "Distance from mid (without one: from the best ask) up to which every ask is known; absent: all asks are."
+    )
+    usual: UsualBook | None = Field(
+        description="This book against the symbol's own last day. Null: under 15 minutes of history, or no mid."
     )
 
 
@@ -162,9 +162,14 @@ def l1_answer(
     status: Status,
     microprice: MicropriceTable | None = None,
     level_history: LevelHistory | None = None,
+    baseline: Baseline | None = None,
+    findings: Sequence[Finding] = (),
     warnings: Sequence[str] = (),
 ) -> L1Answer:
-    """The answer of `orderbook_l1`. `book` holds every known level, so that bands and walls are whole."""
+    """The answer of `orderbook_l1`. `book` holds every known level, so that bands and walls are whole.
+
+    `baseline` is what is usual for the symbol, `findings` what detectors found that has not ended.
+    """
     bid, ask, tick = book.best_bid, book.best_ask, float(spec.tick_size)
     bid_size = book.bids[0][1] if book.bids else 0.0
     ask_size = book.asks[0][1] if book.asks else 0.0
@@ -178,13 +183,19 @@ def l1_answer(
     curves = {side: book.curve(side) for side in _SIDES}
     bids, asks = curves["bid"], curves["ask"]
     walls = {side: _walls(spec, curves[side], book.mid, as_of_ms, level_history) for side in _SIDES}
-    touch = imbalance(bids, asks, 1)
+    slippage = [
+        _slippage(spec, curves[resting], taker, notional, book.mid)
+        for taker, resting in _TAKERS
+        for notional in NOTIONALS
+    ]
+    usual = None if baseline is None else usual_book(baseline, bids, asks, book.mid, tick)
+    compared = "" if usual is None or baseline is None else usual_text(usual, is_ready=baseline.is_ready)
     return L1Answer(
         symbol=spec.symbol,
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=_l1_summary(spec, book, touch),
+        summary=l1_summary(spec, book, bids, asks, _costs(slippage), compared, findings),
         warnings=[*warnings, *_book_warnings(book)],
         best_bid=None if bid is None else exact_price(spec, bid),
         best_bid_size=None if bid is None else exact_size(spec, bid_size),
@@ -198,24 +209,15 @@ def l1_answer(
         microprice=decimals(fair, places),
         microprice_model=model,
         last_update_id=last_update_id,
-        imbalance=Imbalance(
-            level_1=decimals(touch),
-            levels_5=decimals(imbalance(bids, asks, 5)),
-            levels_20=decimals(imbalance(bids, asks, 20)),
-            within_10_bps=decimals(band_imbalance(bids, asks, book.mid, 10)),
-            within_50_bps=decimals(band_imbalance(bids, asks, book.mid, 50)),
-        ),
+        imbalance=_imbalances(bids, asks, book.mid),
         depth=_depth(spec, bids, asks, book.mid),
         bid_walls=walls["bid"],
         ask_walls=walls["ask"],
-        slippage=[
-            _slippage(spec, curves[resting], taker, notional, book.mid)
-            for taker, resting in _TAKERS
-            for notional in NOTIONALS
-        ],
-        price_move=[_price_move(bids, asks, bps) for bps in MOVES_BPS],
+        slippage=slippage,
+        price_move=[_price_move(bids, asks, book.mid, bps) for bps in MOVES_BPS],
         bid_horizon_bps=_horizon_bps(book, "bid"),
         ask_horizon_bps=_horizon_bps(book, "ask"),
+        usual=usual,
     )
 
 
@@ -242,7 +244,7 @@ def l2_answer(
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=_l2_summary(spec, book, bids, asks),
+        summary=l2_summary(spec, book, bids, asks),
         warnings=[*warnings, *_book_warnings(book), *beyond],
         last_update_id=last_update_id,
         bids=exact_levels(spec, bids),
@@ -251,6 +253,16 @@ def l2_answer(
         step_size=plain(spec.step_size),
         bid_horizon=None if book.bid_horizon is None else exact_price(spec, book.bid_horizon),
         ask_horizon=None if book.ask_horizon is None else exact_price(spec, book.ask_horizon),
+    )
+
+
+def _imbalances(bids: DepthCurve, asks: DepthCurve, mid: float | None) -> Imbalance:
+    return Imbalance(
+        level_1=decimals(imbalance(bids, asks, 1)),
+        levels_5=decimals(imbalance(bids, asks, 5)),
+        levels_20=decimals(imbalance(bids, asks, 20)),
+        within_10_bps=decimals(band_imbalance(bids, asks, mid, 10)),
+        within_50_bps=decimals(band_imbalance(bids, asks, mid, 50)),
     )
 
 
@@ -328,8 +340,16 @@ def _slippage(
     )
 
 
-def _price_move(bids: DepthCurve, asks: DepthCurve, bps: int) -> PriceMove:
-    buy, sell = notional_to_move(asks, bps), notional_to_move(bids, bps)
+def _costs(slippage: Sequence[SlippageEstimate]) -> list[tuple[float, float | None, float | None]]:
+    """Amount, cost of buying it, cost of selling it; None where the known book does not fill it."""
+    whole = {(each.side, each.notional_quote): each.cost_vs_mid_bps for each in slippage if not each.insufficient_depth}
+    return [(amount, whole.get(("buy", amount)), whole.get(("sell", amount))) for amount in NOTIONALS]
+
+
+def _price_move(bids: DepthCurve, asks: DepthCurve, mid: float | None, bps: int) -> PriceMove:
+    buy = sell = None
+    if mid is not None:
+        buy, sell = notional_to_move(asks, mid, bps), notional_to_move(bids, mid, bps)
     return PriceMove(
         bps=bps,
         buy_quote=None if buy is None else significant(buy.notional, QUOTE_DIGITS),
@@ -341,11 +361,11 @@ def _price_move(bids: DepthCurve, asks: DepthCurve, bps: int) -> PriceMove:
 
 def _horizon_bps(book: BookView, side: Side) -> float | None:
     horizon = book.horizon(side)
-    best = book.best_bid if side == "bid" else book.best_ask
-    if horizon is None or best is None:
+    reference = book.mid or (book.best_bid if side == "bid" else book.best_ask)
+    if horizon is None or reference is None:
         return None
-    outwards = best - horizon if side == "bid" else horizon - best
-    return significant(max(0.0, 1e4 * outwards / best), 4)
+    outwards = reference - horizon if side == "bid" else horizon - reference
+    return significant(max(0.0, 1e4 * outwards / reference), 4)
 
 
 def _book_warnings(book: BookView) -> list[str]:
@@ -358,43 +378,3 @@ def _book_warnings(book: BookView) -> list[str]:
     if book.is_locked:
         out.append("Best bid equals best ask (locked): the spread is 0.")
     return out
-
-
-def _l1_summary(spec: SymbolSpec, book: BookView, touch: float | None) -> str:
-    head = _touch_text(spec, book)
-    if not book.bids or not book.asks or touch is None:
-        return f"{head}."
-    if book.is_crossed:
-        return f"{head}; bids above asks, so this book is not valid."
-    bid_size, ask_size = readable(book.bids[0][1]), readable(book.asks[0][1])
-    heavier = "bid side heavier" if touch > 0 else "ask side heavier" if touch < 0 else "even"
-    base = spec.base_asset
-    return f"{head}; {heavier} at the touch ({touch:+.2f}), {bid_size} {base} bid vs {ask_size} {base} offered."
-
-
-def _l2_summary(spec: SymbolSpec, book: BookView, bids: BookLevels, asks: BookLevels) -> str:
-    base = spec.base_asset
-    sums = [readable(sum(size for _, size in side)) for side in (bids, asks)]
-    return (
-        f"{_touch_text(spec, book)}; {len(bids)} bid level{' holds' if len(bids) == 1 else 's hold'} {sums[0]} {base},"
-        f" {len(asks)} ask level{'' if len(asks) == 1 else 's'} {sums[1]} {base}."
-    )
-
-
-def _touch_text(spec: SymbolSpec, book: BookView) -> str:
-    bid, ask = book.best_bid, book.best_ask
-    if bid is None and ask is None:
-        return f"{spec.symbol} has an empty book"
-    if ask is None or bid is None:
-        side, price = ("bid", bid) if ask is None else ("ask", ask)
-        missing = "asks" if ask is None else "bids"
-        return f"{spec.symbol} has no {missing}: best {side} {_price_text(spec, price or 0.0)}, no mid and no spread"
-    bps, ticks = spread_bps(bid, ask) or 0.0, spread_ticks(bid, ask, float(spec.tick_size)) or 0
-    return (
-        f"{spec.symbol} {_price_text(spec, bid)} / {_price_text(spec, ask)},"
-        f" spread {readable(bps, 2)} bps ({ticks:,} tick{'' if abs(ticks) == 1 else 's'})"
-    )
-
-
-def _price_text(spec: SymbolSpec, price: float) -> str:
-    return f"{price:,.{spec.tick_exp}f}"

@@ -38,8 +38,8 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class MoveCost:
-    """Quote amount that must trade before the best price stands `bps` away. `lower_bound`: the book is not known
-    that far out."""
+    """Quote amount that must trade before the best price stands `bps` from the reference. `lower_bound`: the book is
+    not known that far out."""
 
     notional: float
     lower_bound: bool
@@ -91,10 +91,10 @@ def cost_bps(side: TakerSide, vwap: float | None, reference: float | None) -> fl
     return ratio((1e4 if side == "buy" else -1e4) * (vwap - reference), reference)
 
 
-def notional_to_move(curve: DepthCurve, bps: float) -> MoveCost | None:
-    """Quote amount resting at prices less than `bps` from the best one. None on an empty side."""
-    if (best := curve.best) is None:
+def notional_to_move(curve: DepthCurve, reference: float, bps: float) -> MoveCost | None:
+    """Quote amount resting at prices less than `bps` from the reference price. None on an empty side."""
+    if curve.best is None:
         return None
-    target = limit_at(best, curve.side, bps)
+    target = limit_at(reference, curve.side, bps)
     # A level at the target stays: the price has then moved by exactly `bps`.
     return MoveCost(curve.quote(curve.count_before(target)), lower_bound=curve.ends_within(target))

@@ -82,6 +82,8 @@ class Tools:
             near_view(book, NEAR_BPS, notional=max(NOTIONALS)),
             last_update_id=book.last_update_id,
             microprice=state.microprice_table,
+            baseline=state.watch.baseline,
+            findings=state.watch.open,
             level_history=lambda side, price: (book.side(side).since_ms(price), traded(side, price)),
             **self._facts(state),
         )
