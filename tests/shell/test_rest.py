@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+import tracemalloc
 import zlib
 
 import pytest
@@ -141,9 +142,13 @@ def test_a_body_that_grows_beyond_all_bounds_is_not_unpacked(monkeypatch: pytest
     monkeypatch.setattr(rest_module, "MAX_BODY_BYTES", 100_000)
     once = gzip.compress(b"[" * 50_000_000)
     for body, encoding in ((once, "gzip"), (gzip.compress(once), "gzip, gzip"), (zlib.compress(once), "gzip, deflate")):
+        tracemalloc.start()
         error = asyncio.run(failure(http("200 OK", body, f"Content-Encoding: {encoding}")))
+        _, most_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
         assert type(error) is ExchangeUnavailable
         assert "too large" in str(error)
+        assert most_bytes < 10_000_000  # it was refused as well once 50 MB were there
 
 
 def test_a_ban_that_is_told_in_the_body_alone_is_kept_to() -> None:
