@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 
 import msgspec
@@ -16,6 +17,7 @@ from vibe_orderbook_mcp.core.sync import Outcome
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, SymbolUnknown
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import (
+    CorruptRest,
     Disconnect,
     Drop,
     Refuse,
@@ -237,5 +239,27 @@ def test_a_grid_too_fine_to_be_kept_exactly_leaves_the_symbol_as_it_is() -> None
                 assert market.symbols["BTCUSDT"] is state
                 assert state.book is not None
                 assert feed.failed == {}
+
+    asyncio.run(run())
+
+
+def test_a_snapshot_with_an_unreadable_level_does_not_take_the_place_of_a_book_that_knows_more() -> None:
+    """It ends at that level; the book beside it is right as it is."""
+
+    async def run() -> None:
+        async with (
+            SimExchange(config()) as sim,
+            feeding(sim.rest_url, sim.ws_url, ("BTCUSDT",), audit_every_secs=0.5) as feed,
+        ):
+            await all_live(feed, ("BTCUSDT",))
+            state, skipped = feed.market.symbols["BTCUSDT"], feed._rest.skipped
+            await until(lambda: state.audits > 0)
+            number = sim.faults.add(CorruptRest(mode="bad_rows", endpoint="depth"))
+            await until(lambda: skipped["levels"] >= 2)
+            audits = state.audits
+            await until(lambda: skipped["levels"] >= 3)
+            assert (state.audits, state.audit_mismatches, state.status(time.monotonic_ns())) == (audits, 0, "live")
+            sim.faults.remove(number)
+            await until(lambda: state.audits > audits)
 
     asyncio.run(run())

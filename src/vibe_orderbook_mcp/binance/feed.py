@@ -14,13 +14,13 @@ from loguru import logger
 
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.backoff import delays
+from vibe_orderbook_mcp.binance.checks import AUDIT_EVERY_SECS, BookChecks
 from vibe_orderbook_mcp.binance.directory import Directory
 from vibe_orderbook_mcp.binance.line import LIFETIME_SECS, Line
 from vibe_orderbook_mcp.binance.listing import ListingWatch
-from vibe_orderbook_mcp.binance.rest import DEPTH_LIMIT, BinanceRest
+from vibe_orderbook_mcp.binance.rest import BinanceRest
 from vibe_orderbook_mcp.core.events import DepthUpdate
 from vibe_orderbook_mcp.core.listed import Listing
-from vibe_orderbook_mcp.core.silence import LOOK_NS
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.core.sync import Loaded, Outcome
 from vibe_orderbook_mcp.errors import (
@@ -38,13 +38,7 @@ SNAPSHOTS_AT_ONCE = 4
 # A quiet symbol's snapshot is accepted when its open stream has said nothing for so long after it.
 CONFIRM_AFTER_SECS = 2.0
 UNPROVEN_LOOK_SECS = 0.05
-AUDIT_EVERY_SECS = 900.0
-SHORT_AUDIT_SECS = 10.0  # for a book that runs out of known levels
-AUDIT_PATIENCE_SECS = 60.0  # a second copy that has not met the first by then never will
 UNKNOWN_RETRY_SECS = 300.0
-# At most ten looks a second; `GLANCES` of `weights` bounds them.
-LOOK_EVERY_SECS = 0.2
-LOOK_SPACING_SECS = 0.1
 
 
 class Feed:
@@ -63,7 +57,7 @@ class Feed:
         self._rest = rest
         self._ws_url = ws_url
         self._lifetime_secs = lifetime_secs
-        self._audit_every_secs = audit_every_secs
+        self._checks = BookChecks(market, rest, audit_every_secs=audit_every_secs)
         self.lines: list[Line] = []
         self.malformed_frames: Counter[messages.Malformation] = Counter()  # frames that were skipped
         self.last_error: str | None = None
@@ -76,8 +70,6 @@ class Feed:
         self._directory = Directory(rest)
         self._listing = ListingWatch(market, rest, self._resumed, self._regridded)
         self._said = Repeats()
-        self._audit_began: dict[str, float] = {}
-        self._audit_said: dict[str, int] = {}  # mismatches that the log knows of
         self._ends_noted = 0  # `reconnects` at the last end of a connection
 
     # --- which symbols -------------------------------------------------------------------------------------
@@ -120,8 +112,8 @@ class Feed:
         self.market.remove(symbol)
         if (task := self._syncing.pop(symbol, None)) is not None:
             task.cancel()
-        for known in (self._live, self._audit_began, self._audit_said):
-            known.pop(symbol, None)
+        self._live.pop(symbol, None)
+        self._checks.forget(symbol)
         self._listing.forget(symbol)
         self._said.forget(symbol)
         for line in self.lines:
@@ -211,8 +203,8 @@ class Feed:
             self.lines.append(line)
             self._spawn(line.run())
             if len(self.lines) == 1:
-                self._spawn(self._audit_forever())
-                self._spawn(self._look_forever())
+                self._spawn(self._checks.audit_forever())
+                self._spawn(self._checks.look_forever())
                 self._spawn(self._listing.run())
         return line
 
@@ -387,67 +379,6 @@ class Feed:
         event = self._live.get(symbol)
         if event is not None:
             event.clear()
-
-    # --- telling silence from loss -------------------------------------------------------------------------
-
-    async def _look_forever(self) -> None:
-        """The exchange's own book of every symbol that is silent for longer than is usual for it."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_SECS)
-            now_ns = time.monotonic_ns()
-            for symbol, state in list(self.market.symbols.items()):
-                if state.book is not None and state.suspension is None and state.silence.is_to_ask(now_ns):
-                    state.silence.asked_ns = now_ns
-                    self._spawn(self._look(symbol, state))
-                    await asyncio.sleep(LOOK_SPACING_SECS)
-
-    async def _look(self, symbol: str, state: SymbolState) -> None:
-        asked_ns = time.monotonic_ns()
-        try:
-            async with asyncio.timeout(LOOK_NS / 1e9):
-                snapshot = await self._rest.glance(symbol)
-        except (ExchangeError, TimeoutError) as error:
-            logger.debug("Whether {} is quiet could not be asked: {!r}", symbol, error)
-            state.silence.unanswered()
-        else:
-            self.market.look(symbol, snapshot, asked_ns, time.monotonic_ns())
-
-    # --- checking books against fresh copies ---------------------------------------------------------------
-
-    async def _audit_forever(self) -> None:
-        """Every book is compared with a fresh snapshot now and then, and early when it runs out of known levels."""
-        begun, reported = self._audit_began, self._audit_said
-        while True:
-            await asyncio.sleep(1.0)
-            now = time.monotonic()
-            for symbol, state in list(self.market.symbols.items()):
-                if state.audit_mismatches > reported.get(symbol, 0):
-                    reported[symbol] = state.audit_mismatches
-                    logger.error("Audit of {} found levels that differ from the exchange's; mended", symbol)
-                if state.shadow is not None and now > begun.get(symbol, now) + AUDIT_PATIENCE_SECS:
-                    self.market.end_audit(symbol)
-                pause = SHORT_AUDIT_SECS if state.is_running_short else self._audit_every_secs
-                is_due = now >= begun.setdefault(symbol, now) + pause
-                if is_due and state.book is not None and state.shadow is None and symbol in self.market.symbols:
-                    begun[symbol] = now
-                    await self._audit(symbol)
-
-    async def _audit(self, symbol: str) -> None:
-        market = self.market
-        market.begin_audit(symbol)
-        waits = delays(0.5, 4.0)
-        try:
-            for _ in range(5):
-                snapshot = await self._rest.depth(symbol)
-                loaded = market.load_audit(symbol, snapshot, DEPTH_LIMIT, time.monotonic_ns())
-                if loaded is not Loaded.TOO_OLD:
-                    break
-                await asyncio.sleep(next(waits))
-            else:
-                market.end_audit(symbol)
-        except ExchangeError as error:
-            market.end_audit(symbol)
-            logger.debug("Audit of {} put off: {}", symbol, error)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
