@@ -163,11 +163,18 @@ def test_a_window_longer_than_what_is_held_is_shortened_and_said() -> None:
 
 
 def test_zones_of_a_few_minutes_are_not_sold_as_more() -> None:
-    """The first question of a symbol: 79 s of trades have thin prices by chance."""
-    short = TapeCoverage(200, 0, (T0 - 79) * 1000, (T0 - 79) * 1000)
-    assert answer(tape=short).warnings[2] == (
-        "Traded zones of 79 s may be gone within minutes: too little time has passed."
-    )
+    """The first question of a symbol: seconds of trades have thin prices by chance, and are no traded part."""
+
+    def held(secs: int) -> TapeCoverage:
+        return TapeCoverage(200, 0, (T0 - secs) * 1000, (T0 - secs) * 1000)
+
+    some = answer(tape=held(400)).warnings
+    assert some[2] == "Traded zones of 6 min may be gone within minutes: too little time has passed."
+    few = answer(tape=held(79), resting=[resting("bid", THIN)])
+    assert few.warnings == ["No traded zones yet: trades of 79 s are held, 5 min are needed."]
+    assert {zone.kind for zone in few.zones} == {"resting"}
+    with pytest.raises(Refusal, match=r"0\.091 % of the 24 h asked for is covered by trades"):
+        answer(tape=held(79))
 
 
 def test_a_symbol_that_never_traded_has_its_resting_zones() -> None:

@@ -37,6 +37,7 @@ from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Span
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 ZONES_SHOWN = 4  # in each direction
+LEAST_SECS = 300  # a window that is shortened to less has no traded zones
 SHORT_SECS = 900  # what was passed by in less may be traded in the next minutes
 
 
@@ -153,7 +154,7 @@ def _detail(spec: SymbolSpec, profile: Profile | None, watched: Sequence[Resting
 def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeCoverage, *, optional: bool) -> _Traded:
     """Raises `Refusal` where there is no traded part and nothing else to answer with.
 
-    Half of the trades are needed: where few are held, prices look thin that are not.
+    Half of the trades are needed, and five minutes: where few are held, prices look thin that are not.
     """
     is_enough = _is_enough(span, tape)
     if not is_enough and not optional:
@@ -179,7 +180,9 @@ def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeC
 
 
 def _is_enough(span: Span, tape: TapeCoverage) -> bool:
-    return not tape.never_traded and tape.held_share(span) >= MIN_COVERAGE
+    part = tape.answered(span)
+    is_long_enough = part == span or part.secs >= LEAST_SECS
+    return is_long_enough and not tape.never_traded and tape.held_share(span) >= MIN_COVERAGE
 
 
 def _resting(side: RestingDepth, tick_exp: int) -> list[_Zone]:
@@ -266,6 +269,9 @@ def _warnings(
         out.append(f"No traded zones: nothing was traded in {span_text(tape.answered(span).secs)}.")
     elif tape.held == 0:
         out.append("No traded zones yet: no trade of the window is held.")
+    elif tape.held_share(span) >= MIN_COVERAGE:
+        held = span_text(tape.answered(span).secs)
+        out.append(f"No traded zones yet: trades of {held} are held, {span_text(LEAST_SECS)} are needed.")
     else:
         out.append(
             f"No traded zones: {percent(tape.held_share(span))} % of the window's trades are held, 50 % are needed."

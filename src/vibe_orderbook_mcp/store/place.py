@@ -7,8 +7,10 @@ noticed when the next file is due, minutes later. So it is looked at before ever
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,7 @@ from vibe_orderbook_mcp.errors import StorageError, WritingPaused
 
 _RESUME: Final = 1.25  # so much of the reserve has to be free again, or a full disk would be met every other second
 _MB: Final = 1e6
+OPENING_BYTES: Final = 400 * 2**20  # three threads with their stacks and heaps; hardly any of it is ever touched
 
 
 class PlaceGone(StorageError):
@@ -44,6 +47,22 @@ class Place:
             raise WritingPaused(
                 f"The disk is nearly full: {free / _MB:.0f} MB are free, and writing needs {needed / _MB:.0f} MB."
             )
+
+
+def check_memory() -> None:
+    """Whether there is address space to open a database. Raises StorageError.
+
+    RocksDB ends the process where one of its threads cannot be started: so it is reserved first, and given back.
+    """
+    if sys.platform == "win32":  # to reserve would be to use it there
+        return
+    try:
+        mmap.mmap(-1, OPENING_BYTES).close()
+    except OSError as error:
+        raise StorageError(
+            f"Memory does not suffice to open the data directory: {OPENING_BYTES // 2**20} MB of address space are "
+            "needed for its threads. Raise the limit of the process (ulimit -v)."
+        ) from error
 
 
 def free_bytes(path: Path) -> int:

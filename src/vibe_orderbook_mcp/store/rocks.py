@@ -35,6 +35,7 @@ from vibe_orderbook_mcp.store.layout import (
     family_options,
     raw_options,
 )
+from vibe_orderbook_mcp.store.place import check_memory
 from vibe_orderbook_mcp.store.view import Reads, View
 
 T = TypeVar("T")
@@ -65,6 +66,7 @@ class Database(Reads):
 
         A repair leaves out families that were empty, and cannot save a version that was in a damaged file.
         """
+        check_memory()
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             create = not repaired and inspect(path)
@@ -83,6 +85,7 @@ class Database(Reads):
     @classmethod
     def open_secondary(cls, path: Path, scratch: Path) -> Database:
         """For reading, beside a process that writes or none. `scratch` takes RocksDB's private log."""
+        check_memory()
         try:
             empty = not path.is_dir() or inspect(path)
         except Exception as error:

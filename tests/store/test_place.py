@@ -1,0 +1,43 @@
+"""Whether a data directory can be opened at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OPENING = """
+import asyncio, resource, sys
+from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.store.history import History
+
+async def main():
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]) << 20,) * 2)
+    try:
+        history = await History.open(sys.argv[1], cap_mb=64, retention_days=7)
+    except StorageError as error:
+        print(error)
+    else:
+        await history.close()
+        print("opened")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are as they are on Linux")
+@pytest.mark.parametrize(("limit_mb", "said"), [(250, "Memory does not suffice"), (320, "Memory"), (900, "opened")])
+def test_too_little_memory_is_said_in_a_sentence(tmp_path: Path, limit_mb: int, said: str) -> None:
+    """RocksDB aborts the process where it cannot start a thread: the books would go with it."""
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", OPENING, str(tmp_path / "data"), str(limit_mb)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(said)
+    assert str(tmp_path) not in done.stdout
