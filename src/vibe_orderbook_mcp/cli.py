@@ -20,6 +20,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.config import Settings, load_settings, unknown_variables
+from vibe_orderbook_mcp.core.listed import Source
 from vibe_orderbook_mcp.errors import ConfigError, VibeError
 from vibe_orderbook_mcp.logs import set_up_logging
 from vibe_orderbook_mcp.stderr import never_waiting
@@ -114,7 +115,7 @@ def demo(
         changes = {"rest_url": urls[0], "ws_url": urls[1], "data_path": data_path, "backfill_hours": hours}
         settings = base.model_copy(update=changes)
         logger.info("Demo: prices are simulated. History goes to {}", data_path)
-        _serve(settings, transport, before_exit=stack.close)
+        _serve(settings, transport, before_exit=stack.close, source="simulated")
 
 
 @app.command()
@@ -204,7 +205,13 @@ def _settings(**overrides: Any) -> Settings:
     return settings
 
 
-def _serve(settings: Settings, transport: Transport, before_exit: Callable[[], None] | None = None) -> None:
+def _serve(
+    settings: Settings,
+    transport: Transport,
+    before_exit: Callable[[], None] | None = None,
+    source: Source | None = None,
+) -> None:
+    """`source`: whose prices these are, where that is known before the exchange has answered."""
     settings.check_symbols()
     settings.check_data_path()
     if transport is Transport.HTTP:
@@ -213,6 +220,7 @@ def _serve(settings: Settings, transport: Transport, before_exit: Callable[[], N
     from vibe_orderbook_mcp.mcp_server import create_server  # noqa: PLC0415  # heavy, and other commands do without
 
     server = create_server(settings)
+    server.runtime.rest.source = source
     if transport is Transport.STDIO:
         if before_exit is not None:
             server.before_exit = before_exit

@@ -15,10 +15,11 @@ from typing import Any
 
 import anyio
 from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolResult, TextContent
+from mcp_types import INVALID_PARAMS, SERVER_INFO_META_KEY, CallToolResult, TextContent
 from pydantic import ValidationError
 from starlette.requests import Request
 
@@ -29,18 +30,12 @@ from vibe_orderbook_mcp.http_limits import MESSAGES_PATH, HttpLimits, InFlight, 
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.oauth import oauth
 from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.tools.introduction import TITLES, instructions
 from vibe_orderbook_mcp.tools.register import refused, register_fields, register_tools, with_warning
 from vibe_orderbook_mcp.tools.service import Tools
 
-# Hosts show a model the first 512 characters.
-INSTRUCTIONS = (
-    "Live Binance spot order books, checked by sequence numbers, and their history. orderbook_l1: spread, depth, cost "
-    "of trading; orderbook_l2: levels; get_order_flow: who bought and sold; get_volume_profile, get_liquidity_vacuums: "
-    "where volume is and is not; get_microstructure_health, detect_market_anomalies: is this normal; orderbook_health: "
-    "is the data live. Quote `summary`, mention `warnings` and a `status` other than live. Refusals are JSON with a "
-    "hint. Fields and units: resource figures://all."
-)
 LIST_FRESH_MS = 3_600_000  # the tools of a running server do not change
+INTRODUCTIONS = ("initialize", "server/discover")
 CRASHED = "The tool failed by a mistake of this server, whose log says more. Asking again may help."
 
 
@@ -61,11 +56,12 @@ class VibeServer(MCPServer[Runtime]):
         super().__init__(
             name="vibe-orderbook",
             title="Vibe Orderbook",
-            instructions=INSTRUCTIONS,
+            instructions=instructions(None, settings.tool_prefix),
             version=__version__,
             lifespan=self._lifespan,
             log_level=settings.log_level,
             subscriptions=False,
+            middleware=[self._introduce],
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_FRESH_MS, scope="public")},
             auth=self.oauth and self.oauth.settings,
             token_verifier=self.oauth and self.oauth.verifier,
@@ -77,6 +73,17 @@ class VibeServer(MCPServer[Runtime]):
     async def _lifespan(self, _: MCPServer[Runtime]) -> AsyncIterator[Runtime]:
         async with self.runtime.hold() as runtime:
             yield runtime
+
+    async def _introduce(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Who shakes hands hears whose prices these are. That is known once the exchange has answered."""
+        result = await call_next(ctx)
+        if ctx.method in INTRODUCTIONS and isinstance(result, dict):
+            source = self.runtime.source
+            result["instructions"] = instructions(source, self.runtime.settings.tool_prefix)
+            for holder, key in ((result, "serverInfo"), (result.get("_meta", {}), SERVER_INFO_META_KEY)):
+                if source in TITLES and key in holder:
+                    holder[key] = {**holder[key], "title": TITLES[source]}
+        return result
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Runtime, Any] | None = None

@@ -19,6 +19,7 @@ from vibe_orderbook_mcp.binance.feed import Feed
 from vibe_orderbook_mcp.binance.rest import BinanceRest
 from vibe_orderbook_mcp.config import Settings
 from vibe_orderbook_mcp.core.compiled import IS_COMPILED
+from vibe_orderbook_mcp.core.listed import Source
 from vibe_orderbook_mcp.filler import Filler
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.places import Places
@@ -48,6 +49,11 @@ class Runtime:
         self._stopping: asyncio.Task[None] | None = None
         self._filling: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def source(self) -> Source | None:
+        """Whose prices these are; None until the exchange has answered."""
+        return self.rest.source
 
     @contextlib.asynccontextmanager
     async def hold(self) -> AsyncIterator[Runtime]:

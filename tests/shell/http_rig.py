@@ -18,7 +18,7 @@ from vibe_orderbook_mcp.http_limits import HttpLimits
 from vibe_orderbook_mcp.http_serving import uvicorn_config
 from vibe_orderbook_mcp.mcp_server import VibeServer
 from vibe_orderbook_mcp.runtime import Runtime
-from vibe_orderbook_mcp.sim import SimExchange
+from vibe_orderbook_mcp.sim.server import VenueServer
 
 
 class Served(NamedTuple):
@@ -40,7 +40,7 @@ class _Quiet(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def http_serving(
-    path: Path, sim: SimExchange, limits: HttpLimits | None = None, **settings: Any
+    path: Path, sim: VenueServer, limits: HttpLimits | None = None, **settings: Any
 ) -> AsyncIterator[Served]:
     """`sim` is entered by the caller: some tests want it gone, or not there yet."""
     server = server_for(sim, path, limits, **settings)

@@ -21,6 +21,7 @@ from vibe_orderbook_mcp.errors import RefusalCode
 from vibe_orderbook_mcp.http_limits import HttpLimits
 from vibe_orderbook_mcp.mcp_server import VibeServer
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
+from vibe_orderbook_mcp.sim.server import VenueServer
 
 Mode = Literal["auto", "legacy"]
 CODES = set(RefusalCode.__args__)  # type: ignore[attr-defined]  # a Literal has them
@@ -51,7 +52,7 @@ async def serving(
             yield Serving(sim, server, client)
 
 
-def server_for(sim: SimExchange, path: Path, limits: HttpLimits | None = None, **settings: Any) -> VibeServer:
+def server_for(sim: VenueServer, path: Path, limits: HttpLimits | None = None, **settings: Any) -> VibeServer:
     settings = {"symbols": "BTCUSDT", "backfill_hours": 0, **settings}
     return VibeServer(settings_for(sim.rest_url, sim.ws_url, path, **settings), limits)
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vibe_orderbook_mcp.core.listed import Source
+
 Status = Literal["live", "stale", "syncing"]
 
 
@@ -61,6 +63,11 @@ class Envelope(Answer):
     status: Status = Field(description="live: book in sequence and fresh; stale: no event for too long; syncing.")
     summary: str = Field(description="The answer in one sentence, fit for quoting.")
     warnings: list[str] = Field(description="What limits this answer; empty when nothing does.")
+    source: Source | None = Field(
+        default=None,  # whoever sends the answer fills it in
+        description="Whose prices these are. live: the exchange's; simulated: made up; recording: played back, of the "
+        "past. null: the exchange has not answered yet.",
+    )
 
 
 class Window(Answer):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 from loguru import logger
@@ -18,7 +18,7 @@ from vibe_orderbook_mcp.binance.refusals import parse_reply, wait_secs
 from vibe_orderbook_mcp.binance.unpacking import ACCEPTED, NotUnpacked, unpacked
 from vibe_orderbook_mcp.binance.weights import GLANCES, LOOKUPS, PAGES, Lane, WeightBudget
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
-from vibe_orderbook_mcp.core.listed import Listing
+from vibe_orderbook_mcp.core.listed import Listing, Source
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, RateLimited, SymbolUnknown
 from vibe_orderbook_mcp.repeats import Repeats
@@ -37,6 +37,9 @@ PAGE_SECS = 5.0
 # Of an answer as it comes and of every layer that is unpacked. 5000 levels a side are 0.4 MB, all symbols some 5 MB.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 EXCHANGE_INFO = "/api/v3/exchangeInfo"
+# The simulated exchange and a replay say so of themselves in each answer; a real exchange knows no such header.
+SOURCE_HEADER: Final = "x-vibe-source"
+MADE_UP: Final[dict[str, Source]] = {"simulated": "simulated", "recording": "recording"}
 INFO_WEIGHT = 20
 INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
 
@@ -64,6 +67,7 @@ class BinanceRest:
         )
         self._timeout_secs = timeout_secs
         self.budget = budget or WeightBudget()
+        self.source: Source | None = None  # None until the exchange has answered
         self.requests = 0
         self.failures: Counter[str] = Counter()  # by HTTP status; "no answer" that came, or could be read
         self.skipped: Counter[str] = Counter()  # rows of answers that could not be read: levels, symbols, trades
@@ -189,6 +193,7 @@ class BinanceRest:
         if used.isdigit():
             self.budget.observe(int(used), time.monotonic())
         if response.status_code == httpx.codes.OK:
+            self.source = source_of(response.headers)
             return body
         raise self._refused(response, body, symbol)
 
@@ -208,6 +213,11 @@ class BinanceRest:
         if symbol is not None and status == httpx.codes.BAD_REQUEST and reply.code in INVALID_SYMBOL_CODES:
             return SymbolUnknown(symbol)
         return ExchangeUnavailable(f"The exchange answered HTTP {status}.", status=status)
+
+
+def source_of(headers: Mapping[str, str]) -> Source:
+    """Whose prices an answer has, by its own word."""
+    return MADE_UP.get(headers.get(SOURCE_HEADER, ""), "live")
 
 
 def why_unreachable(error: Exception) -> str:

@@ -6,10 +6,14 @@ Text that another machine chose and that may reach an answer is checked once, wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import msgspec
 
 from vibe_orderbook_mcp.core.symbol import LONGEST_SYMBOL
+
+# Whose prices these are: an exchange's own, made up, or those of a recording that is being replayed.
+Source = Literal["live", "simulated", "recording"]
 
 LONGEST_ASSET = 20
 _MARKS_IN_NAMES = "-_."  # beside letters and digits of any script: the exchange lists names that are not ASCII

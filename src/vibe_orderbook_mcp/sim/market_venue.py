@@ -23,6 +23,8 @@ UPDATE_IDS_A_SECOND: Final = 10_000  # several times what a busy market uses: id
 
 
 class ModelVenue:
+    source = "simulated"
+
     def __init__(
         self,
         profiles: Sequence[Profile],

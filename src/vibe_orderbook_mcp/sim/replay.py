@@ -144,6 +144,8 @@ class ReplayedSymbol:
 
 
 class ReplayVenue:
+    source = "recording"
+
     def __init__(self, files: Sequence[Path], *, speed: float) -> None:
         self._files = complete(files)
         self._speed = speed

@@ -84,7 +84,11 @@ class Rest:
             now_ms = self._venue.now_ms()
             address = request.client.host if request.client else ""
             verdict = self._weights.spend(address, weigh(request), now_ms)
-            headers = {"x-mbx-used-weight": str(verdict.used), "x-mbx-used-weight-1m": str(verdict.used)}
+            headers = {
+                "x-vibe-source": self._venue.source,  # no exchange says so: these prices are not its own
+                "x-mbx-used-weight": str(verdict.used),
+                "x-mbx-used-weight-1m": str(verdict.used),
+            }
             if verdict.status != 200:
                 return self._refusal(verdict.status, headers, verdict.retry_after_s)
             symbol = request.query_params.get("symbol", "")

@@ -63,6 +63,7 @@ class Venue(Protocol):
     """An exchange without sockets. `run` plays it and publishes; the rest answers questions about now."""
 
     states: dict[str, SymbolState]
+    source: str  # "simulated" or "recording"
 
     def now_ms(self) -> int: ...
 

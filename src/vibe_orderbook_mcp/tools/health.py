@@ -127,6 +127,7 @@ def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
     is_ready = not_recording is None and all(value == "live" for value in symbols.values())
     body: dict[str, object] = {
         "ready": is_ready,
+        "source": runtime.source,
         "symbols": symbols,
         "recorder": not_recording or "running",
     }

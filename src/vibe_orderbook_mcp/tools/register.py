@@ -20,6 +20,7 @@ from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer
 from vibe_orderbook_mcp.analytics.profile_result import VolumeProfileAnswer
 from vibe_orderbook_mcp.analytics.results import Envelope
 from vibe_orderbook_mcp.analytics.vacuums_result import LiquidityVacuumsAnswer
+from vibe_orderbook_mcp.core.listed import Source
 from vibe_orderbook_mcp.errors import Refusal, StorageError
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.tools.access import storage_refusal
@@ -131,7 +132,7 @@ ANSWERS: dict[str, type[Envelope]] = {
 
 
 def register_tools(server: MCPServer[Any], tools: Tools, metrics: Metrics, prefix: str = "") -> None:
-    answering = _Answering(metrics, prefix)
+    answering = _Answering(tools, metrics, prefix)
 
     def add(name: str, title: str, text: str, function: Any) -> None:
         server.add_tool(function, name=prefix + name, title=title, description=text, annotations=READ_ONLY)
@@ -220,7 +221,8 @@ def brief(schema: dict[str, Any]) -> dict[str, Any]:
 class _Answering:
     """Turns an answer or a refusal into a tool result, and measures."""
 
-    def __init__(self, metrics: Metrics, prefix: str) -> None:
+    def __init__(self, tools: Tools, metrics: Metrics, prefix: str) -> None:
+        self._tools = tools
         self._metrics = metrics
         self._prefix = prefix
 
@@ -238,7 +240,7 @@ class _Answering:
             raise
         finally:
             self._metrics.tool_seconds.labels(self._prefix + name).observe(time.perf_counter() - began)
-        answer = _dated(answer)
+        answer = _said(answer, self._tools.source)
         # Compact text: the SDK's own is indented, about twice the bytes, and a model pays for each.
         text = answer.model_dump_json()
         return CallToolResult(
@@ -250,11 +252,19 @@ class _Answering:
         return refused(refusal)
 
 
-def _dated(answer: BaseModel) -> BaseModel:
-    """A summary is quoted without its surroundings: one of a book that has stopped says so itself."""
-    if isinstance(answer, Envelope) and answer.status == "stale" and answer.symbol != ALL:
-        return answer.model_copy(update={"summary": f"As of {answer.age_ms / 1000:.0f} s ago: {answer.summary}"})
-    return answer
+# Before a summary whose prices are not those of a market.
+MADE_UP: dict[Source | None, str] = {"simulated": "Simulated market: ", "recording": "Recording, not the present: "}
+
+
+def _said(answer: BaseModel, source: Source | None) -> BaseModel:
+    """A summary is quoted without its surroundings: that a book has stopped, or that its prices are made up, it says
+    itself."""
+    if not isinstance(answer, Envelope):
+        return answer
+    summary = answer.summary
+    if answer.status == "stale" and answer.symbol != ALL:
+        summary = f"As of {answer.age_ms / 1000:.0f} s ago: {summary}"
+    return answer.model_copy(update={"source": source, "summary": MADE_UP.get(source, "") + summary})
 
 
 def with_warning(result: Any, warning: str) -> Any:

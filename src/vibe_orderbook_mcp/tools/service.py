@@ -24,6 +24,7 @@ from vibe_orderbook_mcp.analytics.vacuums_result import LiquidityVacuumsAnswer
 from vibe_orderbook_mcp.analytics.windows import Span, cut, missing_trades
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.core.listed import Source
 from vibe_orderbook_mcp.core.rows import SecondRow
 from vibe_orderbook_mcp.core.traded import with_trades
 from vibe_orderbook_mcp.errors import StorageError
@@ -73,6 +74,11 @@ class Tools:
     def _forget(self, symbol: str) -> None:
         for kept in (self._pasts, self._clocks, self._shared):
             kept.forget(symbol)
+
+    @property
+    def source(self) -> Source | None:
+        """Whose prices the answers have."""
+        return self._runtime.source
 
     async def orderbook_l1(self, symbol: object) -> L1Answer:
         state, book = await self._book(symbol)
