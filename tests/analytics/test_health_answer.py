@@ -13,9 +13,11 @@ from tests.analytics.books import BTC
 from tests.analytics.rows import T0, row
 from tests.analytics.watching import QUIET, WARM_SECS, changed, feed, quiet_row, quiet_rows, warm
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
+from vibe_orderbook_mcp.analytics.health_seconds import health_of_window
+from vibe_orderbook_mcp.analytics.health_text import weakest_figure
 from vibe_orderbook_mcp.analytics.normal import Normal
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
-from vibe_orderbook_mcp.analytics.windows import Span
+from vibe_orderbook_mcp.analytics.windows import Span, cut
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
@@ -64,7 +66,7 @@ def test_a_quiet_market_is_excellent() -> None:
     assert found.health_score > 90
     assert (found.baseline, found.baseline_weight, found.reason) == (None, None, None)
     assert found.baseline_secs == watch.normal.seconds == 930
-    assert found.summary.startswith(f"BTCUSDT health {found.health_score:.0f}/100 (Excellent): every part is as usual")
+    assert found.summary.startswith(f"BTCUSDT health {found.health_score:g}/100 (Excellent): every part is as usual")
     assert found.summary.endswith("; class A: 10,000 USD there and back usually cost 0.5 bps.")
     assert found.market_class == "A"
     assert found.round_trip_bps == pytest.approx(0.5, rel=0.02)
@@ -105,7 +107,7 @@ def test_what_the_window_remembers_is_said_beside_what_is_now() -> None:
     feed(watch, [drained(WARM_SECS + n, spread_mean=0.01) for n in range(10)])
     feed(watch, [quiet_row(WARM_SECS + 10 + n) for n in range(10)])
     found = ask(watch, detail=True)
-    assert "weakest is depth at 82 (100 now, 82 over 60 s)" in found.summary
+    assert "weakest is depth at 82.1 (99.7 now, 82.1 over 60 s)" in found.summary
     assert "as usual" not in found.summary
     assert found.now is not None
     assert found.window_mean is not None
@@ -272,7 +274,7 @@ def test_the_class_says_what_ten_thousand_dollars_cost_whatever_is_usual(depth: 
 def test_the_weakest_part_is_explained() -> None:
     watch = warm()
     feed(watch, [quiet_row(WARM_SECS + n, buy_quote=90_000.0, sell_quote=100.0) for n in range(60)])
-    assert "weakest is flow balance at 3: 100 % buys" in ask(watch).summary
+    assert "weakest is flow balance at 3.4: 100 % buys" in ask(watch).summary
     watch = warm()
     feed(watch, [quiet_row(WARM_SECS + n, mid=60_000.0 + 400.0 * n) for n in range(5)])
     found = ask(watch)
@@ -291,3 +293,32 @@ def test_the_detail_names_medians_and_what_is_now() -> None:
     assert (detail.spread_times_now, detail.spread_times_most) == (2.0, 2.0)
     for name, field in type(detail).model_fields.items():
         assert field.description, name
+
+
+def test_a_score_and_its_level_never_contradict_each_other() -> None:
+    """80 is Excellent: 79.8 must not be called 80 and Good, nor 79.97."""
+    watch = warm()
+    for share in range(40, 110):
+        rows = [quiet_row(WARM_SECS + n, buy_quote=100.0 * share, sell_quote=2_000.0) for n in range(60)]
+        found = answer(rows, watch.normal)
+        assert found.health_score is not None
+        assert found.components is not None
+        weakest = min(each for each in found.components.model_dump().values() if each is not None)
+        assert (found.level == "Excellent") is (found.health_score >= 80.0 and weakest >= 50.0)
+        assert f"health {found.health_score:g}/100 ({found.level})" in found.summary
+
+
+def test_a_spread_below_the_floor_is_not_called_a_multiple() -> None:
+    """0.0098 beside a usual 0.0015 bps and "1x": half a basis point hides both."""
+    normal = warm().normal
+    for spread, said in (
+        (0.06, "0.01 bps now, as usual (below 0.5 bps all spreads count alike)"),
+        (6.0, "1 bps now, 2x its usual"),
+    ):
+        rows = [quiet_row(WARM_SECS + n, spread_mean=spread) for n in range(60)]
+        window = cut(rows, Span(rows[0].second, rows[-1].second + 1))
+        found = health_of_window(window, (), normal, tick=0.01, age_ms=1, is_live=True, usd_rate=1.0)
+        assert weakest_figure(BTC, found, "spread_stability", 60) == f": {said}"
+        detail = answer(rows, normal, detail=True).detail
+        assert detail is not None
+        assert detail.spread_floor_bps == 0.5

@@ -244,6 +244,28 @@ def test_after_a_lost_connection_nothing_later_counts_as_known(tmp_path: Path) -
                 assert datetime.fromisoformat(body["as_of"]) <= lost
                 if tool == "get_volume_profile":
                     assert datetime.fromisoformat(body["window"]["end"]) <= lost
+            # Of the market nothing is known: 0 would say that it has no book.
+            assert (body["health_score"], body["level"], body["components"]) == (None, "Unknown", None)
+            assert body["reason"] in body["summary"]
+            assert "our connection, not the market" in body["summary"]
+
+    asyncio.run(run())
+
+
+def test_a_side_that_is_empty_at_the_exchange_has_health_0_and_a_young_market_no_verdict(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with serving(tmp_path / "db", exchange()) as (sim, server, client):
+            state = server.runtime.market.symbols[SYMBOL]
+            await until(lambda: sum(row.covered_ms for row in state.watch.rows) > 6_000)
+            young = await answer(client, "get_microstructure_health", symbol=SYMBOL, window_duration_secs=10)
+            assert (young["level"], young["baseline"], young["class"]) == ("Unknown", "warming_up", None)
+            assert young["health_score"] is not None
+            assert "no verdict yet" in young["summary"]
+            sim.scenario("empty_side", SYMBOL, side="bid", seconds=60)
+            await until(lambda: state.book is not None and not state.book.is_two_sided)
+            empty = await answer(client, "get_microstructure_health", symbol=SYMBOL)
+            assert (empty["health_score"], empty["level"]) == (0.0, "Critical")
+            assert empty["summary"] == "BTCUSDT: health 0 (Critical): one side of the book is empty."
 
     asyncio.run(run())
 

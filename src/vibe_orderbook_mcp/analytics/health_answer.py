@@ -59,7 +59,8 @@ class HealthDetail(Answer):
     spread_now_bps: float | None = Field(description="In basis points of mid.")
     spread_bps: float | None = Field(description="Median of the window's seconds.")
     spread_usual_bps: float | None = Field(description="Its usual value.")
-    spread_times_now: float | None = Field(description="Spread now / usual, both at least 1 tick and 0.5 bp.")
+    spread_floor_bps: float = Field(description="One tick, at least 0.5: spreads below it count as this.")
+    spread_times_now: float | None = Field(description="Spread now / usual, each at least spread_floor_bps.")
     spread_times_most: float | None = Field(description="The same, the most of any second of the window.")
     band_bps: int = Field(description="Depth is that within so many bps of mid: the symbol's own band.")
     depth_now_quote: float | None = Field(description="Depth of the thinner side, quote units.")
@@ -156,20 +157,15 @@ def health_score_answer(
         usd_rate=rate,
     )
     parts = found.parts()
-    score, level = health_of(parts)
     is_silent = status == "stale"
-    if is_silent and score is not None:
-        score = min(score, SILENT_MOST)
-        level = level_of(score, score)
-    elif not normal.is_warm:
-        level = "Unknown"
+    score, level = _told(parts, normal, is_silent=is_silent)
     weakest = None if score is None else min(parts.items(), key=lambda part: part[1].felt)[0]
     silent_secs = age_ms / 1000 if is_silent else None
     return HealthScoreAnswer(
         **head,
         summary=health_summary(spec, found, normal, score, level, weakest, secs=span.secs, silent_secs=silent_secs),
         warnings=[*warnings, *_warnings(spec, window, parts, normal, rate)],
-        health_score=decimals(score, 1),
+        health_score=score,
         level=level,
         weakest_component=weakest,
         components=_components(found, "score"),
@@ -177,6 +173,18 @@ def health_score_answer(
         window_mean=_components(found, "window"),
         detail=_detail(found, normal) if detail else None,
     )
+
+
+def _told(parts: dict[Component, Part], normal: Normal, *, is_silent: bool) -> tuple[float | None, HealthLevel]:
+    """The score to one decimal, and the level of just that."""
+    score = decimals(health_of(parts)[0], 1)
+    if score is None:
+        return None, "Unknown"
+    if is_silent:
+        score = min(score, SILENT_MOST)
+        return score, level_of(score, score)
+    weakest = min(round(part.felt, 1) for part in parts.values())
+    return score, level_of(score, weakest) if normal.is_warm else "Unknown"
 
 
 def _without_words(reason: str, *, is_market: bool, is_ours: bool) -> str:
@@ -254,6 +262,7 @@ def _detail(found: Health, normal: Normal) -> HealthDetail:
         spread_now_bps=significant(found.latest_of("spread_bps"), 4),
         spread_bps=significant(found.median_of("spread_bps"), 4),
         spread_usual_bps=significant(normal.spread_bps, 4),
+        spread_floor_bps=significant(found.spread_floor_bps, 4),
         spread_times_now=significant(found.latest_of("spread_times"), 3),
         spread_times_most=significant(found.most_of("spread_times"), 3),
         band_bps=found.band_bps,

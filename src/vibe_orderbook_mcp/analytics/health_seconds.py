@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 from statistics import fmean, median
 from typing import Final, Literal, NamedTuple
 
@@ -73,6 +74,7 @@ class Health:
     """What a window's score is made of."""
 
     band_bps: int  # where depth was looked at: the symbol's own band, or one for all below 15 minutes
+    spread_floor_bps: float  # spreads below this are all equally tight
     seconds: list[Second]  # of the window, those that say something
     latest: list[Second]  # of them, those of the last three seconds
     scores: dict[Component, Scored]
@@ -141,6 +143,7 @@ def health_of_window(
     scores["flow_balance"], scores["update_rate"] = Scored(flow, flow), Scored(rate, rate)
     return Health(
         band_bps=BANDS_BPS[scale.place(window.mid_end)],
+        spread_floor_bps=spread_floor_bps(tick, window.mid_end or inf),
         seconds=seconds,
         latest=latest,
         scores=scores,

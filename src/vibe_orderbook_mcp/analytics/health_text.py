@@ -41,22 +41,27 @@ def health_summary(
         return f"{spec.symbol}: health unknown, too little could be measured."
     if silent_secs is not None:
         return (
-            f"{spec.symbol} health {score:.0f}/100 ({level}): nothing has come for {silent_secs:.0f} s, what was"
+            f"{spec.symbol} health {points(score)}/100 ({level}): nothing has come for {silent_secs:.0f} s, what was"
             " measured is of before."
         )
     at = found.parts()[weakest].score
     raw = weakest_figure(spec, found, weakest, secs)
-    lowest = f"{PHRASES[weakest]} at {at:.0f}{_now_and_window(found, weakest, secs)}{raw}"
+    lowest = f"{PHRASES[weakest]} at {points(at)}{_now_and_window(found, weakest, secs)}{raw}"
     if not normal.is_warm:
         minutes = normal.seconds // MINUTE
         return (
-            f"{spec.symbol} health {score:.0f}/100, no verdict yet ({minutes} of {FULL_SECS // MINUTE} min of its own"
-            f" history): the lowest part is {lowest}."
+            f"{spec.symbol} health {points(score)}/100, no verdict yet ({minutes} of {FULL_SECS // MINUTE} min of its"
+            f" own history): the lowest part is {lowest}."
         )
-    head = f"{spec.symbol} health {score:.0f}/100 ({level})"
+    head = f"{spec.symbol} health {points(score)}/100 ({level})"
     is_sound = at >= SOUND and not _remembers(found, weakest, SPOILT)
     said = f"every part is as usual, the lowest is {lowest}" if is_sound else f"weakest is {lowest}"
     return f"{head}: {said}{_dear(spec, normal)}."
+
+
+def points(score: float) -> str:
+    """As the fields have it: a score and its level must not seem to contradict each other."""
+    return f"{round(score, 1):g}"
 
 
 def _flow(found: Health, spec: SymbolSpec, within: str | None) -> str:
@@ -80,6 +85,8 @@ def _spread(found: Health, spec: SymbolSpec, within: str | None) -> str:
     if bps is None:
         return BROKEN
     usual = "" if times is None else f", {readable(times, 2)}x its usual"
+    if times is not None and bps < found.spread_floor_bps:
+        usual = f", as usual (below {readable(found.spread_floor_bps, 2)} bps all spreads count alike)"
     before = "" if within is None or most is None else f", up to {readable(most, 2)}x {within}"
     return f": {readable(bps)} bps now{usual}{before}"
 
@@ -123,7 +130,7 @@ def _now_and_window(found: Health, name: Component, secs: int) -> str:
     scored = found.scores[name]
     if name not in HARD or scored.now is None or scored.window is None:
         return ""
-    return f" ({scored.now:.0f} now, {scored.window:.0f} over {secs} s)"
+    return f" ({points(scored.now)} now, {points(scored.window)} over {secs} s)"
 
 
 def _dear(spec: SymbolSpec, normal: Normal) -> str:
