@@ -7,7 +7,7 @@ remembers, and the rest is forgotten with the window. Flow and update rate are o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
 from statistics import fmean, median
@@ -186,18 +186,17 @@ class Scale:
         spread, times = 1e4 * (row.spread_mean or 0.0) / mid, None
         if normal.spread_bps is not None:
             times = spread_times(spread, normal.spread_bps, spread_floor_bps(self._tick, mid))
-        tick_bps = 1e4 * self._tick / mid
-        tight = 100.0 if spread <= tick_bps * (1 + 1e-6) else spread_score(spread)
         amount, share = self._depth(row)
-        absolute = self._absolute_depth(row, tick_bps)
+        own_spread = None if times is None else wider_score(times)
+        own_depth = None if share is None else thinner_score(share)
         return Second(
             spread_bps=spread,
             spread_times=times,
             depth_quote=amount,
             depth_share=share,
             price_z=price_z,
-            spread=_blend(tight, None if times is None else wider_score(times), normal.spread_weight),
-            depth=_blend(absolute, None if share is None else thinner_score(share), normal.depth_weight),
+            spread=_blend(own_spread, normal.spread_weight, lambda: self._tight(spread, mid)),
+            depth=_blend(own_depth, normal.depth_weight, lambda: self._absolute_depth(row, mid)),
             stability=stability,
         )
 
@@ -217,10 +216,14 @@ class Scale:
             return min(bid, ask), None
         return min((bid, bid / usual.bid), (ask, ask / usual.ask), key=lambda each: each[1])
 
-    def _absolute_depth(self, row: SecondRow, tick_bps: float) -> float | None:
+    def _tight(self, spread_bps: float, mid: float) -> float:
+        """By the scale that is the same for all."""
+        return 100.0 if spread_bps <= 1e4 * self._tick / mid * (1 + 1e-6) else spread_score(spread_bps)
+
+    def _absolute_depth(self, row: SecondRow, mid: float) -> float | None:
         if self._usd_rate is None:
             return None
-        place = absolute_place(tick_bps)
+        place = absolute_place(1e4 * self._tick / mid)
         bid, ask = (known_depth(row, side, place) for side in SIDES)
         return None if bid is None or ask is None else depth_score(min(bid, ask) * self._usd_rate)
 
@@ -245,10 +248,14 @@ def update_score(age_ms: float, times: float | None, weight: float) -> float:
     return fresh if times is None else _mixed(fresh, geometric_mean([fresh, activity_score(times)]) or 0.0, weight)
 
 
-def _blend(absolute: float | None, own: float | None, weight: float) -> float | None:
-    if absolute is None or own is None:
-        return own if absolute is None else absolute
-    return _mixed(absolute, own, weight)
+def _blend(own: float | None, weight: float, absolute: Callable[[], float | None]) -> float | None:
+    """The score by the symbol's own usual, by the scale for all, or between the two."""
+    if own is not None and weight >= 1.0:
+        return own
+    before = absolute()
+    if own is None or before is None:
+        return before if own is None else own
+    return _mixed(before, own, weight)
 
 
 def _mixed(before: float, after: float, weight: float) -> float:
