@@ -28,12 +28,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "market": ("core.*", "analytics.*", "errors"),
     "views": ("core.*", "analytics.*", "errors"),
     "places": ("errors",),
+    "outbound": ("errors",),
     "binance.messages": ("core.events", "core.listed", "core.symbol", "errors"),
     "binance.refusals": (),
     "binance.unpacking": (),
     "binance.weights": (),
     "binance.backoff": (),
-    "binance.*": ("binance.*", "core.*", "market", "errors", "repeats"),
+    "binance.*": ("binance.*", "core.*", "market", "errors", "repeats", "outbound"),
     "store.*": ("store.*", "core.*", "errors"),
     "sim.*": ("sim.*", "errors"),  # it stands for the exchange: shared code would share its mistakes
 }

@@ -24,6 +24,7 @@ from vibe_orderbook_mcp.core.listed import Source
 from vibe_orderbook_mcp.errors import ConfigError, VibeError
 from vibe_orderbook_mcp.logs import set_up_logging
 from vibe_orderbook_mcp.stderr import never_waiting
+from vibe_orderbook_mcp.stopping import stop_signals
 
 app = typer.Typer(
     name="vibe-orderbook-mcp",
@@ -63,18 +64,49 @@ SeedOption = Annotated[int, typer.Option(help="Seed of the simulated market.")]
 
 def main() -> None:
     """Console script. Exit code 2 for what the caller can mend, 1 for the rest."""
+    _keep_standard_files()
     never_waiting()
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except ConfigError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(2)
     except VibeError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    except OSError as error:  # a full disk under an export; a reader that left (`| head`) is no error, typer sees to it
+    except BrokenPipeError:  # a reader that left (`| head`) wanted no more
+        _drop_output()
+        sys.exit(1)
+    except OSError as error:  # a full disk under an export
+        _drop_output()
         typer.echo(f"Error: {error.strerror or error}.", err=True)
         sys.exit(1)
+
+
+def _keep_standard_files() -> None:
+    """The number of a closed one would go to the next file or socket, and what others print would end up there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+
+
+def _drop_output() -> None:
+    """What could not be written: Python would try again at its end, and say so in a stack."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(text: str) -> None:
+    """A line that a server prints at its start. It serves on where nobody takes it."""
+    with contextlib.suppress(OSError):
+        typer.echo(text)
 
 
 @app.callback(invoke_without_command=True)
@@ -142,11 +174,11 @@ def sim(
         from vibe_orderbook_mcp.sim.replay import ReplayConfig, serve_replay  # noqa: PLC0415  # likewise
 
         replaying = ReplayConfig(files=tuple(recordings), speed=speed, host=host, port=port)
-        _run(serve_replay(replaying, started=typer.echo))
+        _run(serve_replay(replaying, started=_say))
         return
     chosen = {"symbols": _symbol_list(symbols)} if symbols else {}
     config = SimConfig(host=host, port=port, seed=seed, scenario=scenario, **chosen)  # type: ignore[arg-type]  # checked there
-    _run(serve_sim(config, started=typer.echo))
+    _run(serve_sim(config, started=_say))
 
 
 @app.command()
@@ -214,6 +246,8 @@ def _serve(
     """`source`: whose prices these are, where that is known before the exchange has answered."""
     settings.check_symbols()
     settings.check_data_path()
+    if transport is Transport.STDIO and (sys.stdin is None or sys.stdout is None):
+        raise ConfigError("Standard input or output is closed: MCP over stdio needs both. `--transport http` does not.")
     if transport is Transport.HTTP:
         settings.check_oauth()
         settings.check_bind()
@@ -248,12 +282,12 @@ def _symbol_list(text: str) -> tuple[str, ...]:
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run until done; SIGINT and SIGTERM cancel, so that files and sockets are closed."""
+    """Run until done; signals to stop cancel, so that files and sockets are closed."""
 
     async def until_told() -> Any:
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             with contextlib.suppress(NotImplementedError):  # Windows has no such handlers; Ctrl-C raises there
                 loop.add_signal_handler(number, task.cancel)
         with contextlib.suppress(asyncio.CancelledError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -14,9 +15,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vibe_orderbook_mcp.core.symbol import normal_symbol
 from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.outbound import is_loopback
 
 PREFIX = "VIBE_"
 ENV_FILE = ".env"
+# Names by which a client on this machine asks.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # Settings that are read from other names too; the first one that is set counts.
@@ -33,8 +36,37 @@ ENVIRONMENT_ONLY = {"VIBE_PURE_PYTHON", "VIBE_TEST_RECORDINGS"}
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
+# A host name of an allow-list: labels, the first of which may be `*` for all names below the rest; or an address.
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*")
+_VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
+
+
 def default_data_path() -> Path:
-    return user_data_path("vibe-orderbook-mcp") / "history"
+    """Raises ConfigError: where a user has no home directory, `~` would become one of that name."""
+    path = user_data_path("vibe-orderbook-mcp") / "history"
+    try:
+        return own_directory(path)
+    except ValueError:
+        raise ConfigError(
+            f"VIBE_DATA_PATH is not set, and {str(path)!r}, which the environment (HOME, XDG_DATA_HOME) gives instead, "
+            "cannot be used: set it to a directory that can be created and written."
+        ) from None
+
+
+def own_directory(path: Path) -> Path:
+    """`~` and `$HOME` as a shell would read them: hosts pass them on as they are. Raises ValueError."""
+    if path == Path():  # set but empty would be the working directory, whatever that is
+        raise ValueError("empty")
+    text = os.path.expandvars(path)
+    if _VARIABLE.search(text):
+        raise ValueError("a variable that is not set")
+    try:
+        found = Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("no such user") from None
+    if found.parts[:1] == ("~",):
+        raise ValueError("no home directory")
+    return found
 
 
 class Settings(BaseSettings):
@@ -68,8 +100,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("VIBE_PORT", "PORT"),
         description="a port number from 0 to 65535 (0 takes a free one)",
     )
-    allowed_hosts: CommaList = Field((), description="host names separated by commas, such as books.example.com")
-    allowed_origins: CommaList = Field((), description="origins separated by commas, such as https://chatgpt.com")
+    allowed_hosts: CommaList = Field(
+        (),
+        description="host names separated by commas, such as books.example.com, or *.example.com for all below it",
+    )
+    allowed_origins: CommaList = Field(
+        (), description="origins separated by commas, such as https://chatgpt.com, without wildcards"
+    )
     auth_token: SecretStr | None = Field(None, description="a token of at least 8 characters")
     oauth_issuer: str | None = Field(None, description="the https URL that an authorization server names itself by")
     oauth_jwks_url: str | None = Field(None, description="the https URL of the authorization server's public keys")
@@ -122,24 +159,23 @@ class Settings(BaseSettings):
     @field_validator("data_path")
     @classmethod
     def _own_directory(cls, value: Path) -> Path:
-        """Hosts pass "~" on as it is. Set but empty would be the working directory, whatever that is."""
-        if value == Path():
-            raise ValueError("empty")
-        try:
-            path = value.expanduser()
-        except RuntimeError:
-            raise ValueError("no such user") from None
-        return path
+        return own_directory(value)
 
     @field_validator("allowed_hosts", "allowed_origins")
     @classmethod
     def _host_or_origin(cls, value: tuple[str, ...], info: Any) -> tuple[str, ...]:
-        """ "https://x" among hosts, or "x" among origins, would look right and let nobody in."""
-        wants_scheme = info.field_name == "allowed_origins"
-        for item in value:
-            if ("://" in item) != wants_scheme or (not wants_scheme and "/" in item):
-                raise ValueError("a scheme too many or too few")
+        """ "https://x" among hosts, or "x" among origins, would look right and let nobody in. So would `*`."""
+        if info.field_name == "allowed_hosts":
+            return tuple(map(_allowed_host, value))
+        if any("://" not in item or "*" in item for item in value):
+            raise ValueError("no origin")
         return value
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, value: str) -> str:
+        """`[::1]` is how a URL spells `::1`."""
+        return value[1:-1] if value.startswith("[") and value.endswith("]") else value
 
     @field_validator("auth_token")
     @classmethod
@@ -157,7 +193,8 @@ class Settings(BaseSettings):
         if not value:
             return None
         parts = urlsplit(value)
-        is_plain_enough = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        is_ours = is_loopback(parts.hostname or "")
+        is_plain_enough = parts.scheme == "https" or (parts.scheme == "http" and is_ours)
         if (
             not is_plain_enough
             or not parts.hostname
@@ -177,7 +214,7 @@ class Settings(BaseSettings):
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in LOOPBACK
+        return is_loopback(self.host)
 
     @property
     def has_oauth(self) -> bool:
@@ -199,8 +236,9 @@ class Settings(BaseSettings):
         """Beyond loopback somebody must have said who may come in."""
         if not self.is_loopback and not self.allowed_hosts and self.auth_token is None and not self.has_oauth:
             raise ConfigError(
-                f"VIBE_HOST is {self.host!r}, which others can reach: set VIBE_ALLOWED_HOSTS to the host names that "
-                "clients will use, or VIBE_AUTH_TOKEN, or VIBE_OAUTH_..., or listen on 127.0.0.1."
+                f"VIBE_HOST is {self.host!r}, which others can reach: set VIBE_AUTH_TOKEN or VIBE_OAUTH_..., or "
+                "VIBE_ALLOWED_HOSTS to the host names that clients will use where everybody who can reach this port "
+                "may come in, or listen on 127.0.0.1."
             )
 
     def check_symbols(self) -> None:
@@ -210,6 +248,20 @@ class Settings(BaseSettings):
                 f"VIBE_MAX_SYMBOLS is {self.max_symbols}, and VIBE_SYMBOLS names {len(self.symbols)}: it must be at "
                 "least as many."
             )
+
+
+def _allowed_host(item: str) -> str:
+    """Lower case, an IPv6 address without its brackets, `name:*` as `name`. Raises ValueError."""
+    name, colon, port = item.lower().rpartition(":")
+    has_port = bool(colon) and (port == "*" or port.isdigit()) and (":" not in name or name.endswith("]"))
+    name = name if has_port else item.lower()
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    if not _HOST.fullmatch(name):
+        raise ValueError("no host name")
+    if not has_port or port == "*":
+        return name
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vibe_orderbook_mcp.config import LOOPBACK, Settings
 from vibe_orderbook_mcp.http_limits import Refusals
+from vibe_orderbook_mcp.outbound import is_loopback
 
 # Load balancers ask these without a token.
 OPEN_PATHS = ("/healthz", "/readyz")
@@ -30,7 +31,9 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: Settings, refusals: Refusals) -> None:
         self._app = app
-        self._hosts = {host.lower() for host in (*LOOPBACK, *settings.allowed_hosts)}
+        own = (*LOOPBACK, settings.host) if settings.is_loopback else LOOPBACK
+        self._hosts = {host.lower() for host in (*own, *settings.allowed_hosts)}
+        self._below = tuple(host[1:] for host in self._hosts if host.startswith("*."))
         self._origins = {_plain(origin) for origin in settings.allowed_origins}
         token = None if settings.has_oauth else settings.auth_token
         self._token = None if token is None else token.get_secret_value().encode()
@@ -75,19 +78,23 @@ class Guard:
         self._refusals.note(REASONS[status], f"{path[:100]!r} asked with {said}")
 
     def _is_host_allowed(self, host: str) -> bool:
-        """With or without a port: "books.example.com" allows "books.example.com:8443"."""
+        """With or without a port: "books.example.com" allows "books.example.com:8443". "*.example.com" allows what
+        is below it.
+        """
         host = host.lower()
         name, _, port = host.rpartition(":")
         if not port.isdigit():  # none was given; an IPv6 address in brackets has colons of its own
             name = host
         if name.startswith("[") and name.endswith("]"):
             name = name[1:-1]
-        return host in self._hosts or name in self._hosts
+        if host in self._hosts or name in self._hosts:
+            return True
+        return name.endswith(self._below) and not name.startswith(".")
 
     def _is_origin_allowed(self, origin: str) -> bool:
         origin = _plain(origin)
         try:
-            return origin in self._origins or urlsplit(origin).hostname in LOOPBACK
+            return origin in self._origins or is_loopback(urlsplit(origin).hostname or "")
         except ValueError:  # a browser sends no such thing
             return False
 

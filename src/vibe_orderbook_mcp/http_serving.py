@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 from collections.abc import Iterator
 
 import uvicorn
@@ -13,6 +14,7 @@ from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.http import http_app
 from vibe_orderbook_mcp.http_protocol import bounded
 from vibe_orderbook_mcp.mcp_server import VibeServer
+from vibe_orderbook_mcp.stopping import stop_signals
 
 # A request that hangs must not hold up the stop, which has to be over within 5 s.
 SHUTDOWN_SECS = 1
@@ -23,15 +25,19 @@ OTHER_FILES = 300
 
 
 class _Server(uvicorn.Server):
-    """Stops on SIGTERM and SIGINT and returns: uvicorn would raise the signal again, past whoever cleans up."""
+    """Stops on a signal and returns: uvicorn would raise the signal again, past whoever cleans up."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        further = set(stop_signals()) - {signal.SIGTERM, signal.SIGINT}  # those are uvicorn's own
         with super().capture_signals():
+            before = {number: signal.signal(number, self.handle_exit) for number in further}
             try:
                 yield
             finally:
                 self._captured_signals.clear()
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
 
 def uvicorn_config(server: VibeServer) -> uvicorn.Config:
@@ -49,6 +55,7 @@ def uvicorn_config(server: VibeServer) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_SECS,
         timeout_graceful_shutdown=SHUTDOWN_SECS,
         server_header=False,
+        workers=1,  # whatever WEB_CONCURRENCY says
     )
 
 
@@ -70,7 +77,7 @@ def affordable_connections(wanted: int) -> int:
 
 
 def serve_http(server: VibeServer) -> None:
-    """Until SIGTERM or SIGINT. Raises ConfigError when the port cannot be had."""
+    """Until a signal to stop. Raises ConfigError when the port cannot be had."""
     settings = server.runtime.settings
     config = uvicorn_config(server)
     try:

@@ -8,12 +8,12 @@ import importlib.util
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
+from loguru import logger
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
@@ -30,6 +30,7 @@ from vibe_orderbook_mcp.http_limits import MESSAGES_PATH, HttpLimits, InFlight, 
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.oauth import oauth
 from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.stopping import stop_signals
 from vibe_orderbook_mcp.tools.introduction import TITLES, instructions
 from vibe_orderbook_mcp.tools.register import refused, register_fields, register_tools, with_warning
 from vibe_orderbook_mcp.tools.service import Tools
@@ -129,13 +130,13 @@ class VibeServer(MCPServer[Runtime]):
             super().run(transport, **options)
 
     async def run_stdio_async(self) -> None:
-        """Serve stdio until end of input, SIGTERM or SIGINT.
+        """Serve stdio until end of input or a signal to stop.
 
         The SDK's own loop dies on SIGTERM without cleaning up and hangs on SIGINT in a thread that reads stdin; so
         after a signal everything is closed here and the process left without waiting for that thread.
         """
         loop, told = asyncio.get_running_loop(), asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in stop_signals():
             with contextlib.suppress(NotImplementedError):  # Windows: the host kills, the store survives that
                 loop.add_signal_handler(number, told.set)
         self.runtime.recorder.says_each_second = False  # hosts keep what a server says in a file that nobody reads
@@ -146,7 +147,11 @@ class VibeServer(MCPServer[Runtime]):
                 await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
                 if serving.done():
-                    return serving.result()
+                    try:
+                        serving.result()
+                    except* OSError as gone:
+                        logger.info("The client takes no more answers: {}", gone.exceptions[0])
+                    return
             await self.runtime.stop()
         self.before_exit()
         logging.shutdown()

@@ -18,6 +18,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 
 from vibe_orderbook_mcp.config import Settings
+from vibe_orderbook_mcp.outbound import client_options
 
 # Signatures that the published half of a key can check. "none" and shared secrets are not among them.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -57,7 +58,7 @@ class KeySet:
     async def _fetch(self) -> None:
         self._asked = time.monotonic()
         try:
-            async with asyncio.timeout(FETCH_SECS), httpx.AsyncClient() as http:
+            async with asyncio.timeout(FETCH_SECS), httpx.AsyncClient(**client_options(self._url)) as http:
                 response = await http.get(self._url)
             listed: list[Any] = response.raise_for_status().json()["keys"]
             keys = dict(filter(None, map(_usable, listed)))

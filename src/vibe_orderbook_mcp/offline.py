@@ -43,11 +43,13 @@ async def export_to(
                 count = await export_trades(history, symbol, start_ms, end_ms, fmt, sink)
             else:
                 count = await export_snapshots(history, symbol, start_ms // 1000, -(-end_ms // 1000), fmt, sink)
-    sys.stderr.write(f"Exported {count} {kind} of {symbol}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"Exported {count} {kind} of {symbol}\n")
 
 
 async def print_status(data_path: Path) -> None:
-    """A table a person reads. Raises StorageError."""
+    """A table a person reads. Raises StorageError, and ConfigError where standard output is closed."""
+    _need_stdout()
     async with _reading(data_path) as history:
         found = await store_status(history)
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -119,8 +121,14 @@ def _utc(millis: int) -> str:
     return f"{datetime.fromtimestamp(millis / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def _need_stdout() -> None:
+    if sys.stdout is None:
+        raise ConfigError("Standard output is closed, so there is nowhere to write to.")
+
+
 def _sink(output: Path | None) -> BinaryIO:
     if output is None:
+        _need_stdout()
         return cast("BinaryIO", open(sys.stdout.fileno(), "wb", closefd=False))
     try:
         return output.open("wb")

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from loguru import logger
 
+from vibe_orderbook_mcp import outbound
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.binance.feed import Feed
 from vibe_orderbook_mcp.binance.rest import BinanceRest
@@ -32,6 +33,8 @@ class Runtime:
     """Nothing is opened before `start`; `stop` closes in reverse order and may be called twice."""
 
     def __init__(self, settings: Settings, market: Market | None = None, *, rest: BinanceRest | None = None) -> None:
+        """Raises ConfigError where the environment names a proxy or certificates that cannot be used."""
+        outbound.check(*filter(None, (settings.rest_url, settings.ws_url, settings.oauth_jwks_url)))
         self.settings = settings
         self.market = market or Market()
         self.rest = rest or BinanceRest(settings.rest_url)

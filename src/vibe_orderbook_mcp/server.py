@@ -3,14 +3,19 @@
 The SDK's command loads this file under another name than the package does, so the server itself lives elsewhere.
 """
 
+import sys
+
 from vibe_orderbook_mcp.config import load_settings
+from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.logs import set_up_logging
 from vibe_orderbook_mcp.mcp_server import create_server
 
-_settings = load_settings()
-set_up_logging(_settings.log_level, _settings.log_format)
-
-mcp = create_server(_settings)
+try:
+    _settings = load_settings()
+    set_up_logging(_settings.log_level, _settings.log_format)
+    mcp = create_server(_settings)
+except ConfigError as error:
+    sys.exit(f"Error: {error}")
 
 if __name__ == "__main__":
     mcp.run()

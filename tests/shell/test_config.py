@@ -102,6 +102,49 @@ def test_a_path_below_home_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert load_settings().data_path == tmp_path / "books"
 
 
+def test_a_variable_in_a_path_is_understood_as_a_shell_would(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else history goes into a directory of the name `$HOME`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for text in ("$HOME/books", "${HOME}/books"):
+        monkeypatch.setenv("VIBE_DATA_PATH", text)
+        assert load_settings().data_path == tmp_path / "books"
+    monkeypatch.delenv("VIBE_DATA_PATH")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "$HOME"))
+    assert load_settings().data_path.parts[: len(tmp_path.parts)] == tmp_path.parts
+    monkeypatch.setenv("XDG_DATA_HOME", "/x/$NOWHERE/data")
+    with pytest.raises(ConfigError, match="VIBE_DATA_PATH is not set"):
+        load_settings()
+    monkeypatch.setenv("VIBE_DATA_PATH", "/data")
+    assert load_settings().data_path == Path("/data")
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("*.Example.com", ("*.example.com",)),
+        ("books.example:*", ("books.example",)),
+        ("[2001:db8::1], 2001:db8::2, [2001:db8::3]:8000", ("2001:db8::1", "2001:db8::2", "[2001:db8::3]:8000")),
+        ("10.1.2.3:8000,books_1", ("10.1.2.3:8000", "books_1")),
+    ],
+)
+def test_hosts_are_read_as_they_are_compared(
+    text: str, hosts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIBE_ALLOWED_HOSTS", text)
+    assert load_settings().allowed_hosts == hosts
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "::1", "127.0.0.2", "LocalHost", "::ffff:127.0.0.1"])
+def test_every_spelling_of_this_machine_needs_no_word_about_who_may_come(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`[::1]` was refused as an address that others can reach."""
+    monkeypatch.setenv("VIBE_HOST", host)
+    settings = load_settings()
+    settings.check_bind()
+    assert "[" not in settings.host
+
+
 WRONG: list[tuple[str, str, str]] = [
     ("VIBE_SYMBOLS", "BTC:USDT", "symbols separated by commas"),
     ("VIBE_SYMBOLS", ",", "symbols separated by commas"),
@@ -120,6 +163,20 @@ WRONG: list[tuple[str, str, str]] = [
     ("VIBE_DATA_PATH", "", "a directory"),
     ("ANALYTICS_DATA_PATH", "", "a directory"),
     ("VIBE_DATA_PATH", "~nobody-of-that-name/x", "a directory"),
+    ("VIBE_DATA_PATH", "$NOWHERE/books", "a directory"),
+    ("VIBE_DATA_PATH", "/data/${NOWHERE}", "a directory"),
+    ("VIBE_ALLOWED_HOSTS", "*", "*.example.com"),
+    ("VIBE_ALLOWED_HOSTS", "a.example,*", "*.example.com"),
+    ("VIBE_ALLOWED_HOSTS", "*:8000", "*.example.com"),
+    ("VIBE_ALLOWED_HOSTS", "books.*", "*.example.com"),
+    ("VIBE_ALLOWED_HOSTS", "*example.com", "*.example.com"),
+    ("VIBE_ALLOWED_HOSTS", "*.", "*.example.com"),
+    ("VIBE_ALLOWED_HOSTS", "a.example/", "host names"),
+    ("VIBE_ALLOWED_HOSTS", "https://a.example", "host names"),
+    ("VIBE_ALLOWED_HOSTS", "a.example b.example", "host names"),
+    ("VIBE_ALLOWED_HOSTS", ":8000", "host names"),
+    ("VIBE_ALLOWED_ORIGINS", "*", "https://chatgpt.com"),
+    ("VIBE_ALLOWED_ORIGINS", "https://*.example.com", "without wildcards"),
     ("VIBE_HOST", "", "an address"),
     ("VIBE_PORT", "65536", "0 to 65535"),
     ("VIBE_PORT", "http", "0 to 65535"),

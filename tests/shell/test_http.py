@@ -47,11 +47,12 @@ async def status(served: Served, method: str, path: str, **headers: str) -> int:
 
 SERVED_HOSTS = [
     "localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000", "books.example",
-    "BOOKS.example:8443", "other.example:9000",
+    "BOOKS.example:8443", "other.example:9000", "a.wild.example", "b.A.wild.example:8000", "[2001:db8::1]:8000",
 ]  # fmt: skip
 REFUSED_HOSTS = [
     "evil.example", "localhost.evil.example", "books.example.evil.example", "evil.example:8000", "evilbooks.example",
     "localhost:8000@evil.example", "127.0.0.1.nip.io", "[::2]:8000", "localhost:port", "other.example", "",
+    "wild.example", ".wild.example", "evilwild.example", "a.wild.example.evil.example", "[2001:db8::2]",
 ]  # fmt: skip
 
 
@@ -61,7 +62,9 @@ def test_only_the_named_hosts_are_served_on_every_path(tmp_path: Path) -> None:
     async def run() -> None:
         async with (
             exchange() as sim,
-            http_serving(tmp_path / "db", sim, allowed_hosts="books.example,other.example:9000") as served,
+            http_serving(
+                tmp_path / "db", sim, allowed_hosts="books.example,other.example:9000,*.wild.example,[2001:db8::1]"
+            ) as served,
         ):
             for host in SERVED_HOSTS:
                 assert await status(served, "GET", "/healthz", Host=host) == 200, host

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.errors import ExchangeUnavailable
+from vibe_orderbook_mcp.outbound import proxy_for
 
 OPEN_TIMEOUT_SECS = 10.0
 ACK_TIMEOUT_SECS = 5.0
@@ -53,7 +54,7 @@ class Connection:
 
     @classmethod
     async def open(cls, base_url: str, streams: list[str]) -> Connection:
-        """Raises ExchangeUnavailable."""
+        """Raises ExchangeUnavailable, and ConfigError where `outbound.check` would have."""
         in_url = streams[:URL_STREAMS]
         names = quote("/".join(in_url), safe="/@")
         try:
@@ -66,6 +67,7 @@ class Connection:
                 max_size=MAX_FRAME_BYTES,
                 compression=None,
                 user_agent_header=None,
+                proxy=proxy_for(base_url),
             )
         except InvalidStatus as error:
             status = error.response.status_code

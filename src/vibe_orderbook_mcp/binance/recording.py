@@ -23,6 +23,7 @@ from vibe_orderbook_mcp.binance.connection import URL_STREAMS, Connection
 from vibe_orderbook_mcp.binance.rest import ANSWER_SECS, read_bounded, why_unreachable
 from vibe_orderbook_mcp.binance.unpacking import ACCEPTED
 from vibe_orderbook_mcp.errors import ConfigError, ExchangeError, ExchangeUnavailable, StorageError, SymbolUnknown
+from vibe_orderbook_mcp.outbound import check, client_options
 
 SNAPSHOT_LEVELS = 5000
 STREAMS = ("depth@100ms", "aggTrade", "trade", "bookTicker")
@@ -36,6 +37,7 @@ async def record_to(
 
     A connection that breaks is opened again and new depth answers are recorded, so a replay can resync there too.
     """
+    check(rest_url, ws_url)
     try:
         file = cast("BinaryIO", gzip.GzipFile(path, "wb") if path.suffix == ".gz" else path.open("wb"))
     except OSError as error:
@@ -63,7 +65,10 @@ class _Recording:
         if len(streams) > URL_STREAMS:
             raise ConfigError(f"At most {URL_STREAMS // len(STREAMS)} symbols can be recorded into one file.")
         async with httpx.AsyncClient(
-            base_url=self._rest_url, timeout=10.0, headers={"Accept-Encoding": ACCEPTED}
+            base_url=self._rest_url,
+            timeout=10.0,
+            headers={"Accept-Encoding": ACCEPTED},
+            **client_options(self._rest_url),
         ) as http:
             self._write(await self._exchange_info(http))
             connection = await Connection.open(self._ws_url, streams)

@@ -21,6 +21,7 @@ from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.core.listed import Listing, Source
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, RateLimited, SymbolUnknown
+from vibe_orderbook_mcp.outbound import client_options
 from vibe_orderbook_mcp.repeats import Repeats
 
 DEPTH_LIMIT = 5000
@@ -62,6 +63,7 @@ class BinanceRest:
                 timeout=timeout_secs,
                 headers={"User-Agent": f"vibe-orderbook-mcp/{__version__}", "Accept-Encoding": ACCEPTED},
                 limits=httpx.Limits(max_connections=8),
+                **client_options(base_url),
             )
             for _ in range(2)
         )
