@@ -214,3 +214,24 @@ def test_the_exchanges_own_count_of_weight_is_believed() -> None:
             assert rest.affordable_depth() == 1000
 
     asyncio.run(run())
+
+
+def test_entries_of_the_list_that_cannot_be_read_are_left_out_and_counted() -> None:
+    """And an exchange that does not know the parameter which makes the list short is asked without it."""
+
+    async def run() -> None:
+        entry = b'{"symbol":"ETHUSDT","status":"TRADING","baseAsset":"ETH","quoteAsset":"USDT"}'
+        listed = b'{"symbols":[{"symbol":["?"]},' + entry + b',{"symbol":"XUSDT","baseAsset":"X\\u001b[31m"}]}'
+        refused = http(
+            "400 Bad Request", b'{"code":-1101,"msg":"Too many parameters; expected \'0\' and received \'1\'."}'
+        )
+        answers = refused, http("200 OK", listed), http("200 OK", b'{"symbols":7}')
+        async with wire(*answers) as server, BinanceRest(server.url) as rest:
+            assert list((await rest.all_symbols()).names) == ["ETHUSDT"]
+            assert rest.skipped == {"symbols": 2}
+            assert [("showPermissionSets" in request) for request in server.requests] == [True, False]
+            with pytest.raises(ExchangeUnavailable):
+                await rest.all_symbols()
+            assert rest.failures == {"400": 1, "no answer": 1}
+
+    asyncio.run(run())

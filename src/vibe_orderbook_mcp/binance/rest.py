@@ -113,14 +113,23 @@ class BinanceRest:
 
     async def all_symbols(self) -> Listing:
         """Everything that the exchange lists, as a client's look-up. Entries that cannot be read are left out."""
-        parse = partial(messages.parse_listing, skipped=partial(self._note_skipped, "symbols", "the exchange's list"))
-        try:  # without their account rules, which nobody here needs, the entries are a quarter as large
-            found = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS, showPermissionSets="false")
+        try:  # without the rules of accounts, which nobody here needs, the list is much shorter
+            raw = await self._get(bytes, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS, showPermissionSets="false")
         except ExchangeUnavailable as error:
             if error.status != httpx.codes.BAD_REQUEST:
                 raise
-            found = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS)
-        return Listing(found, read_secs=time.monotonic())
+            raw = await self._get(bytes, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS)
+        read_secs, skipped = time.monotonic(), list[int]()
+        try:  # thousands of entries: on a thread, books do not wait for it
+            listing = await asyncio.to_thread(
+                lambda: Listing(messages.parse_listing(raw, skipped.append), read_secs=read_secs)
+            )
+        except ExchangeUnavailable:
+            self.failures["no answer"] += 1
+            raise
+        if skipped:
+            self._note_skipped("symbols", "the exchange's list", sum(skipped))
+        return listing
 
     async def listing(self, symbol: str) -> tuple[str, SymbolSpec]:
         """What the exchange says of it now, and its word for whether it trades: TRADING, HALT, BREAK and others.
