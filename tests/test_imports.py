@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "binance.backoff": (),
     "binance.*": ("binance.*", "core.*", "market", "errors", "repeats", "outbound"),
     "store.*": ("store.*", "core.*", "errors"),
-    "sim.*": ("sim.*", "errors"),  # it stands for the exchange: shared code would share its mistakes
+    "frames.*": ("frames.*", "errors"),
+    "sim.*": ("sim.*", "frames.*", "errors"),  # it stands for the exchange: shared code would share its mistakes
 }
 
 # Modules by pattern -> modules outside the package they may not import (nor anything below those).
@@ -64,6 +65,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "store.row_steps": IMPURE,
     "store.findings": IMPURE,
     "store.packing": tuple(name for name in IMPURE if name != "sys"),  # sys.byteorder
+    "frames.venues": IMPURE,
     "sim.ledger": IMPURE,
     "sim.matching": IMPURE,
 }

@@ -160,6 +160,7 @@ def sim(
     scenario: Annotated[str, typer.Option(help="A pace (quiet, normal, busy) or an event such as drain.")] = "normal",
     replay: Annotated[list[Path] | None, typer.Option(help="Recording to serve instead; may be repeated.")] = None,
     speed: Annotated[float, typer.Option(help="Replay speed; 0 is as fast as clients take it.")] = 1.0,
+    venue: Annotated[str | None, typer.Option(help="Venue of the recording; found in its frames by itself.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input ends.")] = False,
     files: Annotated[list[Path] | None, typer.Argument(help="More files of the recording.")] = None,
 ) -> None:
@@ -173,7 +174,7 @@ def sim(
     if recordings:
         from vibe_orderbook_mcp.sim.replay import ReplayConfig, serve_replay  # noqa: PLC0415  # likewise
 
-        replaying = ReplayConfig(files=tuple(recordings), speed=speed, host=host, port=port)
+        replaying = ReplayConfig(files=tuple(recordings), speed=speed, venue=venue, host=host, port=port)
         _run(serve_replay(replaying, started=_say))
         return
     chosen = {"symbols": _symbol_list(symbols)} if symbols else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 from collections import Counter, defaultdict
@@ -10,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import websockets
 
 from tests.folders import RECORDINGS
 from tests.sim.clients import DictBook, Listener, get, run, snapshot
 from vibe_orderbook_mcp.errors import ConfigError
-from vibe_orderbook_mcp.sim import ReplayConfig, ReplayExchange, book_tickers, serve_replay
+from vibe_orderbook_mcp.sim import (
+    ReplayConfig,
+    ReplayExchange,
+    SimConfig,
+    SimExchange,
+    book_tickers,
+    serve_replay,
+)
 from vibe_orderbook_mcp.sim.aggregation import Aggregator
-from vibe_orderbook_mcp.sim.faults import Drop
+from vibe_orderbook_mcp.sim.faults import Disconnect, Drop
 from vibe_orderbook_mcp.sim.inference import split
 from vibe_orderbook_mcp.sim.recordings import complete, read
 from vibe_orderbook_mcp.sim.rules import Grid
@@ -204,7 +213,7 @@ def test_an_own_recording_holds_several_symbols_and_their_exchange_info(tmp_path
     )
 
     async def body() -> None:
-        async with ReplayExchange(ReplayConfig(files=(path,), speed=0)) as exchange:
+        async with ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=0.0)) as exchange:
             async with Listener(exchange.ws_url, "aaausdt@depth@100ms"):
                 await exchange.finished()
             info = (await get(exchange.rest_url, "/api/v3/exchangeInfo", symbol="AAAUSDT")).json()
@@ -249,7 +258,7 @@ def test_a_gap_in_a_recording_is_passed_on_and_the_book_waits_for_the_next_answe
     )
 
     async def body() -> None:
-        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0))
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=0.0))
         async with exchange, Listener(exchange.ws_url, "aaausdt@depth@100ms") as listener:
             assert [(await listener.next())[1]["U"] for _ in range(3)] == [6, 9, 10]
             await exchange.finished()
@@ -271,7 +280,7 @@ def test_fills_are_served_as_aggregate_trades_to_the_last_one(tmp_path: Path) ->
     )
 
     async def body() -> None:
-        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0))
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=0.0))
         async with exchange, Listener(exchange.ws_url, "aaausdt@aggTrade", "aaausdt@depth@100ms") as listener:
             await listener.next()
             streamed = [(await listener.next())[1] for _ in range(2)]
@@ -290,7 +299,7 @@ def test_faults_bend_a_replay_like_any_other_exchange(tmp_path: Path) -> None:
     path = write(tmp_path / "faulty", answer(None, 5, 0), *lines)
 
     async def body() -> None:
-        async with ReplayExchange(ReplayConfig(files=(path,), speed=0)) as exchange:
+        async with ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=0.0)) as exchange:
             exchange.faults.add(Drop(count=4))
             async with Listener(exchange.ws_url, "aaausdt@depth@100ms") as listener:
                 assert (await listener.next())[1]["U"] == 10
@@ -350,6 +359,14 @@ def test_symbols_are_split_by_known_quote_assets() -> None:
     assert split("币安人生USDT") == ("币安人生", "USDT")
 
 
+LISTED = {"timezone": "UTC", "symbols": [{"symbol": "AAAUSDT", "filters": 7}]}
+
+
+def cut(path: Path, size: int) -> Path:
+    path.write_bytes(gzip.compress(b"x")[:size])
+    return path
+
+
 def test_what_is_not_a_recording_is_refused_with_one_sentence(tmp_path: Path) -> None:
     nonsense = tmp_path / "nonsense"
     nonsense.write_text("hello world\n")
@@ -358,6 +375,10 @@ def test_what_is_not_a_recording_is_refused_with_one_sentence(tmp_path: Path) ->
         ((nonsense,), "line 1"),
         ((tmp_path / "none",), "no recording"),
         ((empty,), "nothing to replay"),
+        ((write(tmp_path / "price", depth("AAAUSDT", 6, 6, "1e5", "1", 2)),), "not a plain number"),
+        ((write(tmp_path / "size", depth("AAAUSDT", 6, 6, "1", "nan", 2)),), "not a plain number"),
+        ((write(tmp_path / "listed", depth("AAAUSDT", 6, 6, "1", "1", 2), (3, LISTED)),), "exchangeInfo of AAAUSDT"),
+        ((cut(tmp_path / "cut.gz", 3),), "nothing to replay"),
     ):
         with pytest.raises(ConfigError, match=words):
             ReplayExchange(ReplayConfig(files=files))
@@ -371,3 +392,212 @@ def test_recorded_rest_answers_belong_to_the_symbol_they_name_or_their_file(tmp_
     path = write(tmp_path / "x", answer(None, 5, 0), answer("CCCUSDT", 6, 1), depth("AAAUSDT", 6, 6, "1", "1", 2))
     found = [(record.symbol, record.what.last_update_id) for record in read([path]) if isinstance(record.what, Depth)]
     assert found == [("AAAUSDT", 5), ("CCCUSDT", 6)]
+
+
+FUND = {"e": "trade", "E": 1, "T": 1, "s": "AAAUSDT", "t": 1, "p": "1", "q": "1", "X": "INSURANCE_FUND", "m": True}
+FUTURES: dict[str, Any] = {
+    "USD-M": {"stream": "aaausdt@depth", "data": depth("AAAUSDT", 6, 6, "1", "1", 0)[1]["data"] | {"pu": 5}},
+    "COIN-M": {"stream": "aaausd_perp@depth", "data": depth("AAAUSD_PERP", 6, 6, "1", "1", 0)[1]["data"]},
+    "insurance fund": {"stream": "aaausdt@trade", "data": FUND},
+    "REST": {"lastUpdateId": 5, "E": 1, "T": 1, "bids": [], "asks": []},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(FUTURES))
+def test_a_recording_of_futures_is_refused_by_its_name_wherever_its_first_frame_is(tmp_path: Path, kind: str) -> None:
+    """Served as spot, a print of an insurance fund would be a trade of the volume profile."""
+    spot = [answer(None, 5, 0), depth("AAAUSDT", 6, 6, "10.00000000", "7.00000000", 1)]
+    path = write(tmp_path / "futures.gz", *spot, (2, FUTURES[kind]))
+    words = "is a recording of Binance (USD-M|COIN-M) futures .*; Binance spot .* can be replayed"
+    with pytest.raises(ConfigError, match=words):
+        ReplayExchange(ReplayConfig(files=(path,)))
+
+
+def test_the_venue_that_was_asked_for_has_to_be_the_recording_s(tmp_path: Path) -> None:
+    path = tmp_path / "A.ws.1.0"
+    frame = json.dumps(depth("AAAUSDT", 6, 6, "1", "1", 0)[1])
+    path.write_text(f"wss://stream.binance.us:9443/stream <-> 1633998274.5\n1633998274.7: {frame}\n")
+    ReplayExchange(ReplayConfig(files=(path,)))
+    ReplayExchange(ReplayConfig(files=(path,), venue="binance-us"))
+    with pytest.raises(ConfigError, match=r"A.ws.1.0 is a recording of Binance.US spot"):
+        ReplayExchange(ReplayConfig(files=(path,), venue="binance"))
+    with pytest.raises(ConfigError, match=r"--venue is 'kraken'; recordings of Binance spot"):
+        ReplayExchange(ReplayConfig(files=(path,), venue="kraken"))
+
+
+@pytest.mark.parametrize("digits", [10, 13, 16, 19])
+def test_a_recording_lasts_as_long_as_it_did_whatever_the_unit_of_its_times(tmp_path: Path, digits: int) -> None:
+    """Three of four public recordings ran 1000 times too fast."""
+    lines = [answer(None, 5, 0), *(depth("AAAUSDT", n, n, "10.0", f"{n}.0", (n - 5) * 7000) for n in range(6, 9))]
+    path = tmp_path / "x"
+    text = [f"{str(BASE_NS + at_ms * 1_000_000)[:digits]} {json.dumps(body)}" for at_ms, body in lines]
+    path.write_text("\n".join(text))
+    status = ReplayExchange(ReplayConfig(files=(path,))).venue.status()
+    assert status["length_s"] == 21
+
+
+def test_frames_without_a_time_are_paced_by_the_exchange_s_and_may_have_no_stream(tmp_path: Path) -> None:
+    """One frame a line, of a combined stream or of a single one, and its answer in a file of its own."""
+    frames = [depth("AAAUSDT", n, n, "10.00000000", f"{n}.00000000", (n - 5) * 500)[1] for n in range(6, 10)]
+    path, beside = tmp_path / "x.ndjson.gz", tmp_path / "rest.json"
+    lines = [frames[0], frames[1]["data"], {"u": 7, "s": "AAAUSDT", "b": "10.0", "B": "7.0", "a": "11.0", "A": "2.0"}]
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, [*lines, *frames[2:]])).encode()))
+    beside.write_text(json.dumps(answer(None, 5, 0)[1]))
+
+    async def body() -> None:
+        exchange = ReplayExchange(ReplayConfig(files=(path, beside), speed=0, patience_s=0.0))
+        assert exchange.venue.status()["length_s"] == 1.5
+        async with exchange, Listener(exchange.ws_url, "aaausdt@depth@100ms", "aaausdt@bookTicker") as listener:
+            assert [(await listener.next())[1]["u"] for _ in range(5)] == [6, 7, 7, 8, 9]
+            await exchange.finished()
+            assert (await snapshot(exchange.rest_url, "AAAUSDT"))["bids"][0] == ["10.00000000", "9.00000000"]
+
+    run(body())
+
+
+def test_an_answer_that_names_nobody_is_of_the_symbol_that_it_continues(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "two",
+        answer(None, 5, 0),
+        depth("BBBUSDT", 70, 71, "1.00000000", "1.00000000", 1),
+        depth("AAAUSDT", 5, 6, "10.00000000", "7.00000000", 2),
+    )
+
+    async def body() -> None:
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=0.0))
+        async with exchange, Listener(exchange.ws_url, "aaausdt@depth@100ms"):
+            await exchange.finished()
+            assert (await snapshot(exchange.rest_url, "AAAUSDT"))["lastUpdateId"] == 6
+            assert not exchange.venue._symbols["BBBUSDT"].live
+
+    run(body())
+
+
+def test_a_cut_recording_is_replayed_up_to_the_cut(tmp_path: Path) -> None:
+    lines = [depth("AAAUSDT", n, n, "10.00000000", f"{n}.00000000", n) for n in range(6, 2000)]
+    path = write(tmp_path / "cut.gz", answer(None, 5, 0), *lines)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    async def body() -> None:
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=0.0))
+        async with exchange, Listener(exchange.ws_url, "aaausdt@depth@100ms") as listener:
+            await exchange.finished()
+            count = exchange.venue.counts["DepthUpdate"]
+            assert 100 < count < 1900
+            assert [(await listener.next())[1]["u"] for _ in range(count)] == list(range(6, 6 + count))
+
+    run(body())
+
+
+def test_a_made_up_aggregate_trade_goes_out_when_time_has_completed_it(tmp_path: Path) -> None:
+    """The next recorded line of a quiet symbol came up to 27.8 s later, and 621 seconds had their trades wrong."""
+    path = write(
+        tmp_path / "quiet",
+        answer(None, 5, 0),
+        depth("AAAUSDT", 6, 6, "10.00000000", "7.00000000", 1),
+        fill("AAAUSDT", 70, "10.00000000", "0.30000000", 2, 1_700_000_001_001),
+        depth("AAAUSDT", 7, 7, "10.00000000", "6.00000000", 3_600_000),
+    )
+
+    async def body() -> None:
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=1))
+        async with exchange, Listener(exchange.ws_url, "aaausdt@aggTrade", "aaausdt@depth@100ms") as listener:
+            assert (await listener.next())[1]["u"] == 6
+            assert (await listener.next())[1]["l"] == 70  # an hour before the next line
+            status = exchange.venue.status()
+            assert status["playing"]
+            assert status["position_s"] == 0.022
+
+    run(body())
+
+
+def test_made_up_aggregate_trades_of_one_symbol_do_not_wait_for_another_s_lines(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "two",
+        *(answer(symbol, 5, 0) for symbol in ("AAAUSDT", "BBBUSDT")),
+        *(depth(symbol, 6, 6, "10.00000000", "7.00000000", 1) for symbol in ("AAAUSDT", "BBBUSDT")),
+        fill("AAAUSDT", 70, "10.00000000", "0.30000000", 2, 1_700_000_001_001),
+        fill("BBBUSDT", 90, "10.00000000", "0.30000000", 5, 1_700_000_001_001),
+        *(depth("BBBUSDT", n, n, "10.00000000", f"{n}.00000000", n * 10) for n in range(7, 12)),
+    )
+
+    async def body() -> None:
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=0.0))
+        streams = ("aaausdt@depth@100ms", "aaausdt@aggTrade", "bbbusdt@aggTrade", "bbbusdt@depth@100ms")
+        async with exchange, Listener(exchange.ws_url, *streams) as listener:
+            found = [(stream, event.get("u")) for stream, event in [await listener.next() for _ in range(9)]]
+        assert found[2:4] == [("aaausdt@aggTrade", None), ("bbbusdt@aggTrade", None)]
+        assert found[4:] == [("bbbusdt@depth@100ms", n) for n in range(7, 12)]
+
+    run(body())
+
+
+def test_at_full_speed_no_more_is_on_its_way_than_a_client_has_read(tmp_path: Path) -> None:
+    """Frames in buffers are lost with a connection that is closed for being slow."""
+    lines = [depth("AAAUSDT", n, n, "10.00000000", f"{n}.00000000", n) for n in range(6, 20_000)]
+    path = write(tmp_path / "long.gz", answer(None, 5, 0), *lines)
+
+    async def body() -> None:
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=0.0))
+        async with exchange:
+            url = f"{exchange.ws_url}/stream?streams=aaausdt@depth@100ms"
+            async with websockets.connect(url, max_queue=4) as socket:
+                most = 0
+                for number in range(6, 20_000):
+                    assert json.loads(await socket.recv())["data"]["u"] == number
+                    most = max(most, exchange.hub.frames_sent - (number - 5))
+        assert most < 2000
+
+    run(body())
+
+
+def test_at_full_speed_a_client_that_lost_its_connection_is_waited_for(tmp_path: Path) -> None:
+    lines = [depth("AAAUSDT", n, n, "10.00000000", f"{n}.00000000", n) for n in range(6, 3000)]
+    path = write(tmp_path / "long.gz", answer(None, 5, 0), *lines)
+
+    async def body() -> None:
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=60.0))
+        async with exchange:
+            async with Listener(exchange.ws_url, "aaausdt@depth@100ms") as listener:
+                assert (await listener.next())[1]["u"] == 6
+                await snapshot(exchange.rest_url, "AAAUSDT")
+                exchange.faults.add(Disconnect())
+                with contextlib.suppress(websockets.ConnectionClosed):
+                    while True:
+                        await listener.next()
+            assert not exchange.venue.finished.is_set()
+            async with Listener(exchange.ws_url, "aaausdt@depth@100ms") as listener:
+                first = (await listener.next())[1]["u"]
+                await snapshot(exchange.rest_url, "AAAUSDT")
+                assert [(await listener.next())[1]["u"] for _ in range(first + 1, 3000)] == list(range(first + 1, 3000))
+
+    run(body())
+
+
+def test_at_full_speed_nobody_misses_the_time_before_the_book_was_asked_for(tmp_path: Path) -> None:
+    lines = [depth("AAAUSDT", n, n, "10.00000000", f"{n}.00000000", n * 1000) for n in range(6, 500)]
+    path = write(tmp_path / "long.gz", answer(None, 5, 0), *lines)
+
+    async def body() -> None:
+        exchange = ReplayExchange(ReplayConfig(files=(path,), speed=0, patience_s=60.0))
+        async with exchange, Listener(exchange.ws_url, "aaausdt@depth@100ms") as listener:
+            assert (await listener.next())[1]["u"] == 6
+            assert await listener.silent(0.3)
+            assert (await snapshot(exchange.rest_url, "AAAUSDT"))["lastUpdateId"] == 6
+            assert (await listener.next())[1]["u"] == 7
+
+    run(body())
+
+
+def test_every_rest_answer_says_that_its_market_is_a_recording(tmp_path: Path) -> None:
+    path = write(tmp_path / "own", answer(None, 5, 0), depth("AAAUSDT", 6, 6, "10.00000000", "7.00000000", 1))
+
+    async def body() -> None:
+        async with ReplayExchange(ReplayConfig(files=(path,))) as exchange:
+            for where in ("/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/nothing"):
+                answer = await get(exchange.rest_url, where)
+                assert answer.headers.get("x-vibe-source") == (None if "nothing" in where else "recording")
+        async with SimExchange(SimConfig(symbols=("BTCUSDT",), history_hours=0.0)) as simulated:
+            assert (await get(simulated.rest_url, "/api/v3/time")).headers["x-vibe-source"] == "simulated"
+
+    run(body())

@@ -27,6 +27,7 @@ from vibe_orderbook_mcp.outbound import check, client_options
 
 SNAPSHOT_LEVELS = 5000
 STREAMS = ("depth@100ms", "aggTrade", "trade", "bookTicker")
+FLUSH_EVERY_SECS = 1.0  # what a process that is killed loses at most; a .gz is cut after a whole block then
 
 
 async def record_to(
@@ -58,9 +59,27 @@ class _Recording:
         self._symbols = symbols
         self._rest_url = rest_url
         self._ws_url = ws_url
+        self._flush_failure: OSError | None = None
         self.frames = 0
 
     async def run(self) -> None:
+        flushing = asyncio.create_task(self._flush())
+        try:
+            await self._receive()
+        finally:
+            flushing.cancel()
+            await asyncio.gather(flushing, return_exceptions=True)
+
+    async def _flush(self) -> None:
+        """What was written becomes readable also while the symbols are quiet."""
+        while self._flush_failure is None:
+            await asyncio.sleep(FLUSH_EVERY_SECS)
+            try:
+                self._file.flush()
+            except OSError as error:  # of the next line, which somebody waits for
+                self._flush_failure = error
+
+    async def _receive(self) -> None:
         streams = [f"{symbol.lower()}@{stream}" for symbol in self._symbols for stream in STREAMS]
         if len(streams) > URL_STREAMS:
             raise ConfigError(f"At most {URL_STREAMS // len(STREAMS)} symbols can be recorded into one file.")
@@ -124,6 +143,8 @@ class _Recording:
                     break
 
     def _write(self, raw: bytes) -> None:
+        if self._flush_failure is not None:
+            raise self._flush_failure
         line = raw if b"\n" not in raw else raw.replace(b"\n", b" ")
         self._file.write(b"%d %s\n" % (time.time_ns(), line))
 

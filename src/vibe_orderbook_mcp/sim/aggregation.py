@@ -30,9 +30,14 @@ class Aggregator:
         self._last_ns = received_ns
         return closed
 
+    @property
+    def closes_ns(self) -> int | None:
+        """When the run is over unless another fill comes; None where there is no run."""
+        return self._last_ns + QUIET_NS if self._run else None
+
     def tick(self, now_ns: int) -> AggTrade | None:
         """Close a run that time has ended."""
-        return self.close() if self._run and now_ns - self._last_ns > QUIET_NS else None
+        return self.close() if self._run and now_ns - self._last_ns >= QUIET_NS else None
 
     def close(self) -> AggTrade | None:
         if not self._run:

@@ -27,7 +27,7 @@ class Listener(Protocol):
     def disconnect(self, *, abrupt: bool) -> None: ...
 
     async def drained(self) -> None:
-        """Wait until the socket has room again."""
+        """Wait until the client has read most of what was delivered."""
 
 
 class Hub:
@@ -94,10 +94,10 @@ class Hub:
         return len(chosen)
 
     async def drained(self) -> None:
-        """Back-pressure for a replay without waiting: the sockets have room again, and `taken` says so if it is set.
+        """Back-pressure for a replay without waiting: clients have read what was sent, and `taken` says so if set.
 
-        Between a socket with room and a client that has read lie hundreds of frames in the system's buffers. Whoever
-        wants a run at full speed to be the same one on every machine sets `taken`.
+        A client may still have frames that it read and did not use yet. Whoever wants a run at full speed to be the
+        same one on every machine sets `taken`.
         """
         await asyncio.gather(*(listener.drained() for listener in list(self.listeners.values())))
         if self.taken is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
+from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim.recordings import Record
 from vibe_orderbook_mcp.sim.rules import PLACES, Grid, Rules
 from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthUpdate, TradeFill
@@ -16,6 +19,7 @@ QUOTES: Final = (
 )
 PRICE_DIGITS: Final = 15  # what a double carries exactly
 SIZE_DIGITS: Final = 12  # leaves a level room for a thousand of the largest orders
+_DECIMAL: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
 
 
 class _Seen:
@@ -30,6 +34,8 @@ class _Seen:
         if text in self._known:
             return
         self._known.add(text)
+        if _DECIMAL.fullmatch(text) is None:
+            raise ConfigError(f"The recording has {text[:40]!r} for a price or a size, which is not a plain number.")
         whole, _, part = text.partition(".")
         part = part.rstrip("0")
         self.exp = max(self.exp, len(part))
@@ -46,11 +52,19 @@ class SymbolFacts:
 
     def __init__(self) -> None:
         self.has_aggregates = False
+        self.has_answer = False
+        self.has_depth = False
+        self._first_id = self._last_id = 0  # of the update ids of its depth events
         self._prices, self._sizes = _Seen(), _Seen()
 
     def add(self, record: Record) -> None:
         what = record.what
         if isinstance(what, DepthUpdate | Depth):
+            self.has_answer |= isinstance(what, Depth)
+            if isinstance(what, DepthUpdate):
+                self._first_id = min(self._first_id, what.first_id) if self.has_depth else what.first_id
+                self._last_id = max(self._last_id, what.final_id)
+                self.has_depth = True
             for side in (what.bids, what.asks):
                 for price, size in side:
                     self._prices.add(price)
@@ -63,6 +77,10 @@ class SymbolFacts:
             for price, size in ((what.bid, what.bid_size), (what.ask, what.ask_size)):
                 self._prices.add(price)
                 self._sizes.add(size)
+
+    def reaches(self, update_id: int) -> bool:
+        """Whether a depth answer of this update falls into the recorded stream."""
+        return self.has_depth and self._first_id - 1 <= update_id <= self._last_id
 
     def rules(self, symbol: str) -> Rules:
         base, quote = split(symbol)
@@ -86,34 +104,65 @@ class RecordingFacts:
         self.first_ns = 0
         self.last_ns = 0
         self.first_event_ms = 0
+        self._owners: dict[tuple[object, int], str] = {}  # (file, update id) of an answer that names none
+        in_file: dict[object, set[str]] = defaultdict(set)
+        unnamed: list[Record] = []
         for record in records:
             self.first_ns = self.first_ns or record.received_ns
             self.last_ns = record.received_ns
             if isinstance(record.what, dict):
                 self.exchange_info = self.exchange_info or record.what
                 continue
+            if not record.is_named:
+                unnamed.append(record)
+                continue
+            in_file[record.path].add(record.symbol)
             self.symbols.setdefault(record.symbol, SymbolFacts()).add(record)
             if not self.first_event_ms and isinstance(record.what, DepthUpdate | AggTrade | TradeFill):
                 # Recorders' clocks are off by seconds: exchange time is receive time plus this difference.
                 self.first_event_ms = record.what.event_ms - (record.received_ns - self.first_ns) // 1_000_000
+        for record in unnamed:
+            self._name(record, in_file[record.path])
+
+    def owner(self, record: Record) -> str:
+        """The symbol of a record; empty where that is not known."""
+        if record.is_named or not isinstance(record.what, Depth):
+            return record.symbol
+        return self._owners.get((record.path, record.what.last_update_id), "")
+
+    def _name(self, record: Record, in_file: set[str]) -> None:
+        """A depth answer that names no symbol is of the one that it continues, or of its file's only one."""
+        if not isinstance(record.what, Depth):
+            return
+        update_id = record.what.last_update_id
+        reached = {symbol for symbol, facts in self.symbols.items() if facts.reaches(update_id)}
+        for candidates in (in_file & reached, in_file, reached):
+            if len(candidates) == 1:
+                symbol = next(iter(candidates))
+                self._owners[record.path, update_id] = symbol
+                self.symbols[symbol].add(record)
+                return
 
     def rules(self, symbol: str) -> Rules:
         inferred = self.symbols[symbol].rules(symbol)
         listed = (self.exchange_info or {}).get("symbols", [])
-        entry = next((entry for entry in listed if entry.get("symbol") == symbol), None)
+        entry = next((each for each in listed if isinstance(each, dict) and each.get("symbol") == symbol), None)
         if entry is None:
             return inferred
-        filters = {each["filterType"]: each for each in entry["filters"]}
-        return Rules(
-            symbol=symbol,
-            base=entry["baseAsset"],
-            quote=entry["quoteAsset"],
-            # An exchange may coarsen a tick while old orders still rest on the finer one: the finer grid holds both.
-            price=Grid(max(_exp(filters["PRICE_FILTER"]["tickSize"]), inferred.price.exp)),
-            size=Grid(max(_exp(filters["LOT_SIZE"]["stepSize"]), inferred.size.exp)),
-            max_price=filters["PRICE_FILTER"]["maxPrice"],
-            max_size=filters["LOT_SIZE"]["maxQty"],
-        )
+        try:
+            filters = {each["filterType"]: each for each in entry["filters"]}
+            return Rules(
+                symbol=symbol,
+                base=entry["baseAsset"],
+                quote=entry["quoteAsset"],
+                # An exchange may coarsen a tick while old orders still rest on the finer one: the finer holds both.
+                price=Grid(max(_exp(filters["PRICE_FILTER"]["tickSize"]), inferred.price.exp)),
+                size=Grid(max(_exp(filters["LOT_SIZE"]["stepSize"]), inferred.size.exp)),
+                max_price=filters["PRICE_FILTER"]["maxPrice"],
+                max_size=filters["LOT_SIZE"]["maxQty"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"The recorded exchangeInfo of {symbol} cannot be read: {error!r}.") from None
 
 
 def split(symbol: str) -> tuple[str, str]:

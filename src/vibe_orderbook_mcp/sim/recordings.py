@@ -1,41 +1,46 @@
-"""Recordings of an exchange's public streams, read back line by line.
-
-Three line formats, plain or gzipped, may be mixed:
-
-    <ns> {"stream": ..., "data": {...}}        a frame as received
-    <ns> {"lastUpdateId": ..., "bids": ...}    a REST depth answer, of the file's symbol or of its "symbol" key
-    <ns> {"timezone": ..., "symbols": [...]}   an exchangeInfo answer
-    <seconds>: {...}                           the same three, in the older format, whose first line names a URL
-    https://... -> <seconds>: {...}            a REST answer of the older format, in a file of its own
-"""
+"""Recordings of Binance spot as a replay serves them: each line a record with its time and its symbol."""
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterator, Sequence
 from heapq import merge
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+from loguru import logger
 
 from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.frames.lines import RecordedLine, read_lines, with_answers
+from vibe_orderbook_mcp.frames.venues import LABELS, Recognizer
 from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthUpdate, Event, TextLevel, TradeFill
+
+SERVED: Final = ("binance", "binance-us")
 
 
 class Record(NamedTuple):
-    """One line that matters to a replay. `what` of an exchangeInfo answer is the decoded JSON, with no symbol."""
+    """One line that matters to a replay, and its file.
+
+    `what` of an exchangeInfo answer is the decoded JSON, with no symbol. A depth answer that does not say whose it is
+    has its file's first symbol, and is not `is_named`.
+    """
 
     received_ns: int
     symbol: str
     what: Event | Depth | dict[str, Any]
+    path: Path
+    is_named: bool = True
 
 
 class _Line(msgspec.Struct, rename={"last_update_id": "lastUpdateId"}):
+    """A frame of a combined stream, a frame of a single stream, or a REST answer."""
+
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw()
+    e: str = ""
+    u: int | None = None
     last_update_id: int | None = None
     bids: list[TextLevel] = []
     asks: list[TextLevel] = []
@@ -43,19 +48,54 @@ class _Line(msgspec.Struct, rename={"last_update_id": "lastUpdateId"}):
     symbols: msgspec.Raw = msgspec.Raw()
 
 
-_STREAM_NAME: Final = re.compile(rb'"stream"\s*:\s*"([^@"]+)@')
 _LINE: Final = msgspec.json.Decoder(_Line)
-_PAYLOADS: Final[dict[str, msgspec.json.Decoder[Event]]] = {
-    "depth": msgspec.json.Decoder(DepthUpdate),
-    "aggTrade": msgspec.json.Decoder(AggTrade),
-    "trade": msgspec.json.Decoder(TradeFill),
-    "bookTicker": msgspec.json.Decoder(BookTicker),
+_KINDS: Final[dict[str, type[Event]]] = {
+    "depth": DepthUpdate,
+    "aggTrade": AggTrade,
+    "trade": TradeFill,
+    "bookTicker": BookTicker,
 }
+_EVENTS: Final = {"depthUpdate": "depth", "aggTrade": "aggTrade", "trade": "trade"}
+_STREAM_NAME: Final = re.compile(rb'"stream"\s*:\s*"([^"@]+)@|"s"\s*:\s*"([^"]+)"')
+_PAYLOADS: Final = {kind: msgspec.json.Decoder(type_) for kind, type_ in _KINDS.items()}
 
 
-def read(files: Sequence[Path]) -> Iterator[Record]:
-    """All records of all files, merged by the time they were received."""
-    return merge(*(_records(path) for path in files), key=lambda record: record.received_ns)
+def read(files: Sequence[Path], check: Check | None = None) -> Iterator[Record]:
+    """All records of all files, merged by the time they were received. Raises ConfigError.
+
+    A first reading should `check` whose frames they are, and says where a file is cut.
+    """
+    return merge(*(_records(path, check) for path in files), key=lambda record: record.received_ns)
+
+
+class Check:
+    """That all frames can be those of Binance spot, and of `venue` where one is named."""
+
+    def __init__(self, venue: str | None = None) -> None:
+        if venue is not None and venue not in SERVED:
+            raise ConfigError(f"--venue is {venue!r}; recordings of {_served()} can be replayed.")
+        self._venue = venue
+        self._recognizers: dict[Path, Recognizer] = {}
+
+    def see(self, path: Path, line: RecordedLine) -> None:
+        """Raises ConfigError for a frame of another venue."""
+        found = self._recognizers.setdefault(path, Recognizer()).see(line.frame, line.url)
+        is_said = bool(line.url)  # both kinds of spot have frames of one shape
+        if found is not None and (found not in SERVED or (is_said and self._venue not in (None, found))):
+            _refuse(path, found)
+
+    def finish(self, path: Path) -> None:
+        found = self._recognizers[path].venue if path in self._recognizers else None
+        if found is not None and found not in SERVED:
+            _refuse(path, found)
+
+
+def _refuse(path: Path, venue: str) -> NoReturn:
+    raise ConfigError(f"{path.name} is a recording of {LABELS[venue]} ({venue}); {_served()} can be replayed.")
+
+
+def _served() -> str:
+    return " and ".join(f"{LABELS[venue]} ({venue})" for venue in SERVED)
 
 
 def book_tickers(files: Sequence[Path]) -> dict[str, list[tuple[int, str, str, str, str]]]:
@@ -69,74 +109,51 @@ def book_tickers(files: Sequence[Path]) -> dict[str, list[tuple[int, str, str, s
 
 
 def complete(files: Sequence[Path]) -> list[Path]:
-    """The files, and for frames of the older format the REST answers that lie beside them."""
-    for path in files:
-        if not path.is_file():
-            raise ConfigError(f"There is no recording {path}.")
-    if any(_first_bytes(path).startswith(b"http") for path in files):
-        return list(files)
-    beside = {
-        answer
-        for path in files
-        if _first_bytes(path).startswith(b"ws")
-        for answer in path.parent.iterdir()
-        if ".http." in answer.name and answer.name.split(".")[0] == path.name.split(".")[0]
-    }
-    return [*files, *sorted(beside)]
+    """The files, and the REST answers that lie beside them. Raises ConfigError."""
+    return with_answers(files)
 
 
-def _first_bytes(path: Path) -> bytes:
-    with _open(path) as file:
-        head: bytes = file.read(8)
-    return head
+def _records(path: Path, check: Check | None) -> Iterator[Record]:
+    now_ns = 0
+    for line in read_lines(path, logger.debug if check is None else logger.warning):
+        if check is not None:
+            check.see(path, line)
+        try:
+            record = _record(path, line, now_ns)
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise ConfigError(f"{path.name}, line {line.number}, is not a frame of {_served()}: {error}.") from None
+        if record is not None:
+            now_ns = record.received_ns
+            yield record
+    if check is not None:
+        check.finish(path)
 
 
-def _open(path: Path) -> Any:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if packed else path.open("rb")
-
-
-def _records(path: Path) -> Iterator[Record]:
-    symbol = _symbol_of(path)
-    with _open(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                record = _record(line, symbol)
-            except (ValueError, msgspec.MsgspecError) as error:
-                raise ConfigError(f"{path.name}, line {number}, is not a recorded line: {error}.") from None
-            if record is not None:
-                yield record
-
-
-def _symbol_of(path: Path) -> str:
-    """The symbol of the file's first frame: a REST answer may come before it and does not say whose it is."""
-    with _open(path) as file:
-        for line in file:
-            found = _STREAM_NAME.search(line)
-            if found:
-                return found.group(1).decode().upper()
-    return ""
-
-
-def _record(line: bytes, file_symbol: str) -> Record | None:
-    line = line.strip()
-    if not line or line.startswith(b"ws"):
-        return None
-    symbol = file_symbol
-    if line.startswith(b"http"):
-        url, _, line = line.partition(b" -> ")
-        symbol = parse_qs(urlsplit(url.decode()).query).get("symbol", [""])[0]
-    stamp, _, text = line.partition(b" ")
-    received_ns = int(float(stamp[:-1]) * 1e9) if stamp.endswith(b":") else int(stamp)
-    frame = _LINE.decode(text)
-    if frame.stream:
-        name, _, kind = frame.stream.partition("@")
-        decoder = _PAYLOADS.get(kind.partition("@")[0])
-        return None if decoder is None else Record(received_ns, name.upper(), decoder.decode(frame.data))
+def _record(path: Path, line: RecordedLine, now_ns: int) -> Record | None:
+    """`now_ns` is the time of the line before: the one of a line that has none and says none."""
+    frame = _LINE.decode(line.frame)
+    received_ns = now_ns if line.received_ns is None else line.received_ns
     if frame.last_update_id is not None:
+        named = frame.symbol or parse_qs(urlsplit(line.url).query).get("symbol", [""])[0]
         snapshot = Depth(frame.last_update_id, frame.bids, frame.asks)
-        return Record(received_ns, frame.symbol or symbol, snapshot)
+        return Record(received_ns, named or _first_symbol(path), snapshot, path, bool(named))
     if bytes(frame.symbols):
-        return Record(received_ns, "", msgspec.json.decode(text))
-    return None
+        return Record(received_ns, "", msgspec.json.decode(line.frame), path)
+    kind = frame.stream.partition("@")[2].partition("@")[0] if frame.stream else _EVENTS.get(frame.e, "")
+    if not frame.stream and not frame.e and frame.u is not None:
+        kind = "bookTicker"
+    decoder = _PAYLOADS.get(kind)
+    if decoder is None:
+        return None
+    event = decoder.decode(frame.data if frame.stream else line.frame)
+    if line.received_ns is None and not isinstance(event, BookTicker):
+        received_ns = max(now_ns, event.event_ms * 1_000_000)
+    return Record(received_ns, event.symbol, event, path)
+
+
+def _first_symbol(path: Path) -> str:
+    for line in read_lines(path, logger.debug):
+        found = _STREAM_NAME.search(line.frame)
+        if found is not None:
+            return (found[1] or found[2]).decode(errors="replace").upper()
+    return ""

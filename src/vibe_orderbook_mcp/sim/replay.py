@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from vibe_orderbook_mcp.sim.aggregation import Aggregator
 from vibe_orderbook_mcp.sim.inference import RecordingFacts
 from vibe_orderbook_mcp.sim.ledger import ASK, BID, Ledger
 from vibe_orderbook_mcp.sim.past import AggRow
-from vibe_orderbook_mcp.sim.recordings import Record, complete, read
+from vibe_orderbook_mcp.sim.recordings import Check, Record, complete, read
 from vibe_orderbook_mcp.sim.rules import Rules
 from vibe_orderbook_mcp.sim.server import VenueServer
 from vibe_orderbook_mcp.sim.streams import StreamLimits
@@ -35,6 +36,8 @@ class ReplayConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     files: tuple[Path, ...]
     speed: float = 1.0  # 0: as fast as clients take it
+    venue: str | None = None  # None: whichever the frames are of
+    patience_s: float = 2.0  # at speed 0: how long a lost client, or the question for a book, is waited for
     seed: int = 1  # of the faults
     host: str = "127.0.0.1"
     port: int = 0
@@ -66,7 +69,7 @@ class ReplayedSymbol:
     def play(self, record: Record) -> list[Event]:
         """Take a record; what goes out to clients because of it."""
         what = record.what
-        out = self.tick(record.received_ns)
+        out: list[Event] = []
         if isinstance(what, Depth):
             self._begin(what)
         elif isinstance(what, DepthUpdate):
@@ -83,11 +86,14 @@ class ReplayedSymbol:
             out.append(what)
         return out
 
-    def tick(self, now_ns: int) -> list[Event]:
-        return [] if self._aggregator is None else self._remember(self._aggregator.tick(now_ns))
+    @property
+    def closes_ns(self) -> int | None:
+        """When an aggregate trade made from fills is complete if no other fill comes."""
+        return None if self._aggregator is None else self._aggregator.closes_ns
 
-    def finish(self) -> list[Event]:
-        return [] if self._aggregator is None else self._remember(self._aggregator.close())
+    def tick(self, now_ns: int) -> list[Event]:
+        """Time passes; the aggregate trade that is complete by it."""
+        return [] if self._aggregator is None else self._remember(self._aggregator.tick(now_ns))
 
     def _begin(self, snapshot: Depth) -> None:
         if self.live:
@@ -144,14 +150,26 @@ class ReplayedSymbol:
 
 
 class ReplayVenue:
+    """A recording as an exchange.
+
+    At speed 0 nothing is sent before clients have read what came before it; a client that lost its connection, and
+    one that has not asked for a book yet, are waited for.
+    """
+
     source = "recording"
 
-    def __init__(self, files: Sequence[Path], *, speed: float) -> None:
+    def __init__(
+        self, files: Sequence[Path], *, speed: float, venue: str | None = None, patience_s: float = 2.0
+    ) -> None:
         self._files = complete(files)
         self._speed = speed
-        self._facts = facts = RecordingFacts(read(self._files))
+        self._patience_s = patience_s
+        self._facts = facts = RecordingFacts(read(self._files, Check(venue)))
         if not facts.symbols:
             raise ConfigError(f"There is nothing to replay in {', '.join(path.name for path in files)}.")
+        for symbol, known in facts.symbols.items():
+            if known.has_depth and not known.has_answer:
+                logger.warning("The recording has no depth answer of {}: its book cannot be served", symbol)
         self._symbols = {
             symbol: ReplayedSymbol(facts.rules(symbol), has_aggregates=known.has_aggregates)
             for symbol, known in facts.symbols.items()
@@ -163,6 +181,11 @@ class ReplayVenue:
         self._began_at = 0.0
         self._position_ns = facts.first_ns
         self._moved = asyncio.Event()  # replaced at every depth answer: a REST request may be waiting for it
+        self._open: set[str] = set()  # symbols whose newest aggregate trade may still grow
+        self._heard: set[str] = set()  # symbols whose live book somebody has had an event of
+        self._asked: set[str] = set()  # symbols whose book was asked for since
+        self._listened: set[str] = set()  # depth streams that have listeners, or had until now
+        self._changed = asyncio.Event()  # replaced when a book was asked for, or a stream listened to
 
     def now_ms(self) -> int:
         """The exchange's time at the replay's position; it stands before the start and after the end."""
@@ -183,49 +206,109 @@ class ReplayVenue:
                     await self._moved.wait()
         except TimeoutError:
             logger.warning("The recorded depth answer of {} is not reached yet", symbol)
+        self._asked.add(symbol)
+        self._change()
         return self._symbols[symbol].live
 
     def subscribed(self, stream: str) -> None:
         """The first depth stream starts the play, so that nobody misses its beginning."""
-        if "@depth" in stream and not self._begun.is_set():
+        if "@depth" not in stream:
+            return
+        self._listened.add(stream)
+        self._change()
+        if not self._begun.is_set():
             self._began_at = time.monotonic()
             self._begun.set()
 
     async def run(self, publish: Publish, wanted: Wanted, drained: Drained) -> None:
         await self._begun.wait()
         yielded_ns, unyielded = 0, 0  # clients are waited for before the first line too
-        for record in read(self._files):
-            ahead = self._due(record) - time.monotonic() if self._speed else 0.0
+        for at_ns, record in self._steps():
+            ahead = self._due(at_ns) - time.monotonic() if self._speed else 0.0
             unyielded += 1
             if ahead > 0.001:
                 await asyncio.sleep(ahead)
-                yielded_ns, unyielded = record.received_ns, 0
-            elif record.received_ns - yielded_ns > YIELD_NS or unyielded > YIELD_RECORDS:
+                yielded_ns, unyielded = at_ns, 0
+            elif at_ns - yielded_ns > YIELD_NS or unyielded > YIELD_RECORDS:
                 await asyncio.sleep(0)
                 await drained()
-                yielded_ns, unyielded = record.received_ns, 0
-            self._position_ns = max(self._position_ns, record.received_ns)
-            self._play(record, publish)
-        for symbol, played in self._symbols.items():
-            publish(symbol, played.finish())
+                yielded_ns, unyielded = at_ns, 0
+            if not self._speed:
+                await self._wait_for_clients(record, wanted)
+            self._position_ns = max(self._position_ns, at_ns)
+            self._close_runs(at_ns, publish)
+            if record is not None:
+                self._play(record, publish, wanted)
         self.finished.set()
         self._wake()
         logger.info("Replay finished: {}", dict(self.counts))
         await asyncio.Event().wait()  # the sockets stay open: the last book is still served
 
-    def _due(self, record: Record) -> float:
-        return self._began_at + (record.received_ns - self._facts.first_ns) / 1e9 / self._speed
+    def _steps(self) -> Iterator[tuple[int, Record | None]]:
+        """The records by their times, and between them (None) the times at which an aggregate trade is complete."""
+        for record in read(self._files):
+            while (closes_ns := self._next_close()) is not None and closes_ns < record.received_ns:
+                yield closes_ns, None
+            yield record.received_ns, record
+        while (closes_ns := self._next_close()) is not None:
+            yield closes_ns, None
 
-    def _play(self, record: Record, publish: Publish) -> None:
-        if not record.symbol:
+    def _next_close(self) -> int | None:
+        return min((at_ns for symbol in self._open if (at_ns := self._symbols[symbol].closes_ns)), default=None)
+
+    def _close_runs(self, at_ns: int, publish: Publish) -> None:
+        for symbol in sorted(self._open):
+            played = self._symbols[symbol]
+            if events := played.tick(at_ns):
+                publish(symbol, events)
+            if played.closes_ns is None:
+                self._open.discard(symbol)
+
+    def _due(self, at_ns: int) -> float:
+        return self._began_at + (at_ns - self._facts.first_ns) / 1e9 / self._speed
+
+    def _play(self, record: Record, publish: Publish, wanted: Wanted) -> None:
+        symbol = self._facts.owner(record)
+        if not symbol:
             return
-        played = self._symbols[record.symbol]
+        played = self._symbols[symbol]
         self.counts[type(record.what).__name__] += 1
-        events = played.play(record)
-        if events:
-            publish(record.symbol, events)
+        if events := played.play(record):
+            publish(symbol, events)
+        if played.closes_ns is not None:
+            self._open.add(symbol)
         if isinstance(record.what, Depth):
             self._wake()
+        elif isinstance(record.what, DepthUpdate) and played.live and wanted(_depth_stream(symbol)):
+            self._heard.add(symbol)
+
+    async def _wait_for_clients(self, record: Record | None, wanted: Wanted) -> None:
+        """At full speed: for those whose connection was lost, and for the question for a book that was heard of."""
+        for stream in sorted(self._listened):
+            if wanted(stream):
+                continue
+            symbol = stream.partition("@")[0].upper()
+            self._heard.discard(symbol)
+            self._asked.discard(symbol)
+            if not await self._until(lambda stream=stream: wanted(stream)):  # type: ignore[misc]  # bound at once
+                self._listened.discard(stream)
+        if record is None or not isinstance(record.what, DepthUpdate):
+            return
+        symbol = record.what.symbol
+        if symbol in self._heard and symbol not in self._asked:
+            await self._until(lambda: symbol in self._asked or not wanted(_depth_stream(symbol)))
+            self._asked.add(symbol)
+
+    async def _until(self, condition: Callable[[], bool]) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience_s):
+                while not condition():
+                    await self._changed.wait()
+        return condition()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def _wake(self) -> None:
         self._moved.set()
@@ -249,6 +332,10 @@ class ReplayVenue:
         }
 
 
+def _depth_stream(symbol: str) -> str:
+    return f"{symbol.lower()}@depth@100ms"
+
+
 class ReplayExchange(VenueServer):
     """The exchange of a recording."""
 
@@ -258,7 +345,7 @@ class ReplayExchange(VenueServer):
         config.check()
         self.config = config
         super().__init__(
-            ReplayVenue(config.files, speed=config.speed),
+            ReplayVenue(config.files, speed=config.speed, venue=config.venue, patience_s=config.patience_s),
             host=config.host,
             port=config.port,
             seed=config.seed,

@@ -21,7 +21,9 @@ class Grid(msgspec.Struct, frozen=True):
         return f"{whole}.{part:0{self.exp}d}{'0' * (PLACES - self.exp)}"
 
     def units(self, text: str) -> int:
-        if text[-9:-8] == ".":  # eight places, as nearly always: recordings are made of millions of these
+        if (
+            text[-9:-8] == "." and self.exp <= PLACES
+        ):  # eight places, as nearly always: recordings are made of millions of these
             return int(text[:-9] + text[-8:]) // int(10 ** (PLACES - self.exp))
         whole, _, part = text.partition(".")
         return int(whole + part[: self.exp].ljust(self.exp, "0"))

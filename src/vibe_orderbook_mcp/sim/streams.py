@@ -28,6 +28,7 @@ from vibe_orderbook_mcp.sim.hub import TEXT, Hub, frame
 
 MESSAGES_A_SECOND: Final = 5
 CLOSING_S: Final = 0.3
+UNREAD_BYTES: Final = 64 * 1024  # that may be on their way before a replay at full speed waits for the client
 _numbers = itertools.count(1)
 
 
@@ -62,6 +63,9 @@ class StreamConnection(asyncio.Protocol):
         self._timers: list[asyncio.TimerHandle] = []
         self._room = asyncio.Event()
         self._room.set()
+        self._questions = itertools.count(1)
+        self._unread_bytes = 0  # sent since the client was last known to have read everything
+        self._question: tuple[bytes, asyncio.Event] | None = None  # a ping that says what was read, and its answer
         self._transport: asyncio.Transport
         self._gone = False
 
@@ -94,6 +98,8 @@ class StreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
         self._room.set()
+        if self._question is not None:
+            self._question[1].set()
         self._siblings.discard(self)
         self._hub.listeners.pop(self.number, None)
         if self._session is not None:
@@ -112,6 +118,7 @@ class StreamConnection(asyncio.Protocol):
         if self._gone or self._protocol.state is not State.OPEN:
             return
         self._transport.write(frame)
+        self._unread_bytes += len(frame)
         if self._transport.get_write_buffer_size() > self._limits.buffer_bytes:
             logger.warning("Dropped stream client {}: it does not read", self.number)
             self.disconnect(abrupt=True)
@@ -123,7 +130,16 @@ class StreamConnection(asyncio.Protocol):
         self._close(CloseCode.GOING_AWAY, "")
 
     async def drained(self) -> None:
+        """Back to few unread bytes: a pong comes after the client has read all that was sent before the ping."""
         await self._room.wait()
+        if self._gone or self._protocol.state is not State.OPEN or self._unread_bytes < UNREAD_BYTES:
+            return
+        self._unread_bytes = 0
+        payload, answered = b"read %d" % next(self._questions), asyncio.Event()
+        self._question = payload, answered
+        self._protocol.send_ping(payload)
+        self._flush()
+        await answered.wait()
 
     # The rules
 
@@ -167,6 +183,10 @@ class StreamConnection(asyncio.Protocol):
 
     def _frame(self, frame_in: Frame) -> None:
         if frame_in.opcode is Opcode.CLOSE:
+            return
+        if frame_in.opcode is Opcode.PONG and self._question is not None and frame_in.data == self._question[0]:
+            self._pong_at = asyncio.get_running_loop().time()
+            self._question[1].set()
             return
         now = time.monotonic()
         self._incoming.append(now)
