@@ -34,6 +34,7 @@ from vibe_orderbook_mcp.stopping import stop_signals
 from vibe_orderbook_mcp.tools.introduction import TITLES, instructions
 from vibe_orderbook_mcp.tools.register import refused, register_fields, register_tools, with_warning
 from vibe_orderbook_mcp.tools.service import Tools
+from vibe_orderbook_mcp.tools.turns import CALLER
 
 LIST_FRESH_MS = 3_600_000  # the tools of a running server do not change
 INTRODUCTIONS = ("initialize", "server/discover")
@@ -101,6 +102,7 @@ class VibeServer(MCPServer[Runtime]):
         given = {
             key: value for key, value in arguments.items() if key in known and (key in required or not is_unset(value))
         }
+        CALLER.set(_caller(context))
         try:
             with self._counted(context):
                 result = await super().call_tool(name, given, context)
@@ -116,8 +118,8 @@ class VibeServer(MCPServer[Runtime]):
 
     def _counted(self, context: Context[Runtime, Any] | None) -> contextlib.AbstractContextManager[None]:
         """Over SSE the POST that brought a call is over before the call is: it goes on counting as in flight."""
-        request = None if context is None or context._request_context is None else context._request_context.request
-        if isinstance(request, Request) and request.scope["path"] == MESSAGES_PATH:
+        request = _request(context)
+        if request is not None and request.scope["path"] == MESSAGES_PATH:
             return self.in_flight.held(caller_of(request.scope))
         return contextlib.nullcontext()
 
@@ -163,6 +165,16 @@ class VibeServer(MCPServer[Runtime]):
         from vibe_orderbook_mcp.http import http_app  # noqa: PLC0415  # http imports this module
 
         return http_app(self)
+
+
+def _request(context: Context[Runtime, Any] | None) -> Request | None:
+    request = None if context is None or context._request_context is None else context._request_context.request
+    return request if isinstance(request, Request) else None
+
+
+def _caller(context: Context[Runtime, Any] | None) -> str | None:
+    request = _request(context)
+    return None if request is None else caller_of(request.scope)
 
 
 def is_unset(value: object) -> bool:

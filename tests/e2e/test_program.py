@@ -24,6 +24,7 @@ from tests.e2e.processes import environment, free_port, ready, started
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from tests.patience import PATIENCE_SECS
+from tests.tools.serving import as_text, text_of
 from vibe_orderbook_mcp.http_serving import SHUTDOWN_SECS
 from vibe_orderbook_mcp.recorder import STOP_WAIT_SECS
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
@@ -53,7 +54,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, result.content
     assert result.structured_content is not None
-    assert json.loads(result.content[0].text) == result.structured_content  # type: ignore[union-attr]  # text it is
+    assert json.loads(text_of(result)) == as_text(result.structured_content)
     answer: dict[str, Any] = result.structured_content
     return answer
 

@@ -58,7 +58,7 @@ def server_for(sim: VenueServer, path: Path, limits: HttpLimits | None = None, *
 
 
 async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    """A tool's answer; its text is the same JSON as its structured content, without indentation.
+    """A tool's structured content; its text is the same JSON, without indentation and trailing zeros of book levels.
 
     A book that is not there yet is asked for again after the delay, as a client does: a busy machine takes its time.
     """
@@ -67,11 +67,26 @@ async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
             refused = json.loads(text_of(result))
             assert refused["code"] == "syncing", result.content
             await asyncio.sleep(refused["retry_after_secs"])
-    body: dict[str, Any] = json.loads(text_of(result))
-    assert body == result.structured_content
+    body: dict[str, Any] | None = result.structured_content
+    assert body is not None
+    assert json.loads(text_of(result)) == as_text(body)
     assert "\n" not in text_of(result)
     assert '": ' not in re.sub(r'"[^"]*: [^"]*"', "", text_of(result))
     return body
+
+
+def as_text(body: dict[str, Any]) -> dict[str, Any]:
+    """What an answer's text says, given its structured content."""
+    out = dict(body)
+    for side in body.keys() & {"bids", "asks"}:
+        out[side] = [[short(part) for part in level] for level in body[side]]
+    for name in body.keys() & {"bid_horizon", "ask_horizon"}:
+        out[name] = short(body[name])
+    return out
+
+
+def short(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 async def refusal(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:

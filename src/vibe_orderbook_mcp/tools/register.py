@@ -26,6 +26,7 @@ from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.tools.access import storage_refusal
 from vibe_orderbook_mcp.tools.fields import HEAD_SCHEMA, fields_text
 from vibe_orderbook_mcp.tools.health import ALL, HealthAnswer
+from vibe_orderbook_mcp.tools.level_texts import LevelTexts, short_text
 from vibe_orderbook_mcp.tools.service import LONGEST_SECS, MOST_HOURS, MOST_LEVELS, SHORTEST_SECS, Tools
 
 # Arguments are typed loosely for the SDK and checked in `arguments`: its own texts for a wrong value name pydantic
@@ -225,6 +226,7 @@ class _Answering:
         self._tools = tools
         self._metrics = metrics
         self._prefix = prefix
+        self._levels = LevelTexts()
 
     async def call(self, name: str, work: Awaitable[BaseModel]) -> CallToolResult:
         began = time.perf_counter()
@@ -242,10 +244,12 @@ class _Answering:
             self._metrics.tool_seconds.labels(self._prefix + name).observe(time.perf_counter() - began)
         answer = _said(answer, self._tools.source)
         # Compact text: the SDK's own is indented, about twice the bytes, and a model pays for each.
-        text = answer.model_dump_json()
-        return CallToolResult(
-            content=[TextContent(type="text", text=text)], structured_content=msgspec.json.decode(text), is_error=False
-        )
+        if isinstance(answer, L2Answer):
+            body, text = self._levels.written(answer)
+        else:
+            text = answer.model_dump_json()
+            body = msgspec.json.decode(text)
+        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=body, is_error=False)
 
     def _refused(self, name: str, refusal: Refusal) -> CallToolResult:
         self._metrics.refusals.labels(self._prefix + name, refusal.code).inc()
@@ -272,8 +276,9 @@ def with_warning(result: Any, warning: str) -> Any:
     if not isinstance(result, CallToolResult) or result.is_error or not isinstance(result.structured_content, dict):
         return result
     body = {**result.structured_content, "warnings": [*result.structured_content["warnings"], warning]}
-    text = msgspec.json.encode(body).decode()
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=body, is_error=False)
+    return CallToolResult(
+        content=[TextContent(type="text", text=short_text(body))], structured_content=body, is_error=False
+    )
 
 
 def refused(refusal: Refusal) -> CallToolResult:

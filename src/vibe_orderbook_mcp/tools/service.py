@@ -39,12 +39,15 @@ from vibe_orderbook_mcp.tools.row_cache import hour_and_window, hour_before
 from vibe_orderbook_mcp.tools.session import stored_session
 from vibe_orderbook_mcp.tools.shared import Shared
 from vibe_orderbook_mcp.tools.trade_window import Traded, traded_window
+from vibe_orderbook_mcp.tools.turns import Turns
 from vibe_orderbook_mcp.tools.volume_clock import VolumeClocks
 from vibe_orderbook_mcp.views import NEAR_BPS, near_view, view
 from vibe_orderbook_mcp.watcher import finding_of
 
 SIDES: tuple[Side, Side] = ("bid", "ask")
 MOST_LEVELS = 1000
+FEW_LEVELS = 100  # so many take 2 ms: they need not wait for their turn
+LEVELS_KEPT = 8  # answers
 SHORTEST_SECS, LONGEST_SECS = 10, 300
 MOST_HOURS = 168
 HOUR_SECS = 3600
@@ -69,6 +72,8 @@ class Tools:
         self._pasts = PastCache()
         self._clocks = VolumeClocks()
         self._shared = Shared()
+        self._turns = Turns()
+        self._newest_levels: dict[tuple[str, int], tuple[tuple[object, ...], L2Answer]] = {}
         runtime.forgetters.append(self._forget)
 
     def _forget(self, symbol: str) -> None:
@@ -97,9 +102,27 @@ class Tools:
     async def orderbook_l2(self, symbol: object, levels: object = 20) -> L2Answer:
         count = whole_number("levels", levels, 1, MOST_LEVELS)
         state, book = await self._book(symbol)
-        return l2_answer(
-            state.spec, view(book, count), levels=count, last_update_id=book.last_update_id, **self._facts(state)
-        )
+        if count <= FEW_LEVELS:
+            return self._levels(state, book, count)
+        async with self._turns.taken():
+            if (present := state.book) is None:  # it was lost while others had their turns
+                raise not_live(self._runtime, state)
+            return self._levels(state, present, count)
+
+    def _levels(self, state: SymbolState, book: OrderBook, count: int) -> L2Answer:
+        """Callers who ask for the same levels of the same book get the same lists."""
+        facts = self._facts(state)
+        as_of, known = facts["as_of_ms"], (state.spec.symbol, count)
+        # Two books that stand at the same update may know different levels: one was loaded later.
+        loaded = state.resyncs, state.audits
+        basis = (state.spec, loaded, book.last_update_id, as_of, facts["status"], *facts["warnings"])
+        found = self._newest_levels.get(known)
+        if found is None or found[0] != basis:
+            made = l2_answer(state.spec, view(book, count), levels=count, last_update_id=book.last_update_id, **facts)
+            found = self._newest_levels[known] = basis, made
+            while len(self._newest_levels) > LEVELS_KEPT:
+                del self._newest_levels[next(iter(self._newest_levels))]
+        return found[1].model_copy(update={"age_ms": facts["age_ms"]})
 
     async def get_order_flow(
         self, symbol: object, window_duration_secs: object = 60, detail: object = False
