@@ -162,9 +162,29 @@ def test_the_levels_of_the_sheet(depth: float, times: float, cancelled: float, a
     assert crash_level(depth_drop(depth, 1e6), times, share) == level
 
 
+@pytest.mark.parametrize(
+    ("drop", "times", "cost", "share", "level"),
+    [
+        (0.5, 1.0, 2.0, 0.0, "warning"),
+        (0.5, 1.0, 1.99, 0.0, "none"),
+        (0.8, 1.0, 4.0, 0.9, "critical"),
+        (0.8, 1.0, 3.99, 0.9, "warning"),
+        (0.8, 10.0, None, 0.9, "critical"),
+        (0.2, 1.0, 2.0, 0.8, "watch"),
+        (0.2, 1.0, 5.0, 0.0, "none"),
+    ],
+)
+def test_a_dear_book_is_as_good_as_a_wide_spread(
+    drop: float, times: float, cost: float | None, share: float, level: CrashLevel
+) -> None:
+    """Where one tick is the spread it cannot widen three times: what a quarter of the usual depth costs can."""
+    assert crash_level(drop, times, share, cost) == level
+
+
 def test_without_a_reference_nothing_is_said() -> None:
     assert crash_level(None, 12.0, 1.0) == "none"
     assert crash_level(0.9, None, 1.0) == "none"
+    assert crash_level(0.9, None, 1.0, cost=4.0) == "critical"
     assert depth_drop(1.0, 0.0) is None
 
 
@@ -194,30 +214,36 @@ def thin(
 
 @pytest.mark.parametrize("side", ["bid", "ask"])
 def test_a_draining_side_is_found(side: Side) -> None:
-    """Ten seconds raise it, ten quiet ones clear it, and the side that drained is told."""
+    """Three seconds raise it, thirty quiet ones clear it, and the side that drained is told."""
     watch = warm()
-    assert feed(watch, thin(9, side=side)) == []
-    found = feed(watch, thin(3, start=AT + 9, side=side))
+    assert feed(watch, thin(2, side=side)) == []
+    found = feed(watch, thin(10, start=AT + 2, side=side))
     assert kinds(found) == {"crash_precursor"}
     assert found[0].start_ms == MS
     worst = found[-1]
     assert (worst.severity, worst.side, worst.evidence["level"]) == ("Critical", side, "critical")
     assert worst.evidence["depth_drop"] == pytest.approx(0.9, abs=0.01)
     assert float(worst.evidence["spread_times"]) == pytest.approx(20.0)
-    assert feed(watch, calm(AT + 12, 9)) == []
-    (over,) = feed(watch, calm(AT + 21, 1))
+    assert feed(watch, calm(AT + 12, 29)) == []
+    (over,) = feed(watch, calm(AT + 41, 1))
     assert over.end_ms == MS + 12_000
+
+
+def test_a_thin_book_that_its_symbol_often_has_is_no_crash() -> None:
+    """Half of the depth gone at three times the spread, but far from rare by the symbol's own rate."""
+    watch = warm()
+    assert feed(watch, thin(15, depth=0.45, spread=12.0)) == []
 
 
 @pytest.mark.parametrize(
     "rows",
     [
-        pytest.param([*thin(9), *calm(AT + 9, 1), *thin(9, start=AT + 10)], id="never ten in a row"),
+        pytest.param([*thin(2), *calm(AT + 2, 1), *thin(2, start=AT + 3)], id="never three in a row"),
         pytest.param(changed(thin(15), flags=int(RowFlag.RESYNC)), id="resync"),
         pytest.param(changed(thin(15), flags=int(RowFlag.GAP)), id="gap"),
-        pytest.param([*thin(8), *thin(8, start=AT + 9)], id="a second missing between"),
-        pytest.param([*thin(8), *changed(thin(1, start=AT + 8), flags=2), *thin(8, start=AT + 9)], id="gap between"),
-        pytest.param(changed(thin(15), bid_truncated=0b11100), id="the known book ends"),
+        pytest.param([*thin(2), *thin(2, start=AT + 3)], id="a second missing between"),
+        pytest.param([*thin(2), *changed(thin(1, start=AT + 2), flags=2), *thin(2, start=AT + 3)], id="gap between"),
+        pytest.param(changed(thin(15), bid_truncated=0b11111), id="the known book ends within the own band"),
         pytest.param(thin(15, depth=1.0, spread=0.5), id="ticks on a major"),
         pytest.param([row(AT + n, covered_ms=0, flags=int(RowFlag.DISCONNECTED)) for n in range(9)], id="no book"),
     ],

@@ -7,11 +7,10 @@ from typing import Final
 
 from pydantic import Field
 
-from vibe_orderbook_mcp.analytics.absorption_answer import AbsorptionEvent, absorbed_levels
-from vibe_orderbook_mcp.analytics.detectors.crash import depth_reading
+from vibe_orderbook_mcp.analytics.anomalies_text import past_text, summary
 from vibe_orderbook_mcp.analytics.findings import LIMITS, SEVERITIES, TYPES, Finding
-from vibe_orderbook_mcp.analytics.measures import spread_floor_bps, spread_times
-from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, ratio, readable, significant
+from vibe_orderbook_mcp.analytics.measured_answer import Measured, measured_answer
+from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, readable, significant
 from vibe_orderbook_mcp.analytics.results import (
     Answer,
     Status,
@@ -30,7 +29,6 @@ from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 EVIDENCE_DIGITS: Final = 5
 SHOWN_MOST: Final = 10
-SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 PAST_MOST: Final = 50
 HOUR: Final = 3600
 
@@ -39,7 +37,8 @@ class AnomalyFinding(Answer):
     """Something measurable that is unusual for this symbol. Never a statement about intent, owner or manipulation."""
 
     type: str = Field(
-        description="update_burst, fleeting_cluster, crash_precursor, absorption or iceberg (refilled level)."
+        description="market_shock, update_burst, fleeting_cluster, crash_precursor, absorption or iceberg (refilled"
+        " level)."
     )
     severity: str = Field(description="How big: Low, Medium, High, Critical.")
     start: str = Field(description="When it began, ISO 8601 UTC.")
@@ -51,41 +50,39 @@ class AnomalyFinding(Answer):
     side: Side | None = left_out_if_none("The side of the book it is about.")
     price: str | None = left_out_if_none("The level's price.")
     evidence: dict[str, float | str | bool] = Field(description="What was measured; units are in the names.")
+    components: dict[str, ShockComponent] | None = left_out_if_none("Of a market shock: what each measure reached.")
+    sweeps: list[SweepEvidence] | None = left_out_if_none("Of a market shock: the three largest sweeps.")
     thresholds: dict[str, float] | None = left_out_if_none("What the evidence had to reach; with detail=true.")
     limits: str | None = left_out_if_none("What this cannot prove; with detail=true, else once in `limits`.")
 
 
+class ShockComponent(Answer):
+    """What one measure reached during a market shock."""
+
+    value: float = Field(description="Its largest value; the unit is that of `measured.measures`.")
+    level: int = Field(description="0 usual, 1 unusual, 2 rare for this symbol.")
+    at: str = Field(description="The second in which it was reached, ISO 8601 UTC.")
+
+
+class SweepEvidence(Answer):
+    """A taker order, or several in the same millisecond, at three prices or more."""
+
+    at: str = Field(description="ISO 8601 UTC.")
+    side: Side = Field(description="The side of the book that it hit; bid: a seller.")
+    prices: int = Field(description="Distinct prices.")
+    quote: float = Field(description="Quote units.")
+    share: float | None = Field(description="Of what usually rests on that side within the own band.")
+    slippage_bps: float | None = Field(description="Average price from the touch; + is a cost.")
+    reach_bps: float | None = Field(description="Last price from the touch.")
+    levels_cleared: int | None = Field(description="Levels better than the last price, in a book up to 100 ms old.")
+    burst_quote: float = Field(description="With its side's sweeps up to 500 ms before it, each to the next.")
+
+
 class CannotRun(Answer):
-    """A detector that can give no verdict now. Its silence means nothing."""
+    """Detectors that can give no verdict now, for one reason. Their silence means nothing."""
 
-    detector: str = Field(description="As in `type` of a finding.")
-    reason: str = Field(description="Why, and what it waits for.")
-
-
-class Measured(Answer):
-    """What the detectors looked at in the window; null: not known. Values, not verdicts."""
-
-    warming_up: bool | None = left_out_if_none("True: under one hour of history, so no verdict is given.")
-    updates_per_s_peak: int = Field(description="Most book changes in one second.")
-    updates_times_median: float | None = Field(description="That peak / the trailing hour's median second.")
-    updates_per_trade: float | None = Field(description="Book changes per fill over the window.")
-    depth_drop: float | None = Field(
-        description="1 - thinner side's depth within 50 bps (25 if less is known) / its hourly median."
-    )
-    spread_times: float | None = Field(description="Spread / its hourly median, both at least 1 tick and 0.5 bp.")
-    bid_cancel_share: float | None = Field(description="Cancelled / (added + cancelled) bid size in the window.")
-    ask_cancel_share: float | None = Field(description="The same for asks.")
-    fleeting_walls_bid: int | None = Field(description="Large bids of the window that vanished within 10 s, untraded.")
-    fleeting_walls_ask: int | None = Field(description="The same for asks.")
-    variance_times: float | None = Field(
-        description="Realised variance of mid a second, last minute / trailing hour (5 s steps)."
-    )
-    absorption: list[AbsorptionEvent] = Field(
-        description="Levels that absorbed in the whole window, as in get_order_flow. A finding is rarer: over 60 s, and"
-        " a turnover that this symbol's levels exceed 0.1 times a day."
-    )
-    vpin: float | None = left_out_if_none("Toxicity of flow, 0 to 1, as in get_order_flow; with detail=true.")
-    vpin_rarity: float | None = left_out_if_none("Its rank among the values of the day before, 0 to 1.")
+    detectors: list[str] = Field(description="As in `type` of a finding.")
+    reason: str = Field(description="Why, and what they wait for.")
 
 
 class AnomaliesAnswer(WindowedEnvelope):
@@ -96,7 +93,7 @@ class AnomaliesAnswer(WindowedEnvelope):
     past_hours_watched: float | None = left_out_if_none(
         "Hours of the since_hours asked for in which detectors had a sound book to look at."
     )
-    cannot_run: list[CannotRun] = Field(description="Detectors without a verdict and why; empty: all looked.")
+    cannot_run: list[CannotRun] = Field(description="Detectors without a verdict, by reason; empty: all looked.")
     measured: Measured = Field(description="What was measured in the window, verdict or not.")
     baseline_hours: float = Field(description="Hours of the symbol's own history that verdicts rest on.")
     limits: list[str] | None = left_out_if_none("What the findings cannot prove.")
@@ -132,10 +129,8 @@ def anomalies_answer(
     earlier = None
     if past is not None:
         earlier = sorted((each for each in past if each.key not in keys), key=lambda each: -each.start_ms)[:PAST_MOST]
-    cannot = watch.not_run()
-    if status != "live":
-        cannot = [NotRun(name, f"the book is {status}: nothing comes to be judged") for name in TYPES]
-    measured = _measured(watch, window, usual_move_ticks, vpin)
+    cannot = _cannot(watch, status, present)
+    measured = measured_answer(watch, window, usual_move_ticks, vpin)
     watched = None if past is None else watch.baseline.seconds_since(span.end - past_hours * HOUR) / HOUR
     told = dict.fromkeys(each.type for each in (*shown, *(earlier or ())))
     return AnomaliesAnswer(
@@ -143,7 +138,8 @@ def anomalies_answer(
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=_summary(watch, window, present, cannot, measured) + _past_text(earlier, past_hours, watched),
+        summary=summary(watch, window, present, cannot, measured)
+        + past_text(earlier, past_hours, watched, is_ready=watch.baseline.is_ready),
         warnings=[*warnings, *_warnings(window, len(present))],
         window=Window(
             start=iso_second(span.start),
@@ -156,11 +152,24 @@ def anomalies_answer(
         findings=[_finding(spec, each, detail) for each in shown],
         past_findings=None if earlier is None else [_finding(spec, each, detail) for each in earlier],
         past_hours_watched=decimals(watched, 1),
-        cannot_run=[CannotRun(detector=each.detector, reason=each.reason) for each in cannot],
+        cannot_run=cannot,
         measured=measured,
         baseline_hours=decimals(watch.baseline.seconds / HOUR, 1),
         limits=None if detail or not told else [LIMITS[kind] for kind in told],
     )
+
+
+def _cannot(watch: SymbolWatch, status: Status, present: Sequence[Finding]) -> list[CannotRun]:
+    """What one reason stops shares it. A detector whose finding is told has looked."""
+    waiting = watch.not_run()
+    if status != "live":
+        waiting = [NotRun(name, f"the book is {status}: nothing comes to be judged") for name in TYPES]
+    has_found = {each.type for each in present}
+    by_reason: dict[str, list[str]] = {}
+    for each in waiting:
+        if each.detector not in has_found:
+            by_reason.setdefault(each.reason, []).append(each.detector)
+    return [CannotRun(detectors=detectors, reason=reason) for reason, detectors in by_reason.items()]
 
 
 def _touches(finding: Finding, start_ms: int, end_ms: int) -> bool:
@@ -177,51 +186,39 @@ def _finding(spec: SymbolSpec, finding: Finding, detail: bool) -> AnomalyFinding
         side=finding.side,
         price=None if finding.price is None else exact_price(spec, finding.price),
         evidence={name: _rounded(value) for name, value in finding.evidence.items()},
+        components=_components(finding),
+        sweeps=_sweeps(finding),
         thresholds={name: significant(value, 4) for name, value in finding.thresholds.items()} if detail else None,
         limits=LIMITS[finding.type] if detail else None,
     )
 
 
+def _components(finding: Finding) -> dict[str, ShockComponent] | None:
+    return {
+        name: ShockComponent(value=significant(each.value, 4), level=each.level, at=iso_second(each.at_ms // 1000))
+        for name, each in finding.components.items()
+    } or None
+
+
+def _sweeps(finding: Finding) -> list[SweepEvidence] | None:
+    return [
+        SweepEvidence(
+            at=iso(each.at_ms),
+            side=each.side,
+            prices=each.prices,
+            quote=significant(each.quote, EVIDENCE_DIGITS),
+            share=significant(each.share, 4),
+            slippage_bps=significant(each.slippage_bps, EVIDENCE_DIGITS),
+            reach_bps=significant(each.reach_bps, EVIDENCE_DIGITS),
+            levels_cleared=each.levels_cleared,
+            burst_quote=significant(each.burst_quote, EVIDENCE_DIGITS),
+        )
+        for each in finding.sweeps
+    ] or None
+
+
 def _rounded(value: float | str | bool) -> float | str | bool:
     return significant(value, EVIDENCE_DIGITS) if isinstance(value, float) else value
-
-
-def _measured(watch: SymbolWatch, window: Cut, usual_move: float | None, vpin: Vpin | None) -> Measured:
-    rows, baseline = window.rows, watch.baseline
-    peak = max((row.ids for row in rows), default=0)
-    usual = baseline.median("updates")
-    fills = sum(row.buy_trades + row.sell_trades for row in rows)
-    newest = next((row for row in reversed(rows) if row.mid is not None), None)
-    drop = times = None
-    if newest is not None and newest.mid:
-        _, drop, _ = depth_reading(newest, baseline)
-        spread = baseline.median("spread")
-        if spread is not None and newest.spread_mean:
-            floor = spread_floor_bps(watch.tick, newest.mid)
-            times = spread_times(1e4 * newest.spread_mean / newest.mid, spread, floor)
-    bid, ask = (watch.fleeting(side, window.span.start) for side in SIDES)
-    return Measured(
-        warming_up=None if baseline.is_ready else True,
-        updates_per_s_peak=peak,
-        updates_times_median=None if usual is None else significant(ratio(peak, usual), 3),
-        updates_per_trade=significant(ratio(sum(row.ids for row in rows), fills), 3),
-        depth_drop=decimals(drop, 3),
-        spread_times=significant(times, 3),
-        bid_cancel_share=decimals(_cancel_share(window, "bid"), 3),
-        ask_cancel_share=decimals(_cancel_share(window, "ask"), 3),
-        fleeting_walls_bid=None if bid is None else bid.walls,
-        fleeting_walls_ask=None if ask is None else ask.walls,
-        variance_times=significant(watch.variance_times, 3),
-        absorption=absorbed_levels(watch.spec, window, usual_move),
-        vpin=None if vpin is None else decimals(vpin.value, 4),
-        vpin_rarity=None if vpin is None else decimals(vpin.rarity, 4),
-    )
-
-
-def _cancel_share(window: Cut, side: Side) -> float | None:
-    flows = [row.bid if side == "bid" else row.ask for row in window.rows]
-    cancelled = sum(flow.cancelled for flow in flows)
-    return ratio(cancelled, cancelled + sum(flow.added for flow in flows))
 
 
 def _warnings(window: Cut, present: int) -> list[str]:
@@ -233,88 +230,3 @@ def _warnings(window: Cut, present: int) -> list[str]:
     if present > SHOWN_MOST:
         out.append(f"{present} findings; the {SHOWN_MOST} most severe are shown.")
     return out
-
-
-def _summary(
-    watch: SymbolWatch, window: Cut, present: Sequence[Finding], cannot: Sequence[NotRun], measured: Measured
-) -> str:
-    symbol, secs = watch.spec.symbol, window.span.secs
-    if present:
-        more = f" {len(present) - 1} more." if len(present) > 1 else ""
-        return f"{symbol}: {_sentence(watch.spec, present[0])}{more}"
-    if len(cannot) == len(TYPES):
-        return f"{symbol}: nothing can be judged now: {cannot[0].reason}."
-    if measured.warming_up:
-        wait = max(1, round(watch.baseline.secs_until_ready / 60))
-        return (
-            f"{symbol}: no verdict yet; an hour of its own history is needed, about {wait} min to go."
-            f" Peak {measured.updates_per_s_peak:,} updates/s in the last {secs} s."
-        )
-    hours = watch.baseline.seconds / HOUR
-    span = f"{hours:.0f} h" if hours >= 1.5 else "1 h"
-    quiet = f"{symbol}: quiet, nothing unusual in the last {secs} s against {span} of its own history"
-    if cannot:
-        return f"{quiet}; not checked: {', '.join(each.detector for each in cannot)}."
-    return f"{quiet}."
-
-
-def _past_text(earlier: Sequence[Finding] | None, hours: int, watched: float | None) -> str:
-    """How much was looked at belongs to it: nothing found in hours that nobody watched is no quiet night."""
-    if earlier is None or watched is None:
-        return ""
-    looked = (
-        f"the last {hours} h" if watched >= OK_COVERAGE * hours else f"{watched:.1f} h watched of the last {hours} h"
-    )
-    if not earlier:
-        return f" Nothing else in {looked}."
-    newest = earlier[0]
-    count = f"{len(earlier)} earlier finding{'' if len(earlier) == 1 else 's'}"
-    return f" {count} in {looked}, the newest {newest.type} at {iso(newest.start_ms)[11:19]}."
-
-
-def _sentence(spec: SymbolSpec, finding: Finding) -> str:
-    """What a desk would say."""
-    evidence = finding.evidence
-    clock = iso(finding.start_ms)[11:19]
-    when = f"since {clock}" if finding.end_ms is None else f"{clock} to {iso(finding.end_ms)[11:19]}"
-    if finding.type == "update_burst":
-        return (
-            f"Update burst {when} ({finding.severity}): {float(evidence['updates_per_s']):,.0f} updates/s,"
-            f" {float(evidence['times_median']):.0f}x its hourly median,"
-            f" hardly any trades; mid {_moved(float(evidence['mid_move_ticks']))}."
-        )
-    if finding.type == "fleeting_cluster":
-        return (
-            f"Fleeting {finding.side}s {when} ({finding.severity}): {int(evidence['fleeting_walls'])} large levels near"
-            f" mid appeared and vanished untraded within 10 s,"
-            f" {readable(float(evidence['notional_quote']))} {spec.quote_asset} in all."
-        )
-    if finding.type == "crash_precursor":
-        return f"Liquidity {evidence['level']} {when} ({finding.severity}): {_drained(finding)}."
-    price = "" if finding.price is None else f" at {float(finding.price):,.{spec.tick_exp}f}"
-    shown = f"{readable(float(evidence['max_shown_base']))} {spec.base_asset} shown at most"
-    if finding.type == "absorption":
-        kind = "buying" if finding.side == "bid" else "selling"
-        return f"Passive {kind}{price} {when}: {readable(float(evidence['traded_base']))} traded against {shown}."
-    return (
-        f"Refilled {finding.side}{price} {when} ({evidence['class']}): {readable(float(evidence['executed_base']))}"
-        f" executed against {shown}, {int(evidence['refills'])} refills."
-    )
-
-
-def _moved(ticks: float) -> str:
-    return "did not move" if ticks == 0.0 else f"moved {readable(ticks, 2)} ticks, no more than usual"
-
-
-def _drained(finding: Finding) -> str:
-    evidence = finding.evidence
-    if evidence.get("reason") == "one_sided":
-        return f"the {finding.side} side is empty"
-    parts = []
-    if "depth_drop" in evidence:
-        parts.append(f"{finding.side} depth {100 * float(evidence['depth_drop']):.0f} % below its hourly median")
-    if "spread_times" in evidence:
-        parts.append(f"spread {readable(float(evidence['spread_times']), 2)}x")
-    if "cancel_share" in evidence:
-        parts.append(f"{100 * float(evidence['cancel_share']):.0f} % of changes cancel")
-    return ", ".join(parts) or "liquidity is thin"

@@ -100,7 +100,7 @@ class Baseline:
         self._past = Hours([*(f"score:{name}" for name in SCORES), *(f"level:{name}" for name in levels)])
         self._mid: float | None = None
         self._band = OwnBand()
-        self._usual: SideUsual | None = None
+        self._usuals: dict[int, SideUsual] = {}  # by place of the band: the own one, and those that may become it
         self._spread_usual: float | None = None
         self._excluded: dict[int, int] = {}  # first second -> last
         self._until = self._restored_until = -1
@@ -175,7 +175,8 @@ class Baseline:
     @property
     def usual_depth(self) -> SideUsual | None:
         """None below 15 minutes, and where a side of the own band is empty more often than not."""
-        return self._usual
+        place = self._band.place
+        return None if place is None else self._usuals.get(place)
 
     @property
     def median_spread_bps(self) -> float | None:
@@ -188,16 +189,25 @@ class Baseline:
         quote, seconds = self._past.traded
         return quote / seconds if seconds >= VERDICT_SECS else None
 
-    def cost_bps(self, row: SecondRow) -> float | None:
-        """Of taking a quarter of a usual side at once, on the dearer side."""
-        usual = self._usual
-        return None if usual is None else dearer_cost_bps(row, usual.bid / 4, usual.ask / 4)
+    def costs_bps(self, row: SecondRow) -> dict[int, float]:
+        """Of taking a quarter of a usual side at once, on the dearer side: for the own band and those that may become
+        it, by their places in BANDS_BPS. One that is not known is missing.
+        """
+        costs = {place: dearer_cost_bps(row, usual.bid / 4, usual.ask / 4) for place, usual in self._usuals.items()}
+        return {place: cost for place, cost in costs.items() if cost is not None}
 
     @property
     def median_cost_bps(self) -> float | None:
-        """Of the last day, for as long as the own band is the present one. None below 15 minutes."""
+        """Of the last day, for the own band. None below 15 minutes."""
         place = self._band.place
         return None if place is None else self._day_median(COST_FIGURES[place], RELATIVE_SECS)
+
+    def standing_cost(self, cost_bps: float) -> Standing | None:
+        """Among the last day's, for the own band."""
+        place = self._band.place
+        return (
+            None if place is None else self._past.standing(f"level:{COST_FIGURES[place]}", log(max(cost_bps, NOTHING)))
+        )
 
     def add_peak(self, name: str, peak: Peak) -> None:
         """The largest value of an episode, for the symbol's own rate of such."""
@@ -330,8 +340,8 @@ class Baseline:
             for figure, amount in zip(names, (bid, ask, thinner(bid, ask)), strict=True):
                 if amount is not None:
                     self._past.count(f"level:{figure}", second, log(max(amount, NOTHING)), step=1)
-        if sample.cost_bps is not None and (place := self._band.place) is not None:
-            self._past.count(f"level:{COST_FIGURES[place]}", second, log(max(sample.cost_bps, NOTHING)), step=1)
+        for place, cost in sample.costs_bps.items():
+            self._past.count(f"level:{COST_FIGURES[place]}", second, log(max(cost, NOTHING)), step=1)
 
     def _look_for_band(self, second: int) -> None:
         if self._spread_usual is None or self._mid is None:
@@ -343,11 +353,11 @@ class Baseline:
     def _weigh(self) -> None:
         """What a second is compared with, worked out once."""
         self._spread_usual = self._day_median("spread", RELATIVE_SECS)
-        self._usual = None
-        if (place := self._band.place) is not None:
+        self._usuals = {}
+        for place in self._band.wanted:
             bid, ask = (self._day_median(name, RELATIVE_SECS) for name in BAND_FIGURES[place][:2])
             if bid is not None and ask is not None and min(bid, ask) > 2 * NOTHING:
-                self._usual = SideUsual(BANDS_BPS[place], place, bid, ask)
+                self._usuals[place] = SideUsual(BANDS_BPS[place], place, bid, ask)
 
     def _add_to_minute(self, held: _Held, *, counts: bool) -> None:
         minute, sample, number = self._minute, held.sample, held.second // MINUTE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import exp, expm1, log, log1p
 from typing import Final, Literal, NamedTuple, get_args
 
@@ -52,7 +53,7 @@ class Sample(NamedTuple):
     bids: Amounts = ()  # quote units within each of BANDS_BPS; None: the book is not known that far
     asks: Amounts = ()
     depth_own: float | None = None  # of the thinner side within the symbol's own band
-    cost_bps: float | None = None  # of taking a quarter of a usual side, on the dearer side
+    costs_bps: Mapping[int, float] = {}  # of taking a quarter of a usual side, by place of the band in BANDS_BPS
     round_trip_bps: float | None = None  # cost of buying and of selling 10,000 quote units
 
     def thin(self, place: int) -> float | None:

@@ -9,12 +9,13 @@ import msgspec
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.errors import StorageCorrupt
 
-FindingType = Literal["update_burst", "fleeting_cluster", "crash_precursor", "absorption", "iceberg"]
+FindingType = Literal["market_shock", "update_burst", "fleeting_cluster", "crash_precursor", "absorption", "iceberg"]
 Severity = Literal["Low", "Medium", "High", "Critical"]
 Evidence = dict[str, float | str | bool]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("Low", "Medium", "High", "Critical")
 TYPES: Final[tuple[FindingType, ...]] = (
+    "market_shock",
     "update_burst",
     "fleeting_cluster",
     "crash_precursor",
@@ -23,6 +24,7 @@ TYPES: Final[tuple[FindingType, ...]] = (
 )
 
 LIMITS: Final[dict[FindingType, str]] = {
+    "market_shock": "Says that price moved, something was traded and something was rare; not who, why or what follows.",
     "update_burst": "Counts book changes; who made them and why is not in the data.",
     "fleeting_cluster": "Short-lived large quotes are common; owner and intent are not in the data.",
     "crash_precursor": "Describes thinning liquidity now; it does not predict a fall.",
@@ -30,6 +32,28 @@ LIMITS: Final[dict[FindingType, str]] = {
     "iceberg": "100 ms frames cannot tell one hidden order from several traders quoting again; executed is a lower"
     " bound of its size.",
 }
+
+
+class Component(msgspec.Struct, frozen=True):
+    """A measure's largest value during a market shock."""
+
+    value: float
+    level: int  # 0 usual, 1 unusual, 2 rare
+    at_ms: int  # start of the second
+
+
+class Sweep(msgspec.Struct, frozen=True):
+    """A taker order, or several of the same millisecond, at three prices or more."""
+
+    at_ms: int
+    side: Side  # of the book that it hit
+    prices: int
+    quote: float
+    share: float | None  # of what usually rests on that side within the own band
+    slippage_bps: float | None  # average price from the touch; + is a cost
+    reach_bps: float | None  # last price from the touch
+    levels_cleared: int | None
+    burst_quote: float  # with the sweeps of that side up to half a second before it, each to the next
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +69,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     price: float | None = None
     evidence: Evidence = {}
     thresholds: dict[str, float] = {}
+    components: dict[str, Component] = {}
+    sweeps: tuple[Sweep, ...] = ()  # the largest, largest first
 
     @property
     def key(self) -> tuple[str, int, str, float]:
@@ -83,6 +109,8 @@ def to_stored(finding: Finding) -> StoredFields:
             "n_eff": finding.n_eff,
             "values": finding.evidence,
             "thresholds": finding.thresholds,
+            **({"components": msgspec.to_builtins(finding.components)} if finding.components else {}),
+            **({"sweeps": msgspec.to_builtins(finding.sweeps)} if finding.sweeps else {}),
         },
     )
 
@@ -103,6 +131,8 @@ def from_stored(fields: StoredFields) -> Finding:
                 "n_eff": evidence["n_eff"],
                 "evidence": evidence["values"],
                 "thresholds": evidence["thresholds"],
+                "components": evidence.get("components", {}),
+                "sweeps": evidence.get("sweeps", ()),
             },
             Finding,
         )

@@ -14,9 +14,11 @@ from typing import Final, NamedTuple
 from vibe_orderbook_mcp.analytics.baseline import Baseline, SideUsual
 from vibe_orderbook_mcp.analytics.figures import Sample
 from vibe_orderbook_mcp.analytics.numbers import ratio
+from vibe_orderbook_mcp.analytics.own_rate import MEASURES, Levels, Measure
 from vibe_orderbook_mcp.analytics.price_moves import PriceMoves
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.core.taker_groups import TakerGroup
 
 SPREAD_FLOOR_BPS: Final = 0.5  # spreads below this, or below a tick, are all equally tight
 VOLUME_SECS: Final = 60
@@ -25,6 +27,10 @@ LASTING_SECS: Final = 3
 BEFORE_FIRST, BEFORE_LAST, TRADED_SECS = 10, 5, 5  # seconds back
 LEAST_SHARE: Final = 1e-3
 LEFT_WEIGHT: Final = 0.76  # 0.12 of the usual depth left weighs as much as four fifths withdrawn
+
+
+UNKNOWN_LEVELS: Final = (None,) * len(MEASURES)
+_SAME: Final[dict[tuple[int | None, ...], tuple[int | None, ...]]] = {}  # nearly all seconds have the same few
 
 
 class Measures(NamedTuple):
@@ -50,6 +56,22 @@ class Measures(NamedTuple):
     cost_times: float | None = None  # cost of taking a quarter of a usual side / its median of the last day
     cost_bps: float | None = None
     band_bps: int | None = None
+    sweeps: tuple[TakerGroup, ...] = ()  # the largest of each side
+    update_surge: float | None = None  # updates / the hour's median: a burst but for the price, which moved
+    levels: tuple[int | None, ...] = UNKNOWN_LEVELS  # of MEASURES: 0 usual, 1 unusual, 2 rare
+
+    def values(self) -> dict[Measure, float]:
+        """The five that shocks are made of, those that could be told."""
+        five = (self.price_z, self.volume_times, self.sweep_share, self.depth, self.spread_lasting)
+        return {measure: value for measure, value in zip(MEASURES, five, strict=True) if value is not None}
+
+    def level(self, measure: Measure) -> int | None:
+        return self.levels[MEASURES.index(measure)]
+
+    def judged(self, reached: Levels, update_surge: float | None) -> Measures:
+        """With the level of each."""
+        levels = tuple(reached[measure].level if measure in reached else None for measure in MEASURES)
+        return self._replace(levels=_SAME.setdefault(levels, levels), update_surge=update_surge)
 
 
 def spread_floor_bps(tick: float, mid: float) -> float:
@@ -108,8 +130,12 @@ class Measuring:
         self.prices = PriceMoves(tick)
         self._recent: deque[_Second] = deque()
 
-    def second(self, row: SecondRow, sample: Sample | None, baseline: Baseline) -> Measures:
-        """`sample` is None for a second that says nothing of the book; its trades count all the same."""
+    def second(
+        self, row: SecondRow, sample: Sample | None, baseline: Baseline, sweeps: Sequence[TakerGroup] | None = None
+    ) -> Measures:
+        """`sample` is None for a second that says nothing of the book; its trades count all the same. `sweeps` is None
+        for a second whose taker groups were not seen.
+        """
         usual = baseline.usual_depth
         moved = self.prices.second(row)
         share, side = _depth_share(sample, usual)
@@ -124,7 +150,7 @@ class Measuring:
             lasting([each.spread_times for each in newest]),
         )
         left = None if shares is None else shares[-1]
-        cost = None if sample is None else baseline.cost_bps(row)
+        cost = None if sample is None or usual is None else sample.costs_bps.get(usual.place)
         volume, buy_share = self._volume(baseline.mean_quote)
         return Measures(
             second=row.second,
@@ -134,6 +160,7 @@ class Measuring:
             move_secs=None if moved is None else moved.secs,
             volume_times=volume,
             buy_share=buy_share,
+            sweep_share=_sweep_share(sweeps, usual),
             withdrawn=withdrawn,
             depth_left=left,
             depth=depth_octaves(withdrawn, left),
@@ -146,6 +173,7 @@ class Measuring:
             cost_times=None if cost is None else _times(cost, baseline.median_cost_bps),
             cost_bps=cost,
             band_bps=None if usual is None else usual.band_bps,
+            sweeps=tuple(sweeps or ()),
         )
 
     def precede(self, older: Measuring) -> None:
@@ -198,6 +226,18 @@ def _depth_share(sample: Sample | None, usual: SideUsual | None) -> tuple[float 
         return None, None
     bids, asks = bid / usual.bid, ask / usual.ask
     return (bids, "bid") if bids <= asks else (asks, "ask")
+
+
+def share_of_usual(group: TakerGroup, usual: SideUsual) -> float:
+    """Of what usually rests on the side that it hit: what rested there at that moment was just emptied."""
+    return group.quote / (usual.bid if group.side == "bid" else usual.ask)
+
+
+def _sweep_share(sweeps: Sequence[TakerGroup] | None, usual: SideUsual | None) -> float | None:
+    """Of the largest; 0 where every taker group of the second had fewer than three prices."""
+    if sweeps is None or usual is None:
+        return None
+    return max((share_of_usual(group, usual) for group in sweeps), default=0.0)
 
 
 def _times(value: float, usual: float | None) -> float | None:

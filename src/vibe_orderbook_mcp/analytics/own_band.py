@@ -7,7 +7,6 @@ against the spread and the tick, whose thinner side is steady, and that is hardl
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from collections.abc import Mapping, Sequence
 from math import isnan, log, nan
 from typing import Final, NamedTuple
@@ -28,6 +27,7 @@ EMPTY_MOST: Final = 0.001
 KNOWN_LEAST: Final = 0.99
 FIRST_SECS: Final = 900
 SETTLED_SECS: Final = HOUR_SECS
+DROP_EVERY: Final = 256
 
 
 class BandFacts(NamedTuple):
@@ -100,19 +100,29 @@ class OwnBand:
 
     def __init__(self) -> None:
         self.choice: BandChoice | None = None
-        self._thin: deque[tuple[int, array[float]]] = deque()  # a second and its amounts; nan: not known
+        self._seconds = array("q")
+        self._thin = array("f")  # of each second, for each of BANDS_BPS; nan: not known
 
     @property
     def place(self) -> int | None:
         """Of the own band in BANDS_BPS. None below 15 minutes."""
         return None if self.choice is None else BANDS_BPS.index(self.choice.bps)
 
+    @property
+    def wanted(self) -> Sequence[int]:
+        """Places of the own band and of those that may become it: until an hour has chosen, all of them."""
+        choice = self.choice
+        if choice is None or not choice.is_settled:
+            return range(len(BANDS_BPS))
+        return [BANDS_BPS.index(bps) for bps in (choice.bps, choice.candidate) if bps]
+
     def add(self, second: int, sample: Sample) -> None:
         """The next second that counts."""
         thin = (sample.thin(place) for place in range(len(BANDS_BPS)))
-        self._thin.append((second, array("f", [nan if amount is None else amount for amount in thin])))
-        while self._thin[0][0] <= second - HOUR_SECS:
-            self._thin.popleft()
+        self._seconds.append(second)
+        self._thin.extend([nan if amount is None else amount for amount in thin])
+        if len(self._seconds) >= HOUR_SECS + DROP_EVERY:
+            del self._seconds[:DROP_EVERY], self._thin[: DROP_EVERY * len(BANDS_BPS)]
 
     def look(self, second: int, spread_bps: float, tick_bps: float, pools: Sequence[Pool]) -> bool:
         """Choose from the last day at 15 minutes of it, at an hour and at each midnight UTC.
@@ -137,12 +147,13 @@ class OwnBand:
     def trailing(self) -> Trailing:
         """The hour's amounts of the thinner side within the own band, on the scale of `depth_own`."""
         out, place = Trailing(HOUR_SECS), self.place
-        for second, thin in self._thin if place is not None else ():
-            if place is not None and not isnan(thin[place]):
-                out.add(second, transform("depth_own", thin[place]))
+        if place is not None:
+            for second, amount in zip(self._seconds, self._thin[place :: len(BANDS_BPS)], strict=True):
+                if not isnan(amount):
+                    out.add(second, transform("depth_own", amount))
         return out
 
     def precede(self, older: OwnBand) -> None:
         """What another one saw of an earlier time comes before. Its choice rests on more."""
-        self._thin.extendleft(reversed(older._thin))
+        self._seconds, self._thin = older._seconds + self._seconds, older._thin + self._thin
         self.choice = older.choice or self.choice

@@ -12,18 +12,21 @@ from vibe_orderbook_mcp.analytics.detectors.absorbed import Absorptions
 from vibe_orderbook_mcp.analytics.detectors.bursts import UpdateBursts
 from vibe_orderbook_mcp.analytics.detectors.crash import CrashWatch, thinner_side
 from vibe_orderbook_mcp.analytics.detectors.fleeting import FleetingCount, FleetingWalls
+from vibe_orderbook_mcp.analytics.detectors.shock import MarketShocks
 from vibe_orderbook_mcp.analytics.figures import Amounts, Sample
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding, FindingType
 from vibe_orderbook_mcp.analytics.hours import decode, encode
 from vibe_orderbook_mcp.analytics.iceberg import Icebergs
 from vibe_orderbook_mcp.analytics.measures import Measures, Measuring
 from vibe_orderbook_mcp.analytics.normal import Normal
+from vibe_orderbook_mcp.analytics.own_rate import OwnRates
 from vibe_orderbook_mcp.analytics.row_cost import round_trip_bps
 from vibe_orderbook_mcp.analytics.tails import VALUES_NEEDED
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.core.rows import BANDS_BPS, RowFlag, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.core.taker_groups import TakerGroup
 
 ROWS_KEPT: Final = 310  # the longest window of a tool, and a little
 RECENT_MOST: Final = 200
@@ -73,8 +76,8 @@ def _depth(row: SecondRow, band: int) -> float | None:
     return found[1] if found is not None and found[1] > 0.0 else None
 
 
-def _with_cost(sample: Sample | None, measures: Measures) -> Sample | None:
-    return None if sample is None else sample._replace(cost_bps=measures.cost_bps)
+def _with_costs(row: SecondRow, sample: Sample | None, baseline: Baseline) -> Sample | None:
+    return None if sample is None else sample._replace(costs_bps=baseline.costs_bps(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,10 @@ class SymbolWatch:
         self.measures: deque[Measures] = deque(maxlen=ROWS_KEPT)  # one for each of `rows`
         self.recent: deque[Finding] = deque(maxlen=RECENT_MOST)  # ended ones, oldest first
         self._measuring = Measuring(self.tick)
+        self._rates = OwnRates()
+        self._shocks = MarketShocks()
         self._bursts = UpdateBursts()
-        self._crash = CrashWatch(self.tick)
+        self._crash = CrashWatch()
         self._fleeting = FleetingWalls()
         self._absorptions = Absorptions(self.tick)
         self._icebergs = Icebergs(spec.iceberg_parts)
@@ -107,7 +112,8 @@ class SymbolWatch:
     @property
     def open(self) -> list[Finding]:
         """Findings that have not ended."""
-        return [*self._alarms(), *self._fleeting.open, *self._icebergs.open, *self._absorptions.open]
+        shocks = [] if self._shocks.open is None else [self._shocks.open]
+        return [*shocks, *self._alarms(), *self._fleeting.open, *self._icebergs.open, *self._absorptions.open]
 
     @property
     def normal(self) -> Normal:
@@ -136,12 +142,17 @@ class SymbolWatch:
         self._has_evidence = evidence is not None and evidence.has_limits
         if evidence is not None:
             self._fleeting.add(second, evidence.walls, row.mid, baseline)
-        sample = self._sample = self._measure(row, sample_of(row, before, self.tick, walls_watched=self._has_evidence))
+        sample = self._sample = self._measure(
+            row,
+            sample_of(row, before, self.tick, walls_watched=self._has_evidence),
+            None if evidence is None else evidence.sweeps,
+        )
         changed = [
             found
             for found in (
                 self._bursts.second(second, sample, row.rows, baseline),
-                self._crash.second(row, sample, baseline),
+                self._judge(row),
+                self._crash.second(row, sample, self.measures[-1], baseline),
             )
             if found is not None
         ]
@@ -157,32 +168,52 @@ class SymbolWatch:
 
     def not_run(self) -> list[NotRun]:
         """Which detectors can give no verdict, and why. Empty: all can."""
-        out: list[NotRun] = []
         newest = self.rows[-1] if self.rows else None
         if newest is None or (newest.mid is None and not newest.flags & RowFlag.ONE_SIDED):
             return [NotRun(name, "no book in sequence") for name in TYPES]
-        if not self.baseline.is_ready:
-            wait = self.baseline.secs_until_ready
-            reason = f"warming up: one hour of history is needed, about {max(1, round(wait / 60))} min to go"
-            out += [NotRun("update_burst", reason), NotRun("crash_precursor", reason)]
-        elif self._sample is not None and self._sample.depth_50 is None and self._sample.depth_25 is None:
-            out.append(NotRun("crash_precursor", "the known book ends within 25 bps of mid"))
+        baseline, warming = self.baseline, None
+        if not baseline.is_ready:
+            wait = max(1, round(baseline.secs_until_ready / 60))
+            warming = f"warming up: one hour of history is needed, about {wait} min to go"
+        reasons: dict[FindingType, str | None] = {
+            "market_shock": warming or self._why_no_shock(),
+            "update_burst": warming,
+            "fleeting_cluster": self._why_no_fleeting() or warming,
+            "crash_precursor": warming or self._why_no_depth(),
+            "absorption": warming or self._why_no_absorption(),
+        }
+        return [NotRun(name, reason) for name, reason in reasons.items() if reason is not None]
+
+    def _why_no_shock(self) -> str | None:
+        newest = self.measures[-1]
+        if self._measuring.prices.variance is None:
+            return "mid was known for less than 15 minutes of the last hour"
+        if newest.volume_times is None and newest.sweep_share is None:
+            return "what is usually traded is not known yet"
+        return None
+
+    def _why_no_depth(self) -> str | None:
+        """For an empty side nothing is needed; for all else depth within the own band."""
+        band = self.baseline.band
+        if band is None or self.baseline.median("depth_own") is None:
+            return "what usually rests within the symbol's own band is not known yet"
+        if self._sample is not None and self._sample.bids and self._sample.thin(BANDS_BPS.index(band.bps)) is None:
+            return f"the known book ends within {band.bps} bps of mid, the symbol's own band"
+        return None
+
+    def _why_no_fleeting(self) -> str | None:
         if not self._has_evidence:
-            out.append(NotRun("fleeting_cluster", "no walls can be told: fewer than 12 price groups within 5 % of mid"))
-        elif not self.baseline.is_ready:
-            out.insert(1, NotRun("fleeting_cluster", out[0].reason))
-        elif (minutes := self.baseline.side_minutes // 2) < SIDE_MINUTES_NEEDED // 2:
-            out.append(
-                NotRun("fleeting_cluster", f"walls were watched for {minutes} of {SIDE_MINUTES_NEEDED // 2} minutes")
-            )
-        if not self.baseline.is_ready:
-            out.append(NotRun("absorption", out[0].reason))
-        elif self.baseline.alarm_turnover() is None:
-            levels = self.baseline.count("kept_up")
-            out.append(
-                NotRun("absorption", f"{levels} of the {VALUES_NEEDED} levels that were kept up and a threshold needs")
-            )
-        return out
+            return "no walls can be told: fewer than 12 price groups within 5 % of mid"
+        minutes = self.baseline.side_minutes // 2
+        if self.baseline.is_ready and minutes < SIDE_MINUTES_NEEDED // 2:
+            return f"walls were watched for {minutes} of {SIDE_MINUTES_NEEDED // 2} minutes"
+        return None
+
+    def _why_no_absorption(self) -> str | None:
+        if self.baseline.alarm_turnover() is not None:
+            return None
+        levels = self.baseline.count("kept_up")
+        return f"{levels} of the {VALUES_NEEDED} levels that were kept up and a threshold needs"
 
     def hour_blocks(self) -> list[tuple[int, bytes]]:
         """(hour since the epoch, bytes) of every hour that changed since the last call. Store all of them at once."""
@@ -201,7 +232,9 @@ class SymbolWatch:
                 changed += self.second(row)
                 continue
             before = self.rows[-1] if self.rows else None
-            self.baseline.observe(row.second, self._measure(row, sample_of(row, before, self.tick)))
+            sample = self._measure(row, sample_of(row, before, self.tick))
+            self._judge(row)
+            self.baseline.observe(row.second, sample)
         return changed
 
     def take_in(self, hours: Iterable[bytes], rows: Sequence[SecondRow]) -> None:
@@ -213,19 +246,28 @@ class SymbolWatch:
         older.restore([decode(data) for data in hours])
         before: SecondRow | None = None
         for row in rows:
-            sample = sample_of(row, before, self.tick)
-            measures = measuring.second(row, sample, older)
-            older.observe(row.second, _with_cost(sample, measures))
+            sample = _with_costs(row, sample_of(row, before, self.tick), older)
+            measuring.second(row, sample, older)
+            older.observe(row.second, sample)
             before = row
         self.baseline.precede(older)
         self._measuring.precede(measuring)
 
-    def _measure(self, row: SecondRow, sample: Sample | None) -> Sample | None:
+    def _measure(
+        self, row: SecondRow, sample: Sample | None, sweeps: Sequence[TakerGroup] | None = None
+    ) -> Sample | None:
         """The row and its figures are the newest. Returns the sample with what could only be told beside the past."""
-        measures = self._measuring.second(row, sample, self.baseline)
+        sample = _with_costs(row, sample, self.baseline)
         self.rows.append(row)
-        self.measures.append(measures)
-        return _with_cost(sample, measures)
+        self.measures.append(self._measuring.second(row, sample, self.baseline, sweeps))
+        return sample
+
+    def _judge(self, row: SecondRow) -> Finding | None:
+        """The level of each of the newest figures, and whether they are a shock."""
+        measures, surge = self.measures[-1], self._bursts.surge
+        reached = self._rates.second(row.second, measures.values(), self.baseline)
+        self.measures[-1] = measures.judged(reached, surge)
+        return self._shocks.second(row, measures, reached, self.baseline.usual_depth, surge)
 
     def _alarms(self) -> list[Finding]:
         """Open findings whose seconds must not raise their own thresholds.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vibe_orderbook_mcp.core.refills import RefillChain, Turnover
+from vibe_orderbook_mcp.core.taker_groups import TakerGroup
 from vibe_orderbook_mcp.core.wall_watch import WallLife
 
 
@@ -13,3 +14,4 @@ class LevelEvidence(msgspec.Struct, frozen=True, gc=False):
     walls: tuple[WallLife, ...] = ()  # large levels that vanished within ten seconds
     chains: tuple[RefillChain, ...] = ()  # refilled levels that were hit in this second
     turnovers: tuple[Turnover, ...] = ()  # of levels that are no longer hit
+    sweeps: tuple[TakerGroup, ...] = ()  # the largest taker groups of each side, at three prices or more

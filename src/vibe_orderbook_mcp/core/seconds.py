@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from vibe_orderbook_mcp.core.attribution import Attribution
@@ -16,13 +15,13 @@ from vibe_orderbook_mcp.core.levels import LevelMemory
 from vibe_orderbook_mcp.core.open_second import OpenSecond
 from vibe_orderbook_mcp.core.rows import BookTop, RowFlag, SecondRow
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.core.taker_groups import TakerGroups
 from vibe_orderbook_mcp.core.wall_watch import WallLimits
 
 # A second is final this long after its end: joins are settled by then (attribution.HOLD_MS), late trades are in.
 CLOSE_MS = 700
 # Time that jumps further than this (a laptop slept) leaves a hole instead of hundreds of empty rows.
 JUMP_SECONDS = 120
-MIDS_KEPT_MS = 2_000
 # An event so much older than what time has reached belongs to a second that is over. It counts into the current one,
 # which holds more than a second then and says so; after PLAUSIBLE_MS the clock was put back, and it counts nowhere.
 LATE_MS = 1_000
@@ -56,7 +55,8 @@ class SecondTracker:
         self._imbalance = Imbalance()
         self._had_book = False
         self._skip_flow = False
-        self._mids: deque[tuple[int, float]] = deque()
+        self._groups = TakerGroups()
+        self._half_tick = float(spec.tick_size) / 2
         self._unpriced: list[tuple[Trade, OpenSecond]] = []
         self._finished: list[tuple[SecondRow, BookTop | None]] = []
         self._flow = Attribution(10.0**-self._lot_exp, self._shown)
@@ -145,7 +145,7 @@ class SecondTracker:
         self._loss = flag
         self._spread = None
         self._imbalance.break_chain()
-        self._mids.clear()
+        self._groups.forget()
         self._flow.clear()
         if self._current is not None:
             self._open(self._current).flags |= flag
@@ -191,14 +191,11 @@ class SecondTracker:
         else:
             self._flow.add_event(update, event_ms, before, book, second)
         self._imbalance.observe(book.bids, book.asks)
-        mids = self._mids
         bid, ask = self._touch
         if bid is None or ask is None or self._spread is None:  # one side is empty, or the book is locked or crossed
-            mids.clear()
+            self._groups.forget()
         else:
-            mids.append((event_ms, (bid + ask) / 2))
-        while len(mids) > 1 and mids[1][0] < event_ms - MIDS_KEPT_MS:  # the one before it stood then
-            mids.popleft()
+            self._groups.touch(event_ms, bid, ask)
 
     def trade(self, trade: Trade) -> None:
         """A new trade. One that comes after its second is final counts into the oldest that is not."""
@@ -209,6 +206,7 @@ class SecondTracker:
         second = self._open(trade.time_ms // 1000)
         second.trades.append(trade)
         self._unpriced.append((trade, second))
+        self._groups.add(trade, self._book, self._half_tick)
         if self._book is not None:
             self._flow.add_trade(trade, second)
 
@@ -304,7 +302,7 @@ class SecondTracker:
             if trade.time_ms > watermark_ms:
                 waiting.append((trade, second))
                 continue
-            mid = next((mid for event_ms, mid in reversed(self._mids) if event_ms < trade.time_ms), None)
+            mid = self._groups.mid_before(trade.time_ms)
             if mid is not None:
                 sign = -1 if trade.buyer_is_maker else 1
                 second.effective_sum += 2e4 * sign * (trade.price - mid) / mid * trade.size
@@ -321,6 +319,7 @@ class SecondTracker:
             walls=walls.take(second.end_ms),
             chains=chains,
             turnovers=turnovers,
+            sweeps=self._groups.take(second.end_ms),
         )
         while len(self._evidence) > EVIDENCE_SECS:
             del self._evidence[next(iter(self._evidence))]

@@ -22,10 +22,14 @@ from vibe_orderbook_mcp.sim.scenarios import (
     OneSidedFlow,
     Request,
     Resync,
+    Squeeze,
+    Sweep,
     UpdateBurst,
     Wall,
+    Withdrawal,
     mirrored,
 )
+from vibe_orderbook_mcp.sim.shocks import SqueezeEpisode, SweepEpisode, WithdrawalEpisode
 from vibe_orderbook_mcp.sim.sinks import Sink
 from vibe_orderbook_mcp.sim.trading import IcebergEpisode, NewsBurstEpisode, OneSidedFlowEpisode
 from vibe_orderbook_mcp.sim.withdrawing import DrainEpisode, EmptySideEpisode
@@ -45,6 +49,9 @@ EPISODES: Final[dict[type[Request], type[Episode[Any]]]] = {
     Wall: WallEpisode,
     Drain: DrainEpisode,
     EmptySide: EmptySideEpisode,
+    Sweep: SweepEpisode,
+    Squeeze: SqueezeEpisode,
+    Withdrawal: WithdrawalEpisode,
     FrozenFeed: FrozenFeedEpisode,
     Resync: ResyncEpisode,
 }

@@ -104,6 +104,30 @@ class EmptySide(Request, tag="empty_side", frozen=True):
     side: BookSide = "bid"
 
 
+class Sweep(Request, tag="sweep", frozen=True):
+    """One aggressor eats a side to `move_bps` from the touch, more on a coarse grid, and the price stays there."""
+
+    seconds: Length = 5.0
+    side: Direction = "buy"
+    move_bps: Annotated[float, msgspec.Meta(ge=5.0, le=500.0)] = 60.0
+
+
+class Squeeze(Request, tag="squeeze", frozen=True):
+    """Aggressors eat one side twice a second: the price runs by `move_bps` in all, more on a coarse grid."""
+
+    seconds: Length = 20.0
+    side: Direction = "buy"
+    move_bps: Annotated[float, msgspec.Meta(ge=20.0, le=1_000.0)] = 200.0
+
+
+class Withdrawal(Request, tag="withdrawal", frozen=True):
+    """Nearly all of one side within `within_bps` is withdrawn at once behind a touch that stands: no price moves."""
+
+    seconds: Length = 20.0
+    side: BookSide = "bid"
+    within_bps: Annotated[float, msgspec.Meta(ge=20.0, le=500.0)] = 150.0
+
+
 class FrozenFeed(Request, tag="frozen_feed", frozen=True):
     """The symbol's streams say nothing while its market goes on; what they did not say is lost."""
 
@@ -117,7 +141,20 @@ class Resync(Request, tag="resync", frozen=True):
     frames: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
 
 
-AnyRequest = OneSidedFlow | UpdateBurst | NewsBurst | Iceberg | Wall | Drain | EmptySide | FrozenFeed | Resync
+AnyRequest = (
+    OneSidedFlow
+    | UpdateBurst
+    | NewsBurst
+    | Iceberg
+    | Wall
+    | Drain
+    | EmptySide
+    | Sweep
+    | Squeeze
+    | Withdrawal
+    | FrozenFeed
+    | Resync
+)
 REQUESTS: Final[dict[str, type[AnyRequest]]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyRequest)}
 NAMES: Final = (*SCENARIOS, *REQUESTS)
 _DECODER: Final = msgspec.json.Decoder(AnyRequest | list[AnyRequest])

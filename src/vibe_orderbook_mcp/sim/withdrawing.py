@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from vibe_orderbook_mcp.sim.episode import SIDES, Episode, Mood
 from vibe_orderbook_mcp.sim.ledger import BID
-from vibe_orderbook_mcp.sim.scenarios import Drain, EmptySide
+from vibe_orderbook_mcp.sim.scenarios import Drain, EmptySide, Withdrawal
 from vibe_orderbook_mcp.sim.sinks import Sink
 
 BAND_BPS: Final = 50.0
@@ -24,26 +24,27 @@ DRAIN_MOST_MS: Final = 6_000.0
 EMPTY_MS: Final = 1_000.0
 RETURN_TIMES: Final = 2.0  # against how often makers act
 
-Q = TypeVar("Q", bound=Drain | EmptySide)
+Q = TypeVar("Q", bound=Drain | EmptySide | Withdrawal)
 
 
-class _Order(NamedTuple):
+class Order(NamedTuple):
     order_id: int
     price: int
     lots: int
     far_place: int | None
 
 
-class _Withdrawal(Episode[Q], ABC):
+class BackingAway(Episode[Q], ABC):
     """Cancels a list of orders at an even pace, and puts them back."""
 
     takes: float
+    vol = 0.3
 
     def begin(self, at: float) -> None:
         self._side: int = SIDES[self.request.side]
-        self.change_mood(Mood(takes=self.takes, vol=0.3, absent=self._side), at)
-        self._going: list[_Order] = self.chosen()[::-1]  # withdrawn from the end
-        self._gone: list[_Order] = []
+        self.change_mood(Mood(takes=self.takes, vol=self.vol, absent=self._side), at)
+        self._going: list[Order] = self.chosen()[::-1]  # withdrawn from the end
+        self._gone: list[Order] = []
         self._pace_ms: float = self.lasting_ms() / max(1, len(self._going))
         self.truth.numbers["withdrawn"] = 0
         self.next_ms = at
@@ -72,7 +73,7 @@ class _Withdrawal(Episode[Q], ABC):
             self.wait(at, RETURN_TIMES * self.market.makes_a_second)
 
     @abstractmethod
-    def chosen(self) -> list[_Order]:
+    def chosen(self) -> list[Order]:
         """What is withdrawn, in this order."""
 
     @abstractmethod
@@ -82,17 +83,17 @@ class _Withdrawal(Episode[Q], ABC):
     def arrived(self, at: float) -> None:
         """The last of them is gone."""
 
-    def orders(self, limit: int | None) -> list[_Order]:
+    def orders(self, limit: int | None) -> list[Order]:
         """The side's orders up to a price, best first."""
         book, side = self.market.book, self._side
         far = self.market.far_place(side)
         return [
-            _Order(order_id, price, lots, far.get(order_id))
+            Order(order_id, price, lots, far.get(order_id))
             for price in book.prices(side, limit)
             for order_id, lots in book.orders_at(side, price)
         ]
 
-    def _put_back(self, order: _Order, at: float) -> bool:
+    def _put_back(self, order: Order, at: float) -> bool:
         market, side = self.market, self._side
         other = market.book.best(1 - side)
         if other is not None and (order.price >= other if side == BID else order.price <= other):
@@ -106,13 +107,13 @@ class _Withdrawal(Episode[Q], ABC):
         return True
 
 
-class DrainEpisode(_Withdrawal[Drain]):
+class DrainEpisode(BackingAway[Drain]):
     takes = 0.3
 
     def lasting_ms(self) -> float:
         return min(DRAIN_MOST_MS, self.request.seconds * 1000.0 * DRAIN_SHARE)
 
-    def chosen(self) -> list[_Order]:
+    def chosen(self) -> list[Order]:
         book, side = self.market.book, self._side
         top = book.top()
         if top is None:
@@ -153,13 +154,13 @@ class DrainEpisode(_Withdrawal[Drain]):
         return self.size(sum(sizes[price] for price in book.prices(side, limit)))
 
 
-class EmptySideEpisode(_Withdrawal[EmptySide]):
+class EmptySideEpisode(BackingAway[EmptySide]):
     takes = 0.0
 
     def lasting_ms(self) -> float:
         return EMPTY_MS
 
-    def chosen(self) -> list[_Order]:
+    def chosen(self) -> list[Order]:
         return self.orders(None)[::-1]  # the far ones first: the touch is the last to go
 
     def arrived(self, at: float) -> None:

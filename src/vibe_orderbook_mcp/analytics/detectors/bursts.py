@@ -2,7 +2,8 @@
 
 A second is a candidate when all three hold: (a) updates above the 0.999 quantile and at least five times the
 trailing hour's median, (b) updates per trade above the 0.99 quantile, (c) mid moved no more than usual, because
-news moves prices. Three candidates among five seconds make a burst.
+news moves prices. Three candidates among five seconds make a burst. A second with (a) and (b) alone is a surge:
+evidence of a market shock, or a value that is unusual.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class UpdateBursts:
         self._recent: deque[_Candidate] = deque(maxlen=AMONG)
         self._open: Finding | None = None
         self._last = 0
+        self.surge: float | None = None  # updates / the hour's median, where mid moved more than usual with them
 
     @property
     def open(self) -> Finding | None:
@@ -60,9 +62,13 @@ class UpdateBursts:
         recent = self._recent
         while recent and recent[0].second <= second - AMONG:
             recent.popleft()
+        self.surge = None
         if sample is not None and baseline.is_ready and (found := candidate(second, sample, rows, baseline)):
-            recent.append(found)
-            self._last = second
+            if found.move_ticks <= move_allowed(baseline):
+                recent.append(found)
+                self._last = second
+            else:
+                self.surge = times_median(found.updates, baseline)
         if self._open is None:
             if len(recent) < NEEDED:
                 return None
@@ -83,8 +89,7 @@ class UpdateBursts:
         peak = max(self._recent, key=lambda each: each.updates)
         if known is not None and float(known.evidence["updates_per_s"]) >= peak.updates:
             return known
-        usual = baseline.median("updates") or 0.0
-        times = peak.updates / max(usual, LEAST_MEDIAN)
+        times = times_median(peak.updates, baseline)
         standing = baseline.standing("updates", peak.updates)
         churn = churn_share(peak.updates, peak.rows)
         return Finding(
@@ -115,12 +120,16 @@ def move_allowed(baseline: Baseline) -> float:
     return max(MOVE_TICKS, baseline.median_move_ticks or 0.0)
 
 
+def times_median(updates: float, baseline: Baseline) -> float:
+    return updates / max(baseline.median("updates") or 0.0, LEAST_MEDIAN)
+
+
 def candidate(second: int, sample: Sample, rows: int, baseline: Baseline) -> _Candidate | None:
-    """The cheap conditions come first: nearly every second fails them."""
+    """(a) and (b). The cheap condition comes first: nearly every second fails it."""
     usual = baseline.median("updates")
     if usual is None or sample.updates < MIN_TIMES * max(usual, LEAST_MEDIAN):
         return None
-    if sample.move_ticks is None or sample.move_ticks > move_allowed(baseline):
+    if sample.move_ticks is None:
         return None
     if (baseline.rank("updates", sample.updates) or 0.0) <= UPDATES_SHARE:
         return None

@@ -1,8 +1,12 @@
-"""Precursors of a flash crash: depth gone, spread wide, cancels dominating.
+"""Precursors of a flash crash: depth gone, the book dear to take, cancels dominating.
 
-Depth is that of the thinner side within 50 bps, against the trailing hour's median; the spread likewise, both
-floored so that a major's one-tick spread is no yardstick. Ten consecutive seconds raise it, ten quiet ones clear it:
-books of quiet markets are swept and filled again within some seconds several times a day. An empty side needs two.
+Depth is that of the thinner side within the symbol's own band, against the trailing hour's median. Dear is a wide
+spread or, where one tick is the spread, a high cost of taking a quarter of a usual side; both against the last day's
+median.
+Three consecutive seconds raise it, thirty quiet ones clear it. An empty side needs two.
+
+Books of quiet markets lose most of their depth for some seconds now and then, and a coarse tick makes half of it dear:
+it is told when depth was also rare by the symbol's own rate (level 2 of `own_rate`) within the last ten seconds.
 """
 
 from __future__ import annotations
@@ -14,25 +18,25 @@ from typing import Final, Literal
 from vibe_orderbook_mcp.analytics.baseline import Baseline
 from vibe_orderbook_mcp.analytics.figures import Sample
 from vibe_orderbook_mcp.analytics.findings import SEVERITIES, Evidence, Finding, Severity
-from vibe_orderbook_mcp.analytics.measures import spread_floor_bps, spread_times
+from vibe_orderbook_mcp.analytics.measures import Measures
 from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.analytics.volatility import VarianceTimes
 from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.core.rows import BANDS_BPS, RowFlag, SecondRow
 
 CrashLevel = Literal["none", "watch", "warning", "critical"]
 
-Band = Literal["depth_50", "depth_25"]
-BANDS: Final[dict[Band, int]] = {"depth_50": 3, "depth_25": 2}
-
 DROP, DROP_CRITICAL = 0.5, 0.8
 SPREAD, SPREAD_CRITICAL = 3.0, 10.0
+COST, COST_CRITICAL = 2.0, 4.0
 CANCEL, CANCEL_CRITICAL = 0.8, 0.9
 CANCEL_SECS: Final = 5
 CONFIRM_SECS: Final = 2
-LASTING_SECS: Final = 10
+LASTING_SECS: Final = 3
 RARE_RANK: Final = 0.999
-CLEAR_SECS: Final = 10
+RARE_LEVEL: Final = 2
+RARE_SECS: Final = 10
+CLEAR_SECS: Final = 30
 # Sums of lots carry rounding; a threshold met exactly is met.
 _ROUNDING: Final = 1e-9
 
@@ -48,22 +52,24 @@ class CrashState:
     level: CrashLevel
     depth_drop: float | None = None
     spread_times: float | None = None
+    cost_times: float | None = None
     cancel_share: float | None = None
     side: Side | None = None  # the thinner one
     is_one_sided: bool = False
-    band: Band | None = None  # where depth was read
 
 
-def crash_level(drop: float | None, times: float | None, cancel: float | None) -> CrashLevel:
-    """The rule. Without a reference for depth or spread nothing is said."""
-    if drop is None or times is None:
+def crash_level(drop: float | None, times: float | None, cancel: float | None, cost: float | None = None) -> CrashLevel:
+    """The rule. Without a reference for depth, or for both spread and cost, nothing is said."""
+    if drop is None or (times is None and cost is None):
         return "none"
     share = cancel or 0.0
-    if _met(drop, DROP_CRITICAL) and _met(times, SPREAD_CRITICAL) and _met(share, CANCEL_CRITICAL):
+    is_dear = _met(times or 0.0, SPREAD) or _met(cost or 0.0, COST)
+    is_very_dear = _met(times or 0.0, SPREAD_CRITICAL) or _met(cost or 0.0, COST_CRITICAL)
+    if _met(drop, DROP_CRITICAL) and is_very_dear and _met(share, CANCEL_CRITICAL):
         return "critical"
-    if _met(drop, DROP) and _met(times, SPREAD):
+    if _met(drop, DROP) and is_dear:
         return "warning"
-    if sum((_met(drop, DROP), _met(times, SPREAD), _met(share, CANCEL))) >= 2:
+    if sum((_met(drop, DROP), is_dear, _met(share, CANCEL))) >= 2:
         return "watch"
     return "none"
 
@@ -83,21 +89,17 @@ def thinner_side(row: SecondRow, band: int) -> tuple[Side, float] | None:
     return None if truncated >> band & 1 else (side, min(bid, ask))
 
 
-def depth_reading(row: SecondRow, baseline: Baseline) -> tuple[tuple[Side, float] | None, float | None, Band | None]:
-    """The thinner side and its depth, how far that is below usual, and the widest band in which both are known.
-
-    A book loaded with few levels may end within 50 bps; 25 bps against its own usual depth is the next best.
-    """
-    for name, place in BANDS.items():
-        found, usual = thinner_side(row, place), baseline.median(name)
-        if found is not None and usual is not None:
-            return found, depth_drop(found[1], usual), name
-    return thinner_side(row, BANDS["depth_50"]), None, None
+def depth_reading(row: SecondRow, baseline: Baseline) -> tuple[tuple[Side, float] | None, float | None]:
+    """The thinner side within the own band, and how far it is below the hour's median."""
+    band = baseline.band
+    if band is None:
+        return None, None
+    found, usual = thinner_side(row, BANDS_BPS.index(band.bps)), baseline.median("depth_own")
+    return found, None if found is None or usual is None else depth_drop(found[1], usual)
 
 
 class CrashWatch:
-    def __init__(self, tick: float) -> None:
-        self._tick = tick
+    def __init__(self) -> None:
         self._variance = VarianceTimes()
         self._flows: deque[tuple[int, SecondRow]] = deque()
         self._open: Finding | None = None
@@ -105,6 +107,7 @@ class CrashWatch:
         self._before: CrashState | None = None
         self._before_second = -1
         self._last = 0  # the newest second at any level
+        self._rare = -RARE_SECS  # the newest second in which depth was rare by the symbol's own rate
         self.state: CrashState | None = None  # of the newest second; None: excluded
 
     @property
@@ -116,63 +119,65 @@ class CrashWatch:
         """Realised variance of the last minute / the trailing hour's: told beside a finding, no part of the rule."""
         return self._variance.times(self._before_second)
 
-    def second(self, row: SecondRow, sample: Sample | None, baseline: Baseline) -> Finding | None:
+    def second(self, row: SecondRow, sample: Sample | None, measures: Measures, baseline: Baseline) -> Finding | None:
+        """What changed, if anything. `sample` is None for a second that says nothing (a gap, no book)."""
         second = row.second
         self._variance.second(second, row.mid)
         self._flows.append((second, row))
         while self._flows[0][0] <= second - CANCEL_SECS:
             self._flows.popleft()
-        state = self.state = self._read(row, sample, baseline)
+        if (measures.level("depth") or 0) >= RARE_LEVEL:
+            self._rare = second
+        state = self.state = self._read(row, sample, measures, baseline)
         before = self._before if self._before_second == second - 1 else None
         self._before, self._before_second = state, second
         if state is not None and state.level != "none":
             self._last = second
         confirmed = _lower(before, state)
         if self._open is None:
-            return self._rise(second, state, confirmed, sample, baseline)
+            return self._rise(second, state, confirmed, measures, baseline)
         if second - self._last >= CLEAR_SECS:
             closed, self._open = self._open.ended((self._last + 1) * 1000), None
             return closed
         if confirmed == "none" or state is None:
             return None
-        updated = self._finding(state, confirmed, self._open, self._open.start_ms, baseline, sample)
+        updated = self._finding(state, confirmed, self._open, self._open.start_ms, baseline, measures)
         changed, self._open = updated.severity != self._open.severity, updated
         return updated if changed else None
 
     def _rise(
-        self, second: int, state: CrashState | None, confirmed: CrashLevel, sample: Sample | None, baseline: Baseline
+        self, second: int, state: CrashState | None, confirmed: CrashLevel, measures: Measures, baseline: Baseline
     ) -> Finding | None:
         if state is None or confirmed == "none":
             self._rising = None
             return None
         known = self._rising
         start_ms = (second - CONFIRM_SECS + 1) * 1000 if known is None else known.start_ms
-        rising = self._rising = self._finding(state, confirmed, known, start_ms, baseline, sample)
+        rising = self._rising = self._finding(state, confirmed, known, start_ms, baseline, measures)
         is_lasting = (second + 1) * 1000 - start_ms >= LASTING_SECS * 1000
-        if not (is_lasting or (confirmed == "critical" and state.is_one_sided)):
+        is_rare = second - self._rare < RARE_SECS
+        if not ((is_lasting and is_rare) or (confirmed == "critical" and state.is_one_sided)):
             return None
         self._open, self._rising = rising, None
         return rising
 
-    def _read(self, row: SecondRow, sample: Sample | None, baseline: Baseline) -> CrashState | None:
+    def _read(self, row: SecondRow, sample: Sample | None, measures: Measures, baseline: Baseline) -> CrashState | None:
         if row.flags and row.flags & RowFlag.ONE_SIDED and not row.flags & NO_BOOK:
             side: Side = "bid" if row.best_bid is None else "ask"
             return CrashState("critical", side=side, is_one_sided=True)
         if sample is None:
             return None
-        found, drop, band = depth_reading(row, baseline)
-        times, usual_spread = None, baseline.median("spread")
-        if sample.spread_bps is not None and usual_spread is not None and sample.mid:
-            times = spread_times(sample.spread_bps, usual_spread, spread_floor_bps(self._tick, sample.mid))
+        found, drop = depth_reading(row, baseline)
         cancel = None
         if found is not None:
             flows = [each.bid if found[0] == "bid" else each.ask for _, each in self._flows]
             cancelled = sum(flow.cancelled for flow in flows)
             cancel = ratio(cancelled, cancelled + sum(flow.added for flow in flows))
-        level = crash_level(drop, times, cancel) if baseline.is_ready else "none"
-        if level == "watch" and not _is_rare(sample, band, baseline):
+        times, cost = measures.spread_times, measures.cost_times
+        level = crash_level(drop, times, cancel, cost) if baseline.is_ready else "none"
+        if level == "watch" and not _is_rare(found, measures, baseline):
             level = "none"
-        return CrashState(level, drop, times, cancel, None if found is None else found[0], band=band)
+        return CrashState(level, drop, times, cost, cancel, None if found is None else found[0])
 
     def _finding(
         self,
@@ -181,7 +186,7 @@ class CrashWatch:
         known: Finding | None,
         start_ms: int,
         baseline: Baseline,
-        sample: Sample | None,
+        measures: Measures,
     ) -> Finding:
         """The worst second so far describes the episode."""
         severity = SEVERITY[level]
@@ -195,19 +200,18 @@ class CrashWatch:
         for name, value in (
             ("depth_drop", state.depth_drop),
             ("spread_times", state.spread_times),
+            ("spread_bps", measures.spread_bps),
+            ("spread_usual_bps", measures.spread_usual_bps),
+            ("cost_times", state.cost_times),
             ("cancel_share", state.cancel_share),
+            ("variance_times", self.variance_times),
+            ("band_bps", measures.band_bps),
         ):
-            if value is not None:
+            if value is not None and not state.is_one_sided:
                 evidence[name] = value
-        if (variance := self.variance_times) is not None:
-            evidence["variance_times"] = variance
-        if state.band is not None:
-            evidence["band_bps"] = 50 if state.band == "depth_50" else 25
-        standing = depth = None
-        if sample is not None and state.band is not None:
-            depth = sample.depth_50 if state.band == "depth_50" else sample.depth_25
-        if state.band is not None and depth is not None:
-            standing = baseline.standing(state.band, depth)
+        standing = None
+        if state.depth_drop is not None and (usual := baseline.median("depth_own")) is not None:
+            standing = baseline.standing("depth_own", (1.0 - state.depth_drop) * usual)
         return Finding(
             type="crash_precursor",
             start_ms=start_ms,
@@ -218,9 +222,14 @@ class CrashWatch:
             side=state.side,
             evidence=evidence,
             thresholds=(
-                {"depth_drop": DROP_CRITICAL, "spread_times": SPREAD_CRITICAL, "cancel_share": CANCEL_CRITICAL}
+                {
+                    "depth_drop": DROP_CRITICAL,
+                    "spread_times": SPREAD_CRITICAL,
+                    "cost_times": COST_CRITICAL,
+                    "cancel_share": CANCEL_CRITICAL,
+                }
                 if level == "critical"
-                else {"depth_drop": DROP, "spread_times": SPREAD, "cancel_share": CANCEL}
+                else {"depth_drop": DROP, "spread_times": SPREAD, "cost_times": COST, "cancel_share": CANCEL}
             ),
         )
 
@@ -236,13 +245,14 @@ def _met(value: float, least: float) -> bool:
     return value >= least * (1 - _ROUNDING)
 
 
-def _is_rare(sample: Sample, band: Band | None, baseline: Baseline) -> bool:
-    """Whether depth and spread are both at the end of the symbol's own range.
+def _is_rare(found: tuple[Side, float] | None, measures: Measures, baseline: Baseline) -> bool:
+    """Whether depth, and spread or cost, are at the end of the symbol's own range.
 
     Where a halved depth is usual it says nothing, and a spread of three ticks is usual on a coarse grid.
     """
-    depth = None if band is None else sample.depth_50 if band == "depth_50" else sample.depth_25
-    low = None if band is None or depth is None else baseline.standing(band, depth)
-    wide = None if sample.spread_bps is None else baseline.standing("spread", sample.spread_bps)
-    is_low = low is not None and low.rank <= 1 - RARE_RANK
-    return is_low and wide is not None and wide.rank >= RARE_RANK
+    low = None if found is None else baseline.standing("depth_own", found[1])
+    if low is None or low.rank > 1 - RARE_RANK:
+        return False
+    wide = None if measures.spread_bps is None else baseline.standing("spread", measures.spread_bps)
+    dear = None if measures.cost_bps is None else baseline.standing_cost(measures.cost_bps)
+    return any(each is not None and each.rank >= RARE_RANK for each in (wide, dear))
