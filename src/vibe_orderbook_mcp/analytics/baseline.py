@@ -42,7 +42,7 @@ from vibe_orderbook_mcp.core.rows import BANDS_BPS, SecondRow
 RELATIVE_SECS: Final = 900
 VERDICT_SECS: Final = 3600
 MARGIN_SECS: Final = 60
-# An alarm is raised up to nine seconds after its first second; that second's margin must still be undecided.
+# An alarm is raised some seconds after its first second; that second's margin must still be undecided.
 HOLD_SECS: Final = MARGIN_SECS + 10
 # An "episode" that goes on is how the market is now: it must become the new normal at some time.
 LONGEST_EPISODE_SECS: Final = 900

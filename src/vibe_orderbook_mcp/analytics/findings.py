@@ -42,7 +42,7 @@ class Component(msgspec.Struct, frozen=True):
     at_ms: int  # start of the second
 
 
-class Sweep(msgspec.Struct, frozen=True):
+class SweepFacts(msgspec.Struct, frozen=True):
     """A taker order, or several of the same millisecond, at three prices or more."""
 
     at_ms: int
@@ -70,7 +70,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence = {}
     thresholds: dict[str, float] = {}
     components: dict[str, Component] = {}
-    sweeps: tuple[Sweep, ...] = ()  # the largest, largest first
+    sweeps: tuple[SweepFacts, ...] = ()  # the largest, largest first
 
     @property
     def key(self) -> tuple[str, int, str, float]:

@@ -104,7 +104,7 @@ def lasting(values: Sequence[float | None]) -> list[float] | None:
     return known if len(known) == LASTING_SECS else None
 
 
-class _Second(NamedTuple):
+class _Kept(NamedTuple):
     """What later seconds need of one."""
 
     second: int
@@ -128,7 +128,7 @@ class Measuring:
     def __init__(self, tick: float) -> None:
         self._tick = tick
         self.prices = PriceMoves(tick)
-        self._recent: deque[_Second] = deque()
+        self._recent: deque[_Kept] = deque()
 
     def second(
         self, row: SecondRow, sample: Sample | None, baseline: Baseline, sweeps: Sequence[TakerGroup] | None = None
@@ -182,11 +182,11 @@ class Measuring:
 
     def _remember(self, row: SecondRow, sample: Sample | None, share: float | None, times: float | None) -> None:
         bids, asks = ((), ()) if sample is None else (sample.bids, sample.asks)
-        self._recent.append(_Second(row.second, bids, asks, row.buy_quote, row.sell_quote, share, times))
+        self._recent.append(_Kept(row.second, bids, asks, row.buy_quote, row.sell_quote, share, times))
         while self._recent[0].second <= row.second - VOLUME_SECS:
             self._recent.popleft()
 
-    def _last(self, count: int) -> list[_Second]:
+    def _last(self, count: int) -> list[_Kept]:
         """The newest seconds, oldest first; fewer where one is missing."""
         newest = self._recent[-1].second
         places = range(max(0, len(self._recent) - count), len(self._recent))

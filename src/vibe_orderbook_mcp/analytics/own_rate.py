@@ -59,7 +59,7 @@ def level_of(measure: Measure, value: float, peaks: Sequence[float], days: float
     return level
 
 
-class _Episode:
+class _Streak:
     """Seconds at or above the floor of level 1, a minute apart at most."""
 
     __slots__ = ("first", "last", "peak")
@@ -73,7 +73,7 @@ class OwnRates:
     """`second` for every second in turn. Peaks are kept with the baseline."""
 
     def __init__(self) -> None:
-        self._running: dict[Measure, _Episode] = {}
+        self._running: dict[Measure, _Streak] = {}
 
     def second(self, second: int, values: dict[Measure, float], baseline: Baseline) -> Levels:
         """The level of each value. A running episode is not compared with its own peak."""
@@ -91,7 +91,7 @@ class OwnRates:
     def _grow(self, measure: Measure, second: int, value: float) -> None:
         running = self._running.get(measure)
         if running is None:
-            self._running[measure] = _Episode(second, value)
+            self._running[measure] = _Streak(second, value)
             return
         running.last = second
         if value > running.peak[1]:

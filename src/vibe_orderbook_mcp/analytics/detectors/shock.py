@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from vibe_orderbook_mcp.analytics.baseline import SideUsual
-from vibe_orderbook_mcp.analytics.findings import SEVERITIES, Component, Evidence, Finding, Severity, Sweep
+from vibe_orderbook_mcp.analytics.findings import SEVERITIES, Component, Evidence, Finding, Severity, SweepFacts
 from vibe_orderbook_mcp.analytics.measures import Measures, share_of_usual
 from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.analytics.own_rate import FLOORS, Levels, Measure
@@ -37,7 +37,7 @@ class _Second(NamedTuple):
     reached: Levels
     bought: float
     sold: float
-    sweeps: tuple[Sweep, ...]
+    sweeps: tuple[SweepFacts, ...]
     surge: float | None
 
 
@@ -61,7 +61,7 @@ class _Episode:
         self.peak = start
         self.peak_mid = mid_before
         self.components: dict[Measure, Component] = {}
-        self.sweeps: list[Sweep] = []
+        self.sweeps: list[SweepFacts] = []
         self.bought = self.sold = 0.0
         self.surge: float | None = None
 
@@ -190,8 +190,8 @@ class MarketShocks:
         return finding.ended((self._last + 1) * 1000)
 
 
-def _sweep(group: TakerGroup, usual: SideUsual | None) -> Sweep:
-    return Sweep(
+def _sweep(group: TakerGroup, usual: SideUsual | None) -> SweepFacts:
+    return SweepFacts(
         at_ms=group.time_ms,
         side=group.side,
         prices=group.prices,
