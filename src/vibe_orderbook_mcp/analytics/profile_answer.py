@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import TypedDict
 
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, plain, significant
 from vibe_orderbook_mcp.analytics.profile import Bin, PriceHistogram, Profile, choose_width, rebinned
@@ -20,6 +21,7 @@ from vibe_orderbook_mcp.analytics.profile_coverage import (
 from vibe_orderbook_mcp.analytics.profile_result import (
     End,
     OtherValueArea,
+    PriceRange,
     ProfileDetail,
     Standing,
     VolumeProfileAnswer,
@@ -35,10 +37,9 @@ from vibe_orderbook_mcp.analytics.profile_shape import (
 )
 from vibe_orderbook_mcp.analytics.profile_text import (
     BinPrices,
-    end_warnings,
+    bin_warnings,
     profile_summary,
     standing_text,
-    width_warnings,
 )
 from vibe_orderbook_mcp.analytics.results import Status, iso
 from vibe_orderbook_mcp.analytics.windows import Span
@@ -79,9 +80,6 @@ def volume_profile_answer(
     high_nodes, low_nodes = nodes(profile.volume)
     last = None if histogram.last_ticks is None else Decimal(_traded(spec, histogram.last_ticks, profile.tick_exp))
     standing, outside_bps = _standing(profile, area, last)
-    buy, sell = profile.buys_and_sells
-    lot_scale = prices.lot_scale
-    quote = histogram.buy_quote_units + histogram.sell_quote_units
     below, above = _ends(spec, histogram, prices)
     return VolumeProfileAnswer(
         symbol=spec.symbol,
@@ -90,19 +88,14 @@ def volume_profile_answer(
         status=status,
         summary=profile_summary(spec, prices, window_text(span, tape), control, ahead, area)
         + standing_text(last, standing, outside_bps, trades),
-        warnings=[
-            *warnings,
-            *tape_warnings(span, tape, trades),
-            *width_warnings(profile, width),
-            *end_warnings(below, above),
-        ],
+        warnings=[*warnings, *tape_warnings(span, tape, trades), *bin_warnings(profile, width, below, above)],
         window=tape_window(span, tape, trades),
         quality=tape_quality(share),
         duration_hours=span.secs // 3600,
         poc=plain(prices.centre(control)),
         poc_bin=prices.range((control, control)),
         poc_lead_pct=significant(ahead.percent, 3),
-        poc_rivals=[prices.range((index, index)) for index in ahead.rivals[:NODES_SHOWN]],
+        poc_rivals=_first(prices, [(index, index) for index in ahead.rivals]),
         value_area_high=prices.edge(area.last + 1),
         value_area_low=prices.edge(area.first),
         value_area_share=decimals(area.share, 4),
@@ -111,12 +104,7 @@ def volume_profile_answer(
         last_vs_value_area=standing,
         value_area_distance_bps=significant(outside_bps, 4),
         poc_distance_bps=None if last is None else significant(_bps(last, prices.centre(control)), 4),
-        total_volume_base=profile.total / lot_scale,
-        total_volume_quote=significant(quote / (lot_scale * 10**profile.tick_exp), QUOTE_DIGITS),
-        buy_volume_base=buy / lot_scale,
-        sell_volume_base=sell / lot_scale,
-        delta_base=(buy - sell) / lot_scale,
-        delta_pct=decimals(100 * (buy - sell) / profile.total, 2),
+        **_volumes(histogram, profile, prices.lot_scale),
         high=_traded(spec, histogram.high_ticks, profile.tick_exp),
         low=_traded(spec, histogram.low_ticks, profile.tick_exp),
         trades=trades,
@@ -125,14 +113,38 @@ def volume_profile_answer(
         bins=len(profile.volume),
         below_bins=below,
         above_bins=above,
-        high_volume_nodes=[
-            prices.range(run) for run in sorted(high_nodes, key=lambda run: -profile.share(*run))[:NODES_SHOWN]
-        ],
-        low_volume_nodes=[
-            prices.range(run) for run in sorted(low_nodes, key=lambda run: _distance(profile, run, last))[:NODES_SHOWN]
-        ],
+        high_volume_nodes=_first(prices, sorted(high_nodes, key=lambda run: -profile.share(*run))),
+        low_volume_nodes=_first(prices, sorted(low_nodes, key=lambda run: _distance(profile, run, last))),
         detail=_detail(prices, area, other, rule, high_nodes, low_nodes) if detail else None,
     )
+
+
+class _Volumes(TypedDict):
+    """What was traded in all, in the fields of the answer."""
+
+    total_volume_base: float
+    total_volume_quote: float
+    buy_volume_base: float
+    sell_volume_base: float
+    delta_base: float
+    delta_pct: float
+
+
+def _volumes(histogram: PriceHistogram, profile: Profile, lot_scale: int) -> _Volumes:
+    buy, sell = profile.buys_and_sells
+    quote = histogram.buy_quote_units + histogram.sell_quote_units
+    return _Volumes(
+        total_volume_base=profile.total / lot_scale,
+        total_volume_quote=significant(quote / (lot_scale * 10**profile.tick_exp), QUOTE_DIGITS),
+        buy_volume_base=buy / lot_scale,
+        sell_volume_base=sell / lot_scale,
+        delta_base=(buy - sell) / lot_scale,
+        delta_pct=decimals(100 * (buy - sell) / profile.total, 2),
+    )
+
+
+def _first(prices: BinPrices, found: Sequence[Run]) -> list[PriceRange]:
+    return [prices.range(run) for run in found[:NODES_SHOWN]]
 
 
 def _other(rule: ValueAreaRule) -> ValueAreaRule:

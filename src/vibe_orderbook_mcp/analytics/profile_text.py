@@ -77,14 +77,18 @@ def standing_text(last: Decimal | None, standing: Standing | None, outside_bps: 
     return f"; last trade {Decimal(plain(last)):,f} is {where}."
 
 
-def width_warnings(profile: Profile, width: WidthChoice) -> list[str]:
+def bin_warnings(profile: Profile, width: WidthChoice, below: End | None, above: End | None) -> list[str]:
+    return [*_width_warnings(profile, width), *_end_warnings(below, above)]
+
+
+def _width_warnings(profile: Profile, width: WidthChoice) -> list[str]:
     if width.wished is None or not (width.rounded or width.coarsened):
         return []
     why = "it would need more than 200 bins" if width.coarsened else "bins are whole multiples of what is stored"
     return [f"tick_size {plain(width.wished)} was widened to {plain(profile.width)}: {why}."]
 
 
-def end_warnings(below: End | None, above: End | None) -> list[str]:
+def _end_warnings(below: End | None, above: End | None) -> list[str]:
     """What lies beyond the bins: it is in every volume, and in no bin."""
     return [
         f"{_trades(end.trades)} with {percent(end.share)} % of the volume {name} the bins ({_price(end.low)} to "
