@@ -19,7 +19,8 @@ from loguru import logger
 from vibe_orderbook_mcp.analytics.profile_coverage import Backfill
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.binance.backoff import delays
-from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, BinanceRest
+from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, PAGE_LANE, BinanceRest
+from vibe_orderbook_mcp.binance.weights import OLDER_PAGES
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import TradeBatch
 from vibe_orderbook_mcp.errors import ExchangeError, RateLimited, StorageError
@@ -28,7 +29,8 @@ from vibe_orderbook_mcp.store import intervals
 from vibe_orderbook_mcp.store.intervals import Interval
 
 LOOK_EVERY_SECS = 1.0
-PAGES_A_TURN = 20  # then the next symbol gets its turn
+PAGES_A_TURN = 20
+FEW_IDS = 5 * AGG_TRADES_LIMIT  # a longer hole is filled as older trades are, with what is left of the weight
 # After a failure: together with PAGE_SECS of `binance.rest` it bounds the time from "the exchange answers again" to "no
 # hole" at 10 s.
 RETRY_FIRST_SECS = 1.0
@@ -61,7 +63,7 @@ class _Lookback:
 
 
 class Filler:
-    """Runs in the background with at most half of the exchange's weight (see `BinanceRest.agg_trades`).
+    """Runs in the background with a part of the exchange's weight (`PAGES` and `OLDER_PAGES` of `binance.weights`).
 
     Each symbol is looked at by a task of its own: what one of them waits for, another does not. Its holes wait neither
     for its older trades nor, after a failure, for longer than RETRY_MOST_SECS.
@@ -157,17 +159,21 @@ class Filler:
         if state.tape.holes:  # one may have been filled before a later trade showed it
             for first, last in await self._archive.writable().ids(symbol):
                 state.tape.fill(first, last)
-        pages = PAGES_A_TURN
-        for low, high in await self.missing(symbol):
-            if low == self._floor.get(symbol, 0):
-                self._work(symbol, "older", self._look_back, state, low, high)
-            elif pages > 0:
+        missing, pages = await self.missing(symbol), PAGES_A_TURN
+        holes = [hole for hole in missing if hole[0] != self._floor.get(symbol, 0)]
+        if len(holes) < len(missing):
+            self._work(symbol, "older", self._look_back, state, *missing[-1])
+        if intervals.count(holes) > FEW_IDS:
+            PAGE_LANE.set(OLDER_PAGES)  # of this task, which ends with this turn
+        for low, high in holes:
+            if pages > 0:
                 pages = await self._fill_range(state, low, high, pages)
         self._say_filled(symbol, before)
 
     async def _look_back(self, state: SymbolState, low: int, high: int) -> None:
         """Trades before the oldest one held."""
         before = self.filled[state.spec.symbol]
+        PAGE_LANE.set(OLDER_PAGES)
         await self._fill_range(state, low, high, PAGES_A_TURN)
         self._say_filled(state.spec.symbol, before)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.binance.weights import LOOKUPS, MINUTE_SECS, PAGES, RESERVE, WeightBudget
+from vibe_orderbook_mcp.binance.weights import LOOKUPS, MINUTE_SECS, OLDER_PAGES, PAGES, RESERVE, WeightBudget
 
 
 def test_requests_go_out_until_the_limit_less_its_reserve_is_used() -> None:
@@ -58,6 +58,16 @@ def test_missing_trades_are_fetched_while_a_storm_of_snapshots_uses_half_of_the_
     """A resync of twenty books used half of it, and every hole of that time then waited for the next minute."""
     budget = WeightBudget(1000)
     budget.spend(700, 10.0)
+    assert budget.delay(4, 10.0, lane=PAGES) == 0.0
+    assert budget.delay(4, 10.0, lane=OLDER_PAGES) == 50.0
+
+
+def test_trades_of_long_ago_leave_room_for_those_that_are_missing_since_a_moment_ago() -> None:
+    """A backfill of twenty symbols uses up its share minute after minute; a new hole does not wait for that."""
+    budget = WeightBudget(1000)
+    while budget.delay(4, 10.0, lane=OLDER_PAGES) == 0.0:
+        budget.spend(4, 10.0, lane=OLDER_PAGES)
+    assert 390 < budget.used <= 400
     assert budget.delay(4, 10.0, lane=PAGES) == 0.0
 
 

@@ -16,10 +16,11 @@ from tests.patience import PATIENCE_SECS
 from tests.store.values import BTC, ETH, START, batch, trade
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, BinanceRest
+from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, PAGE_LANE, BinanceRest
+from vibe_orderbook_mcp.binance.weights import OLDER_PAGES, PAGES, Lane
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.errors import ExchangeError
-from vibe_orderbook_mcp.filler import Filler
+from vibe_orderbook_mcp.filler import FEW_IDS, Filler
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.recorder import QUEUE_TICKS, Recorder, Tick
 from vibe_orderbook_mcp.runtime import Runtime
@@ -283,9 +284,11 @@ class Pages:
     def __init__(self, *trades: Trade) -> None:
         self.trades = {each.agg_id: each for each in trades}
         self.asked: list[int | None] = []
+        self.lanes: set[Lane] = set()
 
     async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
         self.asked.append(from_id)
+        self.lanes |= {PAGE_LANE.get()} if from_id is not None else set()
         found = [each for agg_id, each in sorted(self.trades.items()) if from_id is None or agg_id >= from_id]
         return found[-limit:] if from_id is None else found[:limit]
 
@@ -414,5 +417,25 @@ def test_trades_inside_a_page_that_do_not_come_are_given_up(tmp_path: Path) -> N
                 assert await filler.missing("BTCUSDT") == []
         assert logged.count("cannot be read and stay missing") == 1
         await archive.close()
+
+    asyncio.run(run())
+
+
+def test_a_long_hole_does_not_take_the_weight_of_short_ones(tmp_path: Path) -> None:
+    """Neither do the hours before the start; what is missing since a moment ago is there within seconds."""
+
+    async def lanes_of(path: Path, last: int) -> set[Lane]:
+        pages = Pages(*map(trade, range(1, last + 1)))
+        archive = Archive(path, cap_mb=64, retention_days=7)
+        await archive.open()
+        await archive.writable().add_trades(batch(1, last))
+        async with filling(market_at(START + 10), archive, pages):
+            await ids_held(archive, [(1, last)])
+        await archive.close()
+        return pages.lanes
+
+    async def run() -> None:
+        assert await lanes_of(tmp_path / "a", 60) == {PAGES}
+        assert OLDER_PAGES in await lanes_of(tmp_path / "b", FEW_IDS + 10)
 
     asyncio.run(run())

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
@@ -16,7 +17,7 @@ from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.refusals import parse_reply, wait_secs
 from vibe_orderbook_mcp.binance.unpacking import ACCEPTED, NotUnpacked, unpacked
-from vibe_orderbook_mcp.binance.weights import GLANCES, LOOKUPS, PAGES, Lane, WeightBudget
+from vibe_orderbook_mcp.binance.weights import GLANCES, LOOKUPS, OLDER_PAGES, PAGES, Lane, WeightBudget
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.core.listed import Listing, Source
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -43,6 +44,10 @@ SOURCE_HEADER: Final = "x-vibe-source"
 MADE_UP: Final[dict[str, Source]] = {"simulated": "simulated", "recording": "recording"}
 INFO_WEIGHT = 20
 INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
+
+# Which pages of trades a task asks for. A task that fetches older ones sets it for itself: what it may use up then, and
+# however long it waits, what is missing since a moment ago has a share of its own.
+PAGE_LANE: ContextVar[Lane] = ContextVar("page_lane", default=PAGES)
 
 T = TypeVar("T")
 
@@ -150,10 +155,13 @@ class BinanceRest:
         return await self._get(messages.parse_time, "/api/v3/time", 1)
 
     async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
-        """Up to `limit` trades from `from_id` on, or the newest, with at most half of the weight: books come first."""
+        """Up to `limit` trades from `from_id` on, or the newest. Books come first: see `PAGE_LANE`."""
         query: dict[str, Any] = {"limit": limit} if from_id is None else {"limit": limit, "fromId": from_id}
-        parse = partial(messages.parse_trades, skipped=partial(self._note_skipped, "trades", symbol))
-        return await self._get(parse, "/api/v3/aggTrades", 4, symbol, lane=PAGES, **query)
+        parse, lane = (
+            partial(messages.parse_trades, skipped=partial(self._note_skipped, "trades", symbol)),
+            PAGE_LANE.get(),
+        )
+        return await self._get(parse, "/api/v3/aggTrades", 4, symbol, lane=lane, **query)
 
     async def _get(
         self,
@@ -189,7 +197,7 @@ class BinanceRest:
             logger.warning("Skipped {} unreadable {} in an answer about {}{}", count, rows, what, more)
 
     async def _fetch(self, path: str, symbol: str | None, query: dict[str, str | int], lane: Lane | None) -> bytes:
-        http, answer_secs = (self._page_http, PAGE_SECS) if lane is PAGES else (self._http, ANSWER_SECS)
+        http, answer_secs = (self._page_http, PAGE_SECS) if lane in (PAGES, OLDER_PAGES) else (self._http, ANSWER_SECS)
         try:
             parameters: dict[str, str | int] = {**query} if symbol is None else {"symbol": symbol, **query}
             async with asyncio.timeout(answer_secs), http.stream("GET", path, params=parameters) as response:

@@ -27,7 +27,8 @@ class Lane(NamedTuple):
 
 LOOKUPS = Lane(0.1, 0.8)  # that clients cause: a snapshot goes before somebody's spelling mistake
 GLANCES = Lane(0.2, 0.8)  # at books whose streams are silent
-PAGES = Lane(0.5, 0.8)  # of trades that are missing
+PAGES = Lane(0.2, 0.8)  # of trades that are missing since a moment ago
+OLDER_PAGES = Lane(0.4, 0.6)  # of trades before the oldest one held, and of long holes
 
 
 class WeightBudget:
