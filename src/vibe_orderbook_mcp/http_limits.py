@@ -39,6 +39,7 @@ class HttpLimits:
 
     # An event stream and the posts of its session, for as many sessions as there may be, calls of `/mcp`, and probes.
     connections: int = 2000
+    probe_connections: int = 64  # above that: while it is reached, `/healthz` and `/readyz` are answered there
     sessions: int = 500  # event streams of SSE; one has about a tenth of a megabyte
     # When all places are taken, the session that has been idle longest makes room, if it has been for so long. Some
     # clients open a session for each call and leave it.
@@ -50,6 +51,10 @@ class HttpLimits:
     head_secs: float = 10.0  # from opening, or from the first byte of a further request, to the end of its head
     body_secs: float = 20.0
     stall_secs: float = 30.0  # without taking anything while more than asyncio's 64 KiB wait
+    # Who is answered before the end of its body may send so long, unread, to get to read the answer.
+    linger_secs: float = 5.0
+    # An idle connection makes room for a new one: at once, or after so long where its client was let in before.
+    rest_secs: float = 10.0
 
 
 class Refusals:
@@ -215,7 +220,6 @@ class Limits:
     async def _body(self, scope: Scope, receive: Receive) -> tuple[bytes | None, JSONResponse | None]:
         """The whole body, or what to answer instead; neither when the client left."""
         largest, patience = self._limits.body_bytes, self._limits.body_secs
-        # The connection stays: uvicorn reads the rest and drops it, so that the client gets to read this.
         too_large = JSONResponse({"error": f"A request has at most {largest} bytes."}, 413)
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isascii() and declared.isdigit() and (len(declared) > 12 or int(declared) > largest):
@@ -233,9 +237,7 @@ class Limits:
                     if not message.get("more_body", False):
                         return bytes(body), None
         except TimeoutError:
-            return None, JSONResponse(
-                {"error": f"The body did not come in {patience:g} s."}, 408, headers={"Connection": "close"}
-            )
+            return None, JSONResponse({"error": f"The body did not come in {patience:g} s."}, 408)
 
     async def _refuse(self, reason: str, refusal: JSONResponse, scope: Scope, receive: Receive, send: Send) -> None:
         self._refusals.note(reason)

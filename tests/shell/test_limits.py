@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -343,38 +344,113 @@ def test_a_body_that_is_too_large_is_refused_however_it_is_sent(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_connections_above_the_limit_hear_so_and_more_than_that_are_cut(tmp_path: Path) -> None:
+METRICS = b"GET /metrics HTTP/1.1\r\n" + HEAD + b"Authorization: Bearer open sesame\r\n\r\n"
+PROBE = b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n"
+REFUSED_POST = b"POST /mcp HTTP/1.1\r\n" + HEAD + b"Content-Length: 100000\r\n\r\n{"
+
+
+async def one_answer(reader: asyncio.StreamReader) -> bytes:
+    """Status line, headers and body."""
+    async with asyncio.timeout(PATIENCE_SECS):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length: "))
+        return head + await reader.readexactly(int(length.split()[1]))
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [b"", b"GET /mcp HTTP/1.1\r\nHost: local", REFUSED_POST, PROBE, b"GET /nowhere HTTP/1.1\r\n" + HEAD + b"\r\n"],
+    ids=["silent", "half a head", "a refused body that trickles", "idle after a probe", "idle after a refusal"],
+)
+def test_connections_without_a_token_shut_nobody_out(stranger: bytes, tmp_path: Path) -> None:
+    """However many they are: the longest idle one makes room, and a client that was let in keeps its connection."""
+
     async def run() -> None:
-        async with exchange() as sim, http_serving(tmp_path / "db", sim, HttpLimits(connections=3)) as served:
-            request = b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n"
-            kept = [await raw(served, request) for _ in range(3)]
-            for reader, _ in kept:
+        limits = HttpLimits(connections=4, probe_connections=2, head_secs=PATIENCE_SECS, linger_secs=PATIENCE_SECS)
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits, auth_token="open sesame") as served:  # noqa: S106  # nobody's
+            guest_reader, guest_writer = await raw(served, METRICS)
+            assert (await one_answer(guest_reader)).startswith(b"HTTP/1.1 200")
+            strangers = []
+            for number in range(40):
+                strangers.append(await raw(served, stranger))
+                if number % 10 == 9:
+                    async with httpx.AsyncClient(base_url=served.url, timeout=PATIENCE_SECS) as http:
+                        assert (await http.get("/healthz")).status_code == 200
+                        headers = {**ACCEPT, "Authorization": "Bearer open sesame"}
+                        assert (await http.post("/mcp", json=INITIALIZE, headers=headers)).status_code == 200
+            guest_writer.write(METRICS)
+            text = await one_answer(guest_reader)
+            assert text.startswith(b"HTTP/1.1 200")
+            assert re.search(rb'vibe_http_refused_total\{reason="connections"\} [1-9]', text) is None
+            if stranger == PROBE:
+                assert re.search(rb'vibe_http_refused_total\{reason="idle"\} [1-9]', text) is not None
+            for _, writer in [*strangers, (guest_reader, guest_writer)]:
+                writer.close()
+
+    asyncio.run(run())
+
+
+def test_when_every_place_is_worked_on_probes_are_answered_and_others_hear_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        limits = HttpLimits(connections=2, probe_connections=1, rest_secs=PATIENCE_SECS)
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits) as served:
+            streams = [await raw(served, b"GET /sse HTTP/1.1\r\n" + HEAD + b"\r\n") for _ in range(2)]
+            for reader, _ in streams:
                 assert b" 200 " in await reader.readline()
-            reader, writer = await raw(served, request)
-            text = await reader.read()
-            assert text.startswith(b"HTTP/1.1 503")
-            assert b"retry-after: 5" in text.lower()
-            silent = [await raw(served) for _ in range(80)]
-            cut = 0
-            for reader, _ in silent[-5:]:
-                with contextlib.suppress(ConnectionError):
+            for request, expected in ((PROBE, b"200"), (b"GET /sse HTTP/1.1\r\n" + HEAD + b"\r\n", b"503")):
+                reader, writer = await raw(served, request)
+                answered = await one_answer(reader)
+                assert answered.split()[1] == expected
+                if expected == b"503":
+                    assert b"retry-after: 5" in answered.lower()
                     async with asyncio.timeout(PATIENCE_SECS):
                         assert await reader.read() == b""
-                cut += 1
-            assert cut == 5
-            for _, other in [*kept, *silent, (reader, writer)]:
-                other.close()
-            assert served.server.refusals is not None
-            await until_answered(served)
-            assert await refused(served, "connections") >= 70
+                writer.close()
+            for _, writer in streams:
+                writer.close()
+            async with asyncio.timeout(PATIENCE_SECS):
+                while served.runtime.sessions["sse"]:
+                    await asyncio.sleep(0.01)
+            assert await refused(served, "connections") == 1
 
-    async def until_answered(served: Served) -> None:
-        async with asyncio.timeout(PATIENCE_SECS):
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if (await served.http.get("/healthz")).status_code == 200:
-                        return
-                await asyncio.sleep(0.02)
+    asyncio.run(run())
+
+
+async def trickle(writer: asyncio.StreamWriter) -> None:
+    """Until the other end closes, which raises ConnectionError."""
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+def test_a_refusal_is_read_although_the_body_goes_on_and_ends_the_connection(tmp_path: Path) -> None:
+    """A refused request may not trickle its body for ever."""
+
+    async def run() -> None:
+        limits = HttpLimits(linger_secs=0.5, body_bytes=1000)
+        async with exchange() as sim, http_serving(tmp_path / "db", sim, limits, auth_token="open sesame") as served:  # noqa: S106  # nobody's
+            too_large = b"POST /mcp HTTP/1.1\r\n" + HEAD + b"Authorization: Bearer open sesame\r\n"
+            too_large += b"Content-Length: 3000000\r\n\r\n"
+            for request, expected in (
+                (REFUSED_POST, b"401"),
+                (b"GET /metrics HTTP/1.1\r\n" + HEAD + b"\r\n", b"401"),
+                (b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9\r\n\r\n", b"421"),
+                (too_large + b"x" * 2_000_000, b"413"),
+                (b"POST /nowhere HTTP/1.1\r\n" + HEAD + b"Content-Length: 9\r\n\r\n", b"401"),
+            ):
+                reader, writer = await raw(served)
+                writer.write(request)
+                answered = await one_answer(reader)
+                assert answered.split()[1] == expected
+                assert b"connection: close" in answered.lower()
+                async with asyncio.timeout(PATIENCE_SECS):
+                    assert await reader.read() == b""
+                    with pytest.raises(ConnectionError):
+                        await trickle(writer)
+                with contextlib.suppress(ConnectionError):
+                    writer.close()
+                    await writer.wait_closed()
 
     asyncio.run(run())
 
