@@ -117,10 +117,13 @@ def test_what_is_usual_is_named_and_only_then_called_unusual() -> None:
     assert young.usual is not None
     assert young.usual.spread_times == pytest.approx(6, rel=0.1)
     assert young.usual.bid_times == pytest.approx(0.2, rel=0.1)
-    assert "the median of the last 0.3 h (depth within 5 bps)" in young.summary
+    assert (
+        "; against the median of the last 19 min: spread 6 ×, within 5 bps bids 0.2 × and asks 0.99 ×." in young.summary
+    )
     assert "unusual" not in young.summary
     ready = l1(book, baseline=baseline(4000))
-    assert ready.summary.endswith("(depth within 5 bps): the spread is unusually wide, bids are unusually thin.")
+    assert "; against the median of the last 1.1 h: spread" in ready.summary
+    assert ready.summary.endswith(", so the spread is unusually wide and bids are unusually thin.")
 
 
 def test_a_finding_that_has_not_ended_is_in_the_summary() -> None:

@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
-from tests.tools.serving import Mode, answer, exchange, server_for, serving
+from tests.tools.serving import Mode, answer, exchange, refusal, server_for, serving
 from vibe_orderbook_mcp.analytics.results import iso
 from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Refuse, Stall
 
@@ -252,6 +252,27 @@ def test_after_a_lost_connection_nothing_later_counts_as_known(tmp_path: Path) -
     asyncio.run(run())
 
 
+def test_a_side_that_is_empty_at_the_exchange_is_live_with_nulls_and_no_window_is_promised(tmp_path: Path) -> None:
+    """Its sequence is proved: that is no resync. Seconds of it are no seconds of a market, however long one waits."""
+
+    async def run() -> None:
+        async with serving(tmp_path / "db", exchange()) as (sim, server, client):
+            state = server.runtime.market.symbols[SYMBOL]
+            sim.scenario("empty_side", SYMBOL, side="bid", seconds=60)
+            await until(lambda: state.book is not None and state.book.bids.best is None)
+            touch = await answer(client, "orderbook_l1", symbol=SYMBOL)
+            assert (touch["status"], touch["best_bid"], touch["mid"], touch["usual"]) == ("live", None, None, None)
+            assert "BTCUSDT has no bids: best ask " in touch["summary"]
+            assert "No bids in the book: figures that need both sides are null." in touch["warnings"]
+            levels = await answer(client, "orderbook_l2", symbol=SYMBOL)
+            assert (levels["status"], levels["bids"], len(levels["asks"])) == ("live", [], 20)
+            told = await refusal(client, "get_order_flow", symbol=SYMBOL, window_duration_secs=300)
+            assert (told["code"], "retry_after_secs" in told) == ("insufficient_historical_data", False)
+            assert "The book of BTCUSDT is live, but one side of the book is empty" in told["message"]
+
+    asyncio.run(run())
+
+
 def test_a_side_that_is_empty_at_the_exchange_has_health_0_and_a_young_market_no_verdict(tmp_path: Path) -> None:
     async def run() -> None:
         async with serving(tmp_path / "db", exchange()) as (sim, server, client):
@@ -265,7 +286,7 @@ def test_a_side_that_is_empty_at_the_exchange_has_health_0_and_a_young_market_no
             await until(lambda: state.book is not None and not state.book.is_two_sided)
             empty = await answer(client, "get_microstructure_health", symbol=SYMBOL)
             assert (empty["health_score"], empty["level"]) == (0.0, "Critical")
-            assert empty["summary"] == "BTCUSDT: health 0 (Critical): one side of the book is empty."
+            assert empty["summary"].endswith("BTCUSDT: health 0 (Critical): one side of the book is empty.")
 
     asyncio.run(run())
 

@@ -44,7 +44,7 @@ def usual_book(
         bid = _times(band_depth(bids, mid, usual.band_bps), usual.bid)
         ask = _times(band_depth(asks, mid, usual.band_bps), usual.ask)
     return UsualBook(
-        history_hours=decimals(baseline.seconds / 3600, 1),
+        history_hours=decimals(baseline.seconds / 3600, 2),
         median_spread_bps=significant(median, 4),
         spread_times=significant(times, 3),
         band_bps=None if usual is None else usual.band_bps,
@@ -63,7 +63,8 @@ def usual_text(usual: UsualBook, *, is_ready: bool) -> str:
         if usual.spread_times >= SPREAD_UNUSUAL:
             unusual.append("the spread is unusually wide")
     if usual.bid_times is not None and usual.ask_times is not None:
-        parts.append(f"bids {readable(usual.bid_times, 2)} × and asks {readable(usual.ask_times, 2)} ×")
+        within = f"within {usual.band_bps} bps bids {readable(usual.bid_times, 2)} ×"
+        parts.append(f"{within} and asks {readable(usual.ask_times, 2)} ×")
         thin = [
             name for name, times in (("bids", usual.bid_times), ("asks", usual.ask_times)) if times <= DEPTH_UNUSUAL
         ]
@@ -71,9 +72,10 @@ def usual_text(usual: UsualBook, *, is_ready: bool) -> str:
             unusual.append(f"{' and '.join(thin)} are unusually thin")
     if not parts:
         return ""
-    within = "" if usual.bid_times is None else f" (depth within {usual.band_bps} bps)"
-    text = f"; {', '.join(parts)} the median of the last {readable(usual.history_hours, 2)} h{within}"
-    return f"{text}: {', '.join(unusual)}" if unusual and is_ready else text
+    hours = usual.history_hours
+    span = f"{readable(hours, 2)} h" if hours >= 1 else f"{60 * hours:.0f} min"
+    text = f"; against the median of the last {span}: {', '.join(parts)}"
+    return f"{text}, so {' and '.join(unusual)}" if unusual and is_ready else text
 
 
 def _times(depth: BandDepth, usual: float) -> float | None:

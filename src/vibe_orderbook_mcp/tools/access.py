@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.naming import pair_of, suggestions
 from vibe_orderbook_mcp.errors import (
     ExchangeError,
@@ -46,8 +47,21 @@ def known_state(runtime: Runtime, symbol: str) -> SymbolState | None:
     return runtime.market.symbols.get(symbol)
 
 
+def broken(book: OrderBook) -> str | None:
+    """What the exchange's book lacks for a market, None for nothing."""
+    if not book.is_two_sided:
+        return "one side of the book is empty" if book.bids.best or book.asks.best else "the book is empty"
+    return "the book is crossed" if book.is_crossed else None
+
+
 def not_live(runtime: Runtime, state: SymbolState) -> Refusal:
     symbol = state.spec.symbol
+    if state.book is not None and (lack := broken(state.book)) is not None:
+        return Refusal(
+            "insufficient_historical_data",
+            f"The book of {symbol} is live, but {lack}, and no trade is known: there is no price to measure from.",
+            "orderbook_l1 shows what there is. Ask again once there are bids and asks, or a trade.",
+        )
     if state.trading == DELISTED:
         return Refusal(
             "symbol_not_found",
@@ -151,6 +165,14 @@ def explained(state: SymbolState) -> Iterator[None]:
         status = state.status(now_ns)
         if refusal.code != "insufficient_historical_data":
             raise
+        lack = None if state.book is None else broken(state.book)
+        if status == "live" and lack is not None:
+            raise Refusal(
+                refusal.code,
+                f"{refusal.message} The book of {state.spec.symbol} is live, but {lack}: only seconds with orders on"
+                " both sides count.",
+                "orderbook_l1 shows what there is. Ask for the window again once there are bids and asks.",
+            ) from refusal
         if status == "live":
             refusal.retry_after_secs = (refusal.retry_after_secs or 0.0) + WRITE_LAG_SECS
             raise

@@ -31,7 +31,15 @@ from vibe_orderbook_mcp.errors import StorageError
 from vibe_orderbook_mcp.market import SymbolState
 from vibe_orderbook_mcp.runtime import Runtime
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.tools.access import explained, history_of, known_state, live_state, not_live, storage_refusal
+from vibe_orderbook_mcp.tools.access import (
+    broken,
+    explained,
+    history_of,
+    known_state,
+    live_state,
+    not_live,
+    storage_refusal,
+)
 from vibe_orderbook_mcp.tools.arguments import flag, positive_decimal, symbol_of, whole_number
 from vibe_orderbook_mcp.tools.health import HealthAnswer, health_answer
 from vibe_orderbook_mcp.tools.past_cache import PastCache
@@ -221,7 +229,7 @@ class Tools:
         book = state.book
         invalid = unseen = None
         if book is not None:
-            invalid = _broken(book)
+            invalid = broken(book)
         elif state.suspension is not None:
             invalid = state.suspension.rstrip(".")
         else:
@@ -392,15 +400,6 @@ class Tools:
         return warnings
 
 
-def _broken(book: OrderBook) -> str | None:
-    """What the exchange's book lacks for a market, None for nothing."""
-    if not book.is_two_sided:
-        return "one side of the book is empty" if book.bids.best or book.asks.best else "the book is empty"
-    return "the book is crossed" if book.is_crossed else None
-
-
 def _still_reading(read_secs: int) -> str:
-    return (
-        f"The past day is still being read: what is rare is told from the {readable(read_secs / 3600, 2)} h before the"
-        " window. Ask again in some seconds."
-    )
+    basis = f"rest on the {readable(read_secs / 3600, 2)} h before the window" if read_secs else "are missing"
+    return f"The past day is still being read: rarities {basis}. Ask again in a few seconds for those of the whole day."
