@@ -156,7 +156,8 @@ def test_below_fifteen_minutes_no_verdict_is_given(secs: int) -> None:
     assert found.health_score is not None
     assert not any(word in found.summary for word in (*VERDICTS, "sound", "as usual"))
     assert "no verdict yet (" in found.summary
-    assert f"({watch.normal.seconds // 60} of 15 min of its own history)" in found.summary
+    left = max(1, round((900 - watch.normal.seconds) / 60))
+    assert f"(about {left} min of its own history to go)" in found.summary
     (warning,) = [each for each in found.warnings if "15 minutes" in each]
     assert ("first minutes" in warning) is (secs > 400)
 
@@ -214,8 +215,10 @@ def test_half_of_the_window_must_be_covered() -> None:
     found = answer(quiet_rows(10), None)
     assert (found.health_score, found.level) == (None, "Unknown")
     assert found.reason == (
-        "10 of the 60 s asked for are recorded, half of them are needed, and while the feed runs that takes 20 s more"
+        "10 of the 60 s asked for are recorded, half of them are needed, and while the feed runs that takes 20 s more;"
+        " a window of 10 s can be answered now"
     )
+    assert "can be answered now" not in (answer(quiet_rows(9), None).reason or "")
     assert answer(quiet_rows(30), None).health_score is not None
     lost = [row(place, covered_ms=0, flags=int(RowFlag.DISCONNECTED)) for place in range(40)]
     assert answer([*lost, *quiet_rows(20, start=40)], warm().normal).health_score is None

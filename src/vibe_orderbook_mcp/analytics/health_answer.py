@@ -33,7 +33,17 @@ from vibe_orderbook_mcp.analytics.results import (
     iso_second,
     left_out_if_none,
 )
-from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, OK_COVERAGE, Cut, Rows, Span, cut, secs_until
+from vibe_orderbook_mcp.analytics.windows import (
+    MIN_COVERAGE,
+    OK_COVERAGE,
+    SHORTEST_WINDOW_SECS,
+    Cut,
+    Rows,
+    Span,
+    cut,
+    longest_covered,
+    secs_until,
+)
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 # A market of which nothing is heard may be anything by now: Poor at best.
@@ -249,10 +259,11 @@ def _components(found: Health, of: Literal["score", "now", "window"]) -> HealthC
 
 
 def _uncovered(window: Cut) -> str:
-    wait = secs_until(window, MIN_COVERAGE)
+    wait, shorter = secs_until(window, MIN_COVERAGE), longest_covered(window)
+    now = f"; a window of {shorter} s can be answered now" if shorter >= SHORTEST_WINDOW_SECS else ""
     return (
         f"{readable(window.covered_secs)} of the {window.span.secs} s asked for are recorded, half of them are needed,"
-        f" and while the feed runs that takes {wait} s more"
+        f" and while the feed runs that takes {wait} s more{now}"
     )
 
 

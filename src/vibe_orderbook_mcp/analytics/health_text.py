@@ -48,10 +48,10 @@ def health_summary(
     raw = weakest_figure(spec, found, weakest, secs)
     lowest = f"{PHRASES[weakest]} at {points(at)}{_now_and_window(found, weakest, secs)}{raw}"
     if not normal.is_warm:
-        minutes = normal.seconds // MINUTE
+        minutes = max(1, round((FULL_SECS - normal.seconds) / MINUTE))
         return (
-            f"{spec.symbol} health {points(score)}/100, no verdict yet ({minutes} of {FULL_SECS // MINUTE} min of its"
-            f" own history): the lowest part is {lowest}."
+            f"{spec.symbol} health {points(score)}/100, no verdict yet (about {minutes} min of its own history to go):"
+            f" the lowest part is {lowest}."
         )
     head = f"{spec.symbol} health {points(score)}/100 ({level})"
     is_sound = at >= SOUND and not _remembers(found, weakest, SPOILT)
