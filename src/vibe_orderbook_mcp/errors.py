@@ -48,6 +48,7 @@ class Refusal(VibeError):
         self.message = message
         self.hint = hint
         self.retry_after_secs = retry_after_secs
+        self.is_passing = True  # the delay is known; False: it is a guess, because something has to happen first
 
 
 class ExchangeError(VibeError):

@@ -91,8 +91,9 @@ class Filler:
         return None if lookback is None or now_ms is None else lookback.progress(now_ms - self._backfill_ms)
 
     def is_beginning(self, symbol: str) -> bool:
-        """Whether older trades will be fetched and the exchange has not been asked for any yet."""
-        return self._backfill_ms > 0 and symbol not in self._newest_asked
+        """Whether older trades will be fetched, and none of them has come yet."""
+        known = (self.exhausted, self._floor, self._lookback)
+        return self._backfill_ms > 0 and not any(symbol in each for each in known)
 
     async def run(self) -> None:
         try:

@@ -35,6 +35,7 @@ from vibe_orderbook_mcp.tools.introduction import TITLES, instructions
 from vibe_orderbook_mcp.tools.register import refused, register_fields, register_tools, with_warning
 from vibe_orderbook_mcp.tools.service import Tools
 from vibe_orderbook_mcp.tools.turns import CALLER
+from vibe_orderbook_mcp.tools.waiting import TELL, Tell
 
 LIST_FRESH_MS = 3_600_000  # the tools of a running server do not change
 INTRODUCTIONS = ("initialize", "server/discover")
@@ -103,6 +104,7 @@ class VibeServer(MCPServer[Runtime]):
             key: value for key, value in arguments.items() if key in known and (key in required or not is_unset(value))
         }
         CALLER.set(_caller(context))
+        TELL.set(_tell(context))
         try:
             with self._counted(context):
                 result = await super().call_tool(name, given, context)
@@ -175,6 +177,14 @@ def _request(context: Context[Runtime, Any] | None) -> Request | None:
 def _caller(context: Context[Runtime, Any] | None) -> str | None:
     request = _request(context)
     return None if request is None else caller_of(request.scope)
+
+
+def _tell(context: Context[Runtime, Any] | None) -> Tell | None:
+    """For a call whose client wants to hear of its progress."""
+    request = None if context is None else context._request_context
+    if context is None or request is None or "progress_token" not in (request.meta or {}):
+        return None
+    return context.report_progress
 
 
 def is_unset(value: object) -> bool:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vibe_orderbook_mcp.core import naming
 from vibe_orderbook_mcp.core.listed import Listed, Listing
-from vibe_orderbook_mcp.core.naming import Name, pair_of, read_name, suggestions
+from vibe_orderbook_mcp.core.naming import Name, pair_of, read_name, spot_of, suggestions
 
 BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE", "PERP", "1000SATS", "币安人生")
 LISTING = Listing(
@@ -55,6 +56,11 @@ def test_spellings_of_one_instrument_are_one_name(text: str) -> None:
         ("BTCUSDT.P", Name("binance", "BTCUSDT", is_perpetual=True)),
         ("BTC/USDT:USDT", Name("binance", "BTCUSDT", is_perpetual=True)),
         ("binance:BTC/USDT:USDT-260327", Name("binance", "BTCUSDT", is_perpetual=True)),
+        ("BTCUSD_PERP", Name("binance", "BTCUSD", is_perpetual=True)),
+        ("BTCUSDT_260327", Name("binance", "BTCUSDT", is_perpetual=True)),
+        ("BTC-27MAR26", Name("binance", "BTC", is_perpetual=True)),
+        ("PF_XBTUSD", Name("binance", "XBTUSD", is_perpetual=True)),
+        ("PI_USDT", Name("binance", "PIUSDT")),
         ("PERPUSDT", Name("binance", "PERPUSDT")),
         ("PERP", Name("binance", "PERP")),
     ],
@@ -100,6 +106,11 @@ def test_a_bare_asset_stands_for_its_dollar_pair(asset: str, pair: str | None) -
         ("BITCOINUSD", "BTCUSDT"),
         ("ETHUSDTT", "ETHUSDT"),
         ("SLOUSDT", "SOLUSDT"),
+        ("BCTUSDT", "BTCUSDT"),
+        ("ETHUDT", "ETHUSDT"),
+        ("BTCUSTD", "BTCUSDT"),
+        ("DOGWUSDT", "DOGEUSDT"),
+        ("DOGWUSTD", "DOGEUSDT"),
         ("DOGEEUR", "DOGEUSDT"),
         ("RIPPLE", "XRPUSDT"),
     ],
@@ -116,3 +127,41 @@ def test_nothing_is_suggested_for_what_is_like_nothing(symbol: str) -> None:
 def test_only_listed_names_are_suggested() -> None:
     for symbol in ("BTCUSD", "XBT", "SOLETH", "AAVE"):
         assert set(suggestions(symbol, LISTING)) <= set(LISTING.names)
+
+
+@pytest.mark.parametrize(
+    ("contract", "pair"),
+    [
+        ("BTC", "BTCUSDT"),
+        ("BTCUSDT", "BTCUSDT"),
+        ("BTCUSDC", "BTCUSDC"),
+        ("BTCUSD", "BTCUSDT"),
+        ("XBTUSD", "BTCUSDT"),
+        ("XBT", "BTCUSDT"),
+        ("ETHBTC", "ETHBTC"),
+        ("TUSDUSDT", "TUSDUSDT"),
+        ("SOLFDUSD", "SOLFDUSD"),
+    ],
+)
+def test_beside_a_contract_stands_a_spot_pair(contract: str, pair: str) -> None:
+    """`BTCUSD_PERP` was said to be beside BTCUSDUSDT."""
+    assert spot_of(contract) == pair
+
+
+def test_a_name_that_is_like_nothing_is_not_compared_with_every_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can send such names; the whole list takes a tenth of a second, and books wait for it."""
+    compared: list[str] = []
+
+    def noting(_word: str, near: list[str], **_: object) -> list[str]:
+        compared.extend(near)
+        return []
+
+    monkeypatch.setattr(naming, "get_close_matches", noting)
+    large = Listing(
+        Listed(first + second + "X" + quote, first + second + "X", quote)
+        for first in "ABCDEFGHIJ"
+        for second in "ABCDEFGHIJ"
+        for quote in ("USDT", "USDC", "BTC")
+    )
+    suggestions("ABZZZZZZ", large)
+    assert len(compared) <= 10 < len(large)

@@ -36,7 +36,7 @@ def test_a_window_across_a_restart_has_the_trades_that_the_profile_has(tmp_path:
     async def run() -> None:
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
         try:
-            runtime = cast("Runtime", SimpleNamespace(archive=SimpleNamespace(history=history)))
+            runtime = cast("Runtime", SimpleNamespace(archive=SimpleNamespace(history=history), forgetters=[]))
             tools, state = Tools(runtime), SymbolState(BTC)
             await history.add_trades(TradeBatch(BTC, tuple(trade(n) for n in range(58))))
             seen = [row(n) for n in range(60) if n < 20 or n >= 30]

@@ -214,8 +214,10 @@ def _progress(tape: TapeCoverage, span: Span) -> str | None:
 def _retry_secs(tape: TapeCoverage, span: Span, share: float) -> float:
     """Until enough time has passed, or the back-fill is through, where it reaches far enough."""
     wait = (MIN_COVERAGE - share) * span.secs
-    if tape.held == 0:
-        wait = min(wait, FETCH_SECS if tape.is_new else FIRST_TRADES_SECS)  # one trade is answered
+    if tape.is_new:
+        wait = min(wait, FETCH_SECS)
+    elif tape.held == 0:
+        wait = min(wait, FIRST_TRADES_SECS)  # one trade is answered
     fetched = tape.backfill
     halfway_ms = (span.start + span.end) * 500
     if fetched is not None and fetched.reaches_ms <= halfway_ms and fetched.eta_secs is not None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from vibe_orderbook_mcp.analytics.numbers import plain, readable, significant
 from vibe_orderbook_mcp.analytics.profile import PriceHistogram, Profile, choose_width, rebinned
 from vibe_orderbook_mcp.analytics.profile_coverage import (
+    FETCH_SECS,
     TapeCoverage,
     answerable,
     not_traded_yet,
@@ -161,6 +162,8 @@ def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeC
         refusal = not_traded_yet(spec.symbol) if tape.never_traded else too_little_held(spec.symbol, span, tape)
         # The resting book has its zones after a minute, whatever is held of the trades.
         refusal.hint += " Zones of the resting book can be had a minute after its first use."
+        if not tape.never_traded and (tape.is_new or tape.backfill is not None):
+            refusal.retry_after_secs = FETCH_SECS  # minutes of trades come a second
         refusal.retry_after_secs = min(KEPT_MS / 1000, refusal.retry_after_secs or KEPT_MS / 1000)
         raise refusal
     profile = None

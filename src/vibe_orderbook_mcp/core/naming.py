@@ -34,7 +34,10 @@ VENUES: Final[dict[str, str]] = {
 }
 
 # Marks of a perpetual: charting programs write BTCUSDT.P, exchanges BTC-PERP and BTC-USDT-SWAP, ccxt BTC/USDT:USDT.
-_PERPETUAL: Final = re.compile(r"(?:\.P|[-_/ ]?PERP(?:ETUAL)?|[-_/ ]SWAP)$")
+# Kraken's begin with PF_ or PI_, and futures end with their day.
+_PERPETUAL: Final = re.compile(
+    r"^[PF][FI]_(?=[A-Z]{6})|(?:\.P|[-_/ ]?PERP(?:ETUAL)?|[-_/ ]SWAP|[-_](?:[0-9]{6}|[0-9]{1,2}[A-Z]{3}[0-9]{2}))$"
+)
 _SETTLED: Final = re.compile(r"^([^:]+[-_/][^:]+):[A-Z0-9]+(?:-[0-9]{6})?$")
 
 # Invisible and harmless: they come with text that was copied from a page or a chat.
@@ -63,6 +66,9 @@ _ASSETS: Final[dict[str, str]] = {
 }
 # A quote asset that people write -> those that the venue may list instead.
 _QUOTES: Final[dict[str, tuple[str, ...]]] = {"USD": ("USDT", "USDC", "FDUSD"), "": ("USDT", "USDC", "FDUSD", "USD")}
+_DOLLARS: Final = ("FDUSD", "TUSD", "BUSD", "USDT", "USDC", "USD")
+_OTHER_QUOTES: Final = ("BTC", "ETH", "BNB", "EUR", "TRY")
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _LIKENESS: Final = 0.72
 _SUGGESTED_MOST: Final = 3
 
@@ -113,9 +119,32 @@ def suggestions(symbol: str, listing: Listing) -> list[str]:
         bases = [symbol[:end] for end in range(len(symbol) - 1, 1, -1) if symbol[:end] in listing.base_assets]
         found = [pair for base in bases[:1] if (pair := pair_of(base, listing)) is not None]
     if not found:
-        near = [name for name in listing.names if abs(len(name) - len(symbol)) <= 2 and set(name) & set(symbol)]
+        found = [name for name in _misspelt(symbol) if name in listing]
+    if not found:  # of all that are listed it would take a tenth of a second
+        near = [name for name in listing.names if name[:2] == symbol[:2] and abs(len(name) - len(symbol)) <= 2]
         found = get_close_matches(symbol, near, n=_SUGGESTED_MOST, cutoff=_LIKENESS)
     return list(dict.fromkeys(found))[:_SUGGESTED_MOST]
+
+
+def spot_of(contract: str) -> str:
+    """The spot pair beside a perpetual or a future, which may be written as its asset alone: XBTUSD and BTC are
+    BTCUSDT."""
+    quotes = [quote for quote in _DOLLARS if contract.endswith(quote) and contract != quote]
+    if not quotes:
+        is_pair = any(contract.endswith(other) and contract != other for other in _OTHER_QUOTES)
+        return contract if is_pair else _ASSETS.get(contract, contract) + "USDT"
+    quote = next((quote for quote in quotes if contract.removesuffix(quote) in _ASSETS), quotes[0])
+    base = contract.removesuffix(quote)
+    return _ASSETS.get(base, base) + ("USDT" if quote == "USD" else quote)
+
+
+def _misspelt(symbol: str) -> Iterable[str]:
+    """The symbol with one slip undone, the commonest kinds first: two letters swapped, one too many, too few, wrong."""
+    cuts = [(symbol[:place], symbol[place:]) for place in range(len(symbol) + 1)]
+    yield from (left + right[1] + right[0] + right[2:] for left, right in cuts if len(right) > 1)
+    yield from (left + right[1:] for left, right in cuts if right)
+    yield from (left + letter + right for left, right in cuts for letter in _LETTERS)
+    yield from (left + letter + right[1:] for left, right in cuts if right for letter in _LETTERS)
 
 
 def _rewritten(symbol: str) -> Iterable[str]:

@@ -183,12 +183,14 @@ def explained(state: SymbolState) -> Iterator[None]:
             why = f"has been silent for {silent:.0f} s"
         else:
             why = f"is not in sequence ({state.reason})"
-        raise Refusal(
+        standing = Refusal(
             refusal.code,
             f"{refusal.message} The book of {state.spec.symbol} {why}: nothing is being recorded of it.",
             "orderbook_health tells how the feed stands; ask for the window again once the book is live.",
             retry_after_secs=max(RETRY_SECS, refusal.retry_after_secs or 0.0),
-        ) from refusal
+        )
+        standing.is_passing = False
+        raise standing from refusal
 
 
 def history_of(runtime: Runtime) -> History:

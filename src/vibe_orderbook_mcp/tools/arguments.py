@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
-from vibe_orderbook_mcp.core.naming import DEFAULT_VENUE, read_name
+from vibe_orderbook_mcp.core.naming import DEFAULT_VENUE, read_name, spot_of
 from vibe_orderbook_mcp.core.symbol import LONGEST_SYMBOL
 from vibe_orderbook_mcp.errors import Refusal
 
-QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")  # what many pairs are quoted in
 SMALLEST, LARGEST = Decimal("1e-12"), Decimal("1e12")
 
 
@@ -38,15 +37,9 @@ def symbol_of(value: object) -> str:
         raise Refusal(
             "symbol_not_found",
             "This server keeps books of Binance spot only; perpetuals and other futures are not among its markets.",
-            f"Did you mean the spot pair {_spot(name.symbol)}?",
+            f"Did you mean the spot pair {spot_of(name.symbol)}?",
         )
     return name.symbol
-
-
-def _spot(symbol: str) -> str:
-    """The spot pair beside a perpetual, which may be written as its asset alone."""
-    is_pair = any(symbol.endswith(quote) and symbol != quote for quote in QUOTES)
-    return symbol if is_pair else f"{symbol}USDT"
 
 
 def whole_number(name: str, value: object, low: int, high: int) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -28,6 +29,7 @@ from vibe_orderbook_mcp.tools.fields import HEAD_SCHEMA, fields_text
 from vibe_orderbook_mcp.tools.health import ALL, HealthAnswer
 from vibe_orderbook_mcp.tools.level_texts import LevelTexts, short_text
 from vibe_orderbook_mcp.tools.service import LONGEST_SECS, MOST_HOURS, MOST_LEVELS, SHORTEST_SECS, Tools
+from vibe_orderbook_mcp.tools.waiting import Patience, Waiting
 
 # Arguments are typed loosely for the SDK and checked in `arguments`: its own texts for a wrong value name pydantic
 # and repeat the input. What clients see in the schema is written here.
@@ -144,15 +146,15 @@ def register_tools(server: MCPServer[Any], tools: Tools, metrics: Metrics, prefi
             tool.fn_metadata.output_schema = HEAD_SCHEMA
 
     async def orderbook_l1(symbol: SymbolArgument) -> Annotated[CallToolResult, L1Answer]:
-        return await answering.call("orderbook_l1", tools.orderbook_l1(symbol))
+        return await answering.call("orderbook_l1", tools.orderbook_l1, symbol)
 
     async def orderbook_l2(symbol: SymbolArgument, levels: LevelsArgument = 20) -> Annotated[CallToolResult, L2Answer]:
-        return await answering.call("orderbook_l2", tools.orderbook_l2(symbol, levels))
+        return await answering.call("orderbook_l2", tools.orderbook_l2, symbol, levels)
 
     async def get_order_flow(
         symbol: SymbolArgument, window_duration_secs: WindowArgument = 60, detail: DetailArgument = False
     ) -> Annotated[CallToolResult, OrderFlowAnswer]:
-        return await answering.call("get_order_flow", tools.get_order_flow(symbol, window_duration_secs, detail))
+        return await answering.call("get_order_flow", tools.get_order_flow, symbol, window_duration_secs, detail)
 
     async def get_volume_profile(
         symbol: SymbolArgument,
@@ -160,20 +162,20 @@ def register_tools(server: MCPServer[Any], tools: Tools, metrics: Metrics, prefi
         tick_size: TickArgument = None,
         detail: DetailArgument = False,
     ) -> Annotated[CallToolResult, VolumeProfileAnswer]:
-        work = tools.get_volume_profile(symbol, duration_hours, tick_size, detail)
-        return await answering.call("get_volume_profile", work)
+        ask = tools.get_volume_profile
+        return await answering.call("get_volume_profile", ask, symbol, duration_hours, tick_size, detail)
 
     async def get_microstructure_health(
         symbol: SymbolArgument, window_duration_secs: WindowArgument = 60, detail: DetailArgument = False
     ) -> Annotated[CallToolResult, HealthScoreAnswer]:
-        work = tools.get_microstructure_health(symbol, window_duration_secs, detail)
-        return await answering.call("get_microstructure_health", work)
+        ask = tools.get_microstructure_health
+        return await answering.call("get_microstructure_health", ask, symbol, window_duration_secs, detail)
 
     async def get_liquidity_vacuums(
         symbol: SymbolArgument, duration_hours: HoursArgument = 24, detail: DetailArgument = False
     ) -> Annotated[CallToolResult, LiquidityVacuumsAnswer]:
-        work = tools.get_liquidity_vacuums(symbol, duration_hours, detail)
-        return await answering.call("get_liquidity_vacuums", work)
+        ask = tools.get_liquidity_vacuums
+        return await answering.call("get_liquidity_vacuums", ask, symbol, duration_hours, detail)
 
     async def detect_market_anomalies(
         symbol: SymbolArgument,
@@ -181,11 +183,11 @@ def register_tools(server: MCPServer[Any], tools: Tools, metrics: Metrics, prefi
         since_hours: SinceArgument = 0,
         detail: DetailArgument = False,
     ) -> Annotated[CallToolResult, AnomaliesAnswer]:
-        work = tools.detect_market_anomalies(symbol, window_duration_secs, since_hours, detail)
-        return await answering.call("detect_market_anomalies", work)
+        ask = tools.detect_market_anomalies
+        return await answering.call("detect_market_anomalies", ask, symbol, window_duration_secs, since_hours, detail)
 
     async def orderbook_health() -> Annotated[CallToolResult, HealthAnswer]:
-        return await answering.call("orderbook_health", tools.orderbook_health())
+        return await answering.call("orderbook_health", tools.orderbook_health)
 
     add("orderbook_l1", "Best bid and ask", L1_TEXT, orderbook_l1)
     add("orderbook_l2", "Order book levels", L2_TEXT, orderbook_l2)
@@ -224,14 +226,15 @@ class _Answering:
 
     def __init__(self, tools: Tools, metrics: Metrics, prefix: str) -> None:
         self._tools = tools
+        self._waiting = Waiting()
         self._metrics = metrics
         self._prefix = prefix
         self._levels = LevelTexts()
 
-    async def call(self, name: str, work: Awaitable[BaseModel]) -> CallToolResult:
-        began = time.perf_counter()
+    async def call(self, name: str, ask: Callable[..., Awaitable[BaseModel]], *arguments: object) -> CallToolResult:
+        began, patience = time.perf_counter(), Patience()
         try:
-            answer = await work
+            answer = await self._waiting.ask(partial(ask, *arguments), patience)
         except Refusal as refusal:
             return self._refused(name, refusal)
         except StorageError as error:
@@ -241,7 +244,8 @@ class _Answering:
             logger.opt(exception=error).error("Tool {} failed", name)
             raise
         finally:
-            self._metrics.tool_seconds.labels(self._prefix + name).observe(time.perf_counter() - began)
+            worked_secs = max(0.0, time.perf_counter() - began - patience.slept_secs)
+            self._metrics.tool_seconds.labels(self._prefix + name).observe(worked_secs)
         answer = _said(answer, self._tools.source)
         # Compact text: the SDK's own is indented, about twice the bytes, and a model pays for each.
         if isinstance(answer, L2Answer):
@@ -256,19 +260,21 @@ class _Answering:
         return refused(refusal)
 
 
-# Before a summary whose prices are not those of a market.
+# How the summary of `orderbook_health` begins where prices are not those of a market.
 MADE_UP: dict[Source | None, str] = {"simulated": "Simulated market: ", "recording": "Recording, not the present: "}
 
 
 def _said(answer: BaseModel, source: Source | None) -> BaseModel:
-    """A summary is quoted without its surroundings: that a book has stopped, or that its prices are made up, it says
+    """With whose prices these are. A summary is quoted without its surroundings: one of a book that has stopped says so
     itself."""
     if not isinstance(answer, Envelope):
         return answer
     summary = answer.summary
-    if answer.status == "stale" and answer.symbol != ALL:
+    if answer.symbol == ALL:
+        summary = MADE_UP.get(source, "") + summary
+    elif answer.status == "stale":
         summary = f"As of {answer.age_ms / 1000:.0f} s ago: {summary}"
-    return answer.model_copy(update={"source": source, "summary": MADE_UP.get(source, "") + summary})
+    return answer.model_copy(update={"source": source, "summary": summary})
 
 
 def with_warning(result: Any, warning: str) -> Any:

@@ -95,7 +95,7 @@ async def coverage(
         accounted_since_ms=accounted_since_ms,
         backfill=runtime.filler.progress(symbol),
         never_traded=nothing_older and first_ms is None,
-        is_new=first_ms is None and runtime.filler.is_beginning(symbol),
+        is_new=runtime.filler.is_beginning(symbol),
     )
 
 
