@@ -273,6 +273,24 @@ def test_a_side_that_is_empty_at_the_exchange_is_live_with_nulls_and_no_window_i
     asyncio.run(run())
 
 
+def test_a_market_without_a_price_is_not_called_out_of_sequence(tmp_path: Path) -> None:
+    """No bids and no trade yet: zones have nothing to be measured from, and the book is live all the same."""
+
+    async def run() -> None:
+        sim = exchange("BTCUSDT", "WANUSDT")
+        async with serving(tmp_path / "db", sim) as (_, server, client):
+            sim.scenario("empty_side", "WANUSDT", side="bid", seconds=60)
+            assert (await answer(client, "orderbook_l1", symbol="WANUSDT"))["status"] == "live"
+            state = server.runtime.market.symbols["WANUSDT"]
+            await until(lambda: state.book is not None and state.book.bids.best is None)
+            state.tape.last_price = None  # whatever may have traded meanwhile
+            told = await refusal(client, "get_liquidity_vacuums", symbol="WANUSDT", duration_hours=1)
+            assert told["code"] == "insufficient_historical_data"
+            assert "The book of WANUSDT is live, but one side of the book is empty" in told["message"]
+
+    asyncio.run(run())
+
+
 def test_a_side_that_is_empty_at_the_exchange_has_health_0_and_a_young_market_no_verdict(tmp_path: Path) -> None:
     async def run() -> None:
         async with serving(tmp_path / "db", exchange()) as (sim, server, client):

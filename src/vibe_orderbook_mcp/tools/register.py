@@ -90,9 +90,9 @@ L2_TEXT = (
     "(size in base units). For spread, depth or imbalance figures orderbook_l1 is shorter."
 )
 FLOW_TEXT = (
-    "Use this for who has been buying and selling in the last 10 to 300 seconds: traded buy and sell volume by "
-    "aggressor, order-flow imbalance of the book, orders added and cancelled per side, effective spread paid, and "
-    "levels that absorbed trading. Computed from every book event and trade, not from samples."
+    "Use this for what price did and who bought and sold in the last 10 to 300 seconds: open, close, range, VWAP, "
+    "traded volume by aggressor, order-flow imbalance of the book, orders added and cancelled per side, levels that "
+    "absorbed trading. Computed from every book event and trade, not samples. detail: effective spread, impact, VPIN."
 )
 PROFILE_TEXT = (
     "Use this for where volume traded over the last 1 to 168 hours: point of control (most traded price), value area "
