@@ -174,11 +174,14 @@ class Watcher:
                 self._note(state, watched, finding)
         # What was still open when a former process ended lasted until its last row, as far as anybody knows.
         still_open = {finding.key for finding in state.watch.open}
+        ended = []
         for event in await history.events(symbol, second * 1000 - UNFINISHED_LOOKBACK_MS, second * 1000):
             finding = finding_of(event)
             if finding.is_open and finding.key not in still_open:
                 end_ms = 1000 * (rows[-1].second + 1) if rows else finding.start_ms
-                watched.unsaved[finding.key] = finding.ended(max(end_ms, finding.start_ms))
+                finding = watched.unsaved[finding.key] = finding.ended(max(end_ms, finding.start_ms))
+            ended.append(finding)
+        state.watch.recall(ended, second)
 
     def _begin(self, state: SymbolState, watched: _Watched) -> None:
         watched.is_restored = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 from copy import deepcopy
 from decimal import Decimal
 from functools import cache
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ WARM_SECS = 65 * 60
 BEFORE_SECS = 20  # of normal market before anything happens
 AFTER_SECS = 45  # until every detector has had its say
 DEPTH_LIMIT = 5000
-ALARMS = {"update_burst", "fleeting_cluster", "crash_precursor"}
+ALARMS = {"market_shock", "update_burst", "fleeting_cluster", "crash_precursor"}
 BOOK_SIDES = ("bid", "ask")
 DIRECTIONS = ("buy", "sell")
 WRITE_LAG_SECS = 5  # as in `tools.service`: rows that are newer than this end a window
@@ -188,6 +189,13 @@ def only(stage: Stage, truth: Truth, kind: str) -> Finding:
     return found
 
 
+def secs_to(stage: Stage, truth: Truth, kind: str) -> float:
+    """Seconds of market time from the first second of what happened to the first second of its finding."""
+    assert truth.start_ms is not None
+    first = next(each for each in since(stage, truth) if each.type == kind)
+    return (first.start_ms - truth.start_ms // 1000 * 1000) / 1000
+
+
 def overlaps(found: Finding, truth: Truth, slack_ms: int = 1000) -> bool:
     """Whether it was found while it happened, and not in what came before or after."""
     assert truth.start_ms is not None
@@ -277,6 +285,51 @@ def test_a_drained_side_is_poor_from_its_second_second_to_its_end(symbol: str, s
     after = stage.health().health_score
     assert after is not None
     assert after > 60.0
+
+
+@on_symbols
+@on_book_sides
+def test_a_draining_side_is_told_within_six_seconds_of_its_first(symbol: str, side: str) -> None:
+    stage = warm(symbol)
+    truth = stage.happen("drain", side=side)
+    assert secs_to(stage, truth, "crash_precursor") <= 6
+    assert "market_shock" not in alarms(stage, truth)  # nothing is traded
+
+
+@on_symbols
+@on_book_sides
+def test_a_side_that_is_withdrawn_behind_its_touch_is_a_crash_precursor(symbol: str, side: str) -> None:
+    """Mid and spread stand, so depth and what it costs to take it have to tell."""
+    stage = warm(symbol)
+    truth = stage.happen("withdrawal", side=side)
+    assert truth.numbers["mid_after"] == truth.numbers["mid_before"]
+    assert secs_to(stage, truth, "crash_precursor") <= 6
+    assert set(alarms(stage, truth)) == {"crash_precursor"}
+    first = next(each for each in since(stage, truth) if each.type == "crash_precursor")
+    assert first.side == side
+    assert float(first.evidence["spread_times"]) < 3
+    assert float(first.evidence["cost_times"]) >= 2
+
+
+@on_symbols
+@on_directions
+@pytest.mark.parametrize("name", ["sweep", "squeeze"])
+def test_a_sweep_and_a_squeeze_are_one_market_shock_within_three_seconds(symbol: str, side: str, name: str) -> None:
+    stage = warm(symbol)
+    truth = stage.happen(name, side=side)
+    assert secs_to(stage, truth, "market_shock") <= 3
+    (shock,) = [each for each in since(stage, truth) if each.type == "market_shock"]
+    assert shock.severity in ("High", "Critical")
+    assert shock.evidence["direction"] == ("up" if side == "buy" else "down")
+    assert shock.sweeps[0].side == ("ask" if side == "buy" else "bid")
+    assert shock.sweeps[0].prices >= 3
+    moved = 1e4 * log(truth.numbers["mid_after"] / truth.numbers["mid_before"])
+    assert abs(float(shock.evidence["size_bps"])) > 0.3 * abs(moved)
+    answer = stage.anomalies()
+    assert answer.findings[0].type == "market_shock"
+    assert answer.summary.startswith(f"{symbol}: Market shock since ")
+    assert answer.measured.measures["price_z"].level == 2
+    assert "quiet" not in answer.summary
 
 
 @on_symbols

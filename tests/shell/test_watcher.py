@@ -8,7 +8,10 @@ from types import SimpleNamespace
 from typing import cast
 
 from tests.analytics.books import BTC
+from tests.analytics.test_detectors import calm, stuffing
 from tests.analytics.watching import quiet_rows
+from vibe_orderbook_mcp.analytics.anomalies_answer import anomalies_answer
+from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.core.rows import SecondRecord
 from vibe_orderbook_mcp.errors import StorageError
@@ -106,6 +109,39 @@ def test_seconds_that_another_process_counted_too_count_once(tmp_path: Path) -> 
                     await settled(watcher)
             assert state.watch.baseline.secs_until_ready == 0
             assert state.watch.baseline.seconds == whole.watch.baseline.seconds
+        finally:
+            await history.close()
+
+    asyncio.run(run())
+
+
+def test_a_finding_of_a_former_process_still_touches_the_window_after_a_restart(tmp_path: Path) -> None:
+    """A minute that held a burst is no quiet minute, whoever saw it. What was open ended with the last row."""
+    rows = [*quiet_rows(BEFORE), *stuffing(5, start=BEFORE), *calm(BEFORE + 5, 20)]
+    again = stuffing(4, start=BEFORE + 25)
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            archive = SimpleNamespace(mode="recording", history=history)
+            former, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            for row in (*rows, *again):
+                former.observe(state, row, None)
+                await settled(former)
+            await history.append([SecondRecord(BTC, row, None) for row in (*rows, *again)])
+            await former.save_hours(history, [state])
+            await former.save(history)
+
+            watcher, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            after = calm(BEFORE + 29, 30)
+            for row in after:
+                watcher.observe(state, row, None)
+                await settled(watcher)
+            end = after[-1].second + 1
+            answer = anomalies_answer(state.watch, Span(end - 120, end), as_of_ms=end * 1000, age_ms=0, status="live")
+            assert [each.type for each in answer.findings] == ["update_burst", "update_burst"]
+            assert all(each.end is not None for each in answer.findings)
+            assert "Update burst" in answer.summary
         finally:
             await history.close()
 

@@ -391,6 +391,43 @@ def test_the_rows_of_a_drain_meet_what_a_detector_of_crashes_looks_for() -> None
         assert cancelled > 0.9 * (cancelled + added)
 
 
+@pytest.mark.parametrize(("symbol", "side"), [("BTCUSDT", "buy"), ("ADAUSDT", "sell")])
+def test_a_sweep_is_one_order_through_many_prices_and_the_price_stays(symbol: str, side: str) -> None:
+    client = Client(symbol)
+    truth = client.play("sweep", side=side)
+    swept = [each for each in client.traded(truth) if each.time_ms == int(truth.numbers["swept_ms"])]
+    assert len({each.price for each in swept}) == len(swept) == truth.numbers["prices"] >= 12
+    assert {each.seller_took for each in swept} == {side == "sell"}
+    assert sum(each.size for each in swept) == pytest.approx(truth.numbers["swept_base"])
+    moved = 1e4 * (truth.numbers["mid_after"] / truth.numbers["mid_before"] - 1)
+    assert 40 < (moved if side == "buy" else -moved) < 80
+
+
+@pytest.mark.parametrize(("symbol", "side"), [("BTCUSDT", "sell"), ("ADAUSDT", "buy")])
+def test_a_squeeze_runs_and_the_book_fills_behind_it(symbol: str, side: str) -> None:
+    client = Client(symbol)
+    truth = client.play("squeeze", side=side)
+    assert truth.numbers["orders"] >= 30
+    moved = 1e4 * (truth.numbers["mid_after"] / truth.numbers["mid_before"] - 1)
+    assert 150 < (moved if side == "buy" else -moved) < 500
+    more, less = ("buy_base", "sell_base") if side == "buy" else ("sell_base", "buy_base")
+    assert truth.numbers[more] > 20 * truth.numbers[less]
+
+
+@pytest.mark.parametrize(("symbol", "side"), [("BTCUSDT", "ask"), ("ADAUSDT", "bid")])
+def test_a_withdrawal_leaves_the_touch_and_little_behind_it(symbol: str, side: str) -> None:
+    client = Client(symbol)
+    client.follow(20)
+    before, mid = client.depth(side), client.moments[-1].mid
+    truth = client.drive.scenario("withdrawal", side=side)
+    client.follow(5)
+    assert client.depth(side) < 0.15 * before
+    assert client.moments[-1].mid == pytest.approx(mid, rel=1e-5)
+    assert truth.numbers["touch"] == (client.moments[-1].bid if side == "bid" else client.moments[-1].ask)
+    client.follow(60)
+    assert client.depth(side) > 0.5 * before
+
+
 def test_the_market_finds_the_resync_and_the_empty_side() -> None:
     rows, truth, market = rows_of("resync", "ADAUSDT")
     flagged = [row for row in rows if row.flags & RowFlag.GAP]
@@ -423,7 +460,7 @@ def test_the_stream_stays_whole_and_the_same_however_time_is_stepped(
 ) -> None:
     fields: dict[str, Any] = {"after": after, "seconds": length}
     if mirrored and "side" in REQUESTS[name].__struct_fields__:
-        fields["side"] = "sell" if name in ("one_sided_flow", "news_burst") else "ask"
+        fields["side"] = "sell" if name in ("one_sided_flow", "news_burst", "sweep", "squeeze") else "ask"
     one, two = model_of(symbol, seed=seed), model_of(symbol, seed=seed)
     first, second = (each.scenario(request_of(name, symbol, **fields)) for each in (one, two))
     end_ms, now_ms = START_MS + 9000, START_MS

@@ -237,6 +237,16 @@ class SymbolWatch:
             self.baseline.observe(row.second, sample)
         return changed
 
+    def recall(self, findings: Iterable[Finding], second: int) -> None:
+        """Findings of before the first second, read from history: one that touches a window is no quiet window."""
+        known = {finding.key for finding in (*self.recent, *self.open)}
+        earlier = [
+            finding
+            for finding in findings
+            if finding.end_ms is not None and finding.end_ms > (second - ROWS_KEPT) * 1000 and finding.key not in known
+        ]
+        self.recent = deque([*earlier, *self.recent], maxlen=RECENT_MOST)
+
     def take_in(self, hours: Iterable[bytes], rows: Sequence[SecondRow]) -> None:
         """What was stored of the time before the first second, read only now: what is usual is known from here on.
 
