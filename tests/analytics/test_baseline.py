@@ -187,6 +187,15 @@ def test_after_a_long_stop_the_hour_before_is_gathered_anew() -> None:
     assert again.baseline.is_ready
 
 
+def test_an_event_of_a_new_hour_leaves_no_second_of_the_old_one_uncounted() -> None:
+    """Seconds wait a little over a minute before they count, events of single levels do not."""
+    baseline = Baseline(TICK)
+    for each in quiet_rows(HOUR + 100, start=HOUR - 100 - T0 % HOUR):
+        baseline.observe(each.second, sample_of(each, None, TICK))
+        baseline.count_event("turnover", each.second, 1.0)
+    assert baseline.seconds == HOUR + 100 - HOLD_SECS
+
+
 def test_only_the_last_day_counts() -> None:
     """Hours leave the pools as they came."""
     baseline = observed(quiet_rows(1200))

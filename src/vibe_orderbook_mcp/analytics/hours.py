@@ -159,12 +159,16 @@ class Hours:
 
     def add_second(self, second: int, quote: float) -> None:
         """It counts, and so does what was traded in it."""
-        self.roll(second // HOUR)
-        hour = self.hours[second // HOUR]
+        number = second // HOUR
+        self.roll(number)
+        hour = self.hours[number]
         hour.seconds += 1
         hour.quote += quote
         hour.quote_seconds += 1
-        self.changed.add(second // HOUR)
+        self.changed.add(number)
+        if number < self.now:  # an event of the present hour was counted before the last seconds of the one before
+            self._earlier_secs += 1
+            self._earlier_quote = self._earlier_quote[0] + quote, self._earlier_quote[1] + 1
 
     def add_peak(self, name: str, peak: Peak) -> None:
         """An episode's largest value. An hour beyond the week is not opened again."""
