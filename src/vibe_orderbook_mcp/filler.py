@@ -27,6 +27,7 @@ from vibe_orderbook_mcp.errors import ExchangeError, RateLimited, StorageError
 from vibe_orderbook_mcp.market import Market, SymbolState
 from vibe_orderbook_mcp.store import intervals
 from vibe_orderbook_mcp.store.intervals import Interval
+from vibe_orderbook_mcp.trade_log import Reason, TradeLog
 
 LOOK_EVERY_SECS = 1.0
 PAGES_A_TURN = 20
@@ -81,6 +82,7 @@ class Filler:
         self._tasks: dict[tuple[str, _Work], asyncio.Task[None]] = {}
         self._waits: dict[tuple[str, _Work], Iterator[float]] = {}  # of who failed last
         self._turn = asyncio.Lock()
+        self._log = TradeLog()
         self.exhausted: set[str] = set()  # the exchange has no older trades than are held
         self.filled: Counter[str] = Counter()
         self.given_up: Counter[str] = Counter()  # ids
@@ -99,12 +101,14 @@ class Filler:
         try:
             while True:
                 await asyncio.sleep(LOOK_EVERY_SECS)
+                self._log.say(time.monotonic())
                 for symbol, state in list(self._market.symbols.items()):
                     self._work(symbol, "holes", self._fill_symbol, state)
         finally:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            self._log.say(time.monotonic(), is_end=True)
 
     def _work(self, symbol: str, kind: _Work, fill: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Begin it, unless it is still under way."""
@@ -154,7 +158,6 @@ class Filler:
 
     async def _fill_symbol(self, state: SymbolState) -> None:
         symbol = state.spec.symbol
-        before = self.filled[symbol]
         if self._newest_asked.get(symbol) != state.resyncs:
             await self._fill_newest(state)
         if state.tape.holes:  # one may have been filled before a later trade showed it
@@ -169,18 +172,11 @@ class Filler:
         for low, high in holes:
             if pages > 0:
                 pages = await self._fill_range(state, low, high, pages)
-        self._say_filled(symbol, before)
 
     async def _look_back(self, state: SymbolState, low: int, high: int) -> None:
         """Trades before the oldest one held."""
-        before = self.filled[state.spec.symbol]
         PAGE_LANE.set(OLDER_PAGES)
         await self._fill_range(state, low, high, PAGES_A_TURN)
-        self._say_filled(state.spec.symbol, before)
-
-    def _say_filled(self, symbol: str, before: int) -> None:
-        if self.filled[symbol] > before:
-            logger.bind(symbol=symbol).info("Filled {} missing trades of {}", self.filled[symbol] - before, symbol)
 
     async def _fill_newest(self, state: SymbolState) -> None:
         """The newest trades, whenever events were missed or nobody listened before. The stream shows a hole only with
@@ -241,25 +237,21 @@ class Filler:
         if (why := result.failed.get(symbol)) is None:
             state.tape.fill(trades[0].agg_id, trades[-1].agg_id)
             self.filled[symbol] += len(trades)
+            self._log.filled(symbol, len(trades))
         elif len(trades) > 1:
             middle = len(trades) // 2
             await self._store(state, trades[:middle])
             await self._store(state, trades[middle:])
         else:
             bad = trades[0].agg_id
-            self._note_given_up(symbol, [(bad, bad)])
-            logger.bind(symbol=symbol).error("Trade {} of {} cannot be stored and stays missing: {}", bad, symbol, why)
+            logger.debug("Trade {} of {} cannot be stored: {}", bad, symbol, why)
+            self._note_given_up(symbol, [(bad, bad)], "they cannot be stored")
 
     def _give_up_skipped(self, symbol: str, page: tuple[Trade, ...]) -> None:
         """Ids inside a page that did not come with it, or could not be read: asked again, it would be the same."""
         came = intervals.of_numbers(trade.agg_id for trade in page)
         if skipped := intervals.holes(came, page[0].agg_id, page[-1].agg_id):
-            self._note_given_up(symbol, skipped)
-            count = intervals.count(skipped)
-            logger.bind(symbol=symbol).warning(
-                "{} trades of {} between {} and {} cannot be read and stay missing",
-                *(count, symbol, skipped[0][0], skipped[-1][1]),
-            )
+            self._note_given_up(symbol, skipped, "they cannot be read in the exchange's answer")
 
     def _give_up(self, symbol: str, low: int, high: int) -> None:
         """The exchange has no trades with these ids any more: they stay missing, and are not asked for again."""
@@ -267,12 +259,10 @@ class Filler:
             self.exhausted.add(symbol)
             self._end_lookback(symbol, high + 1)
         else:
-            self._note_given_up(symbol, [(low, high)])
-            logger.bind(symbol=symbol).warning(
-                "The exchange has no trades {} to {} of {} that can be read", low, high, symbol
-            )
+            self._note_given_up(symbol, [(low, high)], "the exchange has none that can be read")
 
-    def _note_given_up(self, symbol: str, ids: list[Interval]) -> None:
+    def _note_given_up(self, symbol: str, ids: list[Interval], why: Reason) -> None:
+        self._log.lost(symbol, ids, why)
         self._given_up[symbol] = intervals.union(self._given_up.get(symbol, []), ids)
         self.given_up[symbol] += intervals.count(ids)
         if (state := self._market.symbols.get(symbol)) is not None:

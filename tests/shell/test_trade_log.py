@@ -1,0 +1,37 @@
+"""One line a symbol and minute about missing trades, however many holes there are."""
+
+from __future__ import annotations
+
+from tests.e2e.rig import listening
+from vibe_orderbook_mcp.trade_log import EVERY_SECS, TradeLog
+
+
+def test_a_thousand_holes_are_two_lines_in_two_minutes() -> None:
+    """1,891 lines in minutes buried everything else."""
+    log = TradeLog()
+    with listening("INFO") as logged:
+        for second in range(2 * int(EVERY_SECS)):
+            for number in range(16):
+                first = 1000 * second + 10 * number
+                log.lost("BTCUSDT", [(first, first + 1)], "the exchange has none that can be read")
+            log.lost("ETHUSDT", [(second, second)], "they cannot be stored")
+            log.filled("BTCUSDT", 3)
+            log.say(float(second))
+        said = ": the exchange has none that can be read"
+        of_btc = [line for line in logged.messages if line.endswith(said)]
+        assert of_btc == [
+            f"Trades of BTCUSDT stay missing: 32 in 16 holes, ids 0 to 151{said}",
+            f"Trades of BTCUSDT stay missing: 1920 in 960 holes, ids 1000 to 60151{said}",
+        ]
+        assert len([line for line in logged.messages if line.startswith("Filled")]) == 2
+        assert logged.count("ETHUSDT stay missing: 1 in 1 hole, ids 0 to 0") == 1
+        assert len(logged.messages) == 6
+        del logged.messages[:]
+        log.say(float(2 * EVERY_SECS - 1), is_end=True)  # the process ends: nothing is left unsaid
+        assert sorted(logged.messages) == [
+            "Filled 177 missing trades of BTCUSDT",
+            f"Trades of BTCUSDT stay missing: 1888 in 944 holes, ids 61000 to 119151{said}",
+            "Trades of ETHUSDT stay missing: 59 in 1 hole, ids 61 to 119: they cannot be stored",
+        ]
+        log.say(1e9, is_end=True)
+        assert len(logged.messages) == 3
