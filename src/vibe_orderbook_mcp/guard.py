@@ -23,6 +23,8 @@ from vibe_orderbook_mcp.outbound import is_loopback
 
 # Load balancers ask these without a token.
 OPEN_PATHS = ("/healthz", "/readyz")
+# What a browser says of a page that is not this server's (Sec-Fetch-Site).
+OTHER_SITES = ("cross-site", "same-site")
 REASONS = {421: "host", 403: "origin", 401: "token"}
 
 
@@ -61,6 +63,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and not self._is_origin_allowed(origin):
             return JSONResponse({"error": "This origin is not allowed. See VIBE_ALLOWED_ORIGINS."}, 403)
+        if origin is None and headers.get("sec-fetch-site") in OTHER_SITES and not _is_visit(path, headers):
+            return JSONResponse({"error": "Pages of other sites may not ask for this."}, 403)
         if self._token is not None and path not in OPEN_PATHS and not self._has_token(headers):
             return JSONResponse({"error": "A bearer token is needed."}, 401, headers={"WWW-Authenticate": "Bearer"})
         return None
@@ -134,3 +138,9 @@ class ReadablePages(CORSMiddleware):
 
 def _plain(origin: str) -> str:
     return origin.lower().rstrip("/")
+
+
+def _is_visit(path: str, headers: Headers) -> bool:
+    """Whether a person follows a link here. A page's own request for, say, an image has no origin either."""
+    is_mcp = path.rstrip("/") in ("/sse", "/mcp") or path.startswith("/messages")
+    return headers.get("sec-fetch-mode") == "navigate" and not is_mcp

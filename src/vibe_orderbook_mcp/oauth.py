@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import time
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from loguru import logger
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 
+from vibe_orderbook_mcp.binance.unpacking import ACCEPTED, NotUnpacked, unpacked
 from vibe_orderbook_mcp.config import Settings
 from vibe_orderbook_mcp.outbound import client_options
 
@@ -27,6 +29,13 @@ KEYS_SECS = 600.0  # how long keys are believed without asking again
 KEYS_KEPT_SECS = 86_400.0  # and how long when the authorization server cannot be asked
 ASK_AGAIN_SECS = 10.0  # whatever tokens name: nobody makes this server ask more often
 FETCH_SECS = 5.0
+KEYS_BYTES = 256 * 1024  # of the answer as it comes, and unpacked; a dozen keys are 10 KB
+
+# What an answer can be that holds no keys. JSON that is nested too deep is a RecursionError.
+UNREADABLE = (
+    *(httpx.HTTPError, httpx.InvalidURL, TimeoutError, NotUnpacked),
+    *(ValueError, TypeError, KeyError, RecursionError),
+)
 
 
 class KeySet:
@@ -37,38 +46,60 @@ class KeySet:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = self._asked = float("-inf")
         self._asking = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def key(self, key_id: str | None) -> jwt.PyJWK | None:
-        """A token may leave its key's id out where there is one key only."""
-        if self._is_due(key_id):
+        """A token may leave its key's id out where there is one key only.
+
+        Waits for the authorization server only where the key is not known: keys that are due are asked for meanwhile.
+        """
+        if self._found(key_id) is None:
             async with self._asking:
-                if self._is_due(key_id):  # the one before may have brought it
+                if self._found(key_id) is None and self._may_ask():  # the one before may have brought it
                     await self._fetch()
+        elif time.monotonic() - self._fetched > KEYS_SECS and self._may_ask():
+            self._asked = time.monotonic()
+            self._refreshing = asyncio.create_task(self._fetch())
+        return self._found(key_id)
+
+    def _found(self, key_id: str | None) -> jwt.PyJWK | None:
         if time.monotonic() - self._fetched > KEYS_KEPT_SECS:
             return None
         if key_id is None:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
         return self._keys.get(key_id)
 
-    def _is_due(self, key_id: str | None) -> bool:
-        now = time.monotonic()
-        is_unknown = not self._keys or (key_id is not None and key_id not in self._keys)
-        return (is_unknown or now - self._fetched > KEYS_SECS) and now - self._asked > ASK_AGAIN_SECS
+    def _may_ask(self) -> bool:
+        return time.monotonic() - self._asked > ASK_AGAIN_SECS
 
     async def _fetch(self) -> None:
         self._asked = time.monotonic()
         try:
-            async with asyncio.timeout(FETCH_SECS), httpx.AsyncClient(**client_options(self._url)) as http:
-                response = await http.get(self._url)
-            listed: list[Any] = response.raise_for_status().json()["keys"]
-            keys = dict(filter(None, map(_usable, listed)))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, TypeError, KeyError) as error:
+            async with asyncio.timeout(FETCH_SECS):
+                keys = dict(filter(None, map(_usable, await self._listed())))
+        except UNREADABLE as error:
             logger.warning("The keys of the authorization server cannot be fetched: {}", type(error).__name__)
             return
         if keys:
             self._keys, self._fetched = keys, time.monotonic()
         else:
             logger.warning("The authorization server publishes no key that can be used here")
+
+    async def _listed(self) -> list[Any]:
+        """Raises one of UNREADABLE."""
+        headers = {"Accept-Encoding": ACCEPTED}
+        async with (
+            httpx.AsyncClient(headers=headers, **client_options(self._url)) as http,
+            http.stream("GET", self._url) as response,
+        ):
+            body = bytearray()
+            async for part in response.raise_for_status().aiter_raw():  # httpx would unpack without a bound
+                body += part
+                if len(body) > KEYS_BYTES:
+                    raise NotUnpacked("it is too large")
+        text = unpacked(bytes(body), response.headers.get("Content-Encoding", ""), KEYS_BYTES)
+        listed: list[Any] = json.loads(text)["keys"]
+        return listed
 
 
 class Verifier:
@@ -98,8 +129,8 @@ class Verifier:
                 leeway=LEEWAY_SECS,
                 options={"require": ["exp", "iss", "aud"]},
             )
-        except (jwt.PyJWTError, ValueError, TypeError):  # bytes of anybody: what is wrong with them helps nobody
-            return None
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            return None  # bytes of anybody: what is wrong with them helps nobody
         subject = claims.get("sub")
         # The SDK ties a session to who opened it. The token itself is not kept.
         return AccessToken(
@@ -138,7 +169,7 @@ def _usable(listed: Any) -> tuple[str, jwt.PyJWK] | None:
     """A key this can check signatures with; others, such as those for encryption, may stand beside it."""
     try:
         key = jwt.PyJWK(listed)
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     is_for_signatures = key.public_key_use in ("sig", None)
     return (key.key_id or "", key) if is_for_signatures and key.algorithm_name in ALGORITHMS else None

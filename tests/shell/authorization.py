@@ -32,6 +32,9 @@ class Authorization:
         self.asked = 0
         self.is_up = True
         self.extra: list[Any] = []
+        self.instead: Response | None = None  # what it answers when its keys are asked for
+        self.go_on = asyncio.Event()  # not before it is set
+        self.go_on.set()
         self._signing: dict[str, Key] = {}
         self.rotate("first")
 
@@ -70,6 +73,9 @@ class Authorization:
 
     async def jwks(self, _: Request) -> Response:
         self.asked += 1
+        await self.go_on.wait()
+        if self.instead is not None:
+            return self.instead
         if not self.is_up:
             return Response("down", 503)
         return JSONResponse({"keys": [*self.extra, *map(_published, self._signing.items())]})

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 from prometheus_client.parser import text_string_to_metric_families
@@ -105,6 +106,31 @@ def test_only_the_named_origins_are_served_on_every_path(tmp_path: Path) -> None
             assert logged.messages == []
             for path in EVERY_PATH:
                 assert await status(served, "GET", path, Origin="https://evil.example") == 403, path
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_takes_no_place_although_its_browser_names_no_origin(site: str, tmp_path: Path) -> None:
+    """`<img src="http://127.0.0.1:8000/sse">` opened a stream, and 500 of them took every place."""
+
+    async def run() -> None:
+        async with (
+            exchange() as sim,
+            http_serving(tmp_path / "db", sim, allowed_origins="https://chatgpt.com") as served,
+        ):
+            image = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+            visit = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+            for path in ("/sse", "/sse/", "/mcp", "/messages/?session_id=x"):
+                assert await status(served, "GET", path, **image) == 403, path
+                assert await status(served, "GET", path, **visit) == 403, path
+            assert await status(served, "GET", "/metrics", **image) == 403
+            assert await status(served, "GET", "/healthz", **visit) == 200
+            assert served.runtime.sessions["sse"] == 0
+            allowed = {**image, "Sec-Fetch-Mode": "cors", "Origin": "https://chatgpt.com"}
+            for own in (allowed, {**image, "Sec-Fetch-Site": "same-origin"}, {**image, "Sec-Fetch-Site": "none"}, {}):
+                assert await status(served, "GET", "/sse", **own) == 200
+            assert (await scrape(served))["vibe_http_refused_total", "origin"] == 9
 
     asyncio.run(run())
 

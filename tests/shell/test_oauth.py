@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import json
 import time
 from pathlib import Path
@@ -17,14 +18,15 @@ from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuth
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
+from starlette.responses import Response
 
-from tests.e2e.rig import listening
+from tests.e2e.rig import listening, until
 from tests.patience import PATIENCE_SECS
 from tests.shell.authorization import Authorization, authorizing
 from tests.shell.http_rig import Served, http_serving
 from tests.shell.test_http import ACCEPT, INITIALIZE, MCP_PATHS, until_ready
 from tests.shell.test_limits import sse_stream
-from tests.tools.serving import answer, exchange
+from tests.tools.serving import answer, exchange, tracebacks
 from vibe_orderbook_mcp import oauth
 from vibe_orderbook_mcp.config import Settings
 from vibe_orderbook_mcp.errors import ConfigError
@@ -259,8 +261,79 @@ def test_keys_change_and_an_authorization_server_that_is_down_locks_nobody_out(
             unnamed: dict[str, Any] = {"header": {"kid": None}}
             assert await admitted(served, authorization.token(RESOURCE, **unnamed)) == 401  # which of the two?
             authorization.rotate("third")
+            assert await admitted(served, authorization.token(RESOURCE)) == 200
             assert await admitted(served, old) == 401  # its key is no longer published
             assert await admitted(served, authorization.token(RESOURCE, **unnamed)) == 200
+
+    asyncio.run(run())
+
+
+def test_keys_that_are_due_are_fetched_while_tokens_are_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An authorization server that hangs held every request up for five seconds, once in ten."""
+    monkeypatch.setattr(oauth, "ASK_AGAIN_SECS", 0.0)
+    monkeypatch.setattr(oauth, "KEYS_SECS", 0.0)
+    monkeypatch.setattr(oauth, "FETCH_SECS", 10 * PATIENCE_SECS)
+
+    async def run() -> None:
+        async with (
+            authorizing() as authorization,
+            exchange() as sim,
+            http_serving(tmp_path / "db", sim, **asking_for(authorization)) as served,
+        ):
+            token = authorization.token(RESOURCE)
+            assert await admitted(served, token) == 200
+            authorization.go_on.clear()
+            assert await admitted(served, token) == 200
+            await until(lambda: authorization.asked == 2)  # meanwhile
+            authorization.go_on.set()
+
+    asyncio.run(run())
+
+
+DEEP = b'{"keys":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+BOMB = gzip.compress(gzip.compress(bytes(64_000_000)))
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        Response(b"x" * (oauth.KEYS_BYTES + 1)),
+        Response(gzip.compress(b" " * (oauth.KEYS_BYTES + 1)), headers={"Content-Encoding": "gzip"}),
+        Response(BOMB, headers={"Content-Encoding": "gzip, gzip"}),
+        Response(b"not packed", headers={"Content-Encoding": "gzip"}),
+        Response(DEEP),
+        Response(gzip.compress(DEEP), headers={"Content-Encoding": "gzip"}),
+        Response(b'{"keys": 5}'),
+        Response(b"[]"),
+        Response(b'{"keys": [{"kty": ' + b"[" * 900 + b"]" * 900 + b"}]}"),
+        Response(b"\xff"),
+    ],
+    ids=["large", "large unpacked", "packed twice", "not packed", "deep", "deep unpacked", "no list", "no object",
+         "a deep key", "no text"],
+)  # fmt: skip
+def test_keys_that_are_too_large_or_no_keys_are_left_and_the_known_ones_kept(
+    instead: Response, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(BOMB) < oauth.KEYS_BYTES
+    monkeypatch.setattr(oauth, "ASK_AGAIN_SECS", 0.0)
+
+    async def run() -> None:
+        async with (
+            authorizing() as authorization,
+            exchange() as sim,
+            http_serving(tmp_path / "db", sim, **asking_for(authorization)) as served,
+        ):
+            token = authorization.token(RESOURCE)
+            assert await admitted(served, token) == 200
+            authorization.instead = instead
+            with tracebacks() as errors:
+                unknown = authorization.token(RESOURCE, header={"kid": "another"})
+                assert await admitted(served, unknown) == 401
+                deep = base64.urlsafe_b64encode(b'{"a":' + b"[" * 9000).decode().rstrip("=")
+                assert await admitted(served, f"{deep}.{deep}.x") == 401
+                assert await admitted(served, token) == 200
+            assert authorization.asked == 2
+            assert errors == []
 
     asyncio.run(run())
 
