@@ -1,8 +1,11 @@
 # docker build -t vibe-orderbook-mcp .
-# docker run -p 127.0.0.1:8000:8000 -v vibe-data:/data vibe-orderbook-mcp
+# docker run -e VIBE_AUTH_TOKEN=... -p 127.0.0.1:8000:8000 -v vibe-data:/data vibe-orderbook-mcp
 # As little as it needs: --read-only --cap-drop ALL --security-opt no-new-privileges. Only /data is written to.
 
-FROM python:3.13-slim AS build
+# The digest is that of the tag in September 2026. Change both together.
+ARG PYTHON_IMAGE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
+
+FROM ${PYTHON_IMAGE} AS build
 # For the compiled part of the core; the image that runs has no compiler.
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -19,7 +22,7 @@ RUN /opt/venv/bin/pip install --no-deps --no-build-isolation . \
  && /opt/venv/bin/python -c "import vibe_orderbook_mcp.core._book_side" \
  && /opt/venv/bin/vibe-orderbook-mcp --version
 
-FROM python:3.13-slim
+FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="vibe-orderbook-mcp" \
       org.opencontainers.image.description="Live, checked Binance order books with a memory, over MCP" \
       org.opencontainers.image.licenses="MIT"
@@ -32,17 +35,18 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     VIBE_DATA_PATH=/data \
-    VIBE_HOST=0.0.0.0 \
-    # Only requests that name localhost are answered. For a public name: -e VIBE_ALLOWED_HOSTS=books.example.com
-    # (and VIBE_ALLOWED_ORIGINS=https://chatgpt.com for ChatGPT, VIBE_AUTH_TOKEN for clients that can send one).
-    VIBE_ALLOWED_HOSTS=localhost
+    VIBE_HOST=0.0.0.0
+# Whoever reaches the container's network reaches this port, so the program does not start before it is said who may come
+# in: VIBE_AUTH_TOKEN or VIBE_OAUTH_..., or VIBE_ALLOWED_HOSTS where everybody who reaches the port may. With the port
+# published on 127.0.0.1 alone that is -e VIBE_ALLOWED_HOSTS=localhost; for a public name books.example.com, and
+# VIBE_ALLOWED_ORIGINS=https://chatgpt.com for ChatGPT. A list of hosts is no access control: see SECURITY.md.
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 # Alive, not ready: a container is not restarted because the exchange is down. /readyz says whether every book is live.
-HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; p = os.environ.get('VIBE_PORT') or os.environ.get('PORT') or '8000'; u.urlopen(f'http://127.0.0.1:{p}/healthz', timeout=4)"]
+# It asks where VIBE_HOST and VIBE_PORT say. With `--host` or `--port` as arguments of the container it does not know.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-m", "vibe_orderbook_mcp.probe"]
 ENTRYPOINT ["vibe-orderbook-mcp"]
 CMD ["serve", "--transport", "http"]
