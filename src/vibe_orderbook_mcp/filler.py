@@ -24,10 +24,10 @@ from vibe_orderbook_mcp.binance.weights import OLDER_PAGES
 from vibe_orderbook_mcp.core.events import Trade
 from vibe_orderbook_mcp.core.rows import TradeBatch
 from vibe_orderbook_mcp.errors import ExchangeError, RateLimited, StorageError
+from vibe_orderbook_mcp.hole_report import HoleReport, Reason
 from vibe_orderbook_mcp.market import Market, SymbolState
 from vibe_orderbook_mcp.store import intervals
 from vibe_orderbook_mcp.store.intervals import Interval
-from vibe_orderbook_mcp.trade_log import Reason, TradeLog
 
 LOOK_EVERY_SECS = 1.0
 PAGES_A_TURN = 20
@@ -82,7 +82,7 @@ class Filler:
         self._tasks: dict[tuple[str, _Work], asyncio.Task[None]] = {}
         self._waits: dict[tuple[str, _Work], Iterator[float]] = {}  # of who failed last
         self._turn = asyncio.Lock()
-        self._log = TradeLog()
+        self._log = HoleReport()
         self.exhausted: set[str] = set()  # the exchange has no older trades than are held
         self.filled: Counter[str] = Counter()
         self.given_up: Counter[str] = Counter()  # ids

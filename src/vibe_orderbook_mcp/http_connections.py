@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Connection(Protocol):
+class Visitor(Protocol):
     def give_way(self) -> None:
         """Close at once."""
 
@@ -25,10 +25,10 @@ class Connections:
         self._spare = spare
         # A client that was let in before keeps its connection for so long after its request.
         self._rest_secs = rest_secs
-        self._open: set[Connection] = set()
+        self._open: set[Visitor] = set()
         # Since when, the longest first.
-        self._strangers: dict[Connection, float] = {}
-        self._guests: dict[Connection, float] = {}
+        self._strangers: dict[Visitor, float] = {}
+        self._guests: dict[Visitor, float] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -38,7 +38,7 @@ class Connections:
         """Whether as many as there may be are being worked on: only probes are answered then."""
         return len(self._open) - len(self._strangers) - len(self._guests) > self._limit
 
-    def enter(self, connection: Connection, now_secs: float) -> bool:
+    def enter(self, connection: Visitor, now_secs: float) -> bool:
         """Take the new connection, which waits for its client. False when there is no place."""
         if len(self._open) >= self._limit + self._spare and not self._make_room(now_secs):
             return False
@@ -46,16 +46,16 @@ class Connections:
         self._strangers[connection] = now_secs
         return True
 
-    def wait(self, connection: Connection, now_secs: float, *, was_let_in: bool) -> None:
+    def wait(self, connection: Visitor, now_secs: float, *, was_let_in: bool) -> None:
         """It is the client's turn. Does not count from the start again for one that waits already."""
         if connection in self._open and connection not in self._strangers and connection not in self._guests:
             (self._guests if was_let_in else self._strangers)[connection] = now_secs
 
-    def work(self, connection: Connection) -> None:
+    def work(self, connection: Visitor) -> None:
         self._strangers.pop(connection, None)
         self._guests.pop(connection, None)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Visitor) -> None:
         self.work(connection)
         self._open.discard(connection)
 

@@ -23,7 +23,7 @@ LEVELS: dict[Reason, str] = {
 _FILLED = "filled"
 
 
-class TradeLog:
+class HoleReport:
     """Gathers, and says at `say` what is due: what is new of a symbol at once, the rest once a minute."""
 
     def __init__(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tests.e2e.rig import listening
-from vibe_orderbook_mcp.trade_log import EVERY_SECS, TradeLog
+from vibe_orderbook_mcp.hole_report import EVERY_SECS, HoleReport
 
 
 def test_a_thousand_holes_are_two_lines_in_two_minutes() -> None:
     """1,891 lines in minutes buried everything else."""
-    log = TradeLog()
+    log = HoleReport()
     with listening("INFO") as logged:
         for second in range(2 * int(EVERY_SECS)):
             for number in range(16):
