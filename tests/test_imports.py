@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "binance.*": ("binance.*", "core.*", "market", "errors", "repeats", "outbound"),
     "store.*": ("store.*", "core.*", "errors"),
     "frames.*": ("frames.*", "errors"),
+    "verify.*": ("verify.*", "frames.*", "core.*", "errors"),
     "sim.*": ("sim.*", "frames.*", "errors"),  # it stands for the exchange: shared code would share its mistakes
 }
 
@@ -66,6 +67,11 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "store.findings": IMPURE,
     "store.packing": tuple(name for name in IMPURE if name != "sys"),  # sys.byteorder
     "frames.venues": IMPURE,
+    "verify.parts": IMPURE,
+    "verify.binance_spot": IMPURE,
+    "verify.text_book": IMPURE,
+    "verify.comparison": IMPURE,
+    "verify.instrument": IMPURE,
     "sim.ledger": IMPURE,
     "sim.matching": IMPURE,
 }

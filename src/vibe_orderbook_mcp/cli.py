@@ -49,6 +49,10 @@ class ExportKind(StrEnum):
     SNAPSHOTS = "snapshots"
 
 
+class ImportKind(StrEnum):
+    TRADES = "trades"
+
+
 class ExportFormat(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
@@ -197,6 +201,23 @@ def record(
 
 
 @app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Recordings, and REST answers beside them.")],
+    venue: Annotated[str | None, typer.Option(help="Venue of the recording; found in its frames by itself.")] = None,
+    tops: Annotated[Path | None, typer.Option(help="File for the best levels after each frame, JSON lines.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Rebuild every book of a recording by its venue's rule and say what is wrong; exit code 1 where something is."""
+    from vibe_orderbook_mcp.verify.command import verify_to_text  # noqa: PLC0415  # not needed by servers
+
+    _settings()
+    text, is_sound = verify_to_text(files, venue, tops, as_json=as_json)
+    typer.echo(text)
+    if not is_sound:
+        raise typer.Exit(1)
+
+
+@app.command()
 def export(
     kind: Annotated[ExportKind, typer.Argument(help="What to export.")],
     symbol: Annotated[str, typer.Option(help="Symbol.")],
@@ -213,6 +234,24 @@ def export(
     if len(symbols) > 1:
         raise ConfigError(f"--symbol is {symbol!r}; one symbol is exported at a time.")
     _run(export_to(settings.data_path, kind.value, symbols[0], start, end, format_.value, output))
+
+
+@app.command("import")
+def import_(
+    kind: Annotated[ImportKind, typer.Argument(help="What to import.")],  # there is one kind
+    files: Annotated[list[Path], typer.Argument(help="Binance's public aggTrades files: .csv or .zip.")],
+    symbol: Annotated[str, typer.Option(help="Symbol that they are of.")],
+) -> None:
+    """Store trades from Binance's public files; not while a server records into the same directory."""
+    from vibe_orderbook_mcp.importing import import_trades  # noqa: PLC0415  # not needed by servers
+
+    settings = _settings()
+    symbols = _symbol_list(symbol)
+    if len(symbols) > 1:
+        raise ConfigError(f"--symbol is {symbol!r}; one symbol is imported at a time.")
+    settings.check_data_path()
+    limits = {"cap_mb": settings.storage_cap_mb, "retention_days": settings.retention_days}
+    _run(import_trades(settings.data_path, files, symbols[0], **limits))
 
 
 @app.command()

@@ -25,7 +25,7 @@ from tests.tools.serving import exchange
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.store.history import History
 
-COMMANDS = ("serve", "demo", "sim", "record", "export", "status")
+COMMANDS = ("serve", "demo", "sim", "record", "verify", "export", "import", "status")
 AT_ONCE = 3
 
 

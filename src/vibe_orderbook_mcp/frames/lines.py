@@ -53,29 +53,53 @@ _STAMPED: Final = re.compile(rb"(\d+)(?:\.(\d+))?:?[ \t]+(\S.*)", re.DOTALL)
 _ADDRESSED: Final = re.compile(rb"((?:wss?|https?)://\S+) (<->|<-|->) (.*)", re.DOTALL)
 
 
-def read_lines(path: Path, notice: Notice) -> Iterator[RecordedLine]:
-    """The frames and answers of a file in its order. `notice` gets a sentence where the file is cut.
+class RecordingFile:
+    """The frames and answers of a file in its order. `lines` is how many of its lines were read so far.
 
-    Raises ConfigError for a file that cannot be read and for a line of another form.
+    `notice` gets a sentence where the file is cut. Iterating raises ConfigError for a file that cannot be read and for
+    a line of another form.
     """
-    stream_url = ""
-    for number, raw in _raw_lines(path, notice):
-        line = raw.strip()
-        if not line or line.startswith(b"configuration:"):
-            continue
-        addressed = _ADDRESSED.fullmatch(line)
-        url, is_answer = stream_url, False
-        if addressed is not None:
-            arrow = addressed[2]
-            if arrow != b"->":
-                stream_url = addressed[1].decode(errors="replace") if arrow == b"<->" else stream_url
+
+    def __init__(self, path: Path, notice: Notice) -> None:
+        self.path = path
+        self.lines = 0
+        self._notice = notice
+
+    def __iter__(self) -> Iterator[RecordedLine]:
+        path, stream_url = self.path, ""
+        for raw in self._raw_lines():
+            line, number = raw.strip(), self.lines
+            if not line or line.startswith(b"configuration:"):
                 continue
-            url, is_answer, line = addressed[1].decode(errors="replace"), True, addressed[3]
-        received_ns, frame = _split(path, number, line)
-        if not raw.endswith(b"\n") and not _is_whole(frame):
-            notice(f"{path.name} ends within line {number}: what comes before it is used.")
-            return
-        yield RecordedLine(number, received_ns, frame, url, is_answer)
+            addressed = _ADDRESSED.fullmatch(line)
+            url, is_answer = stream_url, False
+            if addressed is not None:
+                arrow = addressed[2]
+                if arrow != b"->":
+                    stream_url = addressed[1].decode(errors="replace") if arrow == b"<->" else stream_url
+                    continue
+                url, is_answer, line = addressed[1].decode(errors="replace"), True, addressed[3]
+            received_ns, frame = _split(path, number, line)
+            if not raw.endswith(b"\n") and not _is_whole(frame):
+                self._notice(f"{path.name} ends within line {number}: what comes before it is used.")
+                return
+            yield RecordedLine(number, received_ns, frame, url, is_answer)
+
+    def _raw_lines(self) -> Iterator[bytes]:
+        path = self.path
+        try:
+            with _open(path) as file:
+                for self.lines, line in enumerate(file, 1):
+                    yield line
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            self._notice(f"{path.name} is cut after line {self.lines}: what comes before the cut is used.")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read ({error.strerror or error}).") from error
+
+
+def read_lines(path: Path, notice: Notice) -> Iterator[RecordedLine]:
+    """See `RecordingFile`."""
+    return iter(RecordingFile(path, notice))
 
 
 def with_answers(files: Sequence[Path]) -> list[Path]:
@@ -91,18 +115,6 @@ def with_answers(files: Sequence[Path]) -> list[Path]:
         if mark:
             out += [each for each in sorted(path.parent.glob(f"{name}.http.*")) if each not in out]
     return out
-
-
-def _raw_lines(path: Path, notice: Notice) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    try:
-        with _open(path) as file:
-            for number, line in enumerate(file, 1):
-                yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        notice(f"{path.name} is cut after line {number}: what comes before the cut is used.")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
 def _open(path: Path) -> BinaryIO:

@@ -1,0 +1,215 @@
+"""`verify` against a second, slow computation, on whole recordings and on damaged ones."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.folders import RECORDINGS
+from tests.verify import slow
+from tests.verify.market import frames
+from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.verify.instrument import Top
+from vibe_orderbook_mcp.verify.recording import Found, verify_files
+
+SYMBOLS = ("BTCUSDT", "ADAUSDT")
+COUNTS = ("frames", "applied", "gaps", "crossed", "checked", "failed", "trades", "trade_ids_missing")
+
+
+def found_in(path: Path, lines: list[dict[str, Any]]) -> tuple[Found, list[Top]]:
+    path.write_bytes(gzip.compress(slow.text(lines).encode(), compresslevel=1))
+    tops: list[Top] = []
+    return verify_files([path], top=tops.append), tops
+
+
+def assert_equal(found: Found, tops: list[Top], lines: list[dict[str, Any]]) -> None:
+    expected = slow.verified(lines)
+    assert [one["instrument"] for one in found.instruments] == sorted(expected)
+    for one in found.instruments:
+        slowly = expected[one["instrument"]]
+        assert {name: one[name] for name in COUNTS} == {name: slowly[name] for name in COUNTS}
+        mine = [json.loads(json.dumps(top._asdict())) for top in tops if top.instrument == one["instrument"]]
+        assert mine == slowly["tops"]
+        first = sorted({fault["line"] for fault in one["faults"]})
+        assert first == sorted(slowly["faults"])[: len(first)]
+        assert len(one["faults"]) == 20 or len(first) == len(slowly["faults"])
+    sound = all(not slowly[name] for slowly in expected.values() for name in ("gaps", "crossed", "failed"))
+    assert found.is_sound == (sound and not any(each["trade_ids_missing"] for each in expected.values()))
+
+
+def depth_places(lines: list[dict[str, Any]], symbol: str) -> list[int]:
+    """Frames of the book that can be proved: not the first ones of their symbol."""
+    stream = f"{symbol.lower()}@depth@100ms"
+    return [place for place, line in enumerate(lines) if line.get("stream") == stream][20:-5]
+
+
+def test_a_whole_recording_is_sound_and_every_top_is_the_slow_one(tmp_path: Path) -> None:
+    lines = frames(*SYMBOLS)
+    found, tops = found_in(tmp_path / "x.gz", lines)
+    assert_equal(found, tops, lines)
+    assert found.is_sound
+    for one in found.instruments:
+        assert one["applied"] > 50
+        assert one["checked"] == one["applied"]
+        assert one["faults"] == []
+        assert one["proof"]["book"] == "update_ids"
+        last = [top for top in tops if top.instrument == one["instrument"]][-1]
+        assert (one["best_bid"], one["best_ask"]) == (last.bid and last.bid[0], last.ask and last.ask[0])
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("damage", ["drop", "swap", "double", "level", "trade"])
+def test_damage_is_found_at_the_first_frame_where_it_can_be(tmp_path: Path, damage: str, seed: int) -> None:
+    chance = random.Random(f"{damage} {seed}")
+    lines = frames(*SYMBOLS)
+    symbol = chance.choice(SYMBOLS)
+    places = depth_places(lines, symbol)
+    place = chance.choice(places)
+    following = places[places.index(place) + 1] if place != places[-1] else None
+    line: int | None = None
+    if damage == "drop":
+        del lines[place]
+        line = following  # one line earlier now, and counted from 1
+    elif damage == "swap" and following is not None:
+        lines[place], lines[following] = lines[following], lines[place]
+        line = place + 1
+    elif damage == "double":
+        lines.insert(place, lines[place])
+        line = place + 2
+    elif damage == "level":
+        best = chance.choice("ba")
+        lines[place]["data"][best] = [[price, "7.77000000"] for price, _ in lines[place]["data"][best]]
+    elif damage == "trade":
+        kind = chance.choice(("aggTrade", "trade"))
+        trades = [at for at, each in enumerate(lines) if each.get("stream") == f"{symbol.lower()}@{kind}"]
+        if len(trades) < 4:
+            return
+        at = chance.randrange(1, len(trades) - 1)
+        del lines[trades[at]]
+        line = trades[at + 1]
+    found, tops = found_in(tmp_path / "x.gz", lines)
+    assert_equal(found, tops, lines)
+    one = next(each for each in found.instruments if each["instrument"] == symbol)
+    if line is not None:
+        assert one["faults"][0]["line"] == line
+        assert found.is_sound == (damage == "double")  # sizes are absolute: a frame that comes again changes nothing
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_damages_at_once_are_counted_as_the_slow_way_counts_them(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    lines = [line for line in frames(*SYMBOLS) if chance.random() > 0.03]
+    for _ in range(10):
+        one, other = chance.randrange(len(lines)), chance.randrange(len(lines))
+        lines[one], lines[other] = lines[other], lines[one]
+        lines.insert(chance.randrange(len(lines)), lines[chance.randrange(len(lines))])
+    found, tops = found_in(tmp_path / "x.gz", lines)
+    assert_equal(found, tops, lines)
+    assert not found.is_sound
+
+
+def test_a_gap_ends_a_book_and_the_next_answer_begins_another(tmp_path: Path) -> None:
+    lines = frames("BTCUSDT")
+    answers = [place for place, line in enumerate(lines) if "lastUpdateId" in line]
+    between = [place for place in depth_places(lines, "BTCUSDT") if answers[0] < place < answers[1]]
+    del lines[between[3]]
+    found, _ = found_in(tmp_path / "x", lines)
+    (one,) = found.instruments
+    after = sum("@depth" in line.get("stream", "") for line in lines[answers[1] :])
+    assert one["gaps"] == 1
+    assert after - 2 <= one["applied"] - 3 - (between[0] <= answers[0]) <= after + 5
+    assert one["levels"] > 100
+
+
+def test_answers_may_lie_in_another_file_and_name_nobody(tmp_path: Path) -> None:
+    lines = frames(*SYMBOLS)
+    answers = [line for line in lines if "lastUpdateId" in line]
+    stream, beside = tmp_path / "stream.ndjson", tmp_path / "rest.json"
+    stream.write_text("".join(json.dumps(line) + "\n" for line in lines if "lastUpdateId" not in line))
+    for each in answers:
+        del each["symbol"]
+    beside.write_text("".join(json.dumps(each) + "\n" for each in answers))
+    for files in ([stream, beside], [beside, stream]):
+        tops: list[Top] = []
+        found = verify_files(files, top=tops.append)
+        assert found.is_sound
+        assert all(one["applied"] > 50 for one in found.instruments)
+        offset = len(answers) if files[0] is beside else 0
+        assert tops[0].line > offset
+    alone = verify_files([stream])
+    assert [one["applied"] for one in alone.instruments] == [0, 0]
+    assert all(one["best_bid"] is None and one["gaps"] == 0 for one in alone.instruments)
+
+
+def test_a_frame_that_cannot_be_read_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    lines = frames("BTCUSDT")
+    place = depth_places(lines, "BTCUSDT")[5]
+    lines[place]["data"]["b"] = [["-1", "1"]]
+    found, _ = found_in(tmp_path / "x", lines)
+    (one,) = found.instruments
+    assert (one["unreadable"], one["gaps"]) == (1, 1)
+    assert one["faults"][0]["line"] == place + 1
+    assert not found.is_sound
+
+
+@pytest.mark.parametrize(
+    ("text", "venue", "words"),
+    [
+        ("", None, "nothing to verify"),
+        ("hello\n", None, "line 1, is not a line of a recording"),
+        ('{"stream":"x@depth","data":{"e":"depthUpdate","pu":1}}\n', None, "Binance USD-M futures .* can be verified"),
+        ('{"channel":"book","type":"snapshot","data":[]}\n', None, "Kraken spot .*Binance spot .* can be verified"),
+        ('{"channel":"book","type":"snapshot","data":[]}\n', "binance", "Kraken spot"),
+        ("{}\n", "kraken", "--venue is 'kraken'"),
+        ('{"lastUpdateId":"x","bids":[],"asks":[]}\n', None, "cannot be read"),
+        ('{"stream":1}\n', None, "line 1, cannot be read"),
+    ],
+)
+def test_what_cannot_be_verified_is_refused_in_one_sentence(
+    tmp_path: Path, text: str, venue: str | None, words: str
+) -> None:
+    path = tmp_path / "x"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        verify_files([path], venue)
+    with pytest.raises(ConfigError, match="no recording"):
+        verify_files([tmp_path / "none"])
+
+
+FOLDERS = {
+    "binance_spot_20240808": {"BTCUSDT": (6493, 6493, 2, 19904), "ETHUSDT": (6468, 6468, 0, 14515)},
+    "binance_spot_2021_small": {
+        "BLZETH": (9, 3, 0, 0),
+        "LRCBTC": (13, 13, 0, 1),
+        "NKNUSDT": (149, 143, 0, 1),
+        "RUNEEUR": (1, 0, 0, 0),
+    },
+    "venues/binance_spot": {"BTCUSDT": (0, 0, 0, 748), "ETHUSDT": (0, 0, 0, 415)},
+    "venues/binance_us": {
+        "binance-us:COMPUSDT": (106, 103, 0, 0),
+        "binance-us:CRVUSDT": (28, 18, 0, 0),
+        "binance-us:OMGBUSD": (158, 155, 0, 11),
+        "binance-us:ZRXUSDT": (40, 40, 0, 0),
+    },
+}
+
+
+@pytest.mark.skipif(not RECORDINGS.is_dir(), reason=f"no recordings in {RECORDINGS}")
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_real_recordings_hold_their_chain_and_their_best_prices(folder: str) -> None:
+    """Two tickers of BTCUSDT were skipped by the recorder; hence 99.9 % and not all."""
+    names = ("*.gz", "*.ws.*")
+    files = sorted({path for name in names for path in (RECORDINGS / folder).glob(name) if "http" not in path.name})
+    files = [path for path in files if ".0.gz" not in path.name or ".ws." in path.name]
+    found = verify_files(files)
+    expected = FOLDERS[folder]
+    assert {one["instrument"] for one in found.instruments} == set(expected)
+    for one in found.instruments:
+        assert (one["applied"], one["checked"], one["failed"], one["trades"]) == expected[one["instrument"]]
+        assert one["gaps"] == one["crossed"] == one["trade_ids_missing"] == one["repeated"] == one["unreadable"] == 0
+        assert one["failed"] <= one["checked"] / 1000
