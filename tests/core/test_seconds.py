@@ -7,8 +7,9 @@ import pytest
 from tests.core.exchange import SPEC, depth
 from tests.core.rig import ASKS, BIDS, START_MS, Rig, flow
 from vibe_orderbook_mcp.core.book import OrderBook
+from vibe_orderbook_mcp.core.capture import capture_fields
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
-from vibe_orderbook_mcp.core.rows import BookTop, RowFlag, SecondRow
+from vibe_orderbook_mcp.core.rows import BANDS_BPS, BookTop, RowFlag, SecondRow
 from vibe_orderbook_mcp.core.seconds import CLOSE_MS, JUMP_SECONDS, SecondTracker
 
 
@@ -144,6 +145,17 @@ def test_the_row_shows_the_book_at_the_seconds_end() -> None:
     assert row.mid == 100.5
     assert top == BookTop(10_999, 102, ((100.0, 6.0), *BIDS[1:]), tuple(ASKS))
     assert (after.best_bid_size, after.best_ask) == (9.0, 102.0)
+
+
+def test_a_level_exactly_at_a_bands_edge_is_inside_at_every_price() -> None:
+    """50 bps of 1.20 are six ticks of 0.001: a last bit must not decide whether the sixth level counts."""
+    for mid in range(1000, 3001, 20):  # in ticks, where each band is a whole number of hundredths of them
+        ticks = list(range(1, 31))
+        bids = [((mid - place) / 1000, 1.0) for place in ticks]
+        asks = [((mid + place) / 1000, 1.0) for place in ticks]
+        fields = capture_fields(OrderBook(DepthSnapshot(1, bids, asks)), 3, 0)
+        within = tuple(sum(10_000 * place <= bps * mid for place in ticks) for bps in BANDS_BPS)
+        assert fields["bid_band_base"] == fields["ask_band_base"] == within
 
 
 def test_bands_are_cumulative_and_say_where_they_are_cut_off() -> None:

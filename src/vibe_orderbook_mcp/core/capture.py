@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from vibe_orderbook_mcp.core.book import BookSide, OrderBook
 from vibe_orderbook_mcp.core.compiled import on_grid
 from vibe_orderbook_mcp.core.rows import BANDS_BPS, STORED_LEVELS, BookTop
+
+# A level that stands exactly at a band's edge is inside it, whatever the last bit of the product says.
+EDGE: Final = 1e-12
 
 
 class BookFields(TypedDict):
@@ -60,7 +63,7 @@ def _bands(
     if mid is None:
         return (), (), 0
     outwards = -1 if side.side == "bid" else 1
-    limits = [mid * (1 + outwards * bps / 1e4) for bps in BANDS_BPS]
+    limits = [mid * (1 + outwards * bps / 1e4) * (1 + outwards * EDGE) for bps in BANDS_BPS]
     depths = side.depth_to(limits)
     truncated = 0
     if side.is_beyond_horizon(limits[-1]):
