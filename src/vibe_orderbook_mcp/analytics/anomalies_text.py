@@ -27,7 +27,7 @@ ABOUT: Final[dict[Measure, str]] = {
 }
 
 
-class Waiting(Protocol):
+class Blocked(Protocol):
     """Detectors that can give no verdict, for one reason."""
 
     @property
@@ -38,7 +38,7 @@ class Waiting(Protocol):
 
 
 def summary(
-    watch: SymbolWatch, window: Cut, present: Sequence[Finding], cannot: Sequence[Waiting], measured: Measured
+    watch: SymbolWatch, window: Cut, present: Sequence[Finding], cannot: Sequence[Blocked], measured: Measured
 ) -> str:
     symbol, secs = watch.spec.symbol, window.span.secs
     if present:
