@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import environment, free_port, ready, started
+from tests.e2e.processes import Process, environment, free_port, ready, started
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from tests.store.values import START, batch, record
@@ -183,5 +184,36 @@ def test_a_stdio_client_that_takes_no_answers_ends_the_server_without_a_stack(tm
             assert b"Traceback" not in said, said.decode()
             assert process.returncode == 0
             assert b"Snapshot persistence task stopped" in said
+
+    asyncio.run(run())
+
+
+def test_a_stdio_client_that_reads_no_answers_holds_up_neither_history_nor_the_stop(tmp_path: Path) -> None:
+    async def run() -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x")
+        os.set_blocking(writing, True)
+        async with exchange() as sim:
+            process = Process(
+                await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "vibe_orderbook_mcp", cwd=tmp_path,
+                    env=env_for(sim, tmp_path) | {"VIBE_LOG_LEVEL": "DEBUG"},
+                    stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE,
+                )
+            )  # fmt: skip
+            assert process.process.stdin is not None
+            process.process.stdin.write(INITIALIZE.encode())
+            await until(lambda: process.count("Stored snapshot for BTCUSDT") > 0)
+            stored = process.count("Stored snapshot for BTCUSDT")
+            await until(lambda: process.count("Stored snapshot for BTCUSDT") > stored + 1)
+            process.process.send_signal(signal.SIGTERM)
+            assert await process.ended() == 0
+            assert process.count("Snapshot persistence task stopped") == 1
+            assert process.count("Traceback") == 0
+        os.close(reading)
+        os.close(writing)
 
     asyncio.run(run())
