@@ -146,13 +146,17 @@ def test_pages_name_only_what_exists(page: Path) -> None:
     assert unknown == set()
 
 
-TOOL_LISTS = ("README.md", "docs/ANALYTICS.md")
+# What is listed in one file, or in several together.
+TOOL_LISTS = (
+    *(("README.md",), ("docs/ANALYTICS.md",), ("scripts/clients",), ("scripts/load",), ("scripts/soak",)),
+    ("bench/answers.py", "bench/queries.py"),
+)
 
 
-@pytest.mark.parametrize("page", TOOL_LISTS)
-def test_every_tool_is_in_every_list(page: str) -> None:
+@pytest.mark.parametrize("pages", TOOL_LISTS, ids=" ".join)
+def test_every_tool_is_in_every_list(pages: tuple[str, ...]) -> None:
     register = (SOURCE / "tools" / "register.py").read_text("utf-8")
     tools = set(re.findall(r'"((?:orderbook|get|detect)_\w+)"', register))
     assert len(tools) == 8
-    text = (ROOT / page).read_text("utf-8")
+    text = "".join((ROOT / page).read_text("utf-8") for page in pages)
     assert {tool for tool in tools if tool not in text} == set()

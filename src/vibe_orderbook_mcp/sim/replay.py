@@ -69,7 +69,7 @@ class ReplayedSymbol:
     def play(self, record: Record) -> list[Event]:
         """Take a record; what goes out to clients because of it."""
         what = record.what
-        out: list[Event] = []
+        out = self.tick(record.received_ns)
         if isinstance(what, Depth):
             self._begin(what)
         elif isinstance(what, DepthUpdate):
