@@ -217,3 +217,51 @@ def test_fleeting_walls_are_those_of_the_window_asked_about() -> None:
     for place in range(240):
         watch.second(quiet_row(AT + place), flicker(AT + place) if place % 60 == 0 else QUIET)
     assert [ask(watch, secs=secs).measured.fleeting_walls_ask for secs in (10, 60, 120, 300)] == [0, 1, 2, 4]
+
+
+def test_nothing_is_called_quiet_while_a_measure_is_unusual() -> None:
+    """No finding, for price stood; the largest value is named, and given with its level."""
+    watch = warm()
+    mid = watch.rows[-1].mid or 0.0
+    busy = LevelEvidence(has_limits=True, turnovers=TURNOVERS)
+    for place in range(60):
+        watch.second(quiet_row(AT + place, mid=mid, buy_quote=80_000.0, sell_quote=28_000.0), busy)
+    found = ask(watch)
+    assert found.findings == []
+    assert found.summary == (
+        "BTCUSDT: no finding in the last 60 s; largest: volume 9 x usual (unusual for it),"
+        " against 1 h of its own history."
+    )
+    volume = found.measured.measures["volume_times"]
+    assert volume.value == pytest.approx(9.0, rel=0.01)
+    assert (volume.level, volume.a_day) == (1, None)
+    assert set(found.measured.measures) == {
+        "price_z",
+        "volume_times",
+        "sweep_share",
+        "depth_halvings",
+        "spread_times",
+    }
+
+
+def test_a_detector_whose_finding_is_told_is_not_said_to_be_unable() -> None:
+    """An empty side needs no history. One answer must not say that it was found and that it cannot be."""
+    watch = SymbolWatch(BTC)
+    feed(watch, quiet_rows(100))
+    rows = [quiet_row(100 + place, flags=int(RowFlag.ONE_SIDED), best_bid=None, covered_ms=0) for place in range(3)]
+    feed(watch, changed(rows, mid=None, bid_band_quote=(), ask_band_quote=()))
+    feed(watch, quiet_rows(5, start=103))
+    for status in ("live", "stale"):
+        found = ask(watch, status=status)
+        assert [each.type for each in found.findings] == ["crash_precursor"]
+        assert "crash_precursor" not in [name for each in found.cannot_run for name in each.detectors]
+
+
+def test_the_spread_itself_stands_beside_what_it_is_against_usual() -> None:
+    """Below half a bp all spreads of a major are equally tight; 339 ticks are not hidden by that."""
+    watch = warm()
+    feed(watch, [quiet_row(AT, mid=watch.rows[-1].mid or 0.0, spread_mean=0.067)])
+    measured = ask(watch).measured
+    assert measured.spread_times == 1.0
+    assert measured.spread_bps == pytest.approx(1e4 * 0.067 / 60_000, rel=0.01)
+    assert measured.spread_usual_bps == pytest.approx(1e4 * 0.01 / 60_000, rel=0.02)
