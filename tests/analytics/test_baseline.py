@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from itertools import pairwise
 from math import log, log1p
 from statistics import median
+from typing import NamedTuple
 
 import pytest
 
@@ -123,28 +125,47 @@ def figures(watch: SymbolWatch) -> list[object]:
     return out
 
 
-@pytest.mark.parametrize("stop", [3599, 3600, 4000, 5033, 7199, 7290])
-def test_a_restart_changes_nothing(stop: int) -> None:
-    """Stored hours plus the rows since give the same figures to the last digit, wherever the process stopped."""
+STOPS = (3599, 3600, 4000, 5033, 7199, 7290)
+
+
+class Unstopped(NamedTuple):
+    """Rows, what was stored of them at each of `STOPS`, and the figures of a watch that saw them all."""
+
+    rows: list[SecondRow]
+    saved: dict[int, dict[int, bytes]]
+    figures: list[object]
+
+
+@cache
+def unstopped() -> Unstopped:
     rows = quiet_rows(7400)
     # A burst and a gap before the stop, so that what is left out has to be remembered too.
     rows[3000:3006] = [quiet_row(3000 + place, ids=900, trades=0) for place in range(6)]
     rows[3300] = row(3300, covered_ms=300, flags=int(RowFlag.GAP))
-    going_on = SymbolWatch(BTC)
-    stopped = SymbolWatch(BTC)
-    for each in rows:
-        going_on.second(each)
+    watch = SymbolWatch(BTC)
     saved: dict[int, bytes] = {}
-    for each in rows[:stop]:
-        stopped.second(each)
+    at_stops: dict[int, dict[int, bytes]] = {}
+    for place, each in enumerate(rows):
+        if place in STOPS:
+            at_stops[place] = dict(saved)
+        watch.second(each)
         if each.second % 60 == 17:
-            saved.update(stopped.hour_blocks())
+            saved.update(watch.hour_blocks())
+    return Unstopped(rows, at_stops, figures(watch))
+
+
+@pytest.mark.xdist_group("unstopped")
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_restart_changes_nothing(stop: int) -> None:
+    """Stored hours plus the rows since give the same figures to the last digit, wherever the process stopped."""
+    rows, at_stops, expected = unstopped()
+    saved = at_stops[stop]
     since = restore_from([decode(data) for data in saved.values()], T0 + stop)
     restarted = SymbolWatch(BTC)
     restarted.restore(saved.values(), [each for each in rows[:stop] if each.second >= since])
     for each in rows[stop:]:
         restarted.second(each)
-    assert figures(restarted) == figures(going_on)
+    assert figures(restarted) == expected
 
 
 @pytest.mark.parametrize("stop", [3599, 5033, 7000])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.connection import Connection
 from vibe_orderbook_mcp.binance.line import Line
@@ -98,7 +99,7 @@ def test_who_shares_a_request_is_not_left_waiting_when_its_sender_gives_up() -> 
             await asyncio.sleep(0)
             sender.cancel()
             with pytest.raises(ExchangeUnavailable):
-                await asyncio.wait_for(sharing, 10)
+                await asyncio.wait_for(sharing, PATIENCE_SECS)
             await first
             await connection.subscribe(["4@a"])
             assert connection.streams == {"first", "1@a", "4@a"}
@@ -144,7 +145,7 @@ def test_a_symbol_is_not_connected_before_its_streams_are_confirmed() -> None:
                     await asyncio.sleep(0)  # its request waits for its turn now
                 await socket.send(json.dumps(confirming(request)))
 
-        async with asyncio.timeout(30), serve(exchange, "127.0.0.1", 0, process_request=opening) as server:
+        async with asyncio.timeout(PATIENCE_SECS), serve(exchange, "127.0.0.1", 0, process_request=opening) as server:
             line = Line(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", told)
             await line.add("AUSDT")
             running = asyncio.create_task(line.run())

@@ -93,9 +93,9 @@ async def recording(watch: Watch) -> float:
             and archive.error is None
             and recorder.queue_ticks == 0
             and recorder.snapshots_stored[SYMBOL] > before
+            and readiness(watch.runtime)[0]
         )
     )
-    assert readiness(watch.runtime)[0]
     return time.monotonic()
 
 

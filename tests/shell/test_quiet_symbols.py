@@ -13,6 +13,7 @@ import pytest
 from tests.core.exchange import SPEC, SYMBOL, depth
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, Recording, recorded
 from tests.e2e.rig import runtime_for, until
+from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
@@ -156,7 +157,7 @@ def test_silence_without_rest_is_quiet_while_pings_are_answered(tmp_path: Path) 
         async with exchange("WANUSDT") as sim:
             runtime = runtime_for(sim.rest_url, sim.ws_url, tmp_path / "db", symbols="WANUSDT", backfill_hours=0)
             async with runtime.hold():
-                assert await runtime.feed.wait_live("WANUSDT", 120)
+                assert await runtime.feed.wait_live("WANUSDT", PATIENCE_SECS)
                 sim.faults.add(RestStatus(status=503))
                 state: Any = runtime.market.symbols["WANUSDT"]
                 stored = runtime.recorder.snapshots_stored

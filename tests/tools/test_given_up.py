@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.rig import until
+from tests.patience import PATIENCE_SECS
 from tests.tools.serving import answer, exchange, refusal, serving
 from vibe_orderbook_mcp import housekeeping, places
 from vibe_orderbook_mcp.binance import messages
@@ -93,7 +94,7 @@ def test_a_symbol_that_makes_room_leaves_its_history_and_nothing_else(
             await until(lambda: runtime.recorder.snapshots_stored[GONE] >= 3)
             later = await history.rows(GONE, last + 1, 2**40)
             assert later
-            async with asyncio.timeout(120):  # trades of the time between are fetched by id
+            async with asyncio.timeout(PATIENCE_SECS):  # trades of the time between are fetched by id
                 while len(ids := await history.ids(GONE)) != 1:
                     await asyncio.sleep(0.05)
             assert ids[0][1] > ids[0][0]

@@ -10,6 +10,7 @@ import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
+from tests.patience import PATIENCE_SECS
 from tests.shell.http_rig import http_serving
 from tests.shell.test_http import until_ready
 from tests.tools.serving import Mode, answer, exchange, server_for
@@ -52,7 +53,7 @@ def test_a_simulated_market_says_so_everywhere(mode: Mode, tmp_path: Path) -> No
 
 async def eventually(client: Client, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The answer, once there is enough history for it."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECS):
         while (result := await client.call_tool(tool, arguments)).is_error:
             await asyncio.sleep(0.5)
     body: dict[str, Any] = result.structured_content or {}

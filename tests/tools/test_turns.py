@@ -11,6 +11,7 @@ import pytest
 from mcp_types import CallToolResult
 
 from tests.e2e.rig import until
+from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange, serving, text_of
 from vibe_orderbook_mcp.sim.faults import Stall
 from vibe_orderbook_mcp.tools.turns import CALLER, Turns
@@ -76,7 +77,7 @@ def test_a_call_that_is_given_up_keeps_no_turn(when: str) -> None:
             second.cancel()
         await asyncio.gather(first, third)
         await asyncio.gather(second, return_exceptions=True)
-        async with asyncio.timeout(5), turns.taken():
+        async with asyncio.timeout(PATIENCE_SECS), turns.taken():
             pass
 
     asyncio.run(run())
@@ -118,7 +119,7 @@ def test_the_same_levels_of_the_same_book_are_written_once(tmp_path: Path) -> No
             await until(lambda: state.events > newest)
             sim.faults.add(Stall())
             first = second = before
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECS):
                 while first is before or body(first)["last_update_id"] != body(second)["last_update_id"]:
                     first, second = [
                         await server.call_tool("orderbook_l2", {"symbol": SYMBOL, "levels": 500}) for _ in range(2)
