@@ -27,11 +27,11 @@ from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import SecondRow, TouchedLevel
 
 TICK = 0.01
-# Sheet 4.1: ten traded against two shown at most, two at the start, none at the end.
+# Ten traded against two shown at most, two at the start, none at the end.
 REFILLED = touched(traded=10.0, start=2.0, top=2.0, end=0.0)
 
 
-def test_the_level_rule_of_the_sheet() -> None:
+def test_the_level_rule_worked_by_hand() -> None:
     """10 on 2 with 8 put back absorbs; 8.1 on 5 does not; 10 on 2 with four ticks lost does not."""
     assert replenished(REFILLED) == 8.0
     assert absorbs(REFILLED, adverse=0.0, allowance=1.0)

@@ -292,7 +292,7 @@ def test_a_figure_that_never_varies_has_a_least_spread() -> None:
 
 
 def simulate(phi: float, *, drift: float, days: int, step: int = 10, seed: int = 7) -> tuple[float, float]:
-    """`simulate_fp` of the sheet on our own pieces: exceedance of yesterday's 0.999 quantile, 3-of-5 alarms a day."""
+    """A simulation on our own pieces: exceedance of yesterday's 0.999 quantile, 3-of-5 alarms a day."""
     from vibe_orderbook_mcp.analytics.histograms import Pool, bin_of
     from vibe_orderbook_mcp.analytics.trailing import Trailing
 

@@ -28,7 +28,7 @@ SIDES: tuple[Side, Side] = ("bid", "ask")
 
 
 def walked(levels: BookLevels, notional: float) -> Fill:
-    """Level by level, as the sheet says it (1.6)."""
+    """Level by level, as one would by hand."""
     remaining, filled, base, used = notional, 0.0, 0.0, 0
     worst: float | None = None
     for price, size in levels:

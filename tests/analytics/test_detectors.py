@@ -47,7 +47,7 @@ def kinds(findings: Sequence[Finding]) -> set[str]:
 # --- 5.1 update bursts ------------------------------------------------------------------------------------------
 
 
-def test_the_counts_of_the_sheet() -> None:
+def test_the_counts_worked_by_hand() -> None:
     """19 ids in 14 rows hide 0.263158 of the churn; 400 ids are 400 a trade without any, 1.333 with 300."""
     assert bursts.churn_share(19, 14) == pytest.approx(0.263158, abs=1e-6)
     assert bursts.churn_share(14, 19) == 0.0
@@ -156,7 +156,9 @@ def test_a_burst_does_not_raise_its_own_threshold() -> None:
         (0.9e6, 12.0, 0.0, 0.0, "none"),
     ],
 )
-def test_the_levels_of_the_sheet(depth: float, times: float, cancelled: float, added: float, level: CrashLevel) -> None:
+def test_the_levels_worked_by_hand(
+    depth: float, times: float, cancelled: float, added: float, level: CrashLevel
+) -> None:
     """The four worked cases, thresholds met exactly, and a wide spread alone."""
     share = cancelled / (cancelled + added) if cancelled + added else None
     assert crash_level(depth_drop(depth, 1e6), times, share) == level
@@ -278,7 +280,7 @@ def test_a_resync_that_is_one_sided_is_a_resync() -> None:
     ("born", "died", "peak", "traded", "expected"),
     [(0, 3, 50, 1, True), (1, 9, 40, 0, True), (2, 40, 60, 0, False), (5, 8, 30, 10, False), (0, 10, 50, 0, False)],
 )
-def test_the_walls_of_the_sheet(born: int, died: int, peak: float, traded: float, expected: bool) -> None:
+def test_the_walls_worked_by_hand(born: int, died: int, peak: float, traded: float, expected: bool) -> None:
     """Untraded within ten seconds: two of the four; exactly ten seconds are not less than ten."""
     assert is_fleeting(WallLife("bid", 100.0, born * 1000, died * 1000, peak, traded)) is expected
 
@@ -440,7 +442,7 @@ def refilled(
         (msgspec.structs.replace(refilled(), opposed=2.6), None),
     ],
 )
-def test_the_classes_of_the_sheet(chain: RefillChain, expected: str | None) -> None:
+def test_the_classes_worked_by_hand(chain: RefillChain, expected: str | None) -> None:
     assert iceberg_class(chain) == expected
 
 

@@ -10,7 +10,7 @@ from vibe_orderbook_mcp.analytics.rarity import lag1_autocorrelation, n_eff
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0.0833), (2, 0.4167), (4, 0.75), (99, 0.9167)])
-def test_ranks_of_the_sheet(value: float, expected: float) -> None:
+def test_ranks_worked_by_hand(value: float, expected: float) -> None:
     """7.1: base 1, 2, 2, 3, 5."""
     pool = Pool("level")
     for each in (1, 2, 2, 3, 5):

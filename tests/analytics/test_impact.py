@@ -32,8 +32,7 @@ def priced(flows: list[float], bps_per_100k: float = 2.0, noise: float = 0.1) ->
     return rows
 
 
-def test_kyles_lambda_of_the_sheet() -> None:
-    """Sheet 2.7."""
+def test_kyles_lambda_worked_by_hand() -> None:
     fit = kyle_fit([1.0, -2.0, 0.5, 3.0, -1.5, 0.0], [0.6, -0.9, 0.2, 1.4, -0.8, 0.1], minimum=6)
     assert fit is not None
     assert fit.bps_per_100k == pytest.approx(7.8 / (16.5 - 1 / 6), abs=1e-12)
@@ -71,8 +70,8 @@ def test_no_variation_in_flow_has_no_lambda_and_noise_no_significance() -> None:
     assert (exact.t, exact.significant) == (None, False)
 
 
-def test_amihud_of_the_sheet() -> None:
-    """Sheet 2.7: four minutes, one of them without trades."""
+def test_amihud_worked_by_hand() -> None:
+    """Four minutes, one of them without trades."""
     found = illiquidity([0.0004, -0.0002, 0.0, 0.0010], [200_000.0, 100_000.0, 0.0, 400_000.0])
     assert found.value == pytest.approx(0.002166667, abs=1e-9)
     assert (found.buckets, found.skipped) == (3, 1)
@@ -110,7 +109,7 @@ def test_every_list_of_rows_gives_finite_figures(rows: list[SecondRow]) -> None:
 
 
 def test_scaling_price_leaves_lambda_alone_and_mirroring_too() -> None:
-    """Sheet 7.4: bps do not know the unit; sells that push down are buys that push up."""
+    """Bps do not know the unit; sells that push down are buys that push up."""
     flows = [float(i % 7 - 3) for i in range(60)]
     rows = priced(flows)
     scaled = [row(r.second - T0, mid=10 * (r.mid or 0.0), buy_quote=r.buy_quote, sell_quote=r.sell_quote) for r in rows]

@@ -18,7 +18,7 @@ from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
 AT = WARM_SECS
 
 
-def test_the_numbers_of_the_sheet() -> None:
+def test_the_numbers_worked_by_hand() -> None:
     assert withdrawn_share(1000, 150, 600) == pytest.approx(0.25)  # most of it was eaten
     assert withdrawn_share(1000, 150, 40) == pytest.approx(0.81)  # most of it was pulled
     assert withdrawn_share(1000, 1200, 0) == 0.0

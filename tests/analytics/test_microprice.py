@@ -18,15 +18,15 @@ from vibe_orderbook_mcp.analytics.microprice import (
 
 TICK = 0.01
 
-# The two-state chain of the sheet: 0 = ask-heavy, 1 = bid-heavy, spread fixed.
+# The two-state chain: 0 = ask-heavy, 1 = bid-heavy, spread fixed.
 Q = [[0.50, 0.20], [0.20, 0.50]]
 R = [[0.24, 0.06], [0.06, 0.24]]  # mid falls, rises by half a tick
 RK = [-0.5 * down + 0.5 * up for down, up in R]
 T = [[0.24 * 0.4 + 0.06 * 0.6, 0.24 * 0.6 + 0.06 * 0.4], [0.06 * 0.4 + 0.24 * 0.6, 0.06 * 0.6 + 0.24 * 0.4]]
 
 
-def test_the_two_state_chain_of_the_sheet() -> None:
-    """Sheet 1.2: G1 = +-0.128571 and, in closed form, G* = 0.027 / 0.2208 ticks."""
+def test_the_two_state_chain_worked_by_hand() -> None:
+    """G1 = +-0.128571 and, in closed form, G* = 0.027 / 0.2208 ticks."""
     both = [[q + t for q, t in zip(*rows, strict=True)] for rows in zip(Q, T, strict=True)]
     assert solve_antisymmetric(Q, RK, buckets=2) == pytest.approx([-0.1285714286, 0.1285714286], abs=1e-9)
     assert solve_antisymmetric(both, RK, buckets=2) == pytest.approx([-0.027 / 0.2208, 0.027 / 0.2208], abs=1e-9)
@@ -186,7 +186,7 @@ def test_an_adjustment_beyond_the_touch_stops_at_the_touch() -> None:
 @settings(deadline=None)
 @given(st.floats(1e-8, 1e9), st.floats(1e-8, 1e9), st.integers(1, 6))
 def test_swapping_the_sizes_mirrors_the_state(bid_size: float, ask_size: float, spread: int) -> None:
-    """Swap sides and the sign flips (sheet 7.4), on decile edges too."""
+    """Swap sides and the sign flips, on decile edges too."""
     there = state_of(1.0, bid_size, 1.0 + spread * TICK, ask_size, TICK)
     back = state_of(1.0, ask_size, 1.0 + spread * TICK, bid_size, TICK)
     assert there is not None

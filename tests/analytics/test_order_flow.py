@@ -31,7 +31,7 @@ from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow
 
 _VOLUMES = st.just(0.0) | st.floats(1e-8, 1e18)
 
-# The four trades of sheet 2.4: +2, -1, +3, -0.5.
+# The four trades: +2, -1, +3, -0.5.
 TRADES = [
     row(0, buy_volume=2.0, buy_quote=200.0, buy_trades=1, size_squares=4.0),
     row(1, sell_volume=1.0, sell_quote=100.0, sell_trades=1, size_squares=1.0),
@@ -41,7 +41,7 @@ TRADES = [
 
 
 def test_volume_delta_of_the_sheets_trades() -> None:
-    """Sheet 2.4: buy 5, sell 1.5, CVD 3.5, share 0.538462, z 0.927173."""
+    """Buy 5, sell 1.5, CVD 3.5, share 0.538462, z 0.927173."""
     sums = total(window(TRADES))
     assert (sums.buy_volume, sums.sell_volume, cvd(sums), sums.fills) == (5.0, 1.5, 3.5, 4)
     assert delta_share(sums.buy_volume, sums.sell_volume) == pytest.approx(0.538462, abs=1e-6)
@@ -73,15 +73,15 @@ def test_no_trades_are_a_delta_of_zero_and_no_share() -> None:
         (1, 1.2, "MODERATE_SELL"),
     ],
 )
-def test_direction_labels_have_the_cuts_of_the_sheet(buy: float, sell: float, label: FlowDirection) -> None:
-    """Sheet 2.5: 0.82 is the mirror of 1.22, and nothing at all is no buy."""
+def test_direction_labels_have_the_cuts_worked_by_hand(buy: float, sell: float, label: FlowDirection) -> None:
+    """0.82 is the mirror of 1.22, and nothing at all is no buy."""
     assert flow_direction(buy, sell) == label
 
 
 @settings(deadline=None)
 @given(_VOLUMES, _VOLUMES)
 def test_swapping_buys_and_sells_mirrors_the_label(buy: float, sell: float) -> None:
-    """Swap sides and the sign flips (sheet 7.4)."""
+    """Swap sides and the sign flips."""
     there, back = flow_direction(buy, sell), flow_direction(sell, buy)
     assert back == there.replace("BUY", "?").replace("SELL", "BUY").replace("?", "SELL")
 
@@ -101,7 +101,7 @@ def test_rates_divide_by_covered_seconds() -> None:
 
 
 def test_order_flow_imbalance_of_the_sheets_events() -> None:
-    """Sheet 2.2: +4, +2 and -8 add up to -2; in queues of 4, that is -0.5."""
+    """Events of +4, +2 and -8 add up to -2; in queues of 4, that is -0.5."""
     rows = [row(i, ofi=e, mlofi=(e,), level_depth=(4.0,), events=1, mid=100.5) for i, e in enumerate((4.0, 2.0, -8.0))]
     sums = total(window(rows))
     assert sums.ofi == -2.0
@@ -110,7 +110,7 @@ def test_order_flow_imbalance_of_the_sheets_events() -> None:
 
 
 def test_multi_level_imbalance_is_the_mean_of_normalised_levels() -> None:
-    """Sheet 2.3: events [4, -3] and [2, 8]; over depths 2 and 5 that is (6 / 2 + 5 / 5) / 2."""
+    """Events [4, -3] and [2, 8]; over depths 2 and 5 that is (6 / 2 + 5 / 5) / 2."""
     rows = [
         row(0, ofi=4.0, mlofi=(4.0, -3.0), level_depth=(2.0, 5.0), events=1),
         row(1, ofi=2.0, mlofi=(2.0, 8.0), level_depth=(2.0, 5.0), events=1),
@@ -141,7 +141,7 @@ def test_labels_that_point_in_opposite_directions_disagree() -> None:
 
 
 def test_effective_spread_of_the_sheets_trades() -> None:
-    """Sheet 2.9: buy 2 at 100.1 over 100.05, sell 1 at 99.9 under 100 -> 13.330002 bps."""
+    """Buy 2 at 100.1 over 100.05, sell 1 at 99.9 under 100 -> 13.330002 bps."""
     rows = [
         row(0, effective_spread_sum=2 * 2e4 * (100.1 - 100.05) / 100.05, effective_spread_volume=2.0),
         row(1, effective_spread_sum=2e4 * (100.0 - 99.9) / 100.0, effective_spread_volume=1.0),
@@ -206,7 +206,7 @@ def test_rarity_of_the_delta_needs_thirty_windows() -> None:
 
 
 def test_splitting_a_second_in_two_changes_nothing() -> None:
-    """Flow figures are sums over events, not over rows (sheet 7.4)."""
+    """Flow figures are sums over events, not over rows."""
     one = [row(0, events=6, ofi=3.0, mlofi=(3.0,), level_depth=(5.0,), buy_volume=3.0, sell_volume=1.0,
                bid=SideFlow(added=2.0), mid=10.0)]  # fmt: skip
     two = [

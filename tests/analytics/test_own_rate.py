@@ -14,7 +14,7 @@ BUSY_DAY = [0.25 + 0.01 * k for k in range(300)]  # 300 sweeps of 0.25 to 3.24
 NOW = T0 + WARM_SECS
 
 
-def test_the_numbers_of_the_sheet() -> None:
+def test_the_numbers_worked_by_hand() -> None:
     """A symbol that meets the floor hundreds of times a day: its own rate decides."""
     assert own_threshold(BUSY_DAY, 1.0, 20) == BUSY_DAY[-20]
     assert own_threshold(BUSY_DAY[:100], 0.25, 2) == BUSY_DAY[99]

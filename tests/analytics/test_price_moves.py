@@ -21,7 +21,7 @@ def squares(returns: list[float]) -> list[float]:
 HOUR = [0.0] * 300 + [4.0, -4.0] * 25 + [8.0, -8.0] * 5  # 360 returns of 10 s; one tick is 4 bps
 
 
-def test_the_numbers_of_the_sheet() -> None:
+def test_the_numbers_worked_by_hand() -> None:
     variance = second_variance(squares(HOUR))
     assert variance == pytest.approx(0.4)
     assert price_z(8, 1, variance, 8.2) == pytest.approx(0.975610, abs=1e-6)  # one tick is never a shock

@@ -23,8 +23,8 @@ UNIT = SymbolSpec("X", "X", "Y", Decimal("1"), Decimal("1"))
 FIVE_CENTS = SymbolSpec("X", "X", "Y", Decimal("0.05"), Decimal("1"))
 
 
-def test_the_bins_of_the_sheet() -> None:
-    """Sheet 3.1: ticks 1003, 1007, 1012 and 1031 in tens are bins 100 to 103; the empty one is there."""
+def test_the_bins_worked_by_hand() -> None:
+    """Ticks 1003, 1007, 1012 and 1031 in tens are bins 100 to 103; the empty one is there."""
     made = histogram([(1003, 1, False), (1007, 2, True), (1012, 4, False), (1031, 1, True)], UNIT)
     profile = rebinned(made, 10)
     assert profile is not None
@@ -37,7 +37,7 @@ def test_the_bins_of_the_sheet() -> None:
 
 @pytest.mark.parametrize(("ticks", "width"), [(100, 2), (5000, 100), (0, 1), (98, 1), (99, 2)])
 def test_widths_are_the_narrowest_of_1_2_5_that_need_at_most_100_bins(ticks: int, width: int) -> None:
-    """Sheet 3.1; a range of 98 ticks can touch 100 bins, which still fit."""
+    """A range of 98 ticks can touch 100 bins, which still fit."""
     assert bin_width(ticks) == width
 
 
@@ -114,7 +114,7 @@ def test_no_trades_make_no_profile() -> None:
 def test_bins_sum_to_the_total_and_do_not_mind_order_or_base_width(
     made: list[Deal], base: int, times: int, random: object
 ) -> None:
-    """Sheet 7.4: nothing is lost, and a profile of stored bins is the profile of the trades."""
+    """Nothing is lost, and a profile of stored bins is the profile of the trades."""
     shuffled = list(made)
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis' own random.Random
     width = base * times
@@ -132,7 +132,7 @@ def test_bins_sum_to_the_total_and_do_not_mind_order_or_base_width(
 @settings(deadline=None)
 @given(deals, st.integers(1, 59))
 def test_splitting_a_trade_changes_nothing(made: list[Deal], at: int) -> None:
-    """Sheet 7.4: how an exchange cuts one order into messages is not information."""
+    """How an exchange cuts one order into messages is not information."""
     trades = trades_of(made, BTC)
     whole = trades[at % len(trades)]
     ten, four, six = (

@@ -19,12 +19,12 @@ from vibe_orderbook_mcp.analytics.profile_result import VolumeProfileAnswer
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import Refusal
 
-SHEET = [5, 10, 20, 40, 60, 35, 18, 25, 30, 4, 3]
-# The sheet's eleven rows, 10 USD each from 61 800, in units of 0.01 BTC.
-BARS = bars([lots * 1000 for lots in SHEET], BTC, first=6180, width=1000)
+WORKED = [5, 10, 20, 40, 60, 35, 18, 25, 30, 4, 3]
+# Eleven rows, 10 USD each from 61 800, in units of 0.01 BTC.
+BARS = bars([lots * 1000 for lots in WORKED], BTC, first=6180, width=1000)
 
 
-MANY = bars([lots * 1000 for lots in SHEET], BTC, first=6180, width=1000, trades=30)
+MANY = bars([lots * 1000 for lots in WORKED], BTC, first=6180, width=1000, trades=30)
 
 
 def with_last(price: float | None, made: PriceHistogram = BARS) -> PriceHistogram:
@@ -40,7 +40,7 @@ def profile(
 
 
 def test_the_headline_is_wired_to_the_figures() -> None:
-    """The rows of sheet 3.3 in dollars: every field by hand."""
+    """Rows in dollars: every field by hand."""
     answer = profile(with_last(61_903.27))
     assert (answer.poc, answer.poc_bin.low, answer.poc_bin.high, answer.poc_bin.share) == (
         "61845",
@@ -292,7 +292,7 @@ def test_every_list_of_trades_gives_a_valid_answer(made: list[Deal], base: int, 
 @settings(deadline=None)
 @given(deals)
 def test_scaling_price_and_tick_leaves_shares_and_bps_alone(made: list[Deal]) -> None:
-    """Sheet 7.4: ten times the price on ten times the tick is the same market."""
+    """Ten times the price on ten times the tick is the same market."""
     tenths = SymbolSpec("BTCUSDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.00001"))
     small = profile(histogram(made, BTC))
     large = profile(histogram(made, tenths), tenths)
@@ -304,7 +304,6 @@ def test_scaling_price_and_tick_leaves_shares_and_bps_alone(made: list[Deal]) ->
 @settings(deadline=None)
 @given(deals)
 def test_swapping_aggressors_turns_the_delta_and_nothing_else(made: list[Deal]) -> None:
-    """Sheet 7.4."""
     one = profile(histogram(made, BTC))
     two = profile(histogram([(ticks, lots, not maker) for ticks, lots, maker in made], BTC))
     assert (one.delta_base, one.buy_volume_base) == (-two.delta_base, two.sell_volume_base)

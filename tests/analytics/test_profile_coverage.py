@@ -135,8 +135,7 @@ def test_warnings_say_since_when_and_until_when() -> None:
     assert tape_warnings(DAY, unknown, 300)[1] == "Older trades are being fetched (40,000 to go)."
 
 
-def test_qualities_are_those_of_the_sheet() -> None:
-    """Sheet 0.3."""
+def test_qualities_are_those_worked_by_hand() -> None:
     assert [tape_quality(share) for share in (1.0, 0.95, 0.94, 0.5, 0.49)] == [
         "ok", "ok", "partial", "partial", "partial"
     ]  # fmt: skip

@@ -14,13 +14,13 @@ from vibe_orderbook_mcp.analytics.profile_shape import (
     value_area,
 )
 
-SHEET = [5, 10, 20, 40, 60, 35, 18, 25, 30, 4, 3]
+WORKED = [5, 10, 20, 40, 60, 35, 18, 25, 30, 4, 3]
 
 
 @pytest.mark.parametrize(
     ("volume", "index"),
     [
-        (SHEET, 4),
+        (WORKED, 4),
         ([7, 1, 1, 7, 1], 3),  # one row from the middle beats two
         ([5, 9, 1, 9, 2], 1),  # as near: the lower half holds 14, the upper 11
         ([2, 9, 1, 9, 5], 3),
@@ -32,13 +32,12 @@ SHEET = [5, 10, 20, 40, 60, 35, 18, 25, 30, 4, 3]
     ],
 )
 def test_the_point_of_control_and_its_ties(volume: list[int], index: int | None) -> None:
-    """Sheet 3.2."""
     assert point_of_control(volume) == index
 
 
 def test_the_value_area_of_the_sheet_by_both_rules() -> None:
-    """Sheet 3.3: pairs reach 228 of 250 in bins 2 to 8, single rows 198 in bins 2 to 7."""
-    pairs, single = value_area(SHEET), value_area(SHEET, "single_row")
+    """Pairs reach 228 of 250 in bins 2 to 8, single rows 198 in bins 2 to 7."""
+    pairs, single = value_area(WORKED), value_area(WORKED, "single_row")
     assert pairs is not None
     assert single is not None
     assert (pairs.first, pairs.last, pairs.share) == (2, 8, 228 / 250)
@@ -46,7 +45,7 @@ def test_the_value_area_of_the_sheet_by_both_rules() -> None:
 
 
 def test_empty_rows_keep_distant_prices_apart() -> None:
-    """Sheet 3.3: without its three empty rows, 30 and 40 would look like neighbours."""
+    """Without its three empty rows, 30 and 40 would look like neighbours."""
     area = value_area([30, 0, 0, 0, 40, 20, 10], "single_row")
     assert area is not None
     assert (area.first, area.last) == (4, 6)
@@ -76,8 +75,8 @@ def test_nothing_traded_has_no_value_area() -> None:
     assert nodes([]) == ([], [])
 
 
-def test_the_nodes_of_the_sheet() -> None:
-    """Sheet 3.4: high at 2 and 7, low at 5."""
+def test_the_nodes_worked_by_hand() -> None:
+    """High at 2 and 7, low at 5."""
     assert nodes([1, 8, 30, 9, 2, 1, 7, 25, 10, 3]) == ([(2, 2), (7, 7)], [(5, 5)])
 
 
@@ -119,7 +118,7 @@ def test_every_value_area_holds_its_share_around_the_point_of_control(volume: li
 @settings(deadline=None)
 @given(volumes)
 def test_scaling_volume_moves_nothing(volume: list[int]) -> None:
-    """Sheet 7.4: a unit of size is not information."""
+    """A unit of size is not information."""
     tenfold = [10 * amount for amount in volume]
     assert point_of_control(volume) == point_of_control(tenfold)
     assert value_area(volume) == value_area(tenfold)

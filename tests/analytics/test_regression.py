@@ -11,8 +11,8 @@ from vibe_orderbook_mcp.analytics.regression import fit_line
 POINTS = st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9)), max_size=40)
 
 
-def test_the_line_of_the_sheet() -> None:
-    """Sheet 2.7: slope 0.477551, R2 0.990664, t 20.60."""
+def test_the_line_worked_by_hand() -> None:
+    """Slope 0.477551, R2 0.990664, t 20.60."""
     line = fit_line([1.0, -2.0, 0.5, 3.0, -1.5, 0.0], [0.6, -0.9, 0.2, 1.4, -0.8, 0.1])
     assert line is not None
     assert line.slope == pytest.approx(7.8 / (16.5 - 1 / 6), abs=1e-12)

@@ -14,7 +14,7 @@ TickSide = list[tuple[int, float]]
 
 
 def test_a_buy_walks_three_levels() -> None:
-    """Sheet 1.6: 100.1 and 300.6 from two levels, the remaining 599.3 at 100.9."""
+    """100.1 and 300.6 from two levels, the remaining 599.3 at 100.9."""
     fill = walk(DepthCurve(ASKS, "ask"), 1000.0)
     assert fill.vwap == pytest.approx(100.608236, abs=1e-6)
     assert (fill.levels, fill.worst_price, fill.filled_fraction) == (3, 100.9, 1.0)
@@ -93,7 +93,7 @@ def test_a_walk_never_costs_less_than_nothing(levels: tuple[TickSide, TickSide],
 @settings(deadline=None)
 @given(tick_books(min_levels=1), st.sampled_from([1e3, 1e5, 1e7]))
 def test_scaling_price_tick_and_order_leaves_the_cost_alone(sides: tuple[TickSide, TickSide], notional: float) -> None:
-    """A unit of account is not information (sheet 7.4)."""
+    """A unit of account is not information."""
     small, large = view(*sides, tick="0.01"), view(*sides, tick="0.1")
     one, ten = walk(small.curve("ask"), notional), walk(large.curve("ask"), 10 * notional)
     assert cost_bps("buy", one.vwap, small.mid) == pytest.approx(cost_bps("buy", ten.vwap, large.mid), abs=1e-6)

@@ -41,7 +41,7 @@ def within(book: BookView, bps: float) -> float | None:
     ],
 )
 def test_spread_in_bps_is_over_mid(bid: float, ask: float, expected: float) -> None:
-    """The worked figures of sheet 1.1: a bid-based spread differs where spreads are wide."""
+    """Figures worked by hand: a bid-based spread differs where spreads are wide."""
     assert spread_bps(bid, ask) == pytest.approx(expected, abs=1e-6)
 
 
@@ -67,7 +67,7 @@ def test_a_locked_book_has_its_price_as_mid() -> None:
     ("bid_size", "ask_size", "expected"), [(9.0, 1.0, 100.09), (1.0, 9.0, 100.01), (5.0, 5.0, 100.05)]
 )
 def test_weighted_mid_leans_towards_the_thin_side(bid_size: float, ask_size: float, expected: float) -> None:
-    """Sheet 1.2: a heavy bid pushes fair value towards the ask."""
+    """A heavy bid pushes fair value towards the ask."""
     assert weighted_mid(100.0, bid_size, 100.1, ask_size) == pytest.approx(expected, abs=1e-9)
 
 
@@ -83,7 +83,7 @@ def test_weighted_mid_of_nothing_is_none() -> None:
 
 
 def test_imbalance_changes_sign_with_depth() -> None:
-    """Sheet 1.3: one n alone would tell half of the story, so several are answered."""
+    """One n alone would tell half of the story, so several are answered."""
     assert within_levels(BIDS, ASKS, 1) == pytest.approx(0.6)
     assert within_levels(BIDS, ASKS, 2) == pytest.approx(0.428571, abs=1e-6)
     assert within_levels(BIDS, ASKS, 3) == pytest.approx(-0.090909, abs=1e-6)
@@ -97,7 +97,7 @@ def test_imbalance_with_one_side_empty_is_one_and_with_both_none() -> None:
 
 
 def test_depth_within_a_band_counts_its_edge() -> None:
-    """Sheet 1.3: within 20 bps of 100.05 stand 10 against 4."""
+    """Within 20 bps of 100.05 stand 10 against 4."""
     bid, ask = band_depth(DepthCurve(BIDS, "bid"), 100.05, 20), band_depth(DepthCurve(ASKS, "ask"), 100.05, 20)
     assert (bid.base, ask.base) == (10.0, 4.0)
     assert (bid.quote, ask.quote) == pytest.approx((4 * 100.0 + 6 * 99.9, 100.1 + 3 * 100.2))
@@ -145,7 +145,7 @@ def test_figures_are_finite_and_ordered_for_every_book(sides: tuple[TickSide, Ti
 @settings(deadline=None)
 @given(tick_books(min_levels=1))
 def test_scaling_price_and_tick_leaves_bps_figures_alone(sides: tuple[TickSide, TickSide]) -> None:
-    """A unit of account is not information (sheet 7.4)."""
+    """A unit of account is not information."""
     small, large = view(*sides, tick="0.01"), view(*sides, tick="0.1")
     assert spread_bps(small.best_bid, small.best_ask) == pytest.approx(spread_bps(large.best_bid, large.best_ask))
     assert spread_ticks(small.best_bid, small.best_ask, 0.01) == spread_ticks(large.best_bid, large.best_ask, 0.1)
@@ -156,7 +156,7 @@ def test_scaling_price_and_tick_leaves_bps_figures_alone(sides: tuple[TickSide, 
 @settings(deadline=None)
 @given(tick_books(), st.sampled_from([1, 2, 5, 20]))
 def test_swapping_the_sides_flips_the_sign_of_imbalance(sides: tuple[TickSide, TickSide], count: int) -> None:
-    """Bids and asks are treated alike (sheet 7.4)."""
+    """Bids and asks are treated alike."""
     book = view(*sides)
     there, back = within_levels(book.bids, book.asks, count), within_levels(book.asks, book.bids, count)
     assert there == (None if back is None else pytest.approx(-back))

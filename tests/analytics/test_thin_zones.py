@@ -42,8 +42,8 @@ def depths(grid: RestingGrid, side: Side) -> dict[int, float]:
     return {low // found.width_ticks: depth for low, depth in found.bins}
 
 
-def test_the_zone_of_the_sheet() -> None:
-    """Sheet 3.6: bins 3 to 6, 165 before them and 15 inside."""
+def test_the_zone_worked_by_hand() -> None:
+    """Bins 3 to 6, 165 before them and 15 inside."""
     assert thin_zones([50, 60, 55, 5, 4, 0, 6, 70, 80, 65]) == [ThinZone(3, 6, 165, 15)]
 
 

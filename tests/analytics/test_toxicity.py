@@ -38,15 +38,15 @@ def slow_imbalances(flow: Flow, lots: int) -> tuple[int, ...]:
     return tuple(abs(sum(signs[i : i + lots])) for i in range(0, len(signs) - lots + 1, lots))
 
 
-def test_the_buckets_of_the_sheet() -> None:
-    """Sheet 2.6: 6 bought 4 sold, 8 bought 2 sold, 5 and 5; three sold are left over and not counted."""
+def test_the_buckets_worked_by_hand() -> None:
+    """6 bought 4 sold, 8 bought 2 sold, 5 and 5; three sold are left over and not counted."""
     buckets = filled([(6, True), (4, False), (8, True), (7, False), (5, True), (3, False)], 10)
     assert buckets.imbalances == (2, 6, 0)
     assert sum(buckets.imbalances) / 30 == pytest.approx(0.266667, abs=1e-6)
 
 
 def test_one_sided_flow_is_wholly_toxic() -> None:
-    """Sheet 2.6: 25 bought in tens are two full buckets of 1.0; a hundred are ten, and an answer."""
+    """25 bought in tens are two full buckets of 1.0; a hundred are ten, and an answer."""
     assert filled([(25, True)], 10).imbalances == (10, 10)
     found = filled([(100, True)], 10).vpin()
     assert (found.value, found.buckets, found.quality) == (1.0, 10, "partial")
@@ -117,7 +117,6 @@ def test_splitting_is_exact(flow: Flow, lots: int) -> None:
 def test_neither_splitting_trades_nor_swapping_sides_nor_scaling_changes_it(
     made: list[Deal], lots: int, times: int
 ) -> None:
-    """Sheet 7.4."""
     one = volume_buckets(trades_of(made, BTC), BTC, lots)
     halves = [(ticks, part, maker) for ticks, size, maker in made for part in (size // 2, size - size // 2)]
     swapped = [(ticks, size, not maker) for ticks, size, maker in made]

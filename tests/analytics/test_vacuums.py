@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from tests.analytics.tape import volumes
 from vibe_orderbook_mcp.analytics.vacuums import TradedVacuum, core, severity, traded_vacuums
 
-SHEET = [10, 50, 60, 3, 0, 4, 55, 20, 48, 52, 9]
+WORKED = [10, 50, 60, 3, 0, 4, 55, 20, 48, 52, 9]
 
 
 def zones(volume: list[int]) -> list[tuple[int, int]]:
     return [(zone.first, zone.last) for zone in traded_vacuums(volume, [20] * len(volume)).zones]
 
 
-def test_the_vacuum_of_the_sheet() -> None:
-    """Sheet 3.5: 34 is usual, bins 3 to 5 hold 7 of what would be 102; the thin tails are no vacuums."""
-    found = traded_vacuums(SHEET, [20] * len(SHEET))
+def test_the_vacuum_worked_by_hand() -> None:
+    """34 is usual, bins 3 to 5 hold 7 of what would be 102; the thin tails are no vacuums."""
+    found = traded_vacuums(WORKED, [20] * len(WORKED))
     assert found.reference == 34.0
     (zone,) = found.zones
     assert (zone.first, zone.last, zone.severity) == (3, 5, "High")
@@ -26,7 +26,7 @@ def test_the_vacuum_of_the_sheet() -> None:
 
 
 def test_even_trading_has_no_vacuum_and_a_hole_is_a_critical_one() -> None:
-    """Sheet 3.5; prices that nobody traded at count as empty, not as missing."""
+    """Prices that nobody traded at count as empty, not as missing."""
     assert zones([20, 30, 25, 28]) == []
     assert traded_vacuums([40, 0, 0, 40], [20] * 4).zones == (TradedVacuum(1, 2, 100.0, "Critical"),)
 
@@ -57,7 +57,6 @@ def test_the_core_leaves_out_the_last_percent_at_each_end() -> None:
     [(50.1, "Medium"), (80.0, "Medium"), (80.1, "High"), (95.0, "High"), (95.1, "Critical"), (100.0, "Critical")],
 )
 def test_severity_bands(deficit: float, name: str) -> None:
-    """Sheet 3.5."""
     assert severity(deficit) == name
 
 
@@ -92,7 +91,6 @@ def test_every_vacuum_is_inside_thin_and_graded(volume: list[int]) -> None:
 @settings(deadline=None)
 @given(volumes)
 def test_scaling_and_mirroring_move_no_vacuum(volume: list[int]) -> None:
-    """Sheet 7.4."""
     last = len(volume) - 1
     assert zones([10 * amount for amount in volume]) == zones(volume)
     assert sorted((last - stop, last - start) for start, stop in zones(volume[::-1])) == zones(volume)

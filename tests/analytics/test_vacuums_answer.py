@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.analytics.vacuums_result import LiquidityVacuumsAnswer
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.errors import Refusal
 
-# The sheet's rows, 10 USD each from 61 800, in units of 0.01 BTC: 61 830 to 61 860 is thin.
+# Rows of 10 USD each from 61 800, in units of 0.01 BTC: 61 830 to 61 860 is thin.
 BARS = bars([lots * 1000 for lots in (10, 50, 60, 3, 0, 4, 55, 20, 48, 52, 9)], BTC, first=6180, width=1000)
 NONE_HELD = TapeCoverage(1, 99, None)
 THIN = (50, 60, 55, 5, 4, 0, 6, 70, 80, 65)
@@ -41,7 +41,7 @@ def answer(made: Histogram = BARS, tape: TapeCoverage = WHOLE, **more: Any) -> L
 
 
 def test_a_traded_vacuum_is_wired_to_its_figures() -> None:
-    """Sheet 3.5 in dollars: edges, distance, width, deficit and severity."""
+    """Edges, distance, width, deficit and severity."""
     found = answer()
     (zone,) = found.zones
     assert json.loads(zone.model_dump_json()) == {
@@ -61,7 +61,7 @@ def test_a_traded_vacuum_is_wired_to_its_figures() -> None:
 
 
 def test_a_resting_zone_is_wired_to_its_figures() -> None:
-    """Sheet 3.6 on the bid side: amounts in quote units, each bin at its middle."""
+    """Amounts in quote units, each bin at its middle."""
     found = answer(mid=61_901.0, resting=[resting("bid", THIN), resting("ask", (50.0,) * 10, touch=61_902)])
     zone = next(zone for zone in found.zones if zone.kind == "resting")
     before = sum(depth * (61_900 - 5 * i - 2.5) for i, depth in enumerate(THIN[:3]))

@@ -34,7 +34,7 @@ def test_a_minute_with_a_hole_has_no_ratio_nor_one_in_which_nothing_ever_moved()
     assert holed.times(1199) is None
 
 
-SHEET = [100.0, 100.1, 100.0, 100.1, 101.0, 101.1]
+WORKED = [100.0, 100.1, 100.0, 100.1, 101.0, 101.1]
 
 
 def padded(mids: list[float], still: int) -> list[float | None]:
@@ -42,9 +42,9 @@ def padded(mids: list[float], still: int) -> list[float | None]:
     return [*mids, *[mids[-1]] * still]
 
 
-def test_the_movement_of_the_sheet() -> None:
-    """Sheet 2.8: 91.703 bps, 63 % of it in the one jump."""
-    found = realised(padded(SHEET, 7), 1)
+def test_the_movement_worked_by_hand() -> None:
+    """91.703 bps, 63 % of it in the one jump."""
+    found = realised(padded(WORKED, 7), 1)
     assert found.variance == pytest.approx(8.409370e-05, abs=1e-11)
     assert found.bps == pytest.approx(91.7026, abs=1e-3)
     assert found.jump_share == pytest.approx(0.6301, abs=1e-4)
@@ -54,9 +54,9 @@ def test_the_movement_of_the_sheet() -> None:
 
 def test_twelve_returns_are_needed() -> None:
     """A minute of the grid."""
-    assert realised(padded(SHEET, 6), 5).variance is None
-    assert realised(padded(SHEET, 6), 5).returns == 11
-    assert realised(padded(SHEET, 7), 5).variance is not None
+    assert realised(padded(WORKED, 6), 5).variance is None
+    assert realised(padded(WORKED, 6), 5).returns == 11
+    assert realised(padded(WORKED, 7), 5).variance is not None
     assert realised([], 5).annualised is None
 
 
@@ -117,7 +117,7 @@ def test_every_grid_gives_finite_figures(mids: list[float | None]) -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 10**6).map(float), min_size=13, max_size=40))
 def test_neither_scaling_nor_inverting_price_changes_volatility(mids: list[float]) -> None:
-    """Sheet 7.4: the pair quoted the other way round moves as much."""
+    """The pair quoted the other way round moves as much."""
     one = realised(mids, 5)
     for other in (realised([10 * mid for mid in mids], 5), realised([1 / mid for mid in mids], 5)):
         assert other.bps == pytest.approx(one.bps, abs=1e-6)

@@ -37,7 +37,7 @@ def candidates(levels: BookLevels, side: Side, middle: float, tick: float) -> li
 
 
 def test_one_outlier_among_twenty_levels_is_the_only_wall() -> None:
-    """Sheet 1.5: twice the median (1.05) would flag four of these levels."""
+    """Twice the median (1.05) would flag four of these levels."""
     (wall,) = walls_of(LEVELS) or []
     assert wall.size == 40.0
     assert wall.z == pytest.approx(5.536, abs=5e-4)

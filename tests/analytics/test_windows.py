@@ -85,8 +85,7 @@ def test_equal_windows_go_backwards_from_the_end_without_overlap() -> None:
     [(1.0, 10, "ok"), (0.95, 10, "ok"), (0.94, 10, "partial"), (1.0, 9, "partial"), (0.5, 99, "partial"),
      (0.49, 99, "insufficient")],
 )  # fmt: skip
-def test_quality_has_the_cuts_of_the_sheet(coverage: float, count: int, expected: str) -> None:
-    """Sheet 0.3."""
+def test_quality_has_the_cuts_worked_by_hand(coverage: float, count: int, expected: str) -> None:
     assert quality(coverage, count, 10) == expected
 
 
@@ -125,7 +124,7 @@ def test_the_longest_covered_window_may_hold_a_small_hole() -> None:
 @settings(deadline=None)
 @given(generated_rows(), st.integers(0, 40), st.integers(1, 40))
 def test_totals_do_not_depend_on_where_a_window_is_split(rows: list[SecondRow], at: int, secs: int) -> None:
-    """Sums over two halves are the sums over the whole (sheet 7.4)."""
+    """Sums over two halves are the sums over the whole."""
     whole = total(cut(rows, Span(T0, T0 + secs)))
     middle = T0 + min(at, secs)
     parts = [total(cut(rows, span)) for span in (Span(T0, middle), Span(middle, T0 + secs))]

@@ -23,7 +23,7 @@ def only(watch: RefillWatch) -> RefillChain:
     return chain
 
 
-def test_the_iceberg_of_the_sheet() -> None:
+def test_the_iceberg_worked_by_hand() -> None:
     """2.0 shown, five hits of 2.0, four equal refills: executed 10, five times what was shown, 8 put back."""
     chain = only(chain_of([2.0, 2.0, 2.0, 2.0, 2.0, 0.0], [2.0] * 5))
     assert (chain.executed, chain.refills, chain.turnover, chain.replenished) == (10.0, 4, 5.0, 8.0)

@@ -30,7 +30,7 @@ def sweeps_of(*trades: Trade, rig: Rig | None = None) -> list[TakerGroup]:
 ONE_ORDER = (trade(1, AT, 10.00, 5.0), trade(2, AT, 10.01, 5.0), trade(3, AT, 10.03, 10.0))
 
 
-def test_the_numbers_of_the_sheet() -> None:
+def test_the_numbers_worked_by_hand() -> None:
     """20 bought at three prices; what goes back, another side and another millisecond are others' orders."""
     others = trade(4, AT, 10.02, 1.0), trade(5, AT, 10.00, 2.0, sells=True), trade(6, AT + 1, 9.99, 2.0, sells=True)
     (group,) = sweeps_of(*ONE_ORDER, *others)
