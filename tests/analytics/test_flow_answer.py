@@ -64,6 +64,35 @@ def test_the_summary_gives_both_labels_and_keeps_them_apart() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ((1.3, 1.0), (1.15, 1.0), "MODERATE_BUY (kept from before: 1.15 : 1, entered at 1.2); book"),
+        ((1.0, 2.5), (1.0, 1.9), "STRONG_SELL (kept from before: 1.9 : 1, entered at 2); book"),
+        ((1.3, 1.0), (1.25, 1.0), "MODERATE_BUY; book"),
+        ((1.3, 1.0), (1.1, 1.0), "NEUTRAL; book"),
+    ],
+)
+def test_a_label_that_its_own_number_does_not_reach_says_so(
+    before: tuple[float, float], now: tuple[float, float], words: str
+) -> None:
+    """A reader who sees 1.15 : 1 must not look for a cut there. Such a label contradicts nobody."""
+    way = -0.5 if before[0] > before[1] else 0.5
+    rows = [busy(i - 30, buy_volume=before[0], sell_volume=before[1], ofi=way) for i in range(30)]
+    rows += [busy(i, buy_volume=now[0], sell_volume=now[1], ofi=way) for i in range(10)]
+    answer = flow(rows)
+    assert words in answer.summary
+    assert ("trades and book disagree" in answer.summary) == (words == "MODERATE_BUY; book")
+
+
+def test_book_pressure_kept_from_before_contradicts_nobody_either() -> None:
+    """Fifteen queues of selling, then less than one: the label stays, the dispute does not."""
+    rows = [busy(i - 30, ofi=-3.0) for i in range(30)] + [busy(i, ofi=-0.18) for i in range(10)]
+    answer = flow(rows)
+    assert (answer.ofi_normalised, answer.ofi_direction, answer.flow_direction) == (-0.9, "SELL", "STRONG_BUY")
+    assert answer.summary.endswith("book pressure (OFI): SELL (kept from before: entered at 1 queue).")
+
+
 def test_the_price_of_the_window_is_a_headline() -> None:
     """Open, close, change, range and average: figures and words of the same rows."""
     rows = [busy(-1, mid=60_000.0)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.analytics.rows import T0, row
 from vibe_orderbook_mcp.analytics.order_flow import FlowDirection, flow_direction
 from vibe_orderbook_mcp.analytics.steady_labels import (
+    FLOW_LEFT_AT,
     LOOKBACK_SECS,
     steady_flow_direction,
     steady_ofi_direction,
@@ -36,23 +37,24 @@ def label(rows: list[SecondRow], end: int, secs: int = 10) -> FlowDirection:
 @pytest.mark.parametrize(
     ("newest_first", "step"),
     [
-        ([2.0], 2), ([1.9], 1), ([1.2], 1), ([1.1], 0), ([-1.1], 0), ([-1.3], -1), ([], 0),
-        ([1.8, 2.5], 2), ([1.6, 2.5], 1), ([1.8, 1.3], 1), ([1.1, 1.3], 1), ([1.1, 1.0], 0),
-        ([1.8, 1.9, 1.75, 2.1], 2),
-        ([-1.1, 1.3], 0), ([1.1, -1.1, 1.3], 0),
-        ([-1.8, -2.2], -2), ([-1.8, 2.2], -1), ([float("inf")], 2),
+        ([2.0], 2), ([1.9], 1), ([1.2], 1), ([1.15], 0), ([-1.15], 0), ([-1.3], -1), ([], 0),
+        ([1.9, 2.5], 2), ([1.6, 2.5], 1), ([1.9, 1.3], 1), ([1.15, 1.3], 1), ([1.15, 1.0], 0),
+        ([1.84, 1.3, 2.5], 1), ([1.84, 2.5], 2), ([1.83, 2.5], 1), ([1.104, 1.3], 1), ([1.103, 1.3], 0),
+        ([1.9, 1.95, 1.85, 2.1], 2),
+        ([-1.15, 1.3], 0), ([1.15, -1.15, 1.3], 0),
+        ([-1.9, -2.2], -2), ([-1.9, 2.2], -1), ([float("inf")], 2),
     ],
 )  # fmt: skip
 def test_a_step_is_entered_at_its_cut_and_left_below_it(newest_first: list[float], step: int) -> None:
-    """Cuts at 1.2 and 2, left at 0.85 of them: 1.02 and 1.7."""
-    assert steady_step(newest_first, CUTS, 0.85) == step
+    """Cuts at 1.2 and 2, left at 0.92 of them: 1.104 and 1.84."""
+    assert steady_step(newest_first, CUTS, FLOW_LEFT_AT) == step
 
 
 def test_no_more_of_the_past_is_looked_at_than_is_in_doubt() -> None:
     taken = []
-    strengths = (taken.append(each) or each for each in (1.8, 1.9, 2.5, 1.0, 3.0))  # type: ignore[func-returns-value]
-    assert steady_step(strengths, CUTS, 0.85) == 2
-    assert taken == [1.8, 1.9, 2.5]
+    strengths = (taken.append(each) or each for each in (1.85, 1.9, 2.5, 1.0, 3.0))  # type: ignore[func-returns-value]
+    assert steady_step(strengths, CUTS, FLOW_LEFT_AT) == 2
+    assert taken == [1.85, 1.9, 2.5]
 
 
 def test_a_ratio_about_a_cut_does_not_flip_the_label() -> None:
@@ -62,6 +64,15 @@ def test_a_ratio_about_a_cut_does_not_flip_the_label() -> None:
     plain = {flow_direction(sum(r.buy_volume for r in rows[end - 10 : end]), 10.0) for end in looks}
     assert plain == {"STRONG_BUY", "MODERATE_BUY"}
     assert {label(rows, end) for end in looks} == {"STRONG_BUY"}
+
+
+@pytest.mark.parametrize(("buys", "sells"), [(0.989, 1.011), (1.047, 0.953), (1.049, 0.951)])
+@pytest.mark.parametrize("before", [(3.0, 1.0), (1.0, 3.0)])
+def test_a_window_of_a_few_per_cent_is_neutral_whatever_came_before(
+    before: tuple[float, float], buys: float, sells: float
+) -> None:
+    """-1.1 % is not selling and +4.7 % is not buying, not even a minute after a rush."""
+    assert label(flowing([before] * 30 + [(buys, sells)] * 10), 40) == "NEUTRAL"
 
 
 def test_a_market_that_turns_gets_its_new_label_at_once() -> None:

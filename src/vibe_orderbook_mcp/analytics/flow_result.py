@@ -75,7 +75,8 @@ class OrderFlowAnswer(WindowedEnvelope):
     vwap: float | None = Field(description="Volume-weighted average price of all trades, quote units. Null: no trades.")
     flow_direction: FlowDirection = Field(
         description="From traded volume: entered at buys / sells >= 2 STRONG_BUY, >= 1.2 MODERATE_BUY, mirrored for"
-        " sells; left 15 % below that, so that a ratio about a cut does not flip it."
+        " sells; left 8 % below that, so that a ratio about a cut does not flip it, which the summary says. Else"
+        " NEUTRAL. NO_FLOW: no trades."
     )
     low_sample: bool = left_out_if_false("Present and true: fewer than 20 aggregate trades, the label says little.")
     buy_volume_base: float = Field(description="Aggressive buys in base units.")
@@ -87,7 +88,7 @@ class OrderFlowAnswer(WindowedEnvelope):
     fills: int = Field(description="Single fills in the window.")
     ofi_direction: OfiDirection = Field(
         description="Sign of order-flow imbalance at the touch; entered at one average best queue (our choice), left"
-        " at half of one."
+        " at half of one, which the summary says. Else NEUTRAL. NO_FLOW: no book updates."
     )
     ofi_base: float = Field(description="Order-flow imbalance at the touch, base units, from 100 ms states.")
     ofi_normalised: float | None = Field(description="ofi_base / average best size: in average best queues.")

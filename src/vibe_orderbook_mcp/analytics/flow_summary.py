@@ -9,12 +9,17 @@ from vibe_orderbook_mcp.analytics.absorption_answer import AbsorptionEvent, abso
 from vibe_orderbook_mcp.analytics.numbers import counted, price_text, readable
 from vibe_orderbook_mcp.analytics.order_flow import (
     MIN_LABEL_TRADES,
+    MODERATE_RATIO,
+    NEUTRAL_OFI,
+    STRONG_RATIO,
     FlowDirection,
     OfiDirection,
     cvd,
     delta_share,
     directions_disagree,
+    flow_direction,
     normalised_ofi,
+    ofi_direction,
 )
 from vibe_orderbook_mcp.analytics.window_price import WindowPrice
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, WindowTotals
@@ -44,7 +49,8 @@ def flow_summary(
     text = f"{spec.symbol}, {secs} s{part}: {_price(spec, price)}; {_trades(spec, totals, labels[0])}"
     text += _pressure(totals, labels[1], ofi_rarity)
     few = totals.agg_trades < MIN_LABEL_TRADES
-    if directions_disagree(*labels) and not few:
+    own = flow_direction(totals.buy_volume, totals.sell_volume), ofi_direction(totals)
+    if labels == own and directions_disagree(*labels) and not few:
         text += "; trades and book disagree"
     told = next((event for event in absorbed if is_worth_telling(event)), None)
     return f"{text}." if told is None else f"{text}. {absorption_text(told, spec, secs)}"
@@ -75,7 +81,9 @@ def _trades(spec: SymbolSpec, totals: WindowTotals, direction: FlowDirection) ->
     if share is None:
         return "no trades"
     net, trades = cvd(totals), totals.agg_trades
-    label = direction if trades >= MIN_LABEL_TRADES else f"too few for a label ({counted(trades, 'trade')})"
+    label = f"{direction}{_kept_flow(totals, direction)}"
+    if trades < MIN_LABEL_TRADES:
+        label = f"too few for a label ({counted(trades, 'trade')})"
     return (
         f"takers bought {readable(totals.buy_volume)} and sold {readable(totals.sell_volume)} {base} in"
         f" {counted(totals.fills, 'fill')}, net {'+' if net > 0 else ''}{readable(net)} {base}"
@@ -83,14 +91,30 @@ def _trades(spec: SymbolSpec, totals: WindowTotals, direction: FlowDirection) ->
     )
 
 
+def _kept_flow(totals: WindowTotals, direction: FlowDirection) -> str:
+    """Nothing where the window's own ratio is beyond the label's cut."""
+    buys, sells = totals.buy_volume, totals.sell_volume
+    if direction == flow_direction(buys, sells):
+        return ""
+    edge = STRONG_RATIO if direction.startswith("STRONG") else MODERATE_RATIO
+    return f" (kept from before: {readable(max(buys, sells) / min(buys, sells))} : 1, entered at {readable(edge)})"
+
+
+def _kept_pressure(totals: WindowTotals, direction: OfiDirection) -> str:
+    if direction == ofi_direction(totals):
+        return ""
+    return f" (kept from before: entered at {counted(round(NEUTRAL_OFI), 'queue')})"
+
+
 def _pressure(totals: WindowTotals, direction: OfiDirection, rarity: float | None) -> str:
     queues = normalised_ofi(totals)
     if queues is None or direction == "NO_FLOW":
         return ""
+    kept = _kept_pressure(totals, direction)
     if rarity is None:
-        return f"; book pressure (OFI): {direction}"
+        return f"; book pressure (OFI): {direction}{kept}"
     size = f"{'+' if queues > 0 else ''}{readable(queues, 2)}"
     return (
         f"; book pressure (OFI) {size} average best queues, larger than in {int(100 * rarity)} % of earlier"
-        f" {totals.span.secs} s windows: {direction}"
+        f" {totals.span.secs} s windows: {direction}{kept}"
     )

@@ -25,7 +25,9 @@ from vibe_orderbook_mcp.analytics.windows import Rows, Span, WindowTotals, cut
 from vibe_orderbook_mcp.core.rows import SecondRow
 
 LOOKBACK_SECS: Final = 900
-FLOW_LEFT_AT: Final = 0.85  # of a cut: STRONG ends below 1.7 : 1, MODERATE below 1.02 : 1
+# Of a cut: STRONG ends below 1.84 : 1, MODERATE below 1.104 : 1, so that takers who differ by less than 5 % of what
+# they traded are NEUTRAL whatever came before.
+FLOW_LEFT_AT: Final = 0.92
 OFI_LEFT_AT: Final = 0.5
 
 _FLOWS: Final[tuple[FlowDirection, ...]] = ("STRONG_SELL", "MODERATE_SELL", "NEUTRAL", "MODERATE_BUY", "STRONG_BUY")
