@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from tests.analytics.books import BTC, price_at, tick_books
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, recorded
-from tests.recordings import needs_recordings
 from vibe_orderbook_mcp.analytics.book_answers import NOTIONALS, L1Answer, l1_answer
 from vibe_orderbook_mcp.analytics.snapshot import BookView
 from vibe_orderbook_mcp.analytics.walls import group_sizes, price_groups
@@ -46,7 +45,6 @@ def test_what_is_near_the_best_prices_answers_like_the_whole_book(
     check(BTC, OrderBook(DepthSnapshot(1, bids, asks), limit=limit))
 
 
-@needs_recordings
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
 def test_recorded_books_answer_alike_from_a_part_and_from_all(symbol: str) -> None:
     """Every ten seconds of ten minutes of a real market, with a horizon inside of 1 % at first."""

@@ -28,7 +28,6 @@ TIMES = 6
 WAIT_SECS = 70  # until a second counts for what is usual
 UNSOUND = ~int(RowFlag.LOCKED)
 
-pytestmark = needs_recordings
 on_symbols = pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
 
 
@@ -134,6 +133,7 @@ def test_volume(symbol: str) -> None:
         assert found.told[at].volume_times == pytest.approx(volume / (60 * mean), rel=1e-6)
 
 
+@needs_recordings
 @on_symbols
 def test_the_band_and_depth(symbol: str) -> None:
     """Medians are to the width of a bin, 2 %."""
@@ -196,6 +196,7 @@ def groups(trades: list[Trade]) -> dict[int, list[list[Trade]]]:
     return by_second
 
 
+@needs_recordings
 @on_symbols
 def test_sweeps(symbol: str) -> None:
     """Every second of the last time: those of the usual depth move by 2 % at most."""

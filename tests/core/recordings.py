@@ -1,7 +1,7 @@
 """Binance's own frames of 2024 and 2021, read in the order in which they came.
 
 They are not part of this repository: `VIBE_TEST_RECORDINGS` names their folder, by default `../shared/data` beside
-the project. Tests that need them skip where they are absent.
+the project. Where they are absent, simulated ones of the same form stand in (`tests.made`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
-from tests.folders import RECORDINGS
+from tests import recordings
+from tests.made import STAND_INS
 from vibe_orderbook_mcp.binance.messages import DepthMessage, parse_frame, parse_snapshot
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.sim.catalog import profile_of
 
-YEAR_2024 = "binance_spot_20240808"
-YEAR_2021 = "binance_spot_2021_small"
+YEAR_2024 = recordings.DAY
+YEAR_2021 = recordings.SMALL
 DEPTH_LIMIT = 1000
 
 SPECS = {
@@ -52,7 +53,7 @@ class Recording:
 
     @property
     def spec(self) -> SymbolSpec:
-        return SPECS[self.symbol]
+        return SPECS[self.symbol] if recordings.HAS_REAL else _made_spec(self.symbol)
 
     def touch_at(self, update_id: int) -> Touch | None:
         """What bookTicker said last up to this update: an independent truth."""
@@ -82,6 +83,12 @@ class Recording:
         self.volumes[key] = self.volumes.get(key, Decimal(0)) + Decimal(data["q"])
 
 
+def _made_spec(symbol: str) -> SymbolSpec:
+    rules = profile_of(STAND_INS.get(symbol, symbol)).rules
+    tick, step = Decimal(rules.price.text(1)), Decimal(rules.size.text(1))
+    return SymbolSpec(symbol, rules.base, rules.quote, tick, step)
+
+
 def _touch(ticker: dict[str, str]) -> Touch:
     return float(ticker["b"]), float(ticker["B"]), float(ticker["a"]), float(ticker["A"])
 
@@ -95,9 +102,7 @@ def touch_of(book: OrderBook) -> Touch:
 
 @cache
 def recorded(year: str, symbol: str) -> Recording:
-    folder = RECORDINGS / year
-    if not folder.is_dir():
-        pytest.skip(f"no recordings at {folder}; set VIBE_TEST_RECORDINGS to the folder that holds them")
+    folder = recordings.folder(year)
     recording = Recording(symbol)
     for received_ns, raw in _lines_2024(folder, symbol) if year == YEAR_2024 else _lines_2021(folder, symbol):
         if raw.startswith(b'{"lastUpdateId"'):
@@ -120,7 +125,7 @@ def _lines_2021(folder: Path, symbol: str) -> Iterator[tuple[int, bytes]]:
         request, _, rest = line.partition(b" -> ")
         if f"symbol={symbol}&".encode() in request:
             received, _, raw = rest.partition(b": ")
-            yield int(Decimal(received.decode()) * 10**9), raw
+            yield int(Decimal(received.decode()) * 10**9), raw.replace(f',"symbol":"{symbol}"'.encode(), b"")
     for line in (folder / "BINANCE.ws.1.0").read_bytes().splitlines():
         received, _, raw = line.partition(b": ")
         if raw.startswith(f'{{"stream":"{symbol.lower()}@'.encode()):

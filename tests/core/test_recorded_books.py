@@ -10,6 +10,7 @@ import pytest
 
 from tests.core.exchange import assert_true_side
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2021, YEAR_2024, Recording, recorded, touch_of
+from tests.recordings import needs_recordings
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.core.rows import SecondRow
@@ -81,6 +82,7 @@ def test_every_book_is_what_the_exchange_showed(year: str, symbol: str) -> None:
     assert volumes == recorded(year, symbol).volumes
 
 
+@needs_recordings
 @pytest.mark.parametrize(("symbol", "late", "refilled"), [("BTCUSDT", 1258, 1), ("ETHUSDT", 90, 0)])
 def test_trades_find_their_depth_events_as_often_as_was_measured(symbol: str, late: int, refilled: int) -> None:
     """The rule of 0.2.4 was chosen by such counts; a join that is off by a millisecond or a side misses by far."""

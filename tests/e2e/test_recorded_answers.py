@@ -16,7 +16,7 @@ import pytest
 
 from tests.analytics.tape import histogram_of
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, recorded
-from tests.recordings import DAYS_2024, needs_recordings
+from tests.recordings import day_files
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
@@ -33,7 +33,6 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 ANSWER_EVERY_SECS = 60
 MINUTE_MS = 60_000
 
-pytestmark = needs_recordings
 on_symbols = pytest.mark.parametrize("symbol", SYMBOLS)
 
 
@@ -167,7 +166,7 @@ def minutes_of_lines(symbol: str) -> dict[int, Minute]:
     """Single fills by the minute in which they happened. Their ids leave none out and come once."""
     found: dict[int, Minute] = defaultdict(Minute)
     ids = []
-    for path in DAYS_2024:
+    for path in day_files():
         if symbol.lower() not in path.name:
             continue
         with gzip.open(path, "rt") as lines:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.e2e.rig import Top, WatchedMarket, runtime_for
 from tests.patience import PATIENCE_SECS
-from tests.recordings import DAYS_2024, needs_recordings
+from tests.recordings import HAS_REAL, day_files
 from vibe_orderbook_mcp.binance.messages import streams_of
 from vibe_orderbook_mcp.core.sync import Outcome
 from vibe_orderbook_mcp.sim import ReplayConfig, ReplayExchange, book_tickers
@@ -19,8 +19,6 @@ from vibe_orderbook_mcp.sim.faults import Drop, Fault
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DEPTH_EVENTS = {"BTCUSDT": 6495, "ETHUSDT": 6470}  # counted in the raw lines
 BEFORE_THE_BOOK = {"BTCUSDT": 3, "ETHUSDT": 2}  # of them, before the recorded depth answer
-
-pytestmark = needs_recordings
 
 
 def compare(tops: list[Top], tickers: Sequence[tuple[object, ...]]) -> tuple[int, int]:
@@ -44,7 +42,7 @@ async def play(market: WatchedMarket, path: Path, *faults: Fault) -> None:
     again, so a run is the same one however busy the machine is.
     """
     # A minute of the exchange passes in less than one, so the weight of a minute is allowed more often.
-    async with ReplayExchange(ReplayConfig(files=DAYS_2024, speed=0, seed=5, weight_limit=100 * 6000)) as sim:
+    async with ReplayExchange(ReplayConfig(files=day_files(), speed=0, seed=5, weight_limit=100 * 6000)) as sim:
         streams = [stream for symbol in SYMBOLS for stream in streams_of(symbol)]
 
         async def taken() -> None:
@@ -71,12 +69,13 @@ def test_every_top_of_two_recorded_days_equals_the_recorded_ticker(tmp_path: Pat
     """650 s of BTCUSDT and ETHUSDT: no gap, no crossing, and an independent truth at every single event."""
     market = WatchedMarket()
     asyncio.run(play(market, tmp_path / "db"))
-    tickers = book_tickers(DAYS_2024)
+    tickers = book_tickers(day_files())
     for symbol in SYMBOLS:
         state = market.symbols[symbol]
         assert (state.gaps, state.crossings, state.resyncs) == (0, 0, 1)
         applied = market.count(symbol, Outcome.APPLIED)
-        assert applied == DEPTH_EVENTS[symbol] - BEFORE_THE_BOOK[symbol]
+        assert applied == DEPTH_EVENTS[symbol] - BEFORE_THE_BOOK[symbol] or not HAS_REAL
+        assert applied > 6000
         equal, different = compare(market.tops[symbol], tickers[symbol])
         assert equal + different >= applied - 10
         assert different <= equal / 1000
@@ -86,7 +85,7 @@ def test_every_top_of_two_recorded_days_equals_the_recorded_ticker(tmp_path: Pat
 def test_with_one_percent_lost_every_gap_is_noticed_and_no_wrong_top_is_live(tmp_path: Path) -> None:
     market = WatchedMarket()
     asyncio.run(play(market, tmp_path / "db", Drop(probability=0.01)))
-    tickers = book_tickers(DAYS_2024)
+    tickers = book_tickers(day_files())
     for symbol in SYMBOLS:
         state = market.symbols[symbol]
         ids = market.received[symbol][BEFORE_THE_BOOK[symbol] - 1 :]

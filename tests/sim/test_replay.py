@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import websockets
 
-from tests.folders import RECORDINGS
+from tests.recordings import HAS_REAL, day_files, small_files
 from tests.sim.clients import DictBook, Listener, get, run, snapshot
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.sim import (
@@ -30,14 +30,6 @@ from vibe_orderbook_mcp.sim.inference import split
 from vibe_orderbook_mcp.sim.recordings import complete, read
 from vibe_orderbook_mcp.sim.rules import Grid
 from vibe_orderbook_mcp.sim.wire import AggTrade, Depth, TradeFill
-
-DAY = sorted((RECORDINGS / "binance_spot_20240808").glob("*.gz"))
-SMALL = [RECORDINGS / "binance_spot_2021_small" / "BINANCE.ws.1.0"]
-
-needs_recordings = pytest.mark.skipif(
-    not DAY or not SMALL[0].is_file(),
-    reason=f"no recordings in {RECORDINGS}; name their folder in VIBE_TEST_RECORDINGS",
-)
 
 
 class Follower:
@@ -112,25 +104,23 @@ def fill_volume(files: list[Path], kind: type) -> Counter[str]:
 
 
 @pytest.mark.slow
-@needs_recordings
 def test_a_day_of_two_majors_replays_without_a_gap_and_agrees_with_the_recorded_best_prices() -> None:
     """The only market here that nobody invented: 13 thousand depth events, 570 thousand levels, judged 12 900 times."""
-    follower, exchange = run(follow(DAY, 0), 90)
-    truth = book_tickers(DAY)
+    follower, exchange = run(follow(list(day_files()), 0))
+    truth = book_tickers(day_files())
     for symbol, least in (("BTCUSDT", 6300), ("ETHUSDT", 6300)):
         right, wrong = follower.agreement(symbol, truth[symbol])
         assert right > least
         assert right / (right + wrong) >= 0.999
-    assert follower.volume == fill_volume(DAY, TradeFill)
+    assert follower.volume == fill_volume(list(day_files()), TradeFill)
     status = exchange.venue.status()
     assert status["finished"]
-    assert status["counts"]["DepthUpdate"] == 6495 + 6470
+    assert status["counts"]["DepthUpdate"] == (6495 + 6470 if HAS_REAL else 2 * 6500)
 
 
-@needs_recordings
 def test_the_older_format_replays_with_its_rest_answers_from_the_file_beside_it() -> None:
-    follower, _ = run(follow(SMALL, 0))
-    truth = book_tickers(SMALL)
+    follower, _ = run(follow(list(small_files()), 0))
+    truth = book_tickers(small_files())
     compared = 0
     for symbol, tickers in truth.items():
         right, wrong = follower.agreement(symbol, tickers)
@@ -138,13 +128,12 @@ def test_the_older_format_replays_with_its_rest_answers_from_the_file_beside_it(
         compared += right
     assert compared > 100
     assert set(follower.tops) == {"NKNUSDT", "BLZETH", "LRCBTC", "RUNEEUR"}
-    assert follower.volume == fill_volume(SMALL, AggTrade)
+    assert follower.volume == fill_volume(list(small_files()), AggTrade)
 
 
-@needs_recordings
 def test_the_day_is_known_by_its_grid_and_rest_serves_the_book_at_the_position() -> None:
     async def body() -> None:
-        async with ReplayExchange(ReplayConfig(files=tuple(DAY[:1]), speed=50)) as exchange:
+        async with ReplayExchange(ReplayConfig(files=day_files()[:1], speed=50)) as exchange:
             info = (await get(exchange.rest_url, "/api/v3/exchangeInfo", symbol="BTCUSDT")).json()["symbols"][0]
             assert (info["baseAsset"], info["quoteAsset"]) == ("BTC", "USDT")
             assert info["filters"][0]["tickSize"] == "0.01000000"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.folders import RECORDINGS
+from tests.made import frames
 from tests.verify import slow
-from tests.verify.market import frames
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.verify.instrument import Top
 from vibe_orderbook_mcp.verify.recording import Found, verify_files
