@@ -23,6 +23,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.errors import StorageError, StorageLocked, WritingPaused
+from vibe_orderbook_mcp.lost import SymbolSeconds
 from vibe_orderbook_mcp.store.failures import Damaged, DiskFull
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.layout import Layout
@@ -35,6 +36,7 @@ Mode = Literal["opening", "recording", "paused", "read_only", "unavailable"]
 LOOK_SECS = 1.0
 RETRY_MOST_SECS = 10.0
 MANY_SET_ASIDE = 3
+GOES_ON = " Writing goes on by itself once that has changed."
 RESCUE_AGAIN_SECS = 600.0  # a disk that damages everything is not filled with damaged directories
 
 
@@ -51,6 +53,7 @@ class Archive:
         self.error: str | None = None  # why nothing is written, or nothing read
         self.notice: str | None = None  # what an operator should know although recording goes on
         self.errors = 0
+        self.lost = SymbolSeconds()  # since the start: too many waited
         self.written_ns: int | None = None  # monotonic, of the last successful write
         self.free_bytes: int | None = None  # of the file system
         self.set_aside: list[str] = []  # directories with damaged history, inside the data directory
@@ -85,6 +88,11 @@ class Archive:
         if self.history is None or self.mode != "recording":
             raise StorageError(self.error or "History is not open.")
         return self.history
+
+    @property
+    def cause(self) -> str | None:
+        """`error` for a process that ends: nothing goes on by itself then."""
+        return self.error and self.error.removesuffix(GOES_ON)
 
     @property
     def damage(self) -> str | None:
@@ -237,8 +245,6 @@ class Archive:
                 await self._reopen()
             else:
                 self._recording()
-            if self.mode == "recording":
-                logger.info("Writing history goes on")
 
     async def _look(self) -> None:
         """What is on the disk, and whether it may be written, also while nothing comes that could be."""
@@ -251,6 +257,9 @@ class Archive:
                 self.fail(error)
 
     def _recording(self) -> None:
+        if self.error is not None and self.mode != "read_only":
+            lost = f"lost since the start: {self.lost}" if self.lost else "nothing is lost"
+            logger.info("Writing history goes on, {}", lost)
         self.mode, self.error, self._failure = "recording", None, None
         self.settled.set()
 
@@ -275,4 +284,4 @@ class Archive:
 
 
 def _paused(error: StorageError) -> str:
-    return f"{error} Writing goes on by itself once that has changed."
+    return f"{error}{GOES_ON}"

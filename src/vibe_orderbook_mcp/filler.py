@@ -237,7 +237,7 @@ class Filler:
         if (why := result.failed.get(symbol)) is None:
             state.tape.fill(trades[0].agg_id, trades[-1].agg_id)
             self.filled[symbol] += len(trades)
-            self._log.filled(symbol, len(trades))
+            self._log.filled(symbol, len(trades), time.time())
         elif len(trades) > 1:
             middle = len(trades) // 2
             await self._store(state, trades[:middle])

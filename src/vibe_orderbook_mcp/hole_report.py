@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal
 
 from loguru import logger
@@ -27,12 +28,13 @@ class HoleReport:
     """Gathers, and says at `say` what is due: what is new of a symbol at once, the rest once a minute."""
 
     def __init__(self) -> None:
-        self._filled: dict[str, int] = {}
+        self._filled: dict[str, tuple[int, float]] = {}  # how many, and when the last of them were
         self._lost: dict[tuple[str, Reason], list[Interval]] = {}
         self._said_secs: dict[tuple[str, str], float] = {}
 
-    def filled(self, symbol: str, trades: int) -> None:
-        self._filled[symbol] = self._filled.get(symbol, 0) + trades
+    def filled(self, symbol: str, trades: int, unix_secs: float) -> None:
+        """So many were stored at that time."""
+        self._filled[symbol] = self._filled.get(symbol, (0, 0.0))[0] + trades, unix_secs
 
     def lost(self, symbol: str, ids: list[Interval], why: Reason) -> None:
         """Inclusive id ranges that stay missing."""
@@ -41,8 +43,11 @@ class HoleReport:
     def say(self, now_secs: float, *, is_end: bool = False) -> None:
         """Seconds are any monotonic clock's. At the end everything is due."""
         for symbol in [symbol for symbol in self._filled if self._is_due((symbol, _FILLED), now_secs) or is_end]:
-            count = self._filled.pop(symbol)
-            logger.bind(symbol=symbol).info("Filled {} missing trades of {}", count, symbol)
+            count, unix_secs = self._filled.pop(symbol)
+            logger.bind(symbol=symbol).info(
+                "Filled {} missing trades of {} in the minute up to {:%H:%M:%S} UTC",
+                *(count, symbol, datetime.fromtimestamp(unix_secs, UTC)),
+            )
         for key in [key for key in self._lost if self._is_due(key, now_secs) or is_end]:
             (symbol, why), holes = key, self._lost.pop(key)
             logger.bind(symbol=symbol).log(

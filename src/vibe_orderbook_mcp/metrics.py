@@ -161,7 +161,9 @@ class _RuntimeCollector(Collector):
             "vibe_recorder_queue_ticks", "Seconds that wait for the disk.", value=recorder.queue_ticks
         )
         yield CounterMetricFamily(
-            "vibe_seconds_dropped", "Seconds lost to a failing disk.", value=recorder.seconds_dropped
+            "vibe_seconds_dropped",
+            "Lost to a failing disk: a second of two symbols counts as 2.",
+            value=recorder.seconds_dropped,
         )
         yield GaugeMetricFamily("vibe_recorder_lag_seconds", "Of the newest second's tick.", value=recorder.lag_secs)
         yield CounterMetricFamily("vibe_findings", "Findings that were opened.", value=recorder.watcher.findings)

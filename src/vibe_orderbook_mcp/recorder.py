@@ -21,8 +21,9 @@ from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.core.seconds import CLOSE_MS
 from vibe_orderbook_mcp.errors import StorageError, WritingPaused
 from vibe_orderbook_mcp.housekeeping import Housekeeping
+from vibe_orderbook_mcp.lost import SymbolSeconds
 from vibe_orderbook_mcp.market import Market, SymbolState
-from vibe_orderbook_mcp.repeats import Repeats
+from vibe_orderbook_mcp.repeats import EVERY_SECS, Repeats
 from vibe_orderbook_mcp.watcher import Watcher
 
 TICK_SECS = 1.0
@@ -36,6 +37,13 @@ QUIET_NS = QUIET_LAG_MS * 1_000_000
 UNHEARD_MOST_MS = 6_000
 QUEUE_TICKS = 600
 BATCH_TICKS = 10  # how many waiting ticks one write may catch up
+# What is still said of history once a minute while it cannot be written.
+STILL = {
+    "opening": "History is still being opened",
+    "recording": "Writing history still fails",
+    "paused": "Writing history is still paused",
+    "unavailable": "History still cannot be opened",
+}
 STOP_WAIT_SECS = 1.0  # how long a stop waits for history that is being opened
 MICROPRICE_FIRST_TICKS = 60
 MICROPRICE_AGAIN_TICKS = 3600
@@ -61,15 +69,20 @@ class Recorder:
         self._queued = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._said = Repeats()
+        self._waits_since_secs: float | None = None  # or since that was last said
         self._bookless: set[str] = set()
         self._stale: set[str] = set()
         self.says_each_second = True  # a line a second and symbol at INFO; else at DEBUG, and one line a minute
         self.snapshots_stored: Counter[str] = Counter()
         self.trades_stored: Counter[str] = Counter()
-        self.seconds_dropped = 0  # of each symbol; trades of them are fetched again by id
         self.is_running = False
         self.lag_secs = 0.0  # of the newest tick behind its schedule
         self.clock_back_secs = 0.0  # of the exchange's clock behind the newest second, while that closes no further one
+
+    @property
+    def seconds_dropped(self) -> int:
+        """Of each symbol; trades of them are fetched again by id."""
+        return self._archive.lost.symbol_secs
 
     @property
     def queue_ticks(self) -> int:
@@ -123,9 +136,9 @@ class Recorder:
                 await self._house.finish(history)
         if self.seconds_dropped:
             self._say_dropped()
-        if (left := self.queue_ticks) > 0 and self._archive.mode != "read_only":
-            why = self._archive.error or "history is not open"
-            logger.error("{} seconds of history could not be written and are lost: {}", left, why)
+        if (left := self._waiting_seconds()) and self._archive.mode != "read_only":
+            why = self._archive.cause or "history is not open"
+            logger.error("History that waited could not be written and is lost: {}. {}", left, why)
         logger.info("Snapshot persistence task stopped")
 
     def tick(self, now_ns: int) -> None:
@@ -144,6 +157,28 @@ class Recorder:
             self._learn_microprice(state)
             self._collect(state, tick)
         self._enqueue(tick)
+        if self.is_running:
+            self._note_waiting(now_ns / 1e9)
+
+    def _waiting_seconds(self) -> SymbolSeconds:
+        return SymbolSeconds(record for tick in (*self._writing, *self._queue) for record in tick.seconds)
+
+    def _note_waiting(self, now_secs: float) -> None:
+        """A minute after the archive said what is wrong, and each minute from then on."""
+        archive = self._archive
+        if archive.mode == "read_only" or (archive.mode == "recording" and archive.error is None):
+            self._waits_since_secs = None
+        elif self._waits_since_secs is None:
+            self._waits_since_secs = now_secs
+        elif now_secs - self._waits_since_secs >= EVERY_SECS:
+            self._waits_since_secs = now_secs
+            waiting = self._waiting_seconds()
+            logger.error(
+                "{}, {} in memory: {}",
+                STILL[archive.mode],
+                f"{waiting} wait" if waiting else "no second waits",
+                archive.error or "the disk has not answered",
+            )
 
     def _collect(self, state: SymbolState, tick: Tick) -> None:
         for row, top in state.seconds.take():
@@ -213,7 +248,7 @@ class Recorder:
         was_dropped = self.seconds_dropped
         while len(self._queue) > QUEUE_TICKS:
             lost = self._queue.popleft()
-            self.seconds_dropped += len(lost.seconds)
+            self._archive.lost.add(lost.seconds)
             for batch in lost.trades:
                 if (state := self._market.symbols.get(batch.spec.symbol)) is not None:
                     state.tape.lose(batch.trades)
@@ -221,9 +256,7 @@ class Recorder:
             self._say_dropped()
 
     def _say_dropped(self) -> None:
-        logger.error(
-            "The disk has failed for too long: {} seconds of history are lost since the start", self.seconds_dropped
-        )
+        logger.error("History could not be written for too long. Lost since the start: {}", self._archive.lost)
 
     async def _tick_forever(self) -> None:
         while True:

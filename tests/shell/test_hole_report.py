@@ -15,7 +15,7 @@ def test_a_thousand_holes_are_two_lines_in_two_minutes() -> None:
                 first = 1000 * second + 10 * number
                 log.lost("BTCUSDT", [(first, first + 1)], "the exchange has none that can be read")
             log.lost("ETHUSDT", [(second, second)], "they cannot be stored")
-            log.filled("BTCUSDT", 3)
+            log.filled("BTCUSDT", 3, 1_800_000_000.0 + second)
             log.say(float(second))
         said = ": the exchange has none that can be read"
         of_btc = [line for line in logged.messages if line.endswith(said)]
@@ -29,7 +29,7 @@ def test_a_thousand_holes_are_two_lines_in_two_minutes() -> None:
         del logged.messages[:]
         log.say(float(2 * EVERY_SECS - 1), is_end=True)  # the process ends: nothing is left unsaid
         assert sorted(logged.messages) == [
-            "Filled 177 missing trades of BTCUSDT",
+            "Filled 177 missing trades of BTCUSDT in the minute up to 08:01:59 UTC",
             f"Trades of BTCUSDT stay missing: 1888 in 944 holes, ids 61000 to 119151{said}",
             "Trades of ETHUSDT stay missing: 59 in 1 hole, ids 61 to 119: they cannot be stored",
         ]

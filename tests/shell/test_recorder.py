@@ -24,7 +24,7 @@ from vibe_orderbook_mcp.archive import Archive
 from vibe_orderbook_mcp.core.events import DepthUpdate
 from vibe_orderbook_mcp.core.rows import RowFlag, SecondRecord, TradeBatch
 from vibe_orderbook_mcp.core.seconds import SecondTracker
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.errors import StorageError, WritingPaused
 from vibe_orderbook_mcp.market import Market
 from vibe_orderbook_mcp.metrics import Metrics
 from vibe_orderbook_mcp.recorder import QUEUE_TICKS, TICK_AT_MS, Recorder, secs_to_tick
@@ -238,16 +238,16 @@ class Quiet:
         self.archive = archive or Archive(path, cap_mb=64, retention_days=7)
         self.recorder = Recorder(self.market, self.archive)
         self.second = START
-        self._pass()
+        self.pass_second()
 
-    def _pass(self) -> None:
+    def pass_second(self) -> None:
         for state in self.states:
             state.seconds.roll(self.second * 1000 + 900)
         self.second += 1
 
     def tick(self) -> None:
         """One second of each symbol is over."""
-        self._pass()
+        self.pass_second()
         self.recorder.tick(time.monotonic_ns())
 
 
@@ -265,15 +265,53 @@ def test_a_queue_that_is_full_loses_its_oldest_seconds_and_counts_them(tmp_path:
             quiet.recorder.start(2)
             await quiet.recorder.stop()
         # Said at the first one and again at the stop, not once a second; the stop had a second of each to add.
-        lost = [line for line in logged.messages if "seconds of history are lost" in line]
-        assert [line.split(": ")[1] for line in lost] == [
-            "2 seconds of history are lost since the start",
-            "16 seconds of history are lost since the start",
-        ]
+        lost = [line for line in logged.messages if "Lost since the start" in line]
+        assert [line.split(": ")[1] for line in lost] == ["1 second of 2 symbols", "8 seconds of 2 symbols"]
         await quiet.archive.close()
         rows, _, _ = await stored(tmp_path / "db", "BTCUSDT")
         assert rows[0] == START + 8  # the stop had a second to add
         assert consecutive(rows)
+
+    asyncio.run(run())
+
+
+def test_a_pause_is_said_each_minute_with_what_waits_and_at_its_end_with_what_is_lost(tmp_path: Path) -> None:
+    """An operator who looks at any minute of the log sees that nothing is written, and how long that can go on."""
+
+    async def run() -> None:
+        quiet = Quiet(tmp_path / "db")
+        await quiet.archive.open()
+        quiet.archive.fail(WritingPaused("The disk is nearly full: 1 MB is free."))
+        quiet.recorder.is_running = True
+        with listening("INFO") as logged:
+            for second in range(QUEUE_TICKS + 17):
+                quiet.pass_second()
+                quiet.recorder.tick(second * 1_000_000_000)
+            still = [line for line in logged.messages if "still paused" in line]
+            assert len(still) == (QUEUE_TICKS + 16) // 60
+            assert still[0].startswith("Writing history is still paused, 61 seconds of 2 symbols wait in memory: ")
+            assert still[0].endswith("1 MB is free. Writing goes on by itself once that has changed.")
+            await quiet.archive.recover()
+        assert logged.count("Writing history goes on, lost since the start: 17 seconds of 2 symbols") == 1
+        assert quiet.recorder.seconds_dropped == 34  # as the metric counts
+        await quiet.archive.close()
+
+    asyncio.run(run())
+
+
+def test_what_waits_at_a_stop_is_lost_for_a_reason_that_promises_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        quiet = Quiet(tmp_path / "db")
+        await quiet.archive.open()
+        quiet.recorder.start(2)
+        for _ in range(3):
+            quiet.tick()
+        quiet.archive.fail(WritingPaused("The disk is nearly full."))
+        with listening("ERROR") as logged:
+            await quiet.recorder.stop()
+        (lost,) = [line for line in logged.messages if "is lost" in line]
+        assert lost.endswith("is lost: 4 seconds of 2 symbols. The disk is nearly full.")
+        await quiet.archive.close()
 
     asyncio.run(run())
 

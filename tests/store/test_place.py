@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from vibe_orderbook_mcp.errors import WritingPaused
+from vibe_orderbook_mcp.store import place
+from vibe_orderbook_mcp.store.place import Place
+
 OPENING = """
 import asyncio, resource, sys
 from vibe_orderbook_mcp.errors import StorageError
@@ -41,3 +45,21 @@ def test_too_little_memory_is_said_in_a_sentence(tmp_path: Path, limit_mb: int, 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(said)
     assert str(tmp_path) not in done.stdout
+
+
+@pytest.mark.parametrize("free", [14_999_999, 15_000_000, 18_749_999])
+def test_a_nearly_full_disk_is_said_with_the_amount_at_which_writing_resumes(
+    tmp_path: Path, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounded to whole megabytes, what is free was what is needed: "15 MB are free, and writing needs 15 MB"."""
+    disk = Place(tmp_path, 15_000_000)
+    monkeypatch.setattr(place, "free_bytes", lambda _: 14_000_000)
+    with pytest.raises(WritingPaused, match=r"14\.0 MB are free, and writing resumes when 18\.8 MB are"):
+        disk.check()
+    monkeypatch.setattr(place, "free_bytes", lambda _: free)
+    with pytest.raises(WritingPaused) as paused:
+        disk.check()
+    said = [float(word) for word in str(paused.value).split() if word[0].isdigit()]
+    assert said == [free // 100_000 / 10, 18.8]
+    monkeypatch.setattr(place, "free_bytes", lambda _: 18_750_000)
+    disk.check()

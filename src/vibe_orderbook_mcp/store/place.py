@@ -7,6 +7,7 @@ noticed when the next file is due, minutes later. So it is looked at before ever
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import shutil
@@ -44,8 +45,10 @@ class Place:
         needed = self._reserve_bytes * (_RESUME if self._was_low else 1.0)
         self._was_low = free < needed
         if self._was_low:
+            resumes = self._reserve_bytes * _RESUME
             raise WritingPaused(
-                f"The disk is nearly full: {free / _MB:.0f} MB are free, and writing needs {needed / _MB:.0f} MB."
+                f"The disk is nearly full: {math.floor(10 * free / _MB) / 10} MB are free, and writing resumes when "
+                f"{math.ceil(10 * resumes / _MB) / 10} MB are."
             )
 
 

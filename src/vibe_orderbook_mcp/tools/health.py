@@ -83,7 +83,7 @@ def health_answer(runtime: Runtime) -> HealthAnswer:
     if recorder.clock_back_secs and recorder.why_not_recording:
         warnings.append(f"Recorder: {recorder.why_not_recording}")
     if recorder.seconds_dropped:
-        warnings.append(f"{recorder.seconds_dropped} seconds of history were lost while they could not be written.")
+        warnings.append(f"History of {archive.lost} is lost: it could not be written for too long.")
     written = archive.written_ns
     return HealthAnswer(
         symbol=ALL,
