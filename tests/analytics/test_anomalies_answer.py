@@ -156,6 +156,26 @@ def test_a_cold_baseline_gives_values_and_no_verdict() -> None:
     assert waiting.reason == "warming up: one hour of history is needed, about 59 min to go"
 
 
+def test_what_cannot_be_measured_yet_takes_no_room() -> None:
+    """In the first minutes most figures have no value. What has one is there, and no field of a warm market is lost."""
+    watch = SymbolWatch(BTC)
+    feed(watch, quiet_rows(70))
+    young = json.loads(ask(watch).model_dump_json())["measured"]
+    assert "null" not in json.dumps(young)
+    assert young["warming_up"] is True
+    assert young["measures"] == {}
+    assert young["updates_per_trade"] > 0
+    grown = json.loads(ask(warm()).model_dump_json())["measured"]
+    assert list(grown["measures"]) == ["price_z", "volume_times", "sweep_share", "depth_halvings", "spread_times"]
+    assert grown["measures"]["price_z"]["level"] == 0
+    assert {"band_bps", "withdrawn", "depth_left", "depth_drop", "variance_times", "fleeting_walls_bid"} <= set(grown)
+    assert AnomaliesAnswer.model_validate_json(ask(watch).model_dump_json()) == ask(watch)
+    unseen = warm()
+    for each in quiet_rows(60, start=AT):
+        unseen.second(each)  # no taker groups were seen
+    assert json.loads(ask(unseen).model_dump_json())["measured"]["measures"]["sweep_share"] == {"value": None}
+
+
 def test_a_symbol_without_a_book_says_so() -> None:
     """Also in the first second, before anything came."""
     assert [each.detector for each in SymbolWatch(BTC).not_run()] == list(TYPES)

@@ -77,6 +77,22 @@ def test_a_quiet_market_is_excellent() -> None:
     assert HealthScoreAnswer.model_validate_json(found.model_dump_json()) == found
 
 
+def test_an_excellent_market_names_its_weakest_part() -> None:
+    """One side at half of its usual is 68 points of depth: Excellent by definition, and no part "as usual"."""
+    watch = warm()
+    thin = tuple(0.53 * amount for amount in (1e5, 2e5, 5e5, 1e6, 2e6))
+    feed(watch, changed([quiet_row(WARM_SECS + n) for n in range(60)], ask_band_quote=thin))
+    found = ask(watch)
+    assert found.level == "Excellent"
+    assert found.components is not None
+    assert found.components.liquidity_depth == pytest.approx(69.5, abs=1.0)
+    assert found.weakest_component == "liquidity_depth"
+    assert "(Excellent): weakest is depth at 69" in found.summary
+    assert "as usual" not in found.summary
+    feed(watch, [quiet_row(WARM_SECS + 60 + n) for n in range(60)])
+    assert "(Excellent): every part is as usual, the weakest is " in ask(watch).summary
+
+
 def test_a_drain_is_below_40_in_its_second_second_and_never_excellent() -> None:
     """An hour of quiet before it. A window of 60 s hides none of it, and forgets it a minute after its end."""
     watch = warm()
@@ -123,16 +139,33 @@ def test_what_the_window_remembers_is_said_beside_what_is_now() -> None:
     assert "x its usual, down to 0x within the 60 s." in found.summary
 
 
-def test_a_silent_market_is_poor_at_best() -> None:
-    """Whatever it was before: nobody knows what it is now."""
+def test_a_silent_market_is_poor_at_best_and_the_silence_is_said_first() -> None:
+    """Whatever it was before: nobody knows what it is now. The number is a cap, so the summary begins with why."""
     watch = warm()
     found = ask(watch, age_ms=4_000, status="stale")
     assert (found.health_score, found.level) == (39.0, "Poor")
-    assert found.summary.endswith("health 39/100 (Poor): nothing has come for 4 s, what was measured is of before.")
+    assert found.summary == (
+        "BTCUSDT: nothing heard for 4 s, for that reason health is capped at 39/100 (Poor); what was measured is of"
+        " before."
+    )
     assert found.components is not None
     assert ask(watch, age_ms=4_000).level == "Excellent"
-    cold = answer(quiet_rows(60), None, age_ms=4_000, status="stale")
-    assert (cold.health_score, cold.level) == (39.0, "Poor")
+    feed(watch, [drained(WARM_SECS + place) for place in range(10)])
+    worse = ask(watch, age_ms=4_000, status="stale")
+    assert worse.level == "Critical"
+    assert "BTCUSDT: nothing heard for 4 s, health is " in worse.summary
+    assert "capped" not in worse.summary
+
+
+@pytest.mark.parametrize("secs", [60, 500])
+def test_a_silent_market_gets_no_verdict_while_it_is_young(secs: int) -> None:
+    found = answer(quiet_rows(secs), None, age_ms=18_000, status="stale")
+    assert (found.health_score, found.level, found.baseline) == (39.0, "Unknown", "warming_up")
+    assert found.summary.startswith("BTCUSDT: nothing heard for 18 s, for that reason health is capped at 39/100; ")
+    assert "no verdict yet" in found.summary
+    assert not any(word in found.summary for word in VERDICTS)
+    uncovered = answer(quiet_rows(10), None, age_ms=50_000, status="stale")
+    assert uncovered.summary.startswith("BTCUSDT: nothing heard for 50 s; no health score: ")
 
 
 def test_a_frozen_feed_lowers_health() -> None:
@@ -156,6 +189,10 @@ def test_below_fifteen_minutes_no_verdict_is_given(secs: int) -> None:
     assert found.health_score is not None
     assert not any(word in found.summary for word in (*VERDICTS, "sound", "as usual"))
     assert "no verdict yet (" in found.summary
+    scale = (
+        "that gives way to this symbol's first minutes (" if watch.normal.spread_weight else "not against this symbol"
+    )
+    assert f"/100 on a general scale{' ' if watch.normal.spread_weight else ', '}{scale}" in found.summary
     left = max(1, round((900 - watch.normal.seconds) / 60))
     assert f"(about {left} min of its own history to go)" in found.summary
     (warning,) = [each for each in found.warnings if "15 minutes" in each]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import inf
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.analytics.health import (
     usd_rate_of,
 )
 from vibe_orderbook_mcp.analytics.health_seconds import Health, health_of_window
-from vibe_orderbook_mcp.analytics.health_text import PHRASES, health_summary
+from vibe_orderbook_mcp.analytics.health_text import PHRASES, SILENT_MOST, health_summary
 from vibe_orderbook_mcp.analytics.measures import Measures
 from vibe_orderbook_mcp.analytics.normal import FULL_SECS, Normal
 from vibe_orderbook_mcp.analytics.numbers import decimals, readable, significant
@@ -45,9 +45,6 @@ from vibe_orderbook_mcp.analytics.windows import (
     secs_until,
 )
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
-
-# A market of which nothing is heard may be anything by now: Poor at best.
-SILENT_MOST: Final = 39.0
 
 
 class HealthComponents(Answer):
@@ -155,6 +152,8 @@ def health_score_answer(
     if reason is not None:
         is_market = invalid_reason is not None
         said = _without_words(reason, is_market=is_market, is_ours=unseen_reason is not None)
+        if status == "stale" and not is_market:
+            said = f"nothing heard for {age_ms / 1000:.0f} s; {said}"
         return _without_score(head, f"{spec.symbol}: {said}", warnings, reason, 0.0 if is_market else None)
     rate = usd_rate if usd_rate is not None else usd_rate_of(spec.quote_asset)
     found = health_of_window(
@@ -192,7 +191,6 @@ def _told(parts: dict[Component, Part], normal: Normal, *, is_silent: bool) -> t
         return None, "Unknown"
     if is_silent:
         score = min(score, SILENT_MOST)
-        return score, level_of(score, score)
     weakest = min(round(part.felt, 1) for part in parts.values())
     return score, level_of(score, weakest) if normal.is_warm else "Unknown"
 

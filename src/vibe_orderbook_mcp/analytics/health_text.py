@@ -19,7 +19,9 @@ PHRASES: Final[dict[Component, str]] = {
     "flow_balance": "flow balance",
     "update_rate": "update rate",
 }
-SOUND: Final = 80.0
+SOUND: Final = 90.0  # depth 0.8 x its usual, spread 1.26 x: below that nobody calls a part as usual
+# A market of which nothing is heard may be anything by now: Poor at best.
+SILENT_MOST: Final = 39.0
 # Where the window has seen worse than now, by so many points of its mean, that is said; or nothing is called usual.
 REMEMBERED, SPOILT = 1.0, 5.0
 BROKEN: Final = ": the book was one-sided or crossed"
@@ -40,23 +42,45 @@ def health_summary(
     if score is None or weakest is None:
         return f"{spec.symbol}: health unknown, too little could be measured."
     if silent_secs is not None:
-        return (
-            f"{spec.symbol} health {points(score)}/100 ({level}): nothing has come for {silent_secs:.0f} s, what was"
-            " measured is of before."
-        )
+        return f"{spec.symbol}: {silent_text(score, level, normal, silent_secs)}."
     at = found.parts()[weakest].score
     raw = weakest_figure(spec, found, weakest, secs)
     lowest = f"{PHRASES[weakest]} at {points(at)}{_now_and_window(found, weakest, secs)}{raw}"
     if not normal.is_warm:
-        minutes = max(1, round((FULL_SECS - normal.seconds) / MINUTE))
         return (
-            f"{spec.symbol} health {points(score)}/100, no verdict yet (about {minutes} min of its own history to go):"
-            f" the lowest part is {lowest}."
+            f"{spec.symbol} health {points(score)}/100 on {_scale(normal)}; {no_verdict(normal)}: the lowest part is"
+            f" {lowest}."
         )
     head = f"{spec.symbol} health {points(score)}/100 ({level})"
-    is_sound = at >= SOUND and not _remembers(found, weakest, SPOILT)
-    said = f"every part is as usual, the lowest is {lowest}" if is_sound else f"weakest is {lowest}"
+    lows = min(part.score for part in found.parts().values())
+    is_sound = lows >= SOUND and not _remembers(found, weakest, SPOILT)
+    said = f"every part is as usual, the weakest is {lowest}" if is_sound else f"weakest is {lowest}"
     return f"{head}: {said}{_dear(spec, normal)}."
+
+
+def silent_text(score: float, level: HealthLevel, normal: Normal, silent_secs: float) -> str:
+    """Of a market of which nothing is heard. It is the silence that is the news, not the number."""
+    verdict = f" ({level})" if normal.is_warm else ""
+    young = "" if normal.is_warm else f"; {no_verdict(normal)}"
+    is_capped = score >= SILENT_MOST
+    said = "for that reason health is capped at" if is_capped else "health is"
+    return (
+        f"nothing heard for {silent_secs:.0f} s, {said} {points(score)}/100{verdict}; what was measured is of"
+        f" before{young}"
+    )
+
+
+def no_verdict(normal: Normal) -> str:
+    minutes = max(1, round((FULL_SECS - normal.seconds) / MINUTE))
+    return f"no verdict yet (about {minutes} min of its own history to go)"
+
+
+def _scale(normal: Normal) -> str:
+    """What a number rests on before the symbol has a usual of its own: it changes with the scale alone."""
+    if normal.spread_weight <= 0.0:
+        return "a general scale, not against this symbol's usual"
+    own = 100 * normal.spread_weight
+    return f"a general scale that gives way to this symbol's first minutes ({own:.0f} %), not against its usual"
 
 
 def points(score: float) -> str:

@@ -33,52 +33,51 @@ class MeasuredLevel(Answer):
     """One of the five measures that a market shock is made of, where it was largest in the window."""
 
     value: float | None = Field(description="Null: it could not be told in the window.")
-    level: int | None = Field(
-        description="0 usual, 1 unusual (some 20 times a day), 2 rare (some twice). Null: too little history."
+    level: int | None = left_out_if_none(
+        "0 usual, 1 unusual (some 20 times a day), 2 rare (some twice). Absent: too little history."
     )
-    a_day: float | None = Field(
-        description="How often a day the symbol's last 24 h reached it. Null: less than 24 h of history, or below the"
-        " least value that level 1 needs."
+    a_day: float | None = left_out_if_none(
+        "How often a day the symbol's last 24 h reached it. Absent: less than 24 h of history, or below the least value"
+        " that level 1 needs."
     )
-    at: str | None = Field(description="The second, ISO 8601 UTC.")
+    at: str | None = left_out_if_none("The second, ISO 8601 UTC.")
 
 
 class Measured(Answer):
-    """What the detectors looked at in the window; null: not known. Values, not verdicts."""
+    """What the detectors looked at in the window; absent: not known. Values, not verdicts."""
 
     warming_up: bool | None = left_out_if_none("True: under one hour of history, so no verdict is given.")
     measures: dict[str, MeasuredLevel] = Field(
         description="price_z: largest move of mid over 1, 10, 60 s against what the hour before makes of it."
         " volume_times: quote volume of 60 s / that of the day's mean minute. sweep_share: largest taker order at 3"
         " prices or more / usual depth of the side. depth_halvings: depth withdrawn untraded, or missing, in halvings"
-        " (1: half, 2: a quarter). spread_times: spread that lasted 3 s / the day's median."
+        " (1: half, 2: a quarter). spread_times: spread that lasted 3 s / the day's median. While warming up those that"
+        " have no value yet are absent."
     )
-    band_bps: int | None = Field(description="The symbol's own band: depths here are within so many bps of mid.")
-    withdrawn: float | None = Field(description="Largest share of a side that left untraded within 5 s, 0 to 1.")
-    depth_left: float | None = Field(
-        description="Least depth that lasted 3 s / its usual, on the side with less of it."
-    )
+    band_bps: int | None = left_out_if_none("The symbol's own band: depths here are within so many bps of mid.")
+    withdrawn: float | None = left_out_if_none("Largest share of a side that left untraded within 5 s, 0 to 1.")
+    depth_left: float | None = left_out_if_none("Least depth that lasted 3 s / its usual, on the side with less of it.")
     updates_per_s_peak: int = Field(description="Most book changes in one second.")
-    updates_times_median: float | None = Field(description="That peak / the trailing hour's median second.")
+    updates_times_median: float | None = left_out_if_none("That peak / the trailing hour's median second.")
     update_surge_times: float | None = left_out_if_none(
         "Level 1: updates / the hour's median, in a second that would be a burst had mid not moved."
     )
-    updates_per_trade: float | None = Field(description="Book changes per fill over the window.")
-    depth_drop: float | None = Field(
-        description="1 - thinner side's depth within the own band / its hourly median; now."
+    updates_per_trade: float | None = left_out_if_none("Book changes per fill over the window.")
+    depth_drop: float | None = left_out_if_none(
+        "1 - thinner side's depth within the own band / its hourly median; now."
     )
-    spread_times: float | None = Field(description="Spread / the day's median, both at least 1 tick and 0.5 bp; now.")
-    spread_bps: float | None = Field(description="The spread itself, time-weighted over the newest second.")
-    spread_usual_bps: float | None = Field(description="The day's median spread itself.")
-    cost_times: float | None = Field(
-        description="Cost of taking a quarter of a usual side, on the dearer side / its day's median; now."
+    spread_times: float | None = left_out_if_none("Spread / the day's median, both at least 1 tick and 0.5 bp; now.")
+    spread_bps: float | None = left_out_if_none("The spread itself, time-weighted over the newest second.")
+    spread_usual_bps: float | None = left_out_if_none("The day's median spread itself.")
+    cost_times: float | None = left_out_if_none(
+        "Cost of taking a quarter of a usual side, on the dearer side / its day's median; now."
     )
-    bid_cancel_share: float | None = Field(description="Cancelled / (added + cancelled) bid size in the window.")
-    ask_cancel_share: float | None = Field(description="The same for asks.")
-    fleeting_walls_bid: int | None = Field(description="Large bids of the window that vanished within 10 s, untraded.")
-    fleeting_walls_ask: int | None = Field(description="The same for asks.")
-    variance_times: float | None = Field(
-        description="Realised variance of mid a second, last minute / trailing hour (5 s steps)."
+    bid_cancel_share: float | None = left_out_if_none("Cancelled / (added + cancelled) bid size in the window.")
+    ask_cancel_share: float | None = left_out_if_none("The same for asks.")
+    fleeting_walls_bid: int | None = left_out_if_none("Large bids of the window that vanished within 10 s, untraded.")
+    fleeting_walls_ask: int | None = left_out_if_none("The same for asks.")
+    variance_times: float | None = left_out_if_none(
+        "Realised variance of mid a second, last minute / trailing hour (5 s steps)."
     )
     absorption: list[AbsorptionEvent] = Field(
         description="Levels that absorbed in the whole window, as in get_order_flow. A finding is rarer: over 60 s, and"
@@ -168,7 +167,8 @@ def _levels(watch: SymbolWatch, found: dict[Measure, Largest]) -> dict[str, Meas
     for measure, name in NAMES.items():
         each = found.get(measure)
         if each is None:
-            out[name] = MeasuredLevel(value=None, level=None, a_day=None, at=None)
+            if watch.baseline.is_ready:
+                out[name] = MeasuredLevel(value=None)
             continue
         second = each.second.second
         a_day = times_a_day(watch.baseline, measure, each.value, second)
