@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 from functools import cache
 from itertools import pairwise
 from math import log, log1p
@@ -168,19 +169,36 @@ def test_a_restart_changes_nothing(stop: int) -> None:
     assert figures(restarted) == expected
 
 
-@pytest.mark.parametrize("stop", [3599, 5033, 7000])
+LATE_STOPS = (3599, 5033, 7000)
+UNTIL_READ_SECS = 900
+
+
+@cache
+def unread() -> tuple[list[SecondRow], dict[int, dict[int, bytes]], dict[int, SymbolWatch]]:
+    """Rows, what was stored of them at each of `LATE_STOPS`, and a watch that saw all of them, as it was later."""
+    rows = quiet_rows(LATE_STOPS[-1] + UNTIL_READ_SECS)
+    watch = SymbolWatch(BTC)
+    saved: dict[int, bytes] = {}
+    at_stops: dict[int, dict[int, bytes]] = {}
+    later: dict[int, SymbolWatch] = {}
+    for place, each in enumerate(rows, 1):
+        watch.second(each)
+        if each.second % 60 == 17:
+            saved.update(watch.hour_blocks())
+        if place in LATE_STOPS:
+            at_stops[place] = dict(saved)
+        if place - UNTIL_READ_SECS in LATE_STOPS:
+            later[place - UNTIL_READ_SECS] = deepcopy(watch)
+    return rows, at_stops, later
+
+
+@pytest.mark.xdist_group("unread")
+@pytest.mark.parametrize("stop", LATE_STOPS)
 def test_what_is_stored_can_be_taken_in_later(stop: int) -> None:
     """History that could not be read at the start: once it can, a quarter of an hour on, the normal is nearly that of a
     watch that never stopped. Seconds are counted once; what was judged without a normal is not judged again."""
-    rows = quiet_rows(stop + 900)
-    going_on, stopped, again = SymbolWatch(BTC), SymbolWatch(BTC), SymbolWatch(BTC)
-    for each in rows:
-        going_on.second(each)
-    saved: dict[int, bytes] = {}
-    for each in rows[:stop]:
-        stopped.second(each)
-        if each.second % 60 == 17:
-            saved.update(stopped.hour_blocks())
+    all_rows, at_stops, later = unread()
+    rows, saved, going_on, again = all_rows[: stop + UNTIL_READ_SECS], at_stops[stop], later[stop], SymbolWatch(BTC)
     for each in rows[stop:]:
         again.second(each)
     assert again.baseline.seconds < 900
