@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from loguru import logger
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.config import Settings, load_settings, unknown_variables
 from vibe_orderbook_mcp.core.listed import Source
-from vibe_orderbook_mcp.errors import ConfigError, VibeError
+from vibe_orderbook_mcp.errors import ConfigError, ExchangeUnavailable, StorageError, VibeError
 from vibe_orderbook_mcp.logs import set_up_logging
 from vibe_orderbook_mcp.stderr import never_waiting
 from vibe_orderbook_mcp.stopping import stop_signals
@@ -63,6 +64,7 @@ TransportOption = Annotated[Transport, typer.Option(help="stdio for Claude Deskt
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on (VIBE_HOST).")]
 PortOption = Annotated[int | None, typer.Option(help="Port to listen on (VIBE_PORT).")]
 SymbolsOption = Annotated[str | None, typer.Option(help="Symbols separated by commas.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of the simulated market.")]
 
 
@@ -191,12 +193,18 @@ def record(
     symbols: Annotated[str, typer.Option(help="Symbols separated by commas.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write; .gz compresses.")],
     seconds: Annotated[float | None, typer.Option(help="Stop by itself after so long.")] = None,
+    force: ForceOption = False,
 ) -> None:
     """Record raw frames of a live exchange, for `sim --replay`."""
     from vibe_orderbook_mcp.binance.recording import record_to  # noqa: PLC0415  # not needed by servers
 
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ConfigError(f"--seconds is {seconds:g}; it must be a number above 0.")
     settings = _settings()
-    count = _run(record_to(output, _symbol_list(symbols), settings.rest_url, settings.ws_url, seconds=seconds))
+    urls = settings.rest_url, settings.ws_url
+    count = _run(record_to(output, _symbol_list(symbols), *urls, seconds=seconds, force=force))
+    if not count:
+        raise ExchangeUnavailable(f"No frame came, so nothing was written to {output}.")
     typer.echo(f"Recorded {count} frames to {output}")
 
 
@@ -224,7 +232,10 @@ def export(
     start: Annotated[str | None, typer.Option(help="ISO 8601 or unix seconds; UTC. Default: all.")] = None,
     end: Annotated[str | None, typer.Option(help="Like --start; not included.")] = None,
     format_: Annotated[ExportFormat, typer.Option("--format", help="Output format.")] = ExportFormat.CSV,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="File; default is stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File; .gz compresses. Default is stdout.")
+    ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write stored data out; works while a server runs."""
     from vibe_orderbook_mcp.offline import export_to  # noqa: PLC0415  # not needed by servers
@@ -233,7 +244,11 @@ def export(
     symbols = _symbol_list(symbol)
     if len(symbols) > 1:
         raise ConfigError(f"--symbol is {symbol!r}; one symbol is exported at a time.")
-    _run(export_to(settings.data_path, kind.value, symbols[0], start, end, format_.value, output))
+    work = export_to(settings.data_path, kind.value, symbols[0], start, end, format_.value, output, force=force)
+    count = _run(work)
+    if count is None:
+        raise StorageError("The export was stopped" + ("." if output is None else f"; {output} was not written."))
+    typer.echo(f"Exported {count} {kind.value} of {symbols[0]}", err=True)
 
 
 @app.command("import")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vibe_orderbook_mcp.errors import ConfigError, StorageError
+from vibe_orderbook_mcp.output_file import check_output, whole_output
 from vibe_orderbook_mcp.store.export import Format, export_snapshots, export_trades
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.rescue import set_aside
@@ -29,22 +30,26 @@ async def export_to(
     end: str | None,
     fmt: Format,
     output: Path | None,
-) -> None:
-    """Rows to a file or stdout; how many there were to stderr. Raises ConfigError, StorageError."""
+    *,
+    force: bool = False,
+) -> int:
+    """Rows to a file or stdout. How many there were. Raises ConfigError, StorageError.
+
+    The file gets its name when all of them are written; one that exists is replaced with `force` alone.
+    """
     start_ms = 0 if start is None else parse_time_ms("--start", start)
     end_ms = LAST_SECOND * 1000 if end is None else parse_time_ms("--end", end)
     if end_ms <= start_ms:
         raise ConfigError("--end must be after --start.")
+    if output is not None:
+        check_output(output, force=force)  # before what takes longer
     async with _reading(data_path) as history:
         if await history.spec(symbol) is None:
             raise StorageError(f"Nothing is stored of {symbol}.")
-        with _sink(output) as sink:
+        with _stdout() if output is None else whole_output(output, force=force) as sink:
             if kind == "trades":
-                count = await export_trades(history, symbol, start_ms, end_ms, fmt, sink)
-            else:
-                count = await export_snapshots(history, symbol, start_ms // 1000, -(-end_ms // 1000), fmt, sink)
-    if sys.stderr is not None:
-        sys.stderr.write(f"Exported {count} {kind} of {symbol}\n")
+                return await export_trades(history, symbol, start_ms, end_ms, fmt, sink)
+            return await export_snapshots(history, symbol, start_ms // 1000, -(-end_ms // 1000), fmt, sink)
 
 
 async def print_status(data_path: Path) -> None:
@@ -126,11 +131,8 @@ def _need_stdout() -> None:
         raise ConfigError("Standard output is closed, so there is nowhere to write to.")
 
 
-def _sink(output: Path | None) -> BinaryIO:
-    if output is None:
-        _need_stdout()
-        return cast("BinaryIO", open(sys.stdout.fileno(), "wb", closefd=False))
-    try:
-        return output.open("wb")
-    except OSError as error:
-        raise ConfigError(f"{output} cannot be written ({error.strerror}).") from error
+@contextmanager
+def _stdout() -> Iterator[BinaryIO]:
+    _need_stdout()
+    with open(sys.stdout.fileno(), "wb", closefd=False) as sink:
+        yield cast("BinaryIO", sink)

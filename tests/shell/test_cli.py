@@ -108,6 +108,18 @@ def test_bad_input_is_one_clear_sentence_and_a_code_that_is_not_zero(data: Path,
         (("record", "--symbols", "!!", "-o", "x"), none, 2, "'!!' is not a list of symbols"),
         (("record", "--symbols", "BTCUSDT", "-o", "x"), gone, 1, "The exchange cannot be reached (no connection)."),
         (("record", "--symbols", "BTCUSDT", "-o", "no/x"), gone, 2, "cannot be written"),
+        (("record", "--symbols", "BTCUSDT", "-o", "kept"), gone, 2, "kept exists already and is left as it is"),
+        (("record", "--symbols", "BTCUSDT", "-o", "kept", "--force"), gone, 1, "The exchange cannot be reached"),
+        (("record", "--symbols", "BTCUSDT", "-o", "x", "--seconds", "-5"), gone, 2, "--seconds is -5; it must be a"),
+        (("record", "--symbols", "BTCUSDT", "-o", "x", "--seconds", "nan"), gone, 2, "--seconds is nan; it must be a"),
+        (("export", "trades", *btc, "-o", "kept"), have, 2, "kept exists already and is left as it is"),
+        (
+            ("export", "trades", "--symbol", "ETHUSDT", "-o", "kept", "--force"),
+            have,
+            1,
+            "Nothing is stored of ETHUSDT.",
+        ),
+        (("export", "trades", "--symbol", "ETHUSDT", "-o", "y"), have, 1, "Nothing is stored of ETHUSDT."),
         (("export", "candles", *btc), have, 2, "candles"),
         (("export", "trades"), have, 2, "--symbol"),
         (("export", "trades", *btc), none, 1, "Nothing has been recorded"),
@@ -121,7 +133,10 @@ def test_bad_input_is_one_clear_sentence_and_a_code_that_is_not_zero(data: Path,
         (("export", "trades", *btc, "-o", "/dev/full"), have, 1, "No space left on device"),
         (("status",), none, 1, "Nothing has been recorded"),
     ]
+    (tmp_path / "kept").write_bytes(b"an hour of frames")
     outputs = commands(tmp_path, [(arguments, variables) for arguments, variables, *_ in cases])
+    assert (tmp_path / "kept").read_bytes() == b"an hour of frames"
+    assert [found.name for found in tmp_path.iterdir()] == ["kept"]
     for (arguments, _, code, sentence), output in zip(cases, outputs, strict=True):
         assert output.code == code, (arguments, output)
         assert output.out == b"", arguments
@@ -133,6 +148,7 @@ def test_bad_input_is_one_clear_sentence_and_a_code_that_is_not_zero(data: Path,
 def test_exports_hold_the_promised_columns_in_every_format(data: Path, tmp_path: Path) -> None:
     have: dict[str, object] = {"data_path": data}
     btc = ("--symbol", "btc/usdt")
+    (tmp_path / "again.csv").write_text("an older export")
     start, end = "2023-11-14T22:14:05", str(START + 17)  # the first is START + 5
     trades_start, trades_end = str(START + 0.5), "2023-11-14T22:14:02"  # ten a second
     outputs = commands(
@@ -146,6 +162,8 @@ def test_exports_hold_the_promised_columns_in_every_format(data: Path, tmp_path:
             (("export", "trades", *btc, "--start", "1960-01-01", "--end", "9999-01-01"), have),
             (("export", "snapshots", *btc, "--start", "1960-01-01", "--end", "9999-01-01"), have),
             (("export", "trades", *btc, "--start", "2030-01-01"), have),
+            (("export", "trades", *btc, "-o", "t.csv.gz"), have),
+            (("export", "trades", *btc, "-o", "again.csv", "--force"), have),
         ],
     )
     assert [output.code for output in outputs] == [0] * len(outputs)
@@ -175,6 +193,9 @@ def test_exports_hold_the_promised_columns_in_every_format(data: Path, tmp_path:
     assert outputs[5].out == outputs[0].out
     assert outputs[6].out.count(b"\n") == 21
     assert outputs[7].out.count(b"\n") == 1  # the head
+    assert gzip.decompress((tmp_path / "t.csv.gz").read_bytes()) == outputs[0].out
+    assert (tmp_path / "again.csv").read_bytes() == outputs[0].out
+    assert {found.name for found in tmp_path.iterdir()} == {"t.parquet", "s.jsonl", "t.csv.gz", "again.csv"}
 
 
 def test_a_reader_that_leaves_early_ends_an_export_quietly(data: Path, tmp_path: Path) -> None:
@@ -233,7 +254,7 @@ def test_record_stops_by_itself_or_when_told_and_leaves_a_whole_file(tmp_path: P
         async with exchange() as sim:
             variables = {"rest_url": sim.rest_url, "ws_url": sim.ws_url}
             output = await command(
-                "record", "--symbols", "btc/usdt", "-o", "a.gz", "--seconds", "1.5", cwd=tmp_path, **variables
+                "record", "--symbols", "btc/usdt", "-o", "a.gz", "--seconds", "4", cwd=tmp_path, **variables
             )
             assert output.code == 0
             assert output.out.decode().startswith("Recorded ")

@@ -87,22 +87,56 @@ def test_a_recording_goes_on_after_the_exchange_was_away(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_what_cannot_be_recorded_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_what_cannot_be_recorded_is_said_in_one_sentence_and_leaves_no_file(tmp_path: Path) -> None:
     async def run() -> None:
+        path = tmp_path / "x"
         async with exchange() as sim:
-            with pytest.raises(SymbolUnknown, match="does not list 'NOPEUSDT'"):
-                await record_to(tmp_path / "x", ("NOPEUSDT",), sim.rest_url, sim.ws_url)
-            with pytest.raises(ConfigError, match="At most 15 symbols"):
-                await record_to(tmp_path / "x", tuple(f"A{n}" for n in range(16)), sim.rest_url, sim.ws_url)
+            urls = sim.rest_url, sim.ws_url
+            for target, force in ((path, False), (kept, True)):
+                with pytest.raises(SymbolUnknown, match="does not list 'NOPEUSDT'"):
+                    await record_to(target, ("NOPEUSDT",), *urls, force=force)
+                with pytest.raises(ConfigError, match="At most 15 symbols"):
+                    await record_to(target, tuple(f"A{n}" for n in range(16)), *urls, force=force)
+                sim.faults.add(RestStatus(status=451, count=1))
+                with pytest.raises(ExchangeUnavailable, match="HTTP 451"):
+                    await record_to(target, ("BTCUSDT",), *urls, force=force)
+                sim.faults.add(Refuse(count=1))
+                with pytest.raises(ExchangeUnavailable, match="HTTP 503"):
+                    await record_to(target, ("BTCUSDT",), *urls, force=force)
+                assert await record_to(target, ("BTCUSDT",), *urls, force=force, seconds=1e-6) == 0
             with pytest.raises(ConfigError, match="cannot be written"):
-                await record_to(tmp_path / "no" / "x", ("BTCUSDT",), sim.rest_url, sim.ws_url)
-            sim.faults.add(RestStatus(status=451, count=1))
-            with pytest.raises(ExchangeUnavailable, match="HTTP 451"):
-                await record_to(tmp_path / "x", ("BTCUSDT",), sim.rest_url, sim.ws_url)
-            sim.faults.add(Refuse(count=1))
-            with pytest.raises(ExchangeUnavailable, match="HTTP 503"):
-                await record_to(tmp_path / "x", ("BTCUSDT",), sim.rest_url, sim.ws_url)
-        with pytest.raises(ExchangeUnavailable, match=r"cannot be reached \(no connection\)"):
-            await record_to(tmp_path / "x", ("BTCUSDT",), sim.rest_url, sim.ws_url)
+                await record_to(tmp_path / "no" / "x", ("BTCUSDT",), *urls)
+            with pytest.raises(ConfigError, match="cannot be written"):
+                await record_to(tmp_path, ("BTCUSDT",), *urls, force=True)
+        for target, force in ((path, False), (kept, True)):
+            with pytest.raises(ExchangeUnavailable, match="cannot be reached"):
+                await record_to(target, ("BTCUSDT",), *urls, force=force)
+
+    kept = tmp_path / "kept.gz"
+    kept.write_bytes(b"an hour of frames")
+    asyncio.run(run())
+    assert [found.name for found in tmp_path.iterdir()] == ["kept.gz"]
+    assert kept.read_bytes() == b"an hour of frames"
+
+
+def test_a_recording_that_exists_is_replaced_only_by_force(tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "x"
+        path.write_bytes(b"an hour of frames")
+        async with exchange() as sim:
+            with pytest.raises(ConfigError, match=r"x exists already .* --force"):
+                await record_to(path, ("BTCUSDT",), sim.rest_url, sim.ws_url)
+            assert path.read_bytes() == b"an hour of frames"
+            recording = asyncio.create_task(
+                record_to(path, ("BTCUSDT",), sim.rest_url, sim.ws_url, force=True),
+            )
+            await until(lambda: path.read_bytes() != b"an hour of frames")
+            sent = sim.hub.frames_sent
+            await until(lambda: sim.hub.frames_sent > sent + 50)
+            recording.cancel()
+            frames = await recording
+        found = [frame for _, frame in lines(path)]
+        assert frames == sum("stream" in frame for frame in found) > 0
+        assert "symbols" in found[0]  # what came before the first frame is there as well
 
     asyncio.run(run())

@@ -8,11 +8,10 @@ are made of: it is an independent truth for their best prices.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import httpx
 import msgspec
@@ -24,6 +23,7 @@ from vibe_orderbook_mcp.binance.rest import ANSWER_SECS, read_bounded, why_unrea
 from vibe_orderbook_mcp.binance.unpacking import ACCEPTED
 from vibe_orderbook_mcp.errors import ConfigError, ExchangeError, ExchangeUnavailable, StorageError, SymbolUnknown
 from vibe_orderbook_mcp.outbound import check, client_options
+from vibe_orderbook_mcp.output_file import check_output, open_output
 
 SNAPSHOT_LEVELS = 5000
 STREAMS = ("depth@100ms", "aggTrade", "trade", "bookTicker")
@@ -31,36 +31,51 @@ FLUSH_EVERY_SECS = 1.0  # what a process that is killed loses at most; a .gz is 
 
 
 async def record_to(
-    path: Path, symbols: tuple[str, ...], rest_url: str, ws_url: str, *, seconds: float | None = None
+    path: Path,
+    symbols: tuple[str, ...],
+    rest_url: str,
+    ws_url: str,
+    *,
+    seconds: float | None = None,
+    force: bool = False,
 ) -> int:
     """Until cancelled or `seconds` have passed. Returns the number of frames. Raises ConfigError, ExchangeUnavailable,
     SymbolUnknown, and StorageError when the file cannot be written any more.
 
     A connection that breaks is opened again and new depth answers are recorded, so a replay can resync there too.
+    The file begins with the first frame: where none came there is none, and one that exists is replaced by `force`
+    alone, and not before.
     """
     check(rest_url, ws_url)
-    try:
-        file = cast("BinaryIO", gzip.GzipFile(path, "wb") if path.suffix == ".gz" else path.open("wb"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}).") from error
-    recording = _Recording(file, symbols, rest_url, ws_url)
+    check_output(path, force=force)
+    recording = _Recording(path, symbols, rest_url, ws_url, force=force)
     # Being told to stop is the ordinary end of a recording: what was received so far is the result.
     try:
-        with file, suppress(TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(recording.run(), seconds)
+        try:
+            with suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(recording.run(), seconds)
+        finally:
+            recording.close()
     except OSError as error:
         raise StorageError(f"{path} cannot be written ({error.strerror}).") from error
     return recording.frames
 
 
 class _Recording:
-    def __init__(self, file: BinaryIO, symbols: tuple[str, ...], rest_url: str, ws_url: str) -> None:
-        self._file = file
+    def __init__(self, path: Path, symbols: tuple[str, ...], rest_url: str, ws_url: str, *, force: bool) -> None:
+        self._path = path
+        self._force = force
+        self._file: BinaryIO | None = None
+        self._waiting: list[bytes] = []  # lines from before the first frame
         self._symbols = symbols
         self._rest_url = rest_url
         self._ws_url = ws_url
         self._flush_failure: OSError | None = None
         self.frames = 0
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     async def run(self) -> None:
         flushing = asyncio.create_task(self._flush())
@@ -75,7 +90,8 @@ class _Recording:
         while self._flush_failure is None:
             await asyncio.sleep(FLUSH_EVERY_SECS)
             try:
-                self._file.flush()
+                if self._file is not None:
+                    self._file.flush()
             except OSError as error:  # of the next line, which somebody waits for
                 self._flush_failure = error
 
@@ -111,6 +127,8 @@ class _Recording:
         snapshots = asyncio.create_task(self._snapshots(http))
         try:
             async for raw in connection.frames():
+                if self._file is None:
+                    self._begin()
                 self._write(raw)
                 self.frames += 1
         finally:
@@ -142,11 +160,19 @@ class _Recording:
                     logger.info("Recorded the book of {}", symbol)
                     break
 
+    def _begin(self) -> None:
+        self._file = open_output(self._path, force=self._force)
+        self._file.writelines(self._waiting)
+        self._waiting.clear()
+
     def _write(self, raw: bytes) -> None:
         if self._flush_failure is not None:
             raise self._flush_failure
-        line = raw if b"\n" not in raw else raw.replace(b"\n", b" ")
-        self._file.write(b"%d %s\n" % (time.time_ns(), line))
+        line = b"%d %s\n" % (time.time_ns(), raw if b"\n" not in raw else raw.replace(b"\n", b" "))
+        if self._file is None:
+            self._waiting.append(line)
+        else:
+            self._file.write(line)
 
 
 async def _get(http: httpx.AsyncClient, path: str, symbol: str, **query: int) -> bytes:
