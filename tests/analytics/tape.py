@@ -40,7 +40,7 @@ def histogram_of(trades: Iterable[Trade], spec: SymbolSpec, width_ticks: int = 1
     """Each trade in full at its own price."""
     tick_scale, lot_scale = 10.0**spec.tick_exp, 10.0**spec.lot_exp
     bins: dict[int, Bin] = {}
-    low = high = last = None
+    low = high = last = last_ms = None
     bought = sold = 0
     for trade in trades:
         ticks, lots = round(trade.price * tick_scale), round(trade.size * lot_scale)
@@ -54,8 +54,8 @@ def histogram_of(trades: Iterable[Trade], spec: SymbolSpec, width_ticks: int = 1
         bins[ticks // width_ticks] = (buy, sell, count + 1)
         low = ticks if low is None or ticks < low else low
         high = ticks if high is None or ticks > high else high
-        last = ticks
-    return Histogram(spec.tick_exp, spec.lot_exp, width_ticks, bins, low, high, bought, sold, last)
+        last, last_ms = ticks, trade.time_ms
+    return Histogram(spec.tick_exp, spec.lot_exp, width_ticks, bins, low, high, bought, sold, last, last_ms)
 
 
 def histogram(deals: Iterable[Deal], spec: SymbolSpec, width: int = 1) -> Histogram:

@@ -36,7 +36,8 @@ def with_last(price: float | None, made: PriceHistogram = BARS) -> PriceHistogra
 def profile(
     made: PriceHistogram, spec: SymbolSpec = BTC, tape: TapeCoverage = WHOLE, **more: Any
 ) -> VolumeProfileAnswer:
-    return volume_profile_answer(spec, made, DAY, tape, as_of_ms=T0 * 1000 - 12, age_ms=14, status="live", **more)
+    fields: dict[str, Any] = {"as_of_ms": T0 * 1000 - 12, "now_ms": T0 * 1000 + 700, "age_ms": 14, "status": "live"}
+    return volume_profile_answer(spec, made, DAY, tape, **(fields | more))
 
 
 def test_the_headline_is_wired_to_the_figures() -> None:
@@ -76,6 +77,20 @@ def test_the_summary_is_what_a_desk_would_say() -> None:
     assert profile(BARS).summary.endswith("(bins are too wide for 70 %).")
     assert profile(BARS).last_vs_value_area is None
     assert ": only 220 trades; most traded at" in profile(BARS).summary
+
+
+def test_the_last_trade_has_its_age() -> None:
+    """Where the price stood a quarter of an hour ago is not where it stands."""
+    made = histogram([(6_185_000, 100, False)] * 301, BTC)  # the last one a second before T0
+    now = profile(made)
+    assert now.last_trade_age_secs == 1.7
+    assert "; last trade 61,850 is inside" in now.summary
+    for passed, secs, said in ((9_000, 10.0, ""), (42_340, 43.3, " (43 s ago)"), (899_000, 900.0, " (15 min ago)")):
+        later = profile(made, now_ms=T0 * 1000 + passed)
+        assert later.last_trade_age_secs == secs
+        assert f"; last trade 61,850{said} is inside" in later.summary
+    assert profile(BARS).last_trade_age_secs is None
+    assert profile(made, now_ms=(T0 - 5) * 1000).last_trade_age_secs == 0.0  # the clock is an estimate
 
 
 def test_edges_of_the_value_area_are_inside() -> None:

@@ -202,10 +202,16 @@ def test_detail_adds_what_was_looked_at() -> None:
 
 
 def test_distances_from_a_trade_are_not_told_as_from_mid() -> None:
-    """A book with one side has no mid."""
-    found = answer(has_mid=False)
+    """A book with one side has no mid, and the last trade may be long ago."""
+    found = answer(trade_age_secs=2.04)
     assert found.summary.startswith("BTCUSDT, last trade 61,900, from")
-    assert found.warnings[0] == "There is no mid at the moment: distances are from the price of the last trade."
+    assert found.last_trade_age_secs == 2.0
+    assert (found.as_of, found.warnings[0]) == (
+        "2024-05-01T11:59:59.988Z",
+        "There is no mid at the moment: distances are from the price of the last trade, of 2024-05-01T11:59:59.988Z.",
+    )
+    assert answer(trade_age_secs=75.0).summary.startswith("BTCUSDT, last trade 61,900 (75 s ago), from")
+    assert "last_trade_age_secs" not in json.loads(answer().model_dump_json())
 
 
 def test_neither_part_is_a_refusal() -> None:

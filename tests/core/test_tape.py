@@ -65,7 +65,7 @@ def test_a_late_trade_does_not_set_the_last_price_back() -> None:
     tape.receive(trade(1, 10.0))
     tape.receive(trade(3, 12.0))
     assert tape.receive(trade(2, 11.0))
-    assert tape.last_price == 12.0
+    assert (tape.last_price, tape.last_ms) == (12.0, trade(3, 12.0).time_ms)
     assert not tape.receive(trade(2, 11.0))
     assert tape.holes == []
 

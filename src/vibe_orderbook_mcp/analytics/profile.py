@@ -47,6 +47,8 @@ class PriceHistogram(Protocol):
     @property
     def last_ticks(self) -> int | None: ...  # price of the newest trade
     @property
+    def last_ms(self) -> int | None: ...  # its exchange time
+    @property
     def buy_quote_units(self) -> int: ...  # ticks * lots
     @property
     def sell_quote_units(self) -> int: ...
@@ -64,6 +66,7 @@ class Histogram(msgspec.Struct, frozen=True):
     buy_quote_units: int = 0
     sell_quote_units: int = 0
     last_ticks: int | None = None
+    last_ms: int | None = None
 
 
 @dataclass(frozen=True)

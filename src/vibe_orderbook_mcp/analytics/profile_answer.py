@@ -56,6 +56,7 @@ def volume_profile_answer(
     tape: TapeCoverage,
     *,
     as_of_ms: int,
+    now_ms: int,
     age_ms: int,
     status: Status,
     tick_size: Decimal | None = None,
@@ -65,7 +66,8 @@ def volume_profile_answer(
 ) -> VolumeProfileAnswer:
     """The answer of `get_volume_profile`, or a `Refusal` when nothing of the window can be answered.
 
-    `histogram` holds the trades of `tape.answered(span)`; `tick_size` are the bins wished for.
+    `histogram` holds the trades of `tape.answered(span)`; `tick_size` are the bins wished for,
+    `now_ms` is the exchange's time.
     """
     share = check_tape(spec.symbol, span, tape)
     width = choose_width(histogram, spec, tick_size)
@@ -79,6 +81,7 @@ def volume_profile_answer(
     trades, prices, ahead = profile.trade_count, BinPrices(profile), lead(profile.volume, control)
     high_nodes, low_nodes = nodes(profile.volume)
     last = None if histogram.last_ticks is None else Decimal(_traded(spec, histogram.last_ticks, profile.tick_exp))
+    age_secs = None if histogram.last_ms is None else max(0, now_ms - histogram.last_ms) / 1000
     standing, outside_bps = _standing(profile, area, last)
     below, above = _ends(spec, histogram, prices)
     return VolumeProfileAnswer(
@@ -87,7 +90,7 @@ def volume_profile_answer(
         age_ms=age_ms,
         status=status,
         summary=profile_summary(spec, prices, window_text(span, tape), control, ahead, area)
-        + standing_text(last, standing, outside_bps, trades),
+        + standing_text(last, age_secs, standing, outside_bps, trades),
         warnings=[*warnings, *tape_warnings(span, tape, trades), *bin_warnings(profile, width, below, above)],
         window=tape_window(span, tape, trades),
         quality=tape_quality(share),
@@ -101,6 +104,7 @@ def volume_profile_answer(
         value_area_share=decimals(area.share, 4),
         value_area_rule=rule,
         last_price=None if last is None else _traded(spec, histogram.last_ticks, profile.tick_exp),
+        last_trade_age_secs=decimals(age_secs, 1),
         last_vs_value_area=standing,
         value_area_distance_bps=significant(outside_bps, 4),
         poc_distance_bps=None if last is None else significant(_bps(last, prices.centre(control)), 4),

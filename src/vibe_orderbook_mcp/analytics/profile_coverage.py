@@ -13,6 +13,7 @@ from vibe_orderbook_mcp.errors import Refusal
 LOW_SAMPLE_TRADES = 300
 HOUR_MS = 3_600_000
 FIRST_TRADES_SECS = 60.0
+RECENT_SECS = 10  # a trade of so long ago is the present price
 FETCH_SECS = 3.0  # until the first page of older trades is there
 
 
@@ -125,6 +126,11 @@ def span_text(secs: int) -> str:
     if secs % 3600 == 0 or secs >= 7200:
         return f"{int(secs / 360) / 10:g} h"
     return f"{secs // 60} min" if secs >= 120 else f"{secs} s"
+
+
+def ago(age_secs: float | None) -> str:
+    """How old a trade is, behind its price in a sentence: " (43 s ago)"; empty up to 10 s."""
+    return "" if age_secs is None or age_secs <= RECENT_SECS else f" ({span_text(int(age_secs))} ago)"
 
 
 def window_text(span: Span, tape: TapeCoverage) -> str:

@@ -72,6 +72,9 @@ class VolumeProfileAnswer(WindowedEnvelope):
     value_area_share: float = Field(description="Part of the volume inside: 0.7, or more where a whole bin overshoots.")
     value_area_rule: ValueAreaRule = Field(description="cbot: grown from the POC by two rows at a time.")
     last_price: str | None = Field(description="Price of the newest trade in the window. Null: none known.")
+    last_trade_age_secs: float | None = Field(
+        description="How long before this answer that trade was made, seconds of exchange time. Null without one."
+    )
     last_vs_value_area: Standing | None = Field(description="Where last_price stands. Null without one.")
     value_area_distance_bps: float | None = Field(
         description="How far last_price stands outside the value area, bps of its nearer edge; 0 inside."

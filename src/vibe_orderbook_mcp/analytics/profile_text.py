@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from vibe_orderbook_mcp.analytics.numbers import decimals, plain, readable
 from vibe_orderbook_mcp.analytics.profile import Profile, WidthChoice
-from vibe_orderbook_mcp.analytics.profile_coverage import LOW_SAMPLE_TRADES, percent
+from vibe_orderbook_mcp.analytics.profile_coverage import LOW_SAMPLE_TRADES, ago, percent
 from vibe_orderbook_mcp.analytics.profile_result import End, PriceRange, Standing
 from vibe_orderbook_mcp.analytics.profile_shape import Lead, Run, ValueArea
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -69,12 +69,14 @@ def profile_summary(
     return f"{head}: {few}{poc}; value area {prices.spoken(area.first, area.last)} holds {100 * area.share:.1f} %{wide}"
 
 
-def standing_text(last: Decimal | None, standing: Standing | None, outside_bps: float | None, trades: int) -> str:
-    """Where the last trade stands against the value area."""
+def standing_text(
+    last: Decimal | None, age_secs: float | None, standing: Standing | None, outside_bps: float | None, trades: int
+) -> str:
+    """Where the last trade stands against the value area, and how old it is if that is more than some seconds."""
     if last is None or standing is None or outside_bps is None or trades == 1:
         return "."
     where = "inside" if standing == "inside" else f"{standing} it by {readable(outside_bps)} bps"
-    return f"; last trade {Decimal(plain(last)):,f} is {where}."
+    return f"; last trade {Decimal(plain(last)):,f}{ago(age_secs)} is {where}."
 
 
 def bin_warnings(profile: Profile, width: WidthChoice, below: End | None, above: End | None) -> list[str]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from vibe_orderbook_mcp.analytics.numbers import plain, readable, significant
+from vibe_orderbook_mcp.analytics.numbers import decimals, plain, readable, significant
 from vibe_orderbook_mcp.analytics.profile import PriceHistogram, Profile, choose_width, rebinned
 from vibe_orderbook_mcp.analytics.profile_coverage import (
     FETCH_SECS,
     TapeCoverage,
+    ago,
     answerable,
     not_traded_yet,
     nothing_traded,
@@ -86,7 +87,7 @@ def liquidity_vacuums_answer(
     tape: TapeCoverage,
     *,
     mid: float,
-    has_mid: bool = True,
+    trade_age_secs: float | None = None,
     as_of_ms: int,
     age_ms: int,
     status: Status,
@@ -97,7 +98,8 @@ def liquidity_vacuums_answer(
     """The answer of `get_liquidity_vacuums`. Either part can be missing; `Refusal` when both are.
 
     `histogram` holds the trades of `tape.answered(span)`, `resting` what `RestingGrid.depth` gives for both sides,
-    `mid` the present mid, or the last price while there is none (`has_mid`).
+    `mid` the mid at `as_of_ms`, or while there is none the price of the last trade, made `trade_age_secs` ago at
+    `as_of_ms`.
     """
     watched = [side for side in resting if side.is_enough]
     traded = _traded(spec, histogram, span, tape, optional=bool(watched))
@@ -112,16 +114,17 @@ def liquidity_vacuums_answer(
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=_summary(spec, window_text(span, tape), zones, middle, traded, watched, has_mid=has_mid),
+        summary=_summary(spec, window_text(span, tape), zones, middle, traded, watched, trade_age_secs),
         warnings=[
             *warnings,
-            *([] if has_mid else ["There is no mid at the moment: distances are from the price of the last trade."]),
+            *([] if trade_age_secs is None else [_no_mid(as_of_ms)]),
             *_warnings(span, tape, traded, resting, watched),
         ],
         window=tape_window(span, tape, traded.trades),
         quality="insufficient" if found is None else tape_quality(tape.share(span)),
         duration_hours=span.secs // 3600,
         mid=plain(middle),
+        last_trade_age_secs=decimals(trade_age_secs, 1),
         zones=[_shown(zone, middle) for zone in shown],
         zones_below=sides.count("below"),
         zones_above=sides.count("above"),
@@ -133,6 +136,10 @@ def liquidity_vacuums_answer(
         resting=_resting_range(spec, watched) if watched else None,
         detail=_detail(spec, profile, watched) if detail else None,
     )
+
+
+def _no_mid(trade_ms: int) -> str:
+    return f"There is no mid at the moment: distances are from the price of the last trade, of {iso(trade_ms)}."
 
 
 def _detail(spec: SymbolSpec, profile: Profile | None, watched: Sequence[RestingDepth]) -> VacuumsDetail:
@@ -294,14 +301,13 @@ def _summary(
     mid: Decimal,
     traded: _Traded,
     watched: Sequence[RestingDepth],
-    *,
-    has_mid: bool,
+    trade_age_secs: float | None,
 ) -> str:
     parts = [
         f"trades of the last {window.removeprefix('last ')}" if traded.found is not None else "",
         "the resting book of the last minute" if watched else "",
     ]
-    price = f"{'mid' if has_mid else 'last trade'} {Decimal(plain(mid)):,f}"
+    price = f"{'mid' if trade_age_secs is None else 'last trade'} {Decimal(plain(mid)):,f}{ago(trade_age_secs)}"
     looked_at = " and ".join(part for part in parts if part)
     head = f"{spec.symbol}, {price}, from {looked_at}"
     if not zones:

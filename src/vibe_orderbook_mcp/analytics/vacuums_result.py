@@ -67,7 +67,13 @@ class LiquidityVacuumsAnswer(WindowedEnvelope):
         description="Of the traded part. ok: >= 95 % of the time asked for is covered; partial: less; else none."
     )
     duration_hours: int = Field(description="Hours asked for; window says which part of them is answered.")
-    mid: str = Field(description="Mid, quote units: distances are from it. A warning says so where it is no mid.")
+    mid: str = Field(
+        description="Mid at as_of, quote units: distances are from it. Without one: price of the last trade, as_of its "
+        "time. Trades are of window, and end up to some seconds before as_of."
+    )
+    last_trade_age_secs: float | None = left_out_if_none(
+        "Present where mid is the last trade's price: how long before this answer that was, seconds."
+    )
     zones: list[VacuumZone] = Field(
         description="Nearest to mid first; without detail at most 4 below and 4 above. Empty: none."
     )

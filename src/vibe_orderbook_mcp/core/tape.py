@@ -18,12 +18,13 @@ PENDING_LIMIT = 200_000
 class TradeTape:
     """New trades since the last `take`, and the holes between first and last id."""
 
-    __slots__ = ("_pending", "duplicates", "first_id", "holes", "last_id", "last_price")
+    __slots__ = ("_pending", "duplicates", "first_id", "holes", "last_id", "last_ms", "last_price")
 
     def __init__(self) -> None:
         self.first_id: int | None = None
         self.last_id: int | None = None
         self.last_price: float | None = None
+        self.last_ms: int | None = None  # exchange time of that trade
         self.holes: list[tuple[int, int]] = []  # inclusive, ascending, disjoint
         self.duplicates = 0
         self._pending: list[Trade] = []
@@ -33,12 +34,12 @@ class TradeTape:
         agg_id = trade.agg_id
         if self.last_id is None:
             self.first_id = self.last_id = agg_id
-            self.last_price = trade.price
+            self.last_price, self.last_ms = trade.price, trade.time_ms
         elif agg_id > self.last_id:
             if agg_id > self.last_id + 1:
                 self.holes.append((self.last_id + 1, agg_id - 1))
             self.last_id = agg_id
-            self.last_price = trade.price
+            self.last_price, self.last_ms = trade.price, trade.time_ms
         elif not self._fill(agg_id):
             self.duplicates += 1
             return False

@@ -194,6 +194,7 @@ class Tools:
             tape,
             tick_size=width,
             detail=with_detail,
+            now_ms=self._now_ms(state),
             **self._facts(state, span.end),
         )
 
@@ -204,8 +205,13 @@ class Tools:
         with_detail = flag("detail", detail)
         state = await self._known(symbol_of(symbol))
         span, histogram, tape = await self._traded(state, hours)
-        if (price := state.mid if state.mid is not None else state.last_price) is None:
-            raise not_live(self._runtime, state)
+        # The book may be newer than the window's end by some seconds: the answer is dated by the price it measures from.
+        facts, price, trade_age_secs = self._facts(state), state.mid, None
+        if price is None:
+            price, trade_ms = state.tape.last_price, state.tape.last_ms
+            if price is None or trade_ms is None:
+                raise not_live(self._runtime, state)
+            facts["as_of_ms"], trade_age_secs = trade_ms, max(0, self._now_ms(state) - trade_ms) / 1000
         resting = [depth for side in SIDES if (depth := state.resting.depth(side)) is not None]
         return liquidity_vacuums_answer(
             state.spec,
@@ -213,10 +219,10 @@ class Tools:
             span,
             tape,
             mid=price,
-            has_mid=state.mid is not None,
+            trade_age_secs=trade_age_secs,
             resting=resting,
             detail=with_detail,
-            **self._facts(state, span.end),
+            **facts,
         )
 
     async def get_microstructure_health(
@@ -358,12 +364,16 @@ class Tools:
             raise not_live(self._runtime, state)
         return state, book
 
-    def _end(self, state: SymbolState) -> int:
-        """The end of a window that reaches up to now: behind the newest row, unless rows have stopped coming."""
+    def _now_ms(self, state: SymbolState) -> int:
+        """The exchange's time."""
         now_ms = self._runtime.market.exchange_ms(time.monotonic_ns())
         if now_ms is None:
             raise not_live(self._runtime, state)
-        now = now_ms // 1000
+        return now_ms
+
+    def _end(self, state: SymbolState) -> int:
+        """The end of a window that reaches up to now: behind the newest row, unless rows have stopped coming."""
+        now = self._now_ms(state) // 1000
         rows = state.watch.rows
         newest = rows[-1].second + 1 if rows else None
         return newest if newest is not None and now - WRITE_LAG_SECS <= newest <= now else now
