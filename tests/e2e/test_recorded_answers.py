@@ -216,6 +216,7 @@ def test_the_profile_of_all_of_it_is_what_the_raw_lines_say(symbol: str) -> None
         span,
         TapeCoverage(held=len(trades), missing=0, complete_since_ms=span.start * 1000),
         as_of_ms=end * 1000,
+        now_ms=end * 1000,
         age_ms=0,
         status="live",
         detail=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypedDict
 
@@ -80,9 +81,8 @@ def volume_profile_answer(
         raise nothing_traded(spec.symbol, tape.answered(span))
     trades, prices, ahead = profile.trade_count, BinPrices(profile), lead(profile.volume, control)
     high_nodes, low_nodes = nodes(profile.volume)
-    last = None if histogram.last_ticks is None else Decimal(_traded(spec, histogram.last_ticks, profile.tick_exp))
-    age_secs = None if histogram.last_ms is None else max(0, now_ms - histogram.last_ms) / 1000
-    standing, outside_bps = _standing(profile, area, last)
+    last = _last_trade(spec, histogram, now_ms)
+    standing, outside_bps = _standing(profile, area, last.price)
     below, above = _ends(spec, histogram, prices)
     return VolumeProfileAnswer(
         symbol=spec.symbol,
@@ -90,7 +90,7 @@ def volume_profile_answer(
         age_ms=age_ms,
         status=status,
         summary=profile_summary(spec, prices, window_text(span, tape), control, ahead, area)
-        + standing_text(last, age_secs, standing, outside_bps, trades),
+        + standing_text(last.price, last.age_secs, standing, outside_bps, trades),
         warnings=[*warnings, *tape_warnings(span, tape, trades), *bin_warnings(profile, width, below, above)],
         window=tape_window(span, tape, trades),
         quality=tape_quality(share),
@@ -103,22 +103,20 @@ def volume_profile_answer(
         value_area_low=prices.edge(area.first),
         value_area_share=decimals(area.share, 4),
         value_area_rule=rule,
-        last_price=None if last is None else _traded(spec, histogram.last_ticks, profile.tick_exp),
-        last_trade_age_secs=decimals(age_secs, 1),
+        last_price=last.text,
+        last_trade_age_secs=decimals(last.age_secs, 1),
         last_vs_value_area=standing,
         value_area_distance_bps=significant(outside_bps, 4),
-        poc_distance_bps=None if last is None else significant(_bps(last, prices.centre(control)), 4),
+        poc_distance_bps=_poc_distance(last.price, prices.centre(control)),
         **_volumes(histogram, profile, prices.lot_scale),
         high=_traded(spec, histogram.high_ticks, profile.tick_exp),
         low=_traded(spec, histogram.low_ticks, profile.tick_exp),
-        trades=trades,
-        low_sample=trades < LOW_SAMPLE_TRADES,
         bin_width=plain(profile.width),
         bins=len(profile.volume),
         below_bins=below,
         above_bins=above,
         high_volume_nodes=_first(prices, sorted(high_nodes, key=lambda run: -profile.share(*run))),
-        low_volume_nodes=_first(prices, sorted(low_nodes, key=lambda run: _distance(profile, run, last))),
+        low_volume_nodes=_first(prices, sorted(low_nodes, key=lambda run: _distance(profile, run, last.price))),
         detail=_detail(prices, area, other, rule, high_nodes, low_nodes) if detail else None,
     )
 
@@ -132,6 +130,8 @@ class _Volumes(TypedDict):
     sell_volume_base: float
     delta_base: float
     delta_pct: float
+    trades: int
+    low_sample: bool
 
 
 def _volumes(histogram: PriceHistogram, profile: Profile, lot_scale: int) -> _Volumes:
@@ -144,7 +144,30 @@ def _volumes(histogram: PriceHistogram, profile: Profile, lot_scale: int) -> _Vo
         sell_volume_base=sell / lot_scale,
         delta_base=(buy - sell) / lot_scale,
         delta_pct=decimals(100 * (buy - sell) / profile.total, 2),
+        trades=profile.trade_count,
+        low_sample=profile.trade_count < LOW_SAMPLE_TRADES,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _LastTrade:
+    """The newest trade of the window: its price, the same as the exchange spells it, its age. None without one."""
+
+    price: Decimal | None = None
+    text: str | None = None
+    age_secs: float | None = None
+
+
+def _last_trade(spec: SymbolSpec, histogram: PriceHistogram, now_ms: int) -> _LastTrade:
+    if histogram.last_ticks is None:
+        return _LastTrade()
+    text = _traded(spec, histogram.last_ticks, histogram.tick_exp)
+    age_secs = None if histogram.last_ms is None else max(0, now_ms - histogram.last_ms) / 1000
+    return _LastTrade(Decimal(text), text, age_secs)
+
+
+def _poc_distance(last: Decimal | None, poc: Decimal) -> float | None:
+    return None if last is None else significant(_bps(last, poc), 4)
 
 
 def _first(prices: BinPrices, found: Sequence[Run]) -> list[PriceRange]:

@@ -205,7 +205,7 @@ class Tools:
         with_detail = flag("detail", detail)
         state = await self._known(symbol_of(symbol))
         span, histogram, tape = await self._traded(state, hours)
-        # The book may be newer than the window's end by some seconds: the answer is dated by the price it measures from.
+        # The book is newer than the window's end, by up to seconds: the answer is dated by the price it measures from.
         facts, price, trade_age_secs = self._facts(state), state.mid, None
         if price is None:
             price, trade_ms = state.tape.last_price, state.tape.last_ms
