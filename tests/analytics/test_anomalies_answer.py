@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.analytics.watching import QUIET, WARM_SECS, changed, feed, quiet_row,
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
 from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.results import iso, iso_second
 from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.windows import Span
@@ -51,6 +53,16 @@ def test_a_quiet_market_is_said_in_one_line() -> None:
     assert "limits" not in said
     assert found.measured.warming_up is None
     assert len(json.dumps(said)) < 2_200
+
+
+def test_a_window_whose_end_was_not_seen_is_not_dated_by_it() -> None:
+    watch = warm()
+    newest = watch.rows[-1].second + 1
+    facts: dict[str, Any] = {"as_of_ms": (newest + 12) * 1000 - 5, "age_ms": 5}
+    late = anomalies_answer(watch, Span(newest - 48, newest + 12), **facts, status="live")
+    assert late.as_of == iso(newest * 1000)
+    assert any(f"seen ended at {iso_second(newest)}, 12 s before the end" in warning for warning in late.warnings)
+    assert not any("newest second" in warning for warning in ask(watch).warnings)
 
 
 def test_a_burst_reads_as_a_desk_would_say_it() -> None:

@@ -103,10 +103,62 @@ def test_the_price_of_the_window_is_a_headline() -> None:
     assert (answer.open, answer.high, answer.low, answer.close) == ("60000", "60040", "59990", "60030")
     assert (answer.change_bps, answer.range_bps, answer.vwap) == (5.0, 8.335, 60040.0)
     assert answer.summary.startswith(
-        "BTCUSDT, 10 s: mid 60,000.00 to 60,030.00 (+5 bps), range 59,990.00 to 60,040.00, VWAP 60,040.00; takers"
+        "BTCUSDT, 10 s: mid 60,000.00 to 60,030.00 (+5 bps), range 59,990.00 to 60,040.00 (trades), VWAP 60,040.00;"
     )
     rally = flow([busy(-1, mid=60_000.0), *(busy(i, mid=61_326.0) for i in range(10))])
     assert "(+2.21 %)" in rally.summary
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (60_001.0, 60_040.0, "range 60,000.00 (mid) to 60,040.00 (trade), VWAP"),
+        (59_990.0, 60_029.0, "range 59,990.00 (trade) to 60,030.00 (mid), VWAP"),
+        (60_001.0, 60_029.0, "range 60,000.00 to 60,030.00 (mids), VWAP"),
+        (60_000.0, 60_030.0, "range 60,000.00 to 60,030.00 (trades), VWAP"),
+    ],
+)
+def test_a_mid_that_nobody_traded_at_does_not_look_like_a_trade(low: float, high: float, words: str) -> None:
+    rows = [busy(-1, mid=60_000.0), *(busy(i, mid=60_000.0 + 3 * (i + 1), low=low, high=high) for i in range(10))]
+    assert words in flow(rows).summary
+
+
+def test_a_mid_of_half_of_the_window_says_since_when() -> None:
+    """Trades of unseen seconds are fetched by id: then volumes are of 60 s and mid is of the last 30."""
+    traded = [row(i, covered_ms=0, buy_volume=0.3, buy_quote=18_000.0, buy_trades=3, agg_trades=3) for i in range(30)]
+    moved = flow([*traded, *(busy(i, mid=60_000.0 + i) for i in range(30, 60))], secs=60)
+    assert ": mid since 12:00:31 60,030.00 to 60,059.00 (+4.83 bps), " in moved.summary
+    still = flow([*traded, *(busy(i) for i in range(30, 60))], secs=60)
+    assert ": mid since 12:00:31 unchanged at 61,837.635, " in still.summary
+    assert "since" not in flow([busy(i) for i in range(1, 60)], secs=60).summary
+
+
+def test_a_window_whose_end_was_not_seen_is_dated_by_its_newest_second() -> None:
+    """Twelve seconds after a restart events come again, and no second of them is over: nothing used is of now."""
+    answer = flow([busy(i) for i in range(48)], secs=60)
+    assert (answer.as_of, answer.window.end) == ("2024-05-01T12:00:48.000Z", "2024-05-01T12:01:00Z")
+    assert ", close is of 12:00:48, 12 s before the end of the window, " in answer.summary
+    assert answer.warnings[0] == (
+        "The newest second seen ended at 2024-05-01T12:00:48Z, 12 s before the end of the window: later ones are not"
+        " in these figures."
+    )
+
+
+def test_trades_that_are_newer_than_the_newest_mid_do_not_make_it_newer() -> None:
+    """The book was lost while trades went on: as_of is theirs, and close says of when it is."""
+    late = [row(i, covered_ms=0, buy_volume=0.3, buy_quote=18_000.0, buy_trades=3, agg_trades=3) for i in range(50, 60)]
+    answer = flow([*(busy(i) for i in range(50)), *late], secs=60)
+    assert answer.as_of == "2024-05-01T12:00:59.923Z"
+    assert ", close is of 12:00:50, 10 s before the end of the window, " in answer.summary
+    assert any("The newest mid is of 2024-05-01T12:00:50Z, 10 s before" in warning for warning in answer.warnings)
+
+
+def test_a_window_that_ends_with_its_newest_seconds_dates_nothing() -> None:
+    """Rows come a second or two late: that is its end."""
+    for seen in (60, 59, 58):
+        answer = flow([busy(i) for i in range(seen)], secs=60)
+        assert "close is of" not in answer.summary
+        assert not any("newest" in warning for warning in answer.warnings)
 
 
 def test_the_size_of_book_pressure_comes_with_how_rare_it_is() -> None:
@@ -220,7 +272,9 @@ def test_half_a_window_is_answered_per_covered_second_and_says_so() -> None:
     assert answer.bid_adds_per_sec == 30.0
     assert answer.warnings[0] == "handed in"
     assert any("6 of 10 s" in warning for warning in answer.warnings)
-    assert answer.summary.startswith("BTCUSDT, 10 s (book seen for 6 s of it): mid unchanged at 61,837.635")
+    assert answer.summary.startswith(
+        "BTCUSDT, 10 s (book seen for 6 s of it): mid since 12:00:05 unchanged at 61,837.635"
+    )
 
 
 def test_volumes_of_a_connection_that_was_lost_say_how_much_of_the_window_they_lack() -> None:

@@ -56,6 +56,16 @@ def drained(second: int, **more: object) -> SecondRow:
     return quiet_row(second, **fields)  # type: ignore[arg-type]  # fields by name
 
 
+def test_a_window_whose_end_was_not_seen_is_not_dated_by_it() -> None:
+    """After a restart events come before a second of them is over: the score is of before."""
+    rows, end = [quiet_row(i) for i in range(60)], T0 + 72
+    facts: dict[str, Any] = {"as_of_ms": end * 1000 - 5, "age_ms": 5, "status": "live"}
+    late = health_score_answer(BTC, rows, Span(end - 60, end), None, **facts)
+    assert late.as_of == "2024-05-01T12:01:00.000Z"
+    assert late.warnings[0].startswith("The newest second seen ended at 2024-05-01T12:01:00Z, 12 s before the end")
+    assert not any("newest second" in warning for warning in answer(rows).warnings)
+
+
 def test_a_quiet_market_is_excellent() -> None:
     """As usual in everything: what a desk would call fine. Its class says how dear it is."""
     watch = SymbolWatch(BTC)

@@ -20,7 +20,10 @@ def test_open_is_the_mid_before_the_window_and_close_the_last_one_in_it() -> Non
     """What happened within the first second is part of the change."""
     rows = [row(-1, mid=100.0), traded(0, 101.0, 1.0, 100.5), traded(1, 99.0, 3.0, 99.5), row(2, mid=99.8)]
     price = window_price(cut(rows, Span(T0, T0 + 3)))
-    assert price == WindowPrice(open=100.0, close=99.8, high=101.0, low=99.0, vwap=99.5)
+    assert price == WindowPrice(
+        open=100.0, close=99.8, high=101.0, low=99.0, vwap=99.5, open_at=T0, close_at=T0 + 3, high_traded=True,
+        low_traded=True,
+    )  # fmt: skip
     assert price.change_bps == pytest.approx(-20.0)
     assert price.range_bps == pytest.approx(1e4 * 2 / 99)
 
@@ -28,15 +31,27 @@ def test_open_is_the_mid_before_the_window_and_close_the_last_one_in_it() -> Non
 def test_a_quiet_window_has_a_price_and_no_average() -> None:
     """A coin that does not trade has a mid all the same; its range is that of mid."""
     price = window_price(window([row(0, mid=10.0), row(1, mid=10.2)]))
-    assert price == WindowPrice(open=10.0, close=10.2, high=10.2, low=10.0, vwap=None)
+    assert price == WindowPrice(
+        open=10.0, close=10.2, high=10.2, low=10.0, vwap=None, open_at=T0 + 1, close_at=T0 + 2, high_traded=False,
+        low_traded=False,
+    )  # fmt: skip
+
+
+def test_a_mid_is_not_taken_for_a_trade_and_a_trade_at_a_mid_is_one() -> None:
+    rows = [traded(0, 100.0, 1.0, 99.995), traded(1, 100.3, 1.0, 0.1 + 100.2)]
+    price = window_price(window(rows))
+    assert (price.low, price.low_traded, price.high_traded) == (99.995, False, True)
 
 
 def test_without_a_book_the_trades_give_the_range_and_nothing_is_invented() -> None:
     price = window_price(window([row(0, buy_volume=1.0, buy_quote=5.0, high=5.0, low=5.0)]))
-    assert price == WindowPrice(open=None, close=None, high=5.0, low=5.0, vwap=5.0)
+    assert price == WindowPrice(
+        open=None, close=None, high=5.0, low=5.0, vwap=5.0, open_at=None, close_at=None, high_traded=True,
+        low_traded=True,
+    )  # fmt: skip
     assert (price.change_bps, price.range_bps) == (None, 0.0)
     nothing = window_price(window([row(0)]))
-    assert nothing == WindowPrice(None, None, None, None, None)
+    assert nothing == WindowPrice(None, None, None, None, None, None, None, high_traded=False, low_traded=False)
     assert (nothing.change_bps, nothing.range_bps) == (None, None)
 
 

@@ -22,6 +22,7 @@ from vibe_orderbook_mcp.analytics.results import (
 )
 from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.watch import NotRun, SymbolWatch
+from vibe_orderbook_mcp.analytics.window_age import age_warnings, newest_used_ms
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut, Span, check_coverage
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import RowFlag
@@ -135,12 +136,12 @@ def anomalies_answer(
     told = dict.fromkeys(each.type for each in (*shown, *(earlier or ())))
     return AnomaliesAnswer(
         symbol=spec.symbol,
-        as_of=iso(as_of_ms),
+        as_of=iso(newest_used_ms(window, as_of_ms)),
         age_ms=age_ms,
         status=status,
         summary=summary(watch, window, present, cannot, measured)
         + past_text(earlier, past_hours, watched, is_ready=watch.baseline.is_ready),
-        warnings=[*warnings, *_warnings(window, len(present))],
+        warnings=[*warnings, *age_warnings(window), *_warnings(window, len(present))],
         window=Window(
             start=iso_second(span.start),
             end=iso_second(span.end),

@@ -36,6 +36,7 @@ from vibe_orderbook_mcp.analytics.results import Status, Window, iso, iso_second
 from vibe_orderbook_mcp.analytics.steady_labels import steady_flow_direction, steady_ofi_direction
 from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets
 from vibe_orderbook_mcp.analytics.volatility import hour_volatility
+from vibe_orderbook_mcp.analytics.window_age import NEAR_SECS, age_warnings, newest_used_ms
 from vibe_orderbook_mcp.analytics.window_price import WindowPrice, window_price
 from vibe_orderbook_mcp.analytics.windows import (
     OK_COVERAGE,
@@ -90,14 +91,14 @@ def order_flow_answer(
     if detail:
         check = absorption_check(kappa, by_window, span.secs, len(before))
         more = _detail(spec, rows, window, totals, before, session, buckets, check)
-    delta = delta_share(totals.buy_volume, totals.sell_volume)
+    delta, lacks = delta_share(totals.buy_volume, totals.sell_volume), session is None and detail
     return OrderFlowAnswer(
         symbol=spec.symbol,
-        as_of=iso(as_of_ms),
+        as_of=iso(newest_used_ms(window, as_of_ms)),
         age_ms=age_ms,
         status=status,
         summary=flow_summary(spec, totals, price, labels, unusual, absorbed, unheard),
-        warnings=[*warnings, *_unheard(unheard, as_of_ms), *_warnings(totals, session is None and detail)],
+        warnings=[*warnings, *(_unheard(unheard, as_of_ms) or age_warnings(window)), *_warnings(totals, price, lacks)],
         window=_window(totals),
         quality=quality(totals.coverage, totals.events, MIN_BOOK_EVENTS),
         **_price_fields(spec, price),
@@ -218,12 +219,16 @@ def _unheard(secs: int, as_of_ms: int) -> list[str]:
     return [f"Nothing came after {iso(as_of_ms)}: trades of the window's last {secs} s are not in these volumes."]
 
 
-def _warnings(totals: WindowTotals, no_session: bool) -> list[str]:
+def _warnings(totals: WindowTotals, price: WindowPrice, no_session: bool) -> list[str]:
     out = []
     if totals.coverage < OK_COVERAGE:
         out.append(
             f"Only {readable(totals.covered_secs)} of {totals.span.secs} s are covered: figures of the book describe"
             " those, and rates are per covered second."
+        )
+    if price.close_at is not None and (late := totals.span.end - price.close_at) > NEAR_SECS:
+        out.append(
+            f"The newest mid is of {iso_second(price.close_at)}, {late} s before the end of the window: so is close."
         )
     if totals.flags & (RowFlag.GAP | RowFlag.RESYNC):
         out.append("The book was resynchronised inside the window.")

@@ -65,11 +65,18 @@ class OrderFlowAnswer(WindowedEnvelope):
 
     quality: Quality = Field(description="ok: >= 95 % covered and >= 10 book events; partial: >= 50 % covered.")
     open: str | None = Field(
-        description="Mid when the window began, else the first one seen in it; exact decimal. Null: no mid."
+        description="Mid when the window began, else the first one seen in it (the summary says since when); exact"
+        " decimal. Null: no mid."
     )
-    high: str | None = Field(description="Highest trade, or mid at the end of a second; exact decimal.")
-    low: str | None = Field(description="Lowest trade, or mid at the end of a second; exact decimal.")
-    close: str | None = Field(description="Last mid of the window; exact decimal.")
+    high: str | None = Field(
+        description="Highest trade, or mid at the end of a second; exact decimal. The summary says which."
+    )
+    low: str | None = Field(
+        description="Lowest trade, or mid at the end of a second; exact decimal. The summary says which."
+    )
+    close: str | None = Field(
+        description="Last mid of the window; exact decimal. The summary says when it is older than the window's end."
+    )
     change_bps: float | None = Field(description="close against open, basis points.")
     range_bps: float | None = Field(description="high against low, basis points.")
     vwap: float | None = Field(description="Volume-weighted average price of all trades, quote units. Null: no trades.")

@@ -21,8 +21,10 @@ from vibe_orderbook_mcp.analytics.order_flow import (
     normalised_ofi,
     ofi_direction,
 )
+from vibe_orderbook_mcp.analytics.results import clock_text
+from vibe_orderbook_mcp.analytics.window_age import NEAR_SECS
 from vibe_orderbook_mcp.analytics.window_price import WindowPrice
-from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, WindowTotals
+from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Span, WindowTotals
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 # An end of a window from which nothing came, not even a trade, is told from here on where there is no live book.
@@ -46,7 +48,7 @@ def flow_summary(
     part = "" if totals.coverage >= OK_COVERAGE else f" (book seen for {readable(totals.covered_secs)} s of it)"
     if unheard_secs >= UNHEARD_SECS:
         part = f"{part}, nothing heard for the last {unheard_secs} of them"
-    text = f"{spec.symbol}, {secs} s{part}: {_price(spec, price)}; {_trades(spec, totals, labels[0])}"
+    text = f"{spec.symbol}, {secs} s{part}: {_price(spec, price, totals.span)}; {_trades(spec, totals, labels[0])}"
     text += _pressure(totals, labels[1], ofi_rarity)
     few = totals.agg_trades < MIN_LABEL_TRADES
     own = flow_direction(totals.buy_volume, totals.sell_volume), ofi_direction(totals)
@@ -64,16 +66,31 @@ def bps_text(bps: float) -> str:
     return f"{'+' if bps > 0 else ''}{text} bps"
 
 
-def _price(spec: SymbolSpec, price: WindowPrice) -> str:
+def _price(spec: SymbolSpec, price: WindowPrice, span: Span) -> str:
     if price.open is None or price.close is None or price.high is None or price.low is None:
         return "no price known"
     close, change = price_text(spec, price.close), price.change_bps or 0.0
-    way = f"mid unchanged at {close}"
-    if price.open != price.close:
-        way = f"mid {price_text(spec, price.open)} to {close} ({bps_text(change)})"
+    is_late = price.open_at is not None and price.open_at - span.start > NEAR_SECS
+    way = f"mid since {clock_text(price.open_at or 0)}" if is_late else "mid"
+    if price.open == price.close:
+        way += f" unchanged at {close}"
+    else:
+        way += f" {price_text(spec, price.open)} to {close} ({bps_text(change)})"
+    if price.close_at is not None and span.end - price.close_at > NEAR_SECS:
+        before = span.end - price.close_at
+        way += f", close is of {clock_text(price.close_at)}, {before} s before the end of the window"
     if price.low < price.high:
-        way += f", range {price_text(spec, price.low)} to {price_text(spec, price.high)}"
+        way += f", range {_range(spec, price, price.low, price.high)}"
     return way if price.vwap is None else f"{way}, VWAP {price_text(spec, round(price.vwap, spec.tick_exp))}"
+
+
+def _range(spec: SymbolSpec, price: WindowPrice, low: float, high: float) -> str:
+    """Each end is a trade, or a mid that nobody traded at."""
+    ends = price_text(spec, low), price_text(spec, high)
+    if price.low_traded == price.high_traded:
+        return f"{ends[0]} to {ends[1]} ({'trades' if price.low_traded else 'mids'})"
+    kinds = [" (trade)" if traded else " (mid)" for traded in (price.low_traded, price.high_traded)]
+    return f"{ends[0]}{kinds[0]} to {ends[1]}{kinds[1]}"
 
 
 def _trades(spec: SymbolSpec, totals: WindowTotals, direction: FlowDirection) -> str:

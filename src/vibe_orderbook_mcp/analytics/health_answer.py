@@ -33,6 +33,7 @@ from vibe_orderbook_mcp.analytics.results import (
     iso_second,
     left_out_if_none,
 )
+from vibe_orderbook_mcp.analytics.window_age import age_warnings, newest_used_ms
 from vibe_orderbook_mcp.analytics.windows import (
     MIN_COVERAGE,
     OK_COVERAGE,
@@ -173,7 +174,7 @@ def health_score_answer(
     return HealthScoreAnswer(
         **head,
         summary=health_summary(spec, found, normal, score, level, weakest, secs=span.secs, silent_secs=silent_secs),
-        warnings=[*warnings, *_warnings(spec, window, parts, normal, rate)],
+        warnings=[*warnings, *age_warnings(window), *_warnings(spec, window, parts, normal, rate)],
         health_score=score,
         level=level,
         weakest_component=weakest,
@@ -225,7 +226,7 @@ def _head(spec: SymbolSpec, window: Cut, as_of_ms: int, age_ms: int, status: Sta
     span = window.span
     return {
         "symbol": spec.symbol,
-        "as_of": iso(as_of_ms),
+        "as_of": iso(newest_used_ms(window, as_of_ms)),
         "age_ms": age_ms,
         "status": status,
         "window": Window(

@@ -58,7 +58,9 @@ class Envelope(Answer):
     """The fields that every answer about one symbol starts with."""
 
     symbol: str = Field(description="The symbol in the exchange's spelling.")
-    as_of: str = Field(description="Exchange time of the newest event used, ISO 8601 UTC.")
+    as_of: str = Field(
+        description="Exchange time of the newest event used, ISO 8601 UTC; no later than the newest second of a window."
+    )
     age_ms: int = Field(ge=0, description="Milliseconds since the last event of this symbol's book arrived.")
     status: Status = Field(description="live: book in sequence and fresh; stale: no event for too long; syncing.")
     summary: str = Field(description="The answer in one sentence, fit for quoting.")
@@ -96,3 +98,8 @@ def iso(millis: int) -> str:
 def iso_second(second: int) -> str:
     """Whole seconds since the epoch as ISO 8601 UTC: 1714564800 -> "2024-05-01T12:00:00Z"."""
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def clock_text(second: int) -> str:
+    """The time of day (UTC) of whole seconds since the epoch, inside a sentence: 1714564800 -> "12:00:00"."""
+    return f"{datetime.fromtimestamp(second, UTC):%H:%M:%S}"

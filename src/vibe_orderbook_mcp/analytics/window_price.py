@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isclose
 
 from vibe_orderbook_mcp.analytics.numbers import ratio
+from vibe_orderbook_mcp.analytics.snapshot import EDGE
 from vibe_orderbook_mcp.analytics.windows import Cut
 
 
@@ -21,6 +24,10 @@ class WindowPrice:
     high: float | None
     low: float | None
     vwap: float | None  # of all trades; None without trades
+    open_at: int | None  # seconds since the epoch: the window's start where mid just before it is known
+    close_at: int | None  # the end of the second that `close` is of
+    high_traded: bool  # False: a mid that nobody traded at
+    low_traded: bool
 
     @property
     def change_bps(self) -> float | None:
@@ -46,7 +53,24 @@ def window_price(window: Cut) -> WindowPrice:
     )
     if vwap is not None and lows:  # rounding must not put an average outside of what it is an average of
         vwap = min(max(vwap, min(lows)), max(highs))
-    return WindowPrice(first, last, max([*known, *highs], default=None), min([*known, *lows], default=None), vwap)
+    high, low = max([*known, *highs], default=None), min([*known, *lows], default=None)
+    dated = [row.second + 1 for row in window.rows if row.mid is not None]
+    return WindowPrice(
+        open=first,
+        close=last,
+        high=high,
+        low=low,
+        vwap=vwap,
+        open_at=next(iter(dated), None) if window.mid_before is None else window.span.start,
+        close_at=dated[-1] if dated else None,
+        high_traded=_is_one_of(high, highs),
+        low_traded=_is_one_of(low, lows),
+    )
+
+
+def _is_one_of(price: float | None, trades: Sequence[float]) -> bool:
+    """A mid is a sum, and may differ from the same price of a trade in the last bit."""
+    return price is not None and any(isclose(price, each, rel_tol=EDGE) for each in trades)
 
 
 def _bps(start: float | None, end: float | None) -> float | None:
