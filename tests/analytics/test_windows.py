@@ -11,6 +11,7 @@ from vibe_orderbook_mcp.analytics.windows import (
     check_coverage,
     cut,
     equal_windows,
+    held_part,
     longest_covered,
     quality,
     total,
@@ -91,16 +92,24 @@ def test_quality_has_the_cuts_worked_by_hand(coverage: float, count: int, expect
 
 def test_a_window_that_is_half_missing_is_refused_with_the_time_it_will_be_there() -> None:
     """ "No answer" is only useful with what to do instead."""
-    rows = [row(i) for i in range(42, 60)]  # the last 18 of 60 s
+    rows = [row(i) for i in range(54, 60)]  # the last 6 of 60 s
     with pytest.raises(Refusal) as refused:
         check_coverage("BTCUSDT", rows, Span(T0, T0 + 60))
     refusal = refused.value
     assert refusal.code == "insufficient_historical_data"
-    assert refusal.message == "BTCUSDT: 18 of the 60 s asked for are recorded."
-    assert refusal.retry_after_secs == 12.0
-    assert "in part in 12 s and in full in 39 s" in refusal.hint
-    assert "A window of 18 s can be answered now" in refusal.hint
-    assert len(check_coverage("BTCUSDT", rows, Span(T0 + 30, T0 + 60)).rows) == 18
+    assert refusal.message == "BTCUSDT: 6 of the 60 s asked for are recorded."
+    assert refusal.retry_after_secs == 4.0
+    assert "a part of this window can be answered in 4 s and all of it in 51 s" in refusal.hint
+    assert len(check_coverage("BTCUSDT", rows, Span(T0 + 50, T0 + 60)).rows) == 6
+
+
+def test_the_newest_part_of_a_window_is_taken_where_less_than_half_is_recorded() -> None:
+    """In the first minute, and after every outage, there is something to say already."""
+    rows, asked = [row(i) for i in range(42, 60)], Span(T0, T0 + 60)
+    assert held_part(rows, asked) == Span(T0 + 42, T0 + 60)
+    assert held_part([row(i) for i in range(30, 60)], asked) == asked  # half is enough
+    assert held_part(rows[-9:], asked) == asked  # too short to be an answer: refused
+    assert held_part([row(i) for i in range(25)], asked) == asked  # nothing of now
 
 
 def test_old_seconds_that_slide_out_do_not_count_towards_the_wait() -> None:
@@ -108,11 +117,10 @@ def test_old_seconds_that_slide_out_do_not_count_towards_the_wait() -> None:
     rows = [row(i) for i in range(25)]
     with pytest.raises(Refusal) as refused:
         check_coverage("BTCUSDT", rows, Span(T0, T0 + 60))
-    assert refused.value.retry_after_secs == 30.0
-    assert "can be answered now" not in refused.value.hint
+    assert refused.value.retry_after_secs == 10.0
     with pytest.raises(Refusal) as empty:
         check_coverage("BTCUSDT", [], Span(T0, T0 + 60))
-    assert empty.value.retry_after_secs == 30.0
+    assert empty.value.retry_after_secs == 10.0
 
 
 def test_the_longest_covered_window_may_hold_a_small_hole() -> None:

@@ -393,7 +393,16 @@ def test_in_the_first_seconds_there_is_not_enough_history_and_the_client_learns_
                 await asyncio.sleep(body["retry_after_secs"])  # the claim is about this delay
             flow = await answer(client, FLOW, **BTC, window_duration_secs=10)
             assert flow["window"]["coverage"] >= 0.5
-            assert (await refusal(client, FLOW, **BTC, window_duration_secs=300))["retry_after_secs"] > 100
+            rows = server.runtime.market.symbols["BTCUSDT"].watch.rows
+            await until(lambda: len(rows) > 12)
+            for tool in (FLOW, "get_microstructure_health", "detect_market_anomalies"):
+                body = await answer(client, tool, **BTC, window_duration_secs=300)
+                held = body["window"]
+                assert held["requested_secs"] == 300, tool
+                assert 10 <= held["covered_secs"] < 150, tool
+                assert held["coverage"] == round(held["covered_secs"] / 300, 4), tool
+                assert body["warnings"][0].startswith("Shortened: "), tool
+                assert held["start"] in body["warnings"][0], tool
 
     asyncio.run(run())
 

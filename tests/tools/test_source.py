@@ -45,8 +45,7 @@ def test_a_simulated_market_says_so_everywhere(mode: Mode, tmp_path: Path) -> No
                     for tool, arguments in [*NOW, *WINDOWED]:
                         body = await eventually(client, tool, arguments)
                         assert body["source"] == "simulated", tool
-                        if tool == "orderbook_health":
-                            assert body["summary"].startswith("Simulated market: ")
+                        assert body["summary"].startswith("Simulated market: "), tool
 
     asyncio.run(run())
 
@@ -71,6 +70,7 @@ def test_a_replayed_recording_says_that_it_is_the_past(tmp_path: Path) -> None:
         ):
             body = await answer(client, "orderbook_l1", **BTC)
             assert body["source"] == "recording"
+            assert body["summary"].startswith("Recording, not the present: ")
             health = await answer(client, "orderbook_health")
             assert health["summary"].startswith("Recording, not the present: ")
         async with (

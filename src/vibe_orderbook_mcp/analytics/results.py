@@ -8,7 +8,7 @@ that is not set, `detail` that was not asked for) are left out of the JSON.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -87,6 +87,20 @@ class Window(Answer):
 
 class WindowedEnvelope(Envelope):
     window: Window = Field(description="The window the figures describe.")
+
+
+Windowed = TypeVar("Windowed", bound=WindowedEnvelope)
+
+
+def of_window(answer: Windowed, asked_secs: int) -> Windowed:
+    """An answer about a part of the window that was asked for says so; any other one is as it was."""
+    window = answer.window
+    if window.requested_secs == asked_secs:
+        return answer
+    covered = window.covered_secs
+    warning = f"Shortened: {covered:g} of the {asked_secs} s asked for are recorded, since {window.start}."
+    whole = window.model_copy(update={"requested_secs": asked_secs, "coverage": round(covered / asked_secs, 4)})
+    return answer.model_copy(update={"window": whole, "warnings": [warning, *answer.warnings]})
 
 
 def iso(millis: int) -> str:

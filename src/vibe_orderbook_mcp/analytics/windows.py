@@ -176,20 +176,27 @@ def quality(coverage: float, count: int, minimum: int) -> Quality:
     return "ok" if coverage >= OK_COVERAGE and count >= minimum else "partial"
 
 
+def held_part(rows: Rows, span: Span) -> Span:
+    """The span, or its newest well covered part where less than half of it is covered and that part is long enough."""
+    window = cut(rows, span)
+    if window.coverage >= MIN_COVERAGE or (shorter := longest_covered(window)) < SHORTEST_WINDOW_SECS:
+        return span
+    return Span(span.end - shorter, span.end)
+
+
 def check_coverage(symbol: str, rows: Rows, span: Span) -> Cut:
     """The span's rows, or a `Refusal` that says when the window can be answered."""
     window = cut(rows, span)
     if window.coverage >= MIN_COVERAGE:
         return window
-    partly, wholly = secs_until(window, MIN_COVERAGE), secs_until(window, OK_COVERAGE)
-    hint = f"While the feed runs, this window can be answered in part in {partly} s and in full in {wholly} s."
-    if (shorter := longest_covered(window)) >= SHORTEST_WINDOW_SECS:
-        hint += f" A window of {shorter} s can be answered now."
+    shortest = cut(rows, Span(max(span.start, span.end - SHORTEST_WINDOW_SECS), span.end))
+    soon = min(secs_until(shortest, OK_COVERAGE), secs_until(window, MIN_COVERAGE))
+    wholly = secs_until(window, OK_COVERAGE)
     raise Refusal(
         "insufficient_historical_data",
         f"{symbol}: {window.covered_secs:.0f} of the {span.secs} s asked for are recorded.",
-        hint,
-        retry_after_secs=float(partly),
+        f"While the feed runs, a part of this window can be answered in {soon} s and all of it in {wholly} s.",
+        retry_after_secs=float(soon),
     )
 
 

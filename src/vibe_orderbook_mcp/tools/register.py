@@ -260,21 +260,18 @@ class _Answering:
         return refused(refusal)
 
 
-# How the summary of `orderbook_health` begins where prices are not those of a market.
+# How a summary begins where prices are not those of a market: it is quoted without its surroundings.
 MADE_UP: dict[Source | None, str] = {"simulated": "Simulated market: ", "recording": "Recording, not the present: "}
 
 
 def _said(answer: BaseModel, source: Source | None) -> BaseModel:
-    """With whose prices these are. A summary is quoted without its surroundings: one of a book that has stopped says so
-    itself."""
+    """With whose prices these are, and of when where the book has stopped."""
     if not isinstance(answer, Envelope):
         return answer
     summary = answer.summary
-    if answer.symbol == ALL:
-        summary = MADE_UP.get(source, "") + summary
-    elif answer.status == "stale":
+    if answer.status == "stale" and answer.symbol != ALL:
         summary = f"As of {answer.age_ms / 1000:.0f} s ago: {summary}"
-    return answer.model_copy(update={"source": source, "summary": summary})
+    return answer.model_copy(update={"source": source, "summary": MADE_UP.get(source, "") + summary})
 
 
 def with_warning(result: Any, warning: str) -> Any:

@@ -15,13 +15,14 @@ from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
 from vibe_orderbook_mcp.analytics.numbers import readable
+from vibe_orderbook_mcp.analytics.past import EqualWindows
 from vibe_orderbook_mcp.analytics.profile_answer import volume_profile_answer
 from vibe_orderbook_mcp.analytics.profile_result import VolumeProfileAnswer
-from vibe_orderbook_mcp.analytics.results import Status
+from vibe_orderbook_mcp.analytics.results import Status, of_window
 from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.vacuums_answer import liquidity_vacuums_answer
 from vibe_orderbook_mcp.analytics.vacuums_result import LiquidityVacuumsAnswer
-from vibe_orderbook_mcp.analytics.windows import Span, cut, missing_trades
+from vibe_orderbook_mcp.analytics.windows import Span, cut, held_part, missing_trades
 from vibe_orderbook_mcp.core.book import OrderBook
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.listed import Source
@@ -146,6 +147,7 @@ class Tools:
         async def answer() -> OrderFlowAnswer:
             try:
                 rows = await self._flow_rows(history, state, span)
+                held = held_part(rows, span)
                 earlier = await self._pasts.windows(history, state.spec.symbol, secs, span.start)
                 buckets = session = None
                 if with_detail:
@@ -162,15 +164,16 @@ class Tools:
                     order_flow_answer,
                     state.spec,
                     rows,
-                    span,
-                    before=earlier.windows,
+                    held,
+                    # Windows of another length are no measure of this one.
+                    before=earlier.windows if held == span else EqualWindows(),
                     session=session,
                     buckets=buckets,
                     detail=with_detail,
                     **facts,
                 )
                 # With details it takes some 10 ms: on a thread of its own, so that books and clients do not wait.
-                return await asyncio.to_thread(work) if with_detail else work()
+                return of_window(await asyncio.to_thread(work) if with_detail else work(), secs)
 
         question = "flow", state.spec.symbol, secs, with_detail
         stands = facts["as_of_ms"], facts["status"], *facts["warnings"]
@@ -243,10 +246,10 @@ class Tools:
         span = Span(end - secs, end)
         rows = await self._with_late_trades(state, list(state.watch.rows), span)
         with explained(state):
-            return health_score_answer(
+            answer = health_score_answer(
                 state.spec,
                 rows,
-                span,
+                held_part(rows, span),
                 state.watch.normal,
                 measures=list(state.watch.measures),
                 invalid_reason=invalid,
@@ -254,6 +257,7 @@ class Tools:
                 detail=with_detail,
                 **self._facts(state, end),
             )
+        return of_window(answer, secs)
 
     async def detect_market_anomalies(
         self, symbol: object, window_duration_secs: object = 60, since_hours: object = 0, detail: object = False
@@ -276,9 +280,9 @@ class Tools:
         span = Span(end - secs, end)
         usual_move = await self._usual_move(state, span)
         with explained(state):
-            return anomalies_answer(
+            answer = anomalies_answer(
                 state.watch,
-                span,
+                held_part(list(state.watch.rows), span),
                 past=past,
                 past_hours=hours,
                 vpin=vpin,
@@ -286,6 +290,7 @@ class Tools:
                 detail=with_detail,
                 **self._facts(state, end),
             )
+        return of_window(answer, secs)
 
     async def orderbook_health(self) -> HealthAnswer:
         return health_answer(self._runtime)
