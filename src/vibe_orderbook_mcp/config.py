@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from vibe_orderbook_mcp.core.symbol import normal_symbol
 from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.outbound import is_loopback
+from vibe_orderbook_mcp.store.foreign import foreign_entries
 
 PREFIX = "VIBE_"
 ENV_FILE = ".env"
@@ -66,7 +67,7 @@ def own_directory(path: Path) -> Path:
         raise ValueError("no such user") from None
     if found.parts[:1] == ("~",):
         raise ValueError("no home directory")
-    return found
+    return found.absolute()  # as it is named in the log and in answers, wherever who reads it is
 
 
 class Settings(BaseSettings):
@@ -228,9 +229,19 @@ class Settings(BaseSettings):
             raise ConfigError(f"OAuth needs {' and '.join(missing)} too; without OAuth set none of VIBE_OAUTH_....")
 
     def check_data_path(self) -> None:
-        """A file where the directory should be will not go away by waiting."""
+        """A file where the directory should be, or files of somebody else in it, will not go away by waiting."""
         if self.data_path.exists() and not self.data_path.is_dir():
             raise ConfigError(f"VIBE_DATA_PATH is {str(self.data_path)!r}, which is a file; it must be a directory.")
+        try:
+            foreign = foreign_entries(self.data_path)
+        except OSError:  # it does not exist yet, or may not be read now
+            return
+        if foreign:
+            more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+            raise ConfigError(
+                f"VIBE_DATA_PATH is {str(self.data_path)!r}, which holds {foreign[0][:80]!r}{more}, not "
+                "of this program: set it to an empty directory or to one with its history."
+            )
 
     def check_bind(self) -> None:
         """Beyond loopback somebody must have said who may come in."""

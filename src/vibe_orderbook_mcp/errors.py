@@ -10,6 +10,7 @@
     ├── InexactSymbol          a symbol's numbers do not fit a double exactly
     └── StorageError
         ├── StorageLocked      another process records into this directory
+        ├── NothingRecorded    where history should be is none
         ├── WritingPaused      the disk is nearly full, or the directory may not be written; nothing is stuck
         └── StorageCorrupt     a record or file cannot be read back
 
@@ -96,6 +97,14 @@ class StorageError(VibeError):
 
 class StorageLocked(StorageError):
     """Another process holds the data directory for writing."""
+
+
+class NothingRecorded(StorageError):
+    """Where history should be is none. `found` says what is there, and is true of the path: it `is empty`."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"Nothing has been recorded: the data directory {found}.")
+        self.found = found
 
 
 class WritingPaused(StorageError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -12,12 +13,13 @@ from typing import BinaryIO, Literal, cast
 from rich.console import Console
 from rich.table import Table
 
-from vibe_orderbook_mcp.errors import ConfigError, StorageError
+from vibe_orderbook_mcp.errors import ConfigError, NothingRecorded, StorageError
 from vibe_orderbook_mcp.output_file import check_output, whole_output
 from vibe_orderbook_mcp.store.export import Format, export_snapshots, export_trades
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.lock import is_recorded_into
 from vibe_orderbook_mcp.store.rescue import set_aside
-from vibe_orderbook_mcp.store.status import Span, SymbolStatus, TradeSpan, store_status
+from vibe_orderbook_mcp.store.status import Span, StoreStatus, SymbolStatus, TradeSpan, store_status
 
 LAST_SECOND = 9_999_999_999
 
@@ -57,12 +59,15 @@ async def print_status(data_path: Path) -> None:
     _need_stdout()
     async with _reading(data_path) as history:
         found = await store_status(history)
+    is_recording = is_recorded_into(data_path)
+    now = int(time.time())
     console = Console(width=None if sys.stdout.isatty() else 160)
     size_mb = found.disk_bytes / 1e6
     console.print(f"{data_path}: schema {found.schema_version}, {size_mb:.1f} MB on disk", highlight=False)
+    console.print(_newest(found, now, is_recording=is_recording), highlight=False)
     table = Table("symbol", "what", "from (UTC)", "to (UTC)", "count", "gaps", "missing")
     for item in found.symbols:
-        for row in _lines(item):
+        for row in _lines(item, now if is_recording else None):
             table.add_row(*row)
     console.print(table if found.symbols else "Nothing is stored yet.")
     for name in set_aside(data_path):
@@ -71,7 +76,12 @@ async def print_status(data_path: Path) -> None:
 
 @asynccontextmanager
 async def _reading(data_path: Path) -> AsyncIterator[History]:
-    history = await History.open_secondary(data_path)
+    try:
+        history = await History.open_secondary(data_path)
+    except NothingRecorded as error:
+        raise StorageError(f"Nothing has been recorded: {data_path} {error.found}.") from error
+    except StorageError as error:
+        raise StorageError(f"{data_path}: {error}") from error
     try:
         yield history
     finally:
@@ -90,11 +100,23 @@ def parse_time_ms(name: str, text: str) -> int:
     raise ConfigError(f"{name} is {text[:40]!r}; it must be unix seconds or a time such as 2026-11-23T12:00:00.")
 
 
-def _lines(item: SymbolStatus) -> list[tuple[str, ...]]:
+def _newest(found: StoreStatus, now: int, *, is_recording: bool | None) -> str:
+    """How old the newest second of any symbol is, and whether more come."""
+    newest = max((item.rows.last for item in found.symbols if item.rows is not None), default=None)
+    age = "" if newest is None else f"Newest second: {_utc(newest * 1000)}, {max(0, now - newest - 1):,} s ago. "
+    if is_recording is None:
+        return age + "Whether a process records here now cannot be told."
+    if not is_recording:
+        return age + "No process records here now."
+    return age + "Another process records here now: a gap that is still open counts up to now."
+
+
+def _lines(item: SymbolStatus, until: int | None) -> list[tuple[str, ...]]:
+    """`until`: the second at which an open gap is counted, where more seconds are to come."""
     out: list[tuple[str, ...]] = []
     for what, span in (("snapshots", item.snapshots), ("rows", item.rows)):
         if span is not None:
-            out.append((item.symbol, what, *_seconds(span)))
+            out.append((item.symbol, what, *_seconds(span if until is None else span.until(until))))
     if item.trades is not None:
         out.append((item.symbol, "trades", *_trades(item.trades)))
     if item.events:

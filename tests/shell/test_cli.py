@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -222,6 +223,67 @@ def test_status_is_a_table_of_what_is_there(data: Path, tmp_path: Path) -> None:
     assert [row[1] for row in rows] == ["snapshots", "rows", "trades"]
     assert rows[0][2:] == ["2023-11-14 22:14:00", "2023-11-14 22:14:24", "20", "1", "5 s"]
     assert rows[2][4:] == ["20", "1", "5 ids"]
+    (newest,) = (line for line in text.splitlines() if line.startswith("Newest second"))
+    assert newest.startswith("Newest second: 2023-11-14 22:14:24, ")
+    assert newest.endswith(" s ago. No process records here now.")
+
+
+def test_status_counts_a_gap_that_is_open_while_a_process_has_the_directory(tmp_path: Path) -> None:
+    """Its disk may be full: the seconds since the newest one are missing, and more are to be."""
+
+    async def run() -> Output:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=365)
+        await history.append([record(second) for second in range(START, START + 10)])
+        output = await command("status", cwd=tmp_path, data_path="db")
+        await history.close()
+        return output
+
+    began = int(time.time())
+    text = asyncio.run(run()).out.decode()
+    assert text.startswith(f"{tmp_path / 'db'}: schema")
+    assert " s ago. Another process records here now: a gap that is still open counts up to now." in text
+    (row,) = ([cell.strip() for cell in line.split("│")] for line in text.splitlines() if "rows" in line)
+    assert row[6] == "1"
+    missing_secs = int(row[7].removesuffix(" s").replace(",", ""))
+    assert began - START - 10 <= missing_secs <= time.time() - START - 10
+
+
+def test_where_nothing_is_recorded_the_path_is_named_and_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "20261201.log").write_text("theirs")
+    (tmp_path / "file").write_text("theirs")
+    said = {
+        "missing": "does not exist",
+        "empty": "is empty",
+        "logs": "holds files that are not this program's, and no history",
+        "file": "is a file, not a directory",
+    }
+    export = ("export", "trades", "--symbol", "BTCUSDT")
+    calls = [(arguments, {"data_path": name}) for name in said for arguments in (("status",), export)]
+    outputs = commands(tmp_path, calls)  # type: ignore[arg-type]  # invariant
+    for (_, variables), output in zip(calls, outputs, strict=True):
+        name = variables["data_path"]
+        assert (output.code, output.out) == (1, b"")
+        assert output.err == f"Error: Nothing has been recorded: {tmp_path / name} {said[name]}.\n"
+
+
+def test_nothing_is_recorded_among_somebody_elses_files(data: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for name in ("20261201.log", "access.log", "lost+found"):
+        (theirs / name).write_text("theirs")
+    (tmp_path / "BTCUSDT-aggTrades-2026-11-22.csv").write_text("")
+    trades = ("import", "trades", "BTCUSDT-aggTrades-2026-11-22.csv", "--symbol", "BTCUSDT")
+    outputs = commands(
+        tmp_path,
+        [(arguments, {"data_path": theirs}) for arguments in (("serve",), ("serve", "--transport", "http"), trades)],
+    )
+    for output in outputs:
+        assert output.code == 2
+        (line,) = (line for line in output.err.splitlines() if line.startswith("Error"))
+        assert f"{str(theirs)!r}, which holds '20261201.log' and 1 more, not of this program: " in line
+    assert sorted(file.name for file in theirs.iterdir()) == ["20261201.log", "access.log", "lost+found"]
 
 
 def test_status_and_export_work_while_a_server_records(tmp_path: Path) -> None:

@@ -65,6 +65,12 @@ def test_defaults_are_those_that_are_promised() -> None:
     assert settings.data_path.is_absolute()
 
 
+def test_a_relative_data_path_is_named_in_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIBE_DATA_PATH", "./books")
+    assert load_settings().data_path == tmp_path / "books"
+
+
 def test_the_newer_name_counts_and_the_command_line_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("PORT", "1"), ("VIBE_PORT", "2"), ("ANALYTICS_DATA_PATH", "/a"), ("VIBE_DATA_PATH", "/b")):
         monkeypatch.setenv(name, value)

@@ -13,6 +13,7 @@ from tests.store.values import START, record
 from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.store.directory import SCHEMA_KEY
 from vibe_orderbook_mcp.store.failures import ForeignDatabase, SchemaNewer
+from vibe_orderbook_mcp.store.foreign import foreign_entries
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.layout import META
 
@@ -83,6 +84,22 @@ async def test_a_missing_current_file_loses_nothing(tmp_path: Path) -> None:
         with pytest.raises(StorageCorrupt):
             await attempt(tmp_path)
     assert tables(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "20261201.log", "000012.log", "CURRENT.txt", "LOG.1", ".bashrc"])
+async def test_a_database_is_not_begun_among_somebody_elses_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("theirs")
+    with pytest.raises(StorageError):
+        await opened(tmp_path)
+    assert foreign_entries(tmp_path) == [name]  # and nothing that would make it ours
+
+
+async def test_what_a_system_puts_into_a_directory_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".DS_Store").write_text("")
+    await (await opened(tmp_path)).close()
+    (tmp_path / "notes.txt").write_text("what somebody keeps beside history is theirs to decide")
+    await (await opened(tmp_path)).close()
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "unrelated"])

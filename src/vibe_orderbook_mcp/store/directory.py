@@ -13,7 +13,8 @@ from typing import Any, Final
 import ormsgpack
 from rocksdict import AccessType, Rdict
 
-from vibe_orderbook_mcp.store.failures import Damaged, ForeignDatabase, SchemaNewer, storage_error
+from vibe_orderbook_mcp.store.failures import Damaged, ForeignDatabase, ForeignFiles, SchemaNewer, storage_error
+from vibe_orderbook_mcp.store.foreign import foreign_entries
 from vibe_orderbook_mcp.store.layout import FAMILIES, FIRST_FAMILIES, SCHEMA_VERSION, raw_options
 
 SCHEMA_KEY: Final = b"schema_version"
@@ -56,6 +57,8 @@ def families_of(path: Path) -> set[str]:
 
 def inspect(path: Path) -> bool:
     """True when there is no database yet. Raises for one that is not ours or not whole, without touching it."""
+    if foreign_entries(path):
+        raise ForeignFiles
     found = {match[0]: match[1] for entry in path.iterdir() if (match := _ROCKS_FILE.fullmatch(entry.name))}
     if not found or ("CURRENT" not in found and not any(found.values())):  # or killed before it could hold anything
         return True

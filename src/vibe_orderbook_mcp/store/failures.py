@@ -41,6 +41,15 @@ class ForeignDatabase(StorageError):
         super().__init__("The data directory holds another program's database. Choose another data directory.")
 
 
+class ForeignFiles(StorageError):
+    """The directory is neither empty nor ours."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The data directory holds files that are not this program's. Choose an empty directory, or one of its own."
+        )
+
+
 # The first that matches says what to raise.
 _FAILURES: Final[tuple[tuple[re.Pattern[str], type[StorageError], str], ...]] = (
     (

@@ -30,6 +30,23 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def is_recorded_into(path: Path) -> bool | None:
+    """Whether a process has the directory open for writing; reading it suffices to ask. None: it cannot be told."""
+    if sys.platform == "win32":
+        return None
+    import fcntl  # noqa: PLC0415  # not on Windows
+
+    try:
+        with (path / "LOCK").open("rb") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.lockf(lock, fcntl.LOCK_UN)
+    except (BlockingIOError, FileNotFoundError) as error:
+        return isinstance(error, BlockingIOError)
+    except OSError:
+        return None
+    return False
+
+
 @contextlib.contextmanager
 def holding(path: Path) -> Iterator[None]:
     """Keeps other processes out of a directory that this one has not opened. Raises StorageLocked, StorageError."""

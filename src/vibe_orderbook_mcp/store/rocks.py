@@ -22,9 +22,10 @@ from weakref import WeakSet
 import ormsgpack
 from rocksdict import AccessType, ColumnFamily, Rdict, RdictIter, ReadOptions, WriteBatch
 
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.errors import NothingRecorded, StorageError
 from vibe_orderbook_mcp.store.directory import SCHEMA_KEY, check_schema, inspect
 from vibe_orderbook_mcp.store.failures import storage_error
+from vibe_orderbook_mcp.store.foreign import foreign_entries, what_is_there
 from vibe_orderbook_mcp.store.layout import (
     FAMILIES,
     FIFO_SHARES,
@@ -87,11 +88,11 @@ class Database(Reads):
         """For reading, beside a process that writes or none. `scratch` takes RocksDB's private log."""
         check_memory()
         try:
-            empty = not path.is_dir() or inspect(path)
+            nothing = what_is_there(path) if not path.is_dir() or foreign_entries(path) or inspect(path) else None
         except Exception as error:
             raise storage_error(error, "opening the data directory") from error
-        if empty:
-            raise StorageError("Nothing has been recorded: the data directory does not exist or is empty.")
+        if nothing is not None:
+            raise NothingRecorded(nothing)
         try:
             layout = Layout(cap_mb=1024, retention_days=7)  # no effect on a reader
             held = Rdict.list_cf(str(path), raw_options())  # a reader cannot create what came later

@@ -10,6 +10,8 @@ from vibe_orderbook_mcp.store import intervals
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.summing import HistoryView
 
+UNDER_WAY_SECS = 5  # from the end of a second until it is stored, with what a busy machine needs
+
 
 class Span(msgspec.Struct, frozen=True):
     """Stored seconds: from the first to the last, how many, and what is missing between."""
@@ -19,6 +21,13 @@ class Span(msgspec.Struct, frozen=True):
     count: int
     gaps: int
     missing_secs: int
+
+    def until(self, second: int) -> Span:
+        """With the gap that is open at that second, where it is one: the newest seconds are always under way."""
+        open_secs = second - self.last - 1
+        if open_secs <= UNDER_WAY_SECS:
+            return self
+        return msgspec.structs.replace(self, gaps=self.gaps + 1, missing_secs=self.missing_secs + open_secs)
 
 
 class TradeSpan(msgspec.Struct, frozen=True):
