@@ -93,6 +93,60 @@ def test_the_last_trade_has_its_age() -> None:
     assert profile(made, now_ms=(T0 - 5) * 1000).last_trade_age_secs == 0.0  # the clock is an estimate
 
 
+TENTHS = SymbolSpec("DOGEUSDT", "DOGE", "USDT", Decimal("0.0001"), Decimal("1"))
+# Prices 0.2130 to 0.2139, the newest at the top of the value area.
+PRICES = bars([10, 10, 60, 110, 300, 180, 140, 40, 100, 50], TENTHS, first=2130, width=1, trades=40, last=2136)
+
+
+def test_a_bin_of_one_tick_is_a_price() -> None:
+    """0.21345 is no price of this market, and the highest price that belongs to the value area is no edge above it."""
+    answer = profile(PRICES, TENTHS, detail=True)
+    assert (answer.bin_width, answer.high_inclusive, answer.poc) == ("0.0001", True, "0.2134")
+    assert (answer.poc_bin.low, answer.poc_bin.high) == ("0.2134", "0.2134")
+    assert (answer.value_area_low, answer.value_area_high, answer.value_area_share) == ("0.2132", "0.2136", 0.79)
+    assert (answer.last_vs_value_area, answer.value_area_distance_bps) == ("inside", 0.0)
+    assert answer.poc_distance_bps == pytest.approx(10_000 * 0.0002 / 0.2134, rel=1e-3)
+    assert ": most traded at 0.2134 (POC, 30.0 %" in answer.summary
+    assert (
+        "; value area 0.2132-0.2136 holds 79.0 % (the last pair of rows added 17 %); last trade 0.2136 is inside."
+        in answer.summary
+    )
+    assert answer.detail is not None
+    assert (answer.detail.value_area_low_centre, answer.detail.value_area_high_centre) == ("0.2132", "0.2136")
+    above = profile(msgspec.structs.replace(PRICES, last_ticks=2137), TENTHS)
+    assert (above.last_vs_value_area, above.value_area_distance_bps) == ("above", 4.682)
+
+
+def test_wider_bins_keep_their_edges() -> None:
+    """Two ticks are a range, and so is a tick among whose trades some lie between the ticks."""
+    wide = profile(PRICES, TENTHS, tick_size=Decimal("0.0002"))
+    assert (wide.poc, wide.poc_bin.low, wide.poc_bin.high) == ("0.2135", "0.2134", "0.2136")
+    assert "high_inclusive" not in json.loads(wide.model_dump_json())
+    finer = msgspec.structs.replace(
+        PRICES, tick_exp=5, bins={10 * key + key % 2: held for key, held in PRICES.bins.items()},
+        low_ticks=21300, high_ticks=21391, last_ticks=21360,
+    )  # fmt: skip
+    mixed = profile(finer, TENTHS)
+    assert (mixed.bin_width, mixed.poc_bin.low, mixed.poc_bin.high) == ("0.0001", "0.2134", "0.2135")
+    on_ticks = msgspec.structs.replace(finer, bins={10 * key: held for key, held in PRICES.bins.items()})
+    assert profile(on_ticks, TENTHS).poc == "0.2134"
+
+
+def test_an_area_of_more_than_70_percent_says_what_made_it_so() -> None:
+    """Two rows at a time took a second cluster: the bins are as narrow as prices are."""
+
+    def said(rows: list[int], spec: SymbolSpec = TENTHS, width: int = 1) -> str:
+        summary = profile(bars(rows, spec, first=2130, width=width, trades=100), spec).summary
+        return summary.split("; value area ")[1]
+
+    cluster = [10, 20, 150, 300, 240, 20, 160, 60, 40]  # 69 % before the last step, one row a side stops at 71 %
+    assert said(cluster) == "0.2133-0.2137 holds 78.0 % (the last pair of rows added 22 %)."
+    assert said(cluster, BTC, 1000) == "21,330-21,380 holds 78.0 % (the last pair of rows added 22 %)."
+    assert said([10, 20, 800, 20]) == "0.2132 holds 94.1 % (that one price)."
+    assert said([300, 400]) == "0.2130-0.2131 holds 100.0 % (the last row added 43 %)."
+    assert said([300, 400], BTC, 1000) == "21,300-21,320 holds 100.0 % (bins are too wide for 70 %)."
+
+
 def test_edges_of_the_value_area_are_inside() -> None:
     """A price at VAH or VAL is at the area, not outside it by nothing."""
     for price in (61_820.0, 61_890.0):
@@ -173,7 +227,7 @@ def test_one_trade_is_a_profile_of_one_bin() -> None:
     answer = profile(histogram([(6_185_003, 100, True)], BTC))
     assert (answer.poc_bin.low, answer.poc_bin.high, answer.value_area_share, answer.bins) == (
         "61850.03",
-        "61850.04",
+        "61850.03",
         1.0,
         1,
     )
@@ -248,9 +302,7 @@ def test_a_tie_is_not_told_as_a_fact() -> None:
 def test_a_single_trade_has_no_shape_to_speak_of() -> None:
     """ "100 % of 159 XRP" at a point of control is one trade."""
     answer = profile(histogram([(6_185_003, 100, True)], BTC))
-    assert answer.summary == (
-        "BTCUSDT, 24 h: a single trade, 0.001 BTC at 61,850.03-61,850.04; one trade has no profile."
-    )
+    assert answer.summary == ("BTCUSDT, 24 h: a single trade, 0.001 BTC at 61,850.03; one trade has no profile.")
     assert answer.warnings == ["Only 1 trade: a dependable profile takes 300."]
     assert (answer.poc_lead_pct, answer.poc_rivals) == (None, [])
 
@@ -300,7 +352,8 @@ def test_every_list_of_trades_gives_a_valid_answer(made: list[Deal], base: int, 
     assert sum(answer.detail.trades) + sum(end.trades for end in ends) == answer.trades
     assert float(answer.value_area_low) <= float(answer.poc) <= float(answer.value_area_high)
     assert (answer.below_bins is None) == (float(answer.detail.low) <= float(answer.low))
-    assert float(answer.low) < float(answer.value_area_high)
+    assert float(answer.low) <= float(answer.value_area_high)
+    assert (answer.poc_bin.low == answer.poc_bin.high == answer.poc) == answer.high_inclusive
     assert 0.7 <= answer.value_area_share <= 1.0
 
 

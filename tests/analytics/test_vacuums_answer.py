@@ -75,6 +75,27 @@ def test_a_resting_zone_is_wired_to_its_figures() -> None:
     assert found.resting.model_dump() == {"bin_width": "5", "samples": 12, "down_to": "61850", "up_to": "61952"}
 
 
+def test_zones_of_bins_of_one_tick_end_at_a_price() -> None:
+    """[61 900.03, 61 900.06) are three prices, and the third belongs to the zone."""
+    rows = [lots * 1000 for lots in (10, 50, 60, 3, 0, 4, 55, 20, 48, 52, 9)]
+    made = bars(rows, BTC, first=6_190_000, width=1)
+    found = answer(made, mid=61_900.055)
+    (zone,) = found.zones
+    assert (zone.low, zone.high, zone.high_inclusive, zone.side) == ("61900.03", "61900.05", True, "below")
+    assert (zone.distance_bps, zone.width_bps) == (0.0008078, 0.004847)
+    assert "nearest below 61,900.03-61,900.05 (" in found.summary
+    sides = [answer(made, mid=mid).zones[0].side for mid in (61_900.025, 61_900.03, 61_900.05, 61_900.06)]
+    assert sides == ["above", "around", "around", "below"]
+    thin = RestingDepth("ask", 1, tuple((6_190_000 + n, depth) for n, depth in enumerate(THIN)), 12)
+    asks = answer(mid=61_899.99, resting=[thin])
+    (zone,) = [zone for zone in asks.zones if zone.kind == "resting"]
+    assert (zone.low, zone.high, zone.high_inclusive) == ("61900.03", "61900.06", True)
+    assert zone.notional_inside_quote == significant(5 * 61_900.03 + 4 * 61_900.04 + 6 * 61_900.06, 5)
+    assert asks.resting is not None
+    assert asks.resting.up_to == "61900.09"
+    assert "high_inclusive" not in json.loads(answer().zones[0].model_dump_json())
+
+
 def test_amounts_are_valued_at_the_middle_of_each_bin() -> None:
     """With bins of 100 USD that is to be seen in the fifth digit."""
     found = answer(mid=61_901.0, resting=[resting("bid", THIN, width=100)])
@@ -268,6 +289,6 @@ def test_every_market_gives_a_valid_answer_or_a_refusal(
     distances = [zone.distance_bps for zone in found.zones]
     assert distances == sorted(distances)
     for zone in found.zones:
-        assert float(zone.low) < float(zone.high)
+        assert float(zone.low) < float(zone.high) or zone.high_inclusive
         assert (zone.side == "below") == (float(zone.high) <= mid)
         assert (zone.side == "above") == (float(zone.low) >= mid)

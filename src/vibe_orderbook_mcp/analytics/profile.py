@@ -82,6 +82,7 @@ class Profile:
     trades: tuple[int, ...]  # aggregate ones
     below: Bin = NOTHING
     above: Bin = NOTHING
+    one_price: bool = False  # each bin is one tick wide: it is a price, and not a range
 
     @cached_property
     def volume(self) -> tuple[int, ...]:
@@ -111,15 +112,22 @@ class Profile:
         """The first price of a bin; the bin ends before `low_edge(index + 1)`."""
         return (self.first_bin + index) * self.width
 
+    def high_edge(self, index: int) -> Decimal:
+        """Where readers see a bin end: at the first price of the next one, but a bin of one price at that price."""
+        return self.low_edge(index if self.one_price else index + 1)
+
     def share(self, first: int, last: int) -> float:
         """Part of all volume that the bins `first` to `last` hold."""
         return sum(self.volume[first : last + 1]) / self.total if self.total else 0.0
 
 
-def rebinned(histogram: PriceHistogram, width_ticks: int, within: Ticks | None = None) -> Profile | None:
+def rebinned(
+    histogram: PriceHistogram, width_ticks: int, within: Ticks | None = None, *, one_price: bool = False
+) -> Profile | None:
     """The profile in bins of a whole multiple of the histogram's width. None without a trade.
 
-    `within` are the prices that get bins; what was traded beyond those bins is gathered at their ends.
+    `within` are the prices that get bins; what was traded beyond those bins is gathered at their ends. `one_price`:
+    the bins are prices, see `is_one_price`.
     """
     base = histogram.width_ticks
     if width_ticks % base:
@@ -140,7 +148,8 @@ def rebinned(histogram: PriceHistogram, width_ticks: int, within: Ticks | None =
         else:
             ends[index > 0] = _sum(ends[index > 0], bin_)
     columns = tuple(buy), tuple(sell), tuple(trades)
-    return Profile(histogram.tick_exp, histogram.lot_exp, width_ticks, first, *columns, ends[False], ends[True])
+    ends_of = ends[False], ends[True]
+    return Profile(histogram.tick_exp, histogram.lot_exp, width_ticks, first, *columns, *ends_of, one_price)
 
 
 def whole_range(histogram: PriceHistogram) -> Ticks | None:
@@ -236,6 +245,17 @@ def _fitting(histogram: PriceHistogram, whole: Ticks, most: int, base: int) -> t
 def _needed(prices: Ticks, width: int) -> int:
     """Bins, wherever the range lies: anchoring can cut one at both ends."""
     return (prices[1] - prices[0]) // width + 2
+
+
+def is_one_price(histogram: PriceHistogram, spec: SymbolSpec, width_ticks: int) -> bool:
+    """Whether bins of this width hold one price each: a tick wide, and nothing was traded between the ticks.
+
+    Between them is what was traded on a finer grid, before the exchange changed the symbol's tick.
+    """
+    if width_ticks != tick_ticks(spec, histogram.tick_exp):
+        return False
+    base, is_known = histogram.width_ticks, histogram.tick_exp == spec.tick_exp
+    return (is_known or base == 1) and all(key * base % width_ticks == 0 for key in histogram.bins)
 
 
 def tick_ticks(spec: SymbolSpec, tick_exp: int) -> int:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, plain, significant
-from vibe_orderbook_mcp.analytics.profile import Bin, PriceHistogram, Profile, choose_width, rebinned
+from vibe_orderbook_mcp.analytics.profile import Bin, PriceHistogram, Profile, choose_width, is_one_price, rebinned
 from vibe_orderbook_mcp.analytics.profile_coverage import (
     LOW_SAMPLE_TRADES,
     TapeCoverage,
@@ -72,13 +72,15 @@ def volume_profile_answer(
     """
     share = check_tape(spec.symbol, span, tape)
     width = choose_width(histogram, spec, tick_size)
-    profile = rebinned(histogram, width.width_ticks, width.within)
+    one_price = is_one_price(histogram, spec, width.width_ticks)
+    profile = rebinned(histogram, width.width_ticks, width.within, one_price=one_price)
     control = None if profile is None else point_of_control(profile.volume)
     if profile is None or control is None:
         raise nothing_traded(spec.symbol, tape.answered(span))
     area, other = (value_area(profile.volume, each, profile.total) for each in (rule, _other(rule)))
     if area is None or other is None:
         raise nothing_traded(spec.symbol, tape.answered(span))
+    single = area if rule == "single_row" else other
     trades, prices, ahead = profile.trade_count, BinPrices(profile), lead(profile.volume, control)
     high_nodes, low_nodes = nodes(profile.volume)
     last = _last_trade(spec, histogram, now_ms)
@@ -89,7 +91,7 @@ def volume_profile_answer(
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=profile_summary(spec, prices, window_text(span, tape), control, ahead, area)
+        summary=profile_summary(spec, prices, window_text(span, tape), control, ahead, area, single)
         + standing_text(last.price, last.age_secs, standing, outside_bps, trades),
         warnings=[*warnings, *tape_warnings(span, tape, trades), *bin_warnings(profile, width, below, above)],
         window=tape_window(span, tape, trades),
@@ -99,7 +101,7 @@ def volume_profile_answer(
         poc_bin=prices.range((control, control)),
         poc_lead_pct=significant(ahead.percent, 3),
         poc_rivals=_first(prices, [(index, index) for index in ahead.rivals]),
-        value_area_high=prices.edge(area.last + 1),
+        value_area_high=prices.top(area.last),
         value_area_low=prices.edge(area.first),
         value_area_share=decimals(area.share, 4),
         value_area_rule=rule,
@@ -108,10 +110,9 @@ def volume_profile_answer(
         last_vs_value_area=standing,
         value_area_distance_bps=significant(outside_bps, 4),
         poc_distance_bps=_poc_distance(last.price, prices.centre(control)),
-        **_volumes(histogram, profile, prices.lot_scale),
-        high=_traded(spec, histogram.high_ticks, profile.tick_exp),
-        low=_traded(spec, histogram.low_ticks, profile.tick_exp),
+        **_volumes(spec, histogram, profile),
         bin_width=plain(profile.width),
+        high_inclusive=one_price,
         bins=len(profile.volume),
         below_bins=below,
         above_bins=above,
@@ -122,7 +123,7 @@ def volume_profile_answer(
 
 
 class _Volumes(TypedDict):
-    """What was traded in all, in the fields of the answer."""
+    """What was traded in all, and between which prices, in the fields of the answer."""
 
     total_volume_base: float
     total_volume_quote: float
@@ -130,12 +131,15 @@ class _Volumes(TypedDict):
     sell_volume_base: float
     delta_base: float
     delta_pct: float
+    high: str
+    low: str
     trades: int
     low_sample: bool
 
 
-def _volumes(histogram: PriceHistogram, profile: Profile, lot_scale: int) -> _Volumes:
+def _volumes(spec: SymbolSpec, histogram: PriceHistogram, profile: Profile) -> _Volumes:
     buy, sell = profile.buys_and_sells
+    lot_scale: int = 10**profile.lot_exp
     quote = histogram.buy_quote_units + histogram.sell_quote_units
     return _Volumes(
         total_volume_base=profile.total / lot_scale,
@@ -144,6 +148,8 @@ def _volumes(histogram: PriceHistogram, profile: Profile, lot_scale: int) -> _Vo
         sell_volume_base=sell / lot_scale,
         delta_base=(buy - sell) / lot_scale,
         delta_pct=decimals(100 * (buy - sell) / profile.total, 2),
+        high=_traded(spec, histogram.high_ticks, profile.tick_exp),
+        low=_traded(spec, histogram.low_ticks, profile.tick_exp),
         trades=profile.trade_count,
         low_sample=profile.trade_count < LOW_SAMPLE_TRADES,
     )
@@ -182,7 +188,7 @@ def _standing(profile: Profile, area: ValueArea, last: Decimal | None) -> tuple[
     """Where a price stands against the value area, edges included, and how far outside, in bps of the edge."""
     if last is None:
         return None, None
-    low, high = profile.low_edge(area.first), profile.low_edge(area.last + 1)
+    low, high = profile.low_edge(area.first), profile.high_edge(area.last)
     if last > high:
         return "above", _bps(last, high)
     if last < low:
@@ -198,7 +204,7 @@ def _distance(profile: Profile, run: Run, last: Decimal | None) -> Decimal:
     """From the price to the nearer edge of the bins; 0 inside, and for every run where there is no price."""
     if last is None:
         return Decimal(0)
-    return max(Decimal(0), profile.low_edge(run[0]) - last, last - profile.low_edge(run[1] + 1))
+    return max(Decimal(0), profile.low_edge(run[0]) - last, last - profile.high_edge(run[1]))
 
 
 def _traded(spec: SymbolSpec, ticks: int | None, tick_exp: int) -> str:
@@ -217,7 +223,7 @@ def _ends(spec: SymbolSpec, histogram: PriceHistogram, prices: BinPrices) -> tup
         return End(low=low, high=high, volume_base=lots / prices.lot_scale, share=share, trades=part[2])
 
     low, high = (_traded(spec, ticks, profile.tick_exp) for ticks in (histogram.low_ticks, histogram.high_ticks))
-    return end(profile.below, low, prices.edge(0)), end(profile.above, prices.edge(len(profile.volume)), high)
+    return end(profile.below, low, prices.top(-1)), end(profile.above, prices.edge(len(profile.volume)), high)
 
 
 def _detail(
@@ -239,7 +245,7 @@ def _detail(
         other_value_area=OtherValueArea(
             rule=_other(rule),
             low=prices.edge(other.first),
-            high=prices.edge(other.last + 1),
+            high=prices.top(other.last),
             share=decimals(other.share, 4),
         ),
         high_volume_nodes=[prices.range(run) for run in high_nodes],

@@ -14,10 +14,13 @@ Standing = Literal["above", "inside", "below"]
 
 
 class PriceRange(Answer):
-    """Prices from `low` (inclusive) to `high` (exclusive), and what was traded there."""
+    """Prices from `low` to `high`, and what was traded there."""
 
-    low: str = Field(description="Lower edge, quote units.")
-    high: str = Field(description="Upper edge, quote units; the next bin starts there.")
+    low: str = Field(description="Lower edge (inclusive), quote units.")
+    high: str = Field(
+        description="Upper edge (exclusive), quote units: the next bin starts there. With high_inclusive: the highest "
+        "price itself."
+    )
     share: float = Field(description="Part of the window's volume that was traded there, 0 to 1.")
 
 
@@ -25,7 +28,7 @@ class End(Answer):
     """What was traded beyond the bins: so little, and so far away, that bins which reach there would be wide."""
 
     low: str = Field(description="Lowest price, quote units.")
-    high: str = Field(description="Highest price, quote units; below the bins: their lower edge.")
+    high: str = Field(description="Highest price, quote units; below the bins: where they start.")
     volume_base: float = Field(description="Traded there, base units.")
     share: float = Field(description="Part of the window's volume, 0 to 1.")
     trades: int = Field(description="Aggregate trades there.")
@@ -36,7 +39,7 @@ class OtherValueArea(Answer):
 
     rule: ValueAreaRule = Field(description="single_row: one row a side at a time; cbot: two.")
     low: str = Field(description="Lower edge, quote units.")
-    high: str = Field(description="Upper edge, quote units.")
+    high: str = Field(description="Upper edge, quote units; as value_area_high.")
     share: float = Field(description="Part of the volume that it holds.")
 
 
@@ -59,7 +62,9 @@ class VolumeProfileAnswer(WindowedEnvelope):
 
     quality: Quality = Field(description="ok: >= 95 % of the time asked for is covered; partial: less.")
     duration_hours: int = Field(description="Hours asked for; window says which part of them is answered.")
-    poc: str = Field(description="Point of control: centre of the bin with most volume, quote units.")
+    poc: str = Field(
+        description="Point of control, quote units: centre of the bin with most volume. With high_inclusive: its price."
+    )
     poc_bin: PriceRange = Field(description="That bin.")
     poc_lead_pct: float | None = Field(
         description="By how many per cent it holds more than the next largest bin. Null: no other bin traded."
@@ -67,9 +72,13 @@ class VolumeProfileAnswer(WindowedEnvelope):
     poc_rivals: list[PriceRange] = Field(
         description="Bins within 10 % of the POC's volume, largest first, at most 3; empty: the POC is clear."
     )
-    value_area_high: str = Field(description="Upper edge (exclusive) of the value area (VAH), quote units.")
-    value_area_low: str = Field(description="Lower edge of the value area (VAL), quote units.")
-    value_area_share: float = Field(description="Part of the volume inside: 0.7, or more where a whole bin overshoots.")
+    value_area_high: str = Field(
+        description="Upper edge of the value area (VAH), quote units: exclusive, its highest price with high_inclusive."
+    )
+    value_area_low: str = Field(description="Lower edge (inclusive) of the value area (VAL), quote units.")
+    value_area_share: float = Field(
+        description="Part of the volume inside: 0.7, or more where the last rows overshoot."
+    )
     value_area_rule: ValueAreaRule = Field(description="cbot: grown from the POC by two rows at a time.")
     last_price: str | None = Field(description="Price of the newest trade in the window. Null: none known.")
     last_trade_age_secs: float | None = Field(
@@ -91,6 +100,10 @@ class VolumeProfileAnswer(WindowedEnvelope):
     trades: int = Field(description="Aggregate trades in the window (fills of one order at one price count once).")
     low_sample: bool = left_out_if_false("Present and true: fewer than 300 trades, the shape says little.")
     bin_width: str = Field(description="Width of a bin in quote units; edges are multiples of it.")
+    high_inclusive: bool = left_out_if_false(
+        "Present and true: a bin is one tick wide, so it is one price. Each high, and value_area_high, is a price that "
+        "belongs to its range."
+    )
     bins: int = Field(description="How many bins there are, empty ones included.")
     below_bins: End | None = left_out_if_none("Present where far prints lie below the bins.")
     above_bins: End | None = left_out_if_none("Present where far prints lie above the bins.")

@@ -24,6 +24,8 @@ class ValueArea:
     first: int
     last: int
     share: float  # reached; a full pair of rows may overshoot 0.7
+    last_rows: int = 0  # of the last step: 2, 1, or none where the point of control alone was enough
+    last_share: float = 0.0  # what that step added
 
 
 def point_of_control(volume: Sequence[int]) -> int | None:
@@ -72,15 +74,17 @@ def value_area(volume: Sequence[int], rule: ValueAreaRule = "cbot", total: int |
     rows = 2 if rule == "cbot" else 1
     total, held = sum(volume) if total is None else total, volume[control]
     first = last = control
+    step: Sequence[int] = ()
     while 100 * held < VALUE_AREA_PERCENT * total and (first > 0 or last < len(volume) - 1):
         above, below = volume[last + 1 : last + 1 + rows], volume[max(0, first - rows) : first]
         if above and (not below or sum(above) >= sum(below)):
+            step = above
             last += len(above)
-            held += sum(above)
         else:
+            step = below
             first -= len(below)
-            held += sum(below)
-    return ValueArea(first, last, held / total)
+        held += sum(step)
+    return ValueArea(first, last, held / total, len(step), sum(step) / total)
 
 
 def quantile(values: Sequence[float], part: float) -> float:

@@ -27,25 +27,29 @@ class BinPrices:
         """The lower edge of a bin, as a plain decimal."""
         return plain(self.profile.low_edge(index))
 
+    def top(self, index: int) -> str:
+        """Where a bin ends, as a plain decimal: the next one's edge, or its own price where it is one."""
+        return plain(self.profile.high_edge(index))
+
     def centre(self, index: int) -> Decimal:
-        return (self.profile.low_edge(index) + self.profile.low_edge(index + 1)) / 2
+        """The middle of a bin; of one price that price."""
+        return (self.profile.low_edge(index) + self.profile.high_edge(index)) / 2
 
     def spoken(self, first: int, last: int) -> str:
-        """Bins in a sentence: 61,850-61,860."""
-        low, high = self.profile.low_edge(first), self.profile.low_edge(last + 1)
-        return f"{low:,.{self._places}f}-{high:,.{self._places}f}"
+        """Bins in a sentence: 61,850-61,860; a bin of one price alone: 0.2134."""
+        low, high = self.profile.low_edge(first), self.profile.high_edge(last)
+        texts = [f"{edge:,.{self._places}f}" for edge in ([low] if low == high else [low, high])]
+        return "-".join(texts)
 
     def range(self, run: Run) -> PriceRange:
         first, last = run
-        return PriceRange(
-            low=self.edge(first), high=self.edge(last + 1), share=decimals(self.profile.share(first, last), 4)
-        )
+        return PriceRange(low=self.edge(first), high=self.top(last), share=decimals(self.profile.share(first, last), 4))
 
 
 def profile_summary(
-    spec: SymbolSpec, prices: BinPrices, window: str, control: int, ahead: Lead, area: ValueArea
+    spec: SymbolSpec, prices: BinPrices, window: str, control: int, ahead: Lead, area: ValueArea, single: ValueArea
 ) -> str:
-    """Without the end of the sentence, which `standing_text` is."""
+    """Without the end of the sentence, which `standing_text` is. `single`: the area by the rule of one row a side."""
     profile = prices.profile
     amount = f"{readable(profile.total / prices.lot_scale)} {spec.base_asset}"
     head = f"{spec.symbol}, {window}"
@@ -65,8 +69,20 @@ def profile_summary(
         poc = f"all of {amount} at {at} (POC)" if top == "100.0 %" else f"most traded at {at} (POC, {top} of {amount})"
     else:
         poc = f"most traded at {at} (POC, {top} of {amount}, {readable(ahead.percent, 2)} % ahead of the next bin)"
-    wide = " (bins are too wide for 70 %)" if area.share > WIDE_AREA_SHARE else ""
-    return f"{head}: {few}{poc}; value area {prices.spoken(area.first, area.last)} holds {100 * area.share:.1f} %{wide}"
+    where, why = prices.spoken(area.first, area.last), _why_more(profile, area, single)
+    return f"{head}: {few}{poc}; value area {where} holds {100 * area.share:.1f} %{why}"
+
+
+def _why_more(profile: Profile, area: ValueArea, single: ValueArea) -> str:
+    """Why a value area holds clearly more than 70 %: bins are too wide where even one of them at a time overshoots."""
+    if area.share <= WIDE_AREA_SHARE:
+        return ""
+    if single.share > WIDE_AREA_SHARE and not profile.one_price:
+        return " (bins are too wide for 70 %)"
+    if area.last_rows == 0:
+        return " (that one price)"
+    step = "pair of rows" if area.last_rows > 1 else "row"
+    return f" (the last {step} added {readable(100 * area.last_share, 2)} %)"
 
 
 def standing_text(

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from vibe_orderbook_mcp.analytics.numbers import decimals, plain, readable, significant
-from vibe_orderbook_mcp.analytics.profile import PriceHistogram, Profile, choose_width, rebinned
+from vibe_orderbook_mcp.analytics.profile import (
+    PriceHistogram,
+    Profile,
+    choose_width,
+    is_one_price,
+    rebinned,
+    tick_ticks,
+)
 from vibe_orderbook_mcp.analytics.profile_coverage import (
     FETCH_SECS,
     TapeCoverage,
@@ -45,18 +52,29 @@ SHORT_SECS = 900  # what was passed by in less may be traded in the next minutes
 
 @dataclass(frozen=True, slots=True)
 class _Zone:
-    """One zone: prices from `low` (inclusive) to `high` (exclusive)."""
+    """One zone: prices from `low` (inclusive) to `end` (exclusive).
+
+    `tick` is that of bins of one price each, and 0 for wider ones.
+    """
 
     kind: Kind
     low: Decimal
-    high: Decimal
+    end: Decimal
+    tick: Decimal = Decimal(0)
     deficit_pct: float | None = None
     severity: Severity | None = None
     before: float | None = None
     inside: float | None = None
     confirmed: bool = False
 
+    @property
+    def high(self) -> Decimal:
+        """Where readers see it end: at the next bin's edge, or at its highest price."""
+        return self.end - self.tick
+
     def where(self, mid: Decimal) -> Where:
+        if self.tick and mid in (self.low, self.high):
+            return "around"
         return "below" if self.high <= mid else "above" if self.low >= mid else "around"
 
     def distance_bps(self, mid: Decimal) -> float:
@@ -64,7 +82,7 @@ class _Zone:
         return float(10_000 * max(Decimal(0), self.low - mid, mid - self.high) / mid)
 
     def overlaps(self, other: _Zone) -> bool:
-        return self.low < other.high and other.low < self.high
+        return self.low < other.end and other.low < self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +121,7 @@ def liquidity_vacuums_answer(
     """
     watched = [side for side in resting if side.is_enough]
     traded = _traded(spec, histogram, span, tape, optional=bool(watched))
-    zones = _confirmed(traded.zones, [zone for side in watched for zone in _resting(side, spec.tick_exp)])
+    zones = _confirmed(traded.zones, [zone for side in watched for zone in _resting(side, spec)])
     middle = Decimal(repr(mid))
     zones.sort(key=lambda zone: (zone.distance_bps(middle), zone.low, zone.kind))
     shown = zones if detail else _nearest(zones, middle)
@@ -176,14 +194,22 @@ def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeC
     profile = None
     if is_enough:
         width = choose_width(histogram, spec)
-        profile = rebinned(histogram, width.width_ticks, width.within)
+        one_price = is_one_price(histogram, spec, width.width_ticks)
+        profile = rebinned(histogram, width.width_ticks, width.within, one_price=one_price)
     if profile is None or profile.total == 0:
         if not optional:
             raise nothing_traded(spec.symbol, tape.answered(span))
         return _Traded([])
     found = traded_vacuums(profile.volume, profile.trades)
     zones = [
-        _Zone("traded", profile.low_edge(zone.first), profile.low_edge(zone.last + 1), zone.deficit_pct, zone.severity)
+        _Zone(
+            "traded",
+            profile.low_edge(zone.first),
+            profile.low_edge(zone.last + 1),
+            profile.width if profile.one_price else Decimal(0),
+            zone.deficit_pct,
+            zone.severity,
+        )
         for zone in found.zones
     ]
     return _Traded(zones, profile, found)
@@ -195,20 +221,28 @@ def _is_enough(span: Span, tape: TapeCoverage) -> bool:
     return is_long_enough and not tape.never_traded and tape.held_share(span) >= MIN_COVERAGE
 
 
-def _resting(side: RestingDepth, tick_exp: int) -> list[_Zone]:
+def _resting(side: RestingDepth, spec: SymbolSpec) -> list[_Zone]:
     """One side's thin zones, in quote amounts, each bin valued at its middle."""
-    lows = [low for low, _ in side.bins]
-    notionals = [depth * (low + side.width_ticks / 2) / 10**tick_exp for low, depth in side.bins]
+    lows, tick_exp = [low for low, _ in side.bins], spec.tick_exp
+    notionals = [
+        depth * (low + (side.width_ticks - _inclusive_ticks(side, spec)) / 2) / 10**tick_exp for low, depth in side.bins
+    ]
     return [
         _Zone(
             "resting",
             _price(min(lows[zone.first], lows[zone.last]), tick_exp),
             _price(max(lows[zone.first], lows[zone.last]) + side.width_ticks, tick_exp),
+            _price(_inclusive_ticks(side, spec), tick_exp),
             before=zone.before,
             inside=zone.inside,
         )
         for zone in thin_zones(notionals)
     ]
+
+
+def _inclusive_ticks(side: RestingDepth, spec: SymbolSpec) -> int:
+    """How far a bin's last price is from the next bin, where bins are prices; 0 where they are wider."""
+    return side.width_ticks if side.width_ticks == tick_ticks(spec, spec.tick_exp) else 0
 
 
 def _confirmed(traded: Sequence[_Zone], resting: Sequence[_Zone]) -> list[_Zone]:
@@ -237,8 +271,9 @@ def _shown(zone: _Zone, mid: Decimal) -> VacuumZone:
         side=zone.where(mid),
         low=plain(zone.low),
         high=plain(zone.high),
+        high_inclusive=bool(zone.tick),
         distance_bps=significant(zone.distance_bps(mid), 4),
-        width_bps=significant(float(10_000 * (zone.high - zone.low) / mid), 4),
+        width_bps=significant(float(10_000 * (zone.end - zone.low) / mid), 4),
         deficit_pct=significant(zone.deficit_pct, 4),
         severity=zone.severity,
         notional_before_quote=significant(zone.before, 5),
@@ -249,7 +284,12 @@ def _shown(zone: _Zone, mid: Decimal) -> VacuumZone:
 
 def _resting_range(spec: SymbolSpec, watched: Sequence[RestingDepth]) -> RestingRange:
     bids = [low for side in watched if side.side == "bid" for low, _ in side.bins]
-    asks = [low + side.width_ticks for side in watched if side.side == "ask" for low, _ in side.bins]
+    asks = [
+        low + side.width_ticks - _inclusive_ticks(side, spec)
+        for side in watched
+        if side.side == "ask"
+        for low, _ in side.bins
+    ]
     exp = spec.tick_exp
     return RestingRange(
         bin_width=plain(_price(watched[0].width_ticks, exp)),
@@ -321,7 +361,8 @@ def _summary(
 
 
 def _zone_text(spec: SymbolSpec, zone: _Zone, mid: Decimal) -> str:
-    low, high = (f"{Decimal(plain(edge)):,f}" for edge in (zone.low, zone.high))
+    edges = [zone.low] if zone.low == zone.high else [zone.low, zone.high]
+    prices = "-".join(f"{Decimal(plain(edge)):,f}" for edge in edges)
     away = f"{readable(zone.distance_bps(mid))} bps away"
     if zone.kind == "traded":
         what = f"{zone.severity}, {readable(zone.deficit_pct or 0.0)} % less traded than usual"
@@ -329,7 +370,7 @@ def _zone_text(spec: SymbolSpec, zone: _Zone, mid: Decimal) -> str:
         inside, before = readable(zone.inside or 0.0), readable(zone.before or 0.0)
         what = f"{inside} {spec.quote_asset} rest inside and {before} before it"
     confirmed = ", thin in both" if zone.confirmed else ""
-    return f"{low}-{high} ({away}; {what}{confirmed})"
+    return f"{prices} ({away}; {what}{confirmed})"
 
 
 def _price(ticks: int, tick_exp: int) -> Decimal:

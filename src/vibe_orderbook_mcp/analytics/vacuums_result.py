@@ -22,10 +22,13 @@ class VacuumZone(Answer):
         description="traded: little was traded there in the window; resting: little stands in the book there now."
     )
     side: Where = Field(description="Where it lies from mid; around: mid is inside it.")
-    low: str = Field(description="Lower edge, quote units.")
-    high: str = Field(description="Upper edge (exclusive), quote units.")
+    low: str = Field(description="Lower edge (inclusive), quote units.")
+    high: str = Field(description="Upper edge (exclusive), quote units; its highest price with high_inclusive.")
+    high_inclusive: bool = left_out_if_false(
+        "Present and true: its bins are one tick wide, so high is a price that belongs to it."
+    )
     distance_bps: float = Field(description="From mid to its nearer edge, in bps of mid; 0 around mid.")
-    width_bps: float = Field(description="Its width in bps of mid.")
+    width_bps: float = Field(description="Width of its bins together, in bps of mid.")
     deficit_pct: float | None = left_out_if_none("traded: how much less than a usual bin its bins hold, 50 to 100.")
     severity: Severity | None = left_out_if_none("traded: Medium to 80 % deficit, High to 95, Critical above.")
     notional_before_quote: float | None = left_out_if_none(
@@ -41,7 +44,7 @@ class RestingRange(Answer):
     bin_width: str = Field(description="Width of a bin of resting depth, quote units.")
     samples: int = Field(description="Looks at each bin in the last 60 s; 10 are needed.")
     down_to: str | None = Field(description="Lowest bid price looked at. Null: no bids.")
-    up_to: str | None = Field(description="Highest ask price looked at. Null: no asks.")
+    up_to: str | None = Field(description="Highest ask price looked at, or the edge above it. Null: no asks.")
 
 
 class RestingColumn(Answer):
