@@ -34,7 +34,7 @@ def test_the_summary_is_what_a_desk_would_say() -> None:
     assert l1(TOUCH).summary == (
         "BTCUSDT 61,837.63 / 61,837.64, spread 0.0016 bps (1 tick); within 10 bps of mid 235,000 USDT of bids and"
         " 92,800 of asks: bids heavier (72 % of the size); 50,000 USDT at once costs 0.00081 bps to buy and 0.00081 to"
-        " sell, against mid."
+        " sell, against mid, before fees."
     )
 
 
@@ -78,7 +78,7 @@ def test_a_wide_spread_is_not_called_an_empty_book() -> None:
 
 def test_cost_in_words_is_of_the_largest_amount_that_both_sides_fill() -> None:
     book = BookView([(100.0, 300.0)], [(100.1, 1000.0)])
-    assert "; 25,000 USDT at once costs 5 bps to buy and 5 to sell, against mid." in l1(book).summary
+    assert "; 25,000 USDT at once costs 5 bps to buy and 5 to sell, against mid, before fees." in l1(book).summary
     assert "; the known book does not fill 10,000 USDT at once." in l1(BOOK).summary
 
 
@@ -193,6 +193,58 @@ def test_walls_come_with_their_age_and_what_traded_there() -> None:
     assert (wall.age_s, wall.persistent, wall.traded_base) == (12.3, True, 0.5)
     (bare,) = json.loads(l1(book, spec).model_dump_json())["bid_walls"]
     assert set(bare) == {"price", "size_base", "notional_quote", "distance_bps", "z", "share"}
+
+
+def walled(side: str, wall: TickSide) -> BookView:
+    """Thirty levels a side, 2 bps apart, and more of them at a place 18 to 20 bps from mid."""
+    bids = [(round(100.0 - i * 0.02, 2), 1.0 + i % 3) for i in range(30)]
+    asks = [(round(100.02 + i * 0.02, 2), 1.0 + i % 3) for i in range(30)]
+    levels = bids if side == "bid" else asks
+    levels[9:10] = [(tick / 100, size) for tick, size in wall]
+    return BookView(bids, asks)
+
+
+def test_the_summary_names_the_largest_wall_once() -> None:
+    """A third of a side in one place is what a desk would ask for first."""
+    below = l1(walled("bid", [(9_982, 30_000.0)]))
+    assert "; bid wall 2,990,000 USDT at 99.82, 19 bps below; the known book" in below.summary
+    above = l1(walled("ask", [(10_020, 500.0)]))
+    assert "; ask wall 50,100 USDT at 100.20, 19 bps above; " in above.summary
+    both = BookView(walled("bid", [(9_982, 400.0)]).bids, walled("ask", [(10_020, 500.0)]).asks)
+    assert l1(both).summary.count("wall") == 1
+    assert "ask wall" in l1(both).summary
+    assert "wall" not in l1(walled("bid", [(9_982, 1.0)])).summary
+
+
+def test_a_wall_of_a_group_gives_the_group_and_its_largest_level() -> None:
+    """Age and trades are of one level, and 6.9 do not stand at its price."""
+    fine = SymbolSpec("BTCUSDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.001"))
+    bids = [(60_000.0 - 6 * i, 0.2 + i % 3 / 10) for i in range(30)]
+    bids[9:10] = [(59_945.5, 2.0), (59_945.2, 2.095), (59_944.9, 1.5)]
+    answer = l1(BookView(bids, [(60_000.01, 1.0)]), fine, level_history=lambda side, price: (AT_MS - 9_000, 0.25))
+    (wall,) = json.loads(answer.model_dump_json())["bid_walls"]
+    assert (wall["price"], wall["level_size_base"], wall["size_base"]) == ("59945.20", 2.095, 5.895)
+    assert (wall["low"], wall["high"], wall["age_s"], wall["traded_base"]) == ("59940.00", "59945.50", 9.0, 0.25)
+    assert "; bid wall 353,000 USDT at 59,940.00 to 59,945.50, 9.13 bps below; " in answer.summary
+
+
+def test_an_answer_stays_short_and_a_wall_adds_little() -> None:
+    """A model pays for every character."""
+    fine = SymbolSpec("ETHUSDT", "ETH", "USDT", Decimal("0.01"), Decimal("0.0001"))
+    bids = [(round(3389.00 - 0.12 * i, 2), 30.1234 + 10 * (i % 7)) for i in range(300)]
+    asks = [(round(3389.01 + 0.12 * i, 2), 30.1234 + 10 * (i % 7)) for i in range(300)]
+    wall = [(bids[50][0], 878.1234), (round(bids[50][0] - 0.01, 2), 20.1234)]
+
+    def length(bids: list[tuple[float, float]]) -> tuple[int, L1Answer]:
+        book = BookView(bids, asks, bid_horizon=3300.0, ask_horizon=3500.0)
+        answer = l1(book, fine, level_history=lambda side, price: (AT_MS - 912_345, 1234.5))
+        return len(answer.model_dump_json()), answer
+
+    without, plain = length(bids)
+    walled_length, answer = length([*bids[:50], *wall, *bids[51:]])
+    assert (plain.bid_walls, len(answer.bid_walls or ())) == ([], 1)
+    assert without < 2_400
+    assert walled_length - without < 350
 
 
 def test_nothing_beyond_the_horizon_is_counted_as_known() -> None:

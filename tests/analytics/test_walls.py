@@ -33,7 +33,7 @@ def walls_of(levels: BookLevels) -> list[Wall] | None:
 
 def candidates(levels: BookLevels, side: Side, middle: float, tick: float) -> list[BookLevel]:
     groups = price_groups(DepthCurve(levels, side), middle, tick)
-    return [(groups.price(group), size) for group, size in enumerate(groups.sizes)]
+    return [(max(groups.levels(group), key=itemgetter(1))[0], size) for group, size in enumerate(groups.sizes)]
 
 
 def test_one_outlier_among_twenty_levels_is_the_only_wall() -> None:
@@ -69,6 +69,26 @@ def test_a_wall_split_over_neighbouring_ticks_is_one_candidate() -> None:
     """At 60 000 a basis point is 600 ticks: 5 and 7 a few cents apart are one group, at the larger one's price."""
     levels = [(59_999.90, 5.0), (59_999.80, 7.0), (59_990.00, 1.0)]
     assert candidates(levels, "bid", 60_000.0, 0.01) == [(59_999.80, 12.0), (59_990.00, 1.0)]
+
+
+def test_a_wall_of_several_levels_says_what_is_of_the_group_and_what_of_its_largest_level() -> None:
+    levels = [(60_000.0 - 6 * (i + 1), 1.0 + i % 3) for i in range(25)]
+    levels[9:10] = [(59_940.3, 20.0), (59_940.2, 30.0), (59_940.1, 10.0)]
+    (wall,) = find_walls(price_groups(DepthCurve(levels, "bid"), 60_000.0, 0.01)) or []
+    assert (wall.price, wall.level_size, wall.size, wall.low, wall.high) == (59_940.2, 30.0, 60.0, 59_940.1, 59_940.3)
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+@pytest.mark.parametrize(
+    ("near", "size"), [([40.0], None), ([40.0, 1.0], None), ([1.0, 40.0], 40.0), ([40.0, 50.0, 30.0], 80.0)]
+)
+def test_the_best_level_is_no_wall_and_no_part_of_one(side: Side, near: list[float], size: float | None) -> None:
+    """What stands at the touch trades next. What stands right behind it is in front of nothing else."""
+    sign = -1 if side == "bid" else 1
+    levels = [(round(60_003.0 + sign * (i + 1) * 0.01, 2), each) for i, each in enumerate(near)]
+    levels += [(60_003.0 + sign * 6 * (i + 1), 1.0 + i % 3) for i in range(25)]
+    walls = find_walls(price_groups(DepthCurve(levels, side), 60_003.0, 0.01))
+    assert [wall.size for wall in walls or ()] == ([] if size is None else [size])
 
 
 def test_a_tick_wider_than_a_basis_point_is_its_own_group() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from operator import attrgetter
 from typing import Literal
 
 from pydantic import Field
@@ -27,7 +28,14 @@ from vibe_orderbook_mcp.analytics.snapshot import (
     spread_ticks,
     weighted_mid,
 )
-from vibe_orderbook_mcp.analytics.walls import PERSISTENT_SECS, LevelHistory, find_walls, price_groups
+from vibe_orderbook_mcp.analytics.walls import (
+    PERSISTENT_SECS,
+    LevelHistory,
+    Wall,
+    find_walls,
+    largest_wall,
+    price_groups,
+)
 from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import BANDS_BPS
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
@@ -67,14 +75,17 @@ class WallLevel(Answer):
     """Resting size that stands out from its side: robust log-z >= 2.5 and >= 5 % of the side within 1 % of mid."""
 
     price: str = Field(description="Price of the group's largest level (levels are grouped by 1 bp or a tick).")
-    size_base: float = Field(description="Size of the group in base units.")
-    notional_quote: float = Field(description="Its worth in quote units, at that price.")
-    distance_bps: float = Field(description="Distance from mid in basis points.")
+    size_base: float = Field(description="Size of the whole group in base units; without the best level.")
+    low: str | None = left_out_if_none("Lowest price of the group; absent, as high and level_size_base: one level.")
+    high: str | None = left_out_if_none("Highest price of the group.")
+    level_size_base: float | None = left_out_if_none("Size at price alone, base units.")
+    notional_quote: float = Field(description="Worth of the whole group in quote units, at price.")
+    distance_bps: float = Field(description="Distance of price from mid in basis points.")
     z: float = Field(description="Robust z-score of its log size among its side's groups.")
     share: float = Field(description="Share of its side's size within 1 % of mid, 0 to 1.")
-    age_s: float | None = left_out_if_none("Seconds the level has stood there; absent: not known.")
-    persistent: bool = left_out_if_false("Present and true: it has stood for 10 s or longer.")
-    traded_base: float | None = left_out_if_none("Base units traded there since it was first seen.")
+    age_s: float | None = left_out_if_none("Seconds the level at price has stood there; absent: not known.")
+    persistent: bool = left_out_if_false("Present and true: that level has stood for 10 s or longer.")
+    traded_base: float | None = left_out_if_none("Base units traded at price since that level was first seen.")
 
 
 class SlippageEstimate(Answer):
@@ -182,7 +193,8 @@ def l1_answer(
     places = spec.tick_exp + 3  # finer than a tick by enough to show where inside the spread it lies
     curves = {side: book.curve(side) for side in _SIDES}
     bids, asks = curves["bid"], curves["ask"]
-    walls = {side: _walls(spec, curves[side], book.mid, as_of_ms, level_history) for side in _SIDES}
+    found = {side: _found_walls(curves[side], book.mid, tick) for side in _SIDES}
+    walls = {side: _walls(spec, side, found[side], book.mid, as_of_ms, level_history) for side in _SIDES}
     slippage = [
         _slippage(spec, curves[resting], taker, notional, book.mid)
         for taker, resting in _TAKERS
@@ -195,7 +207,7 @@ def l1_answer(
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=l1_summary(spec, book, bids, asks, _costs(slippage), compared, findings),
+        summary=l1_summary(spec, book, bids, asks, largest_wall(found), _costs(slippage), compared, findings),
         warnings=[*warnings, *_book_warnings(book)],
         best_bid=None if bid is None else exact_price(spec, bid),
         best_bid_size=None if bid is None else exact_size(spec, bid_size),
@@ -295,23 +307,33 @@ def _depth(spec: SymbolSpec, bids: DepthCurve, asks: DepthCurve, middle: float |
     ]
 
 
+def _found_walls(curve: DepthCurve, middle: float | None, tick: float) -> list[Wall] | None:
+    return None if middle is None else find_walls(price_groups(curve, middle, tick))
+
+
 def _walls(
-    spec: SymbolSpec, curve: DepthCurve, middle: float | None, as_of_ms: int, history: LevelHistory | None
+    spec: SymbolSpec,
+    side: Side,
+    walls: Sequence[Wall] | None,
+    middle: float | None,
+    as_of_ms: int,
+    history: LevelHistory | None,
 ) -> list[WallLevel] | None:
-    if middle is None:
-        return None
-    walls = find_walls(price_groups(curve, middle, float(spec.tick_size)))
-    if walls is None:
+    if walls is None or middle is None:
         return None
     shown = []
-    for wall in sorted(walls, key=lambda wall: wall.price * wall.size, reverse=True)[:WALLS_A_SIDE]:
-        first_seen_ms, traded = history(curve.side, wall.price) if history else (None, 0.0)
+    for wall in sorted(walls, key=attrgetter("amount"), reverse=True)[:WALLS_A_SIDE]:
+        first_seen_ms, traded = history(side, wall.price) if history else (None, 0.0)
         age_s = None if first_seen_ms is None else max(0, as_of_ms - first_seen_ms) / 1000
+        is_one = wall.low == wall.high
         shown.append(
             WallLevel(
                 price=exact_price(spec, wall.price),
                 size_base=decimals(wall.size, spec.lot_exp),
-                notional_quote=significant(wall.price * wall.size),
+                low=None if is_one else exact_price(spec, wall.low),
+                high=None if is_one else exact_price(spec, wall.high),
+                level_size_base=None if is_one else decimals(wall.level_size, spec.lot_exp),
+                notional_quote=significant(wall.amount),
                 distance_bps=significant(1e4 * abs(wall.price - middle) / middle, 4),
                 z=decimals(wall.z, 2),
                 share=decimals(wall.share, 3),

@@ -15,6 +15,8 @@ from vibe_orderbook_mcp.analytics.snapshot import (
     spread_bps,
     spread_ticks,
 )
+from vibe_orderbook_mcp.analytics.walls import Wall
+from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.rows import BANDS_BPS
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
@@ -30,17 +32,20 @@ def l1_summary(
     book: BookView,
     bids: DepthCurve,
     asks: DepthCurve,
+    wall: tuple[Side, Wall] | None,
     costs: Sequence[tuple[float, float | None, float | None]],
     usual: str,
     findings: Sequence[Finding],
 ) -> str:
-    """`costs`: amount in quote units, cost of buying and of selling it in bps against mid, None where the known book
-    does not fill it. `usual`: what `usual_text` says, or nothing. `findings`: those that have not ended.
+    """`wall`: the largest one, with its side. `costs`: amount in quote units, cost of buying and of selling it in bps
+    against mid, None where the known book does not fill it. `usual`: what `usual_text` says, or nothing. `findings`:
+    those that have not ended.
     """
     head = touch_text(spec, book)
     if book.mid is None:
         return f"{head}; bids above asks, so this book is not valid." if book.is_crossed else f"{head}."
-    text = f"{head}; {_depth_text(spec, book.mid, bids, asks)}; {_cost_text(spec, costs)}{usual}"
+    sides = f"{_depth_text(spec, book.mid, bids, asks)}{_wall_text(spec, book.mid, wall)}"
+    text = f"{head}; {sides}; {_cost_text(spec, costs)}{usual}"
     if findings:
         named = ", ".join(sorted({f"{found.type} ({found.severity})" for found in findings}))
         text += f"; under way: {named}"
@@ -93,11 +98,21 @@ def _depth_text(spec: SymbolSpec, mid: float, bids: DepthCurve, asks: DepthCurve
     )
 
 
+def _wall_text(spec: SymbolSpec, mid: float, found: tuple[Side, Wall] | None) -> str:
+    if found is None:
+        return ""
+    side, wall = found
+    ends = dict.fromkeys(price_text(spec, price) for price in (wall.low, wall.high))
+    bps = readable(1e4 * abs(wall.price - mid) / mid)
+    way = "below" if side == "bid" else "above"
+    return f"; {side} wall {readable(wall.amount)} {spec.quote_asset} at {' to '.join(ends)}, {bps} bps {way}"
+
+
 def _cost_text(spec: SymbolSpec, costs: Sequence[tuple[float, float | None, float | None]]) -> str:
     for amount, buying, selling in reversed(costs):
         if buying is not None and selling is not None:
             return (
                 f"{readable(amount)} {spec.quote_asset} at once costs {readable(buying, 2)} bps to buy and"
-                f" {readable(selling, 2)} to sell, against mid"
+                f" {readable(selling, 2)} to sell, against mid, before fees"
             )
     return f"the known book does not fill {readable(min(amount for amount, _, _ in costs))} {spec.quote_asset} at once"

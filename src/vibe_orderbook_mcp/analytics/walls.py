@@ -6,12 +6,13 @@ wall must stand out on a robust log scale and hold a real share of its side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, log, nextafter
+from operator import itemgetter
 from statistics import median
 
-from vibe_orderbook_mcp.analytics.snapshot import EDGE, DepthCurve, limit_at
+from vibe_orderbook_mcp.analytics.snapshot import EDGE, BookLevel, DepthCurve, limit_at
 from vibe_orderbook_mcp.core.book import BookSide
 from vibe_orderbook_mcp.core.events import Side
 
@@ -28,18 +29,33 @@ LevelHistory = Callable[[Side, float], tuple[int | None, float]]
 
 @dataclass(frozen=True, slots=True)
 class Wall:
-    price: float
-    size: float
+    """A group of neighbouring levels."""
+
+    price: float  # of the largest level
+    level_size: float  # at that price alone
+    size: float  # of the group
+    low: float  # the group's lowest and highest price
+    high: float
     z: float
     share: float
+
+    @property
+    def amount(self) -> float:
+        """Quote units of the group, at the price of its largest level."""
+        return self.price * self.size
+
+
+def log_scale(sizes: Sequence[float]) -> tuple[float, float]:
+    """Median of ln q, and 1.4826 * MAD."""
+    logs = [log(size) for size in sizes]
+    middle = median(logs)
+    return middle, 1.4826 * median([abs(value - middle) for value in logs])
 
 
 def robust_log_z(sizes: Sequence[float]) -> list[float]:
     """(ln q - median) / (1.4826 * MAD) for each size; all 0 when the spread is 0."""
-    logs = [log(size) for size in sizes]
-    middle = median(logs)
-    scale = 1.4826 * median([abs(value - middle) for value in logs])
-    return [(value - middle) / scale if scale > 0.0 else 0.0 for value in logs]
+    middle, scale = log_scale(sizes)
+    return [(log(size) - middle) / scale if scale > 0.0 else 0.0 for size in sizes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +66,44 @@ class PriceGroups:
     edges: list[int]  # group i holds the levels from edges[i] to edges[i + 1]
     sizes: list[float]
 
-    def price(self, group: int) -> float:
-        """Of the group's largest level."""
-        start, end = self.edges[group], self.edges[group + 1]
-        prices, members = self.curve.ladder.levels(start, end)
-        return prices[members.index(max(members))]
+    def levels(self, group: int) -> list[BookLevel]:
+        """(price, size), best first."""
+        return list(zip(*self.curve.ladder.levels(self.edges[group], self.edges[group + 1]), strict=True))
 
 
 def find_walls(groups: PriceGroups) -> list[Wall] | None:
-    """The walls of one side, best first. None: fewer than 20 groups say too little."""
+    """The walls of one side, best first. None: fewer than 20 groups say too little.
+
+    The best level is what trades next, not a wall in front of it: its group counts without it.
+    """
     sizes = groups.sizes
     if len(sizes) < MIN_LEVELS:
         return None
-    total = sum(sizes)
-    return [
-        Wall(groups.price(group), size, z, size / total)
-        for group, (size, z) in enumerate(zip(sizes, robust_log_z(sizes), strict=True))
-        if z >= MIN_Z and size / total >= MIN_SHARE
-    ]
+    total, scores = sum(sizes), robust_log_z(sizes)
+    scores[0] = _score(sizes, sum(size for _, size in groups.levels(0)[1:]))
+    walls = []
+    for group, z in enumerate(scores):
+        if z < MIN_Z:
+            continue
+        levels = groups.levels(group)[group == 0 :]
+        size = sum(size for _, size in levels)
+        if size / total >= MIN_SHARE:
+            prices = [price for price, _ in levels]
+            price, level_size = max(levels, key=itemgetter(1))
+            walls.append(Wall(price, level_size, size, min(prices), max(prices), z, size / total))
+    return walls
+
+
+def largest_wall(walls: Mapping[Side, Sequence[Wall] | None]) -> tuple[Side, Wall] | None:
+    """By amount, of both sides."""
+    found = [(side, wall) for side, each in walls.items() for wall in each or ()]
+    return max(found, key=lambda one: one[1].amount, default=None)
+
+
+def _score(sizes: Sequence[float], size: float) -> float:
+    """`robust_log_z` of another size than these."""
+    middle, scale = log_scale(sizes)
+    return (log(size) - middle) / scale if scale > 0.0 and size > 0.0 else 0.0
 
 
 def price_groups(curve: DepthCurve, middle: float, tick: float) -> PriceGroups:
