@@ -14,6 +14,7 @@ from tests.folders import RECORDINGS
 from tests.made import frames
 from tests.verify import slow
 from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.verify.command import verify_to_text
 from vibe_orderbook_mcp.verify.instrument import Top
 from vibe_orderbook_mcp.verify.recording import Found, verify_files
 
@@ -144,6 +145,42 @@ def test_answers_may_lie_in_another_file_and_name_nobody(tmp_path: Path) -> None
     alone = verify_files([stream])
     assert [one["applied"] for one in alone.instruments] == [0, 0]
     assert all(one["best_bid"] is None and one["gaps"] == 0 for one in alone.instruments)
+    assert [one["verified"] for one in alone.instruments] == ["chain", "chain"]
+    assert alone.is_sound  # there is no whole book to begin with: the ids are all that can be checked
+    text, is_sound = verify_to_text([stream], None, None, as_json=False)
+    assert is_sound
+    assert text.count("so the ids alone were checked") == 2
+    assert text.endswith("Nothing failed; of ADAUSDT, BTCUSDT the ids alone were checked.")
+
+
+def depth_frames(lines: list[dict[str, Any]], symbol: str) -> list[dict[str, Any]]:
+    return [lines[place] for place in depth_places(lines, symbol)]
+
+
+@pytest.mark.parametrize("case", ["one frame", "prices alone", "one trade"])
+def test_where_nothing_could_be_verified_that_is_said_and_no_success(tmp_path: Path, case: str) -> None:
+    lines = frames(*SYMBOLS)
+    sound = [line for line in lines if "adausdt@" in line.get("stream", "") or line.get("symbol") == "ADAUSDT"]
+    of_btc = [line for line in lines if line.get("stream", "").startswith("btcusdt@")]
+    if case == "one frame":
+        chosen = depth_frames(lines, "BTCUSDT")[:1]
+    else:
+        stream = "bookTicker" if case == "prices alone" else "aggTrade"
+        chosen = [line for line in of_btc if line["stream"].endswith(stream)][: 1 if case == "one trade" else None]
+    assert chosen
+    path = tmp_path / "x"
+    path.write_text(slow.text([*sound, *chosen]))
+    found = verify_files([path])
+    assert {one["instrument"]: one["verified"] for one in found.instruments} == {
+        "ADAUSDT": "book",
+        "BTCUSDT": "nothing",
+    }
+    assert not found.is_sound
+    text, is_sound = verify_to_text([path], None, None, as_json=False)
+    assert not is_sound
+    assert text.count("nothing could be verified") == 1
+    assert text.endswith("Nothing could be verified of BTCUSDT.")
+    assert json.loads(verify_to_text([path], None, None, as_json=True)[0]) == {"instruments": found.instruments}
 
 
 def test_a_frame_that_cannot_be_read_is_a_fault_of_its_line(tmp_path: Path) -> None:
@@ -211,5 +248,25 @@ def test_real_recordings_hold_their_chain_and_their_best_prices(folder: str) -> 
     assert {one["instrument"] for one in found.instruments} == set(expected)
     for one in found.instruments:
         assert (one["applied"], one["checked"], one["failed"], one["trades"]) == expected[one["instrument"]]
+        assert one["verified"] == ("book" if one["applied"] else "chain")
         assert one["gaps"] == one["crossed"] == one["trade_ids_missing"] == one["repeated"] == one["unreadable"] == 0
         assert one["failed"] <= one["checked"] / 1000
+    assert found.is_sound == all(one["failed"] == 0 for one in found.instruments)
+
+
+def test_the_file_of_best_levels_harms_no_recording_and_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path, damaged, tops = tmp_path / "x", tmp_path / "damaged", tmp_path / "tops"
+    text = slow.text(frames("BTCUSDT"))
+    path.write_text(text)
+    damaged.write_text(text + '{"stream":1}\n')
+    (tmp_path / "link").symlink_to(path)
+    for each in (path, tmp_path / "link"):
+        with pytest.raises(ConfigError, match="is one of the recordings"):
+            verify_to_text([path], None, each, as_json=False)
+    assert path.read_text() == text
+    tops.write_text("older")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        verify_to_text([damaged], None, tops, as_json=False)
+    assert tops.read_text() == "older"
+    verify_to_text([path], None, tops, as_json=False)
+    assert [json.loads(line)["instrument"] for line in tops.read_text().splitlines()].count("BTCUSDT") > 50

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.output_file import whole_output
 from vibe_orderbook_mcp.verify.instrument import Top
 from vibe_orderbook_mcp.verify.recording import Found, verify_files
 
@@ -18,14 +19,13 @@ def verify_to_text(files: Sequence[Path], venue: str | None, tops: Path | None, 
     with ExitStack() as stack:
         sink = None
         if tops is not None:
-            try:
-                sink = stack.enter_context(tops.open("w", encoding="utf-8"))
-            except OSError as error:
-                raise ConfigError(f"{tops} cannot be written ({error.strerror}).") from error
+            if any(tops.resolve() == path.resolve() for path in files):
+                raise ConfigError(f"{tops} is one of the recordings: --tops needs a file of its own.")
+            sink = stack.enter_context(whole_output(tops, force=True))
 
         def write(top: Top) -> None:
             assert sink is not None  # noqa: S101  # for mypy: only then it is given
-            sink.write(json.dumps(top._asdict(), ensure_ascii=False) + "\n")
+            sink.write(json.dumps(top._asdict(), ensure_ascii=False).encode() + b"\n")
 
         found = verify_files(files, venue, None if sink is None else write)
     if as_json:
@@ -47,11 +47,27 @@ def _text(report: dict[str, Any]) -> str:
             f"  last book: {report['best_bid']} x {report['best_bid_size']} / "
             f"{report['best_ask']} x {report['best_ask_size']}, {report['levels']:,} levels"
         )
-    elif report["frames"]:
-        lines.append("  no book: no depth answer of the recording is continued by its last frames")
+    elif report["verified"] == "book":
+        lines.append("  no book at the end: no depth answer of the recording is continued by its last frames")
+    elif report["verified"] == "chain":
+        lines.append("  no book: no frame continues a depth answer of the recording, so the ids alone were checked")
+    else:
+        lines.append("  nothing could be verified: no frame continues a depth answer, and no id follows another")
     lines += [f"  line {fault['line']}: {fault['what']}" for fault in report["faults"]]
     return "\n".join(lines)
 
 
 def _verdict(found: Found) -> str:
-    return "Nothing failed." if found.is_sound else "Something failed: see the lines above."
+    said = []
+    if empty := _names(found, "nothing"):
+        said.append(f"Nothing could be verified of {empty}.")
+    if any(report["faults"] for report in found.instruments) and not found.is_sound:
+        said.append("Something failed: see the lines above.")
+    if found.is_sound:
+        chained = _names(found, "chain")
+        said.append(f"Nothing failed; of {chained} the ids alone were checked." if chained else "Nothing failed.")
+    return " ".join(said)
+
+
+def _names(found: Found, verified: str) -> str:
+    return ", ".join(report["instrument"] for report in found.instruments if report["verified"] == verified)

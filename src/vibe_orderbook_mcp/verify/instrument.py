@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.verify.comparison import Comparison, IdSequence
 from vibe_orderbook_mcp.verify.parts import BestPrices, BookAnswer, BookFrame, TextPair, TradeNumber, VenueRules
 from vibe_orderbook_mcp.verify.text_book import TextBook
+
+Verified = Literal["book", "chain", "nothing"]
 
 MOST_FAULTS: Final = 20  # that a report lists; all are counted
 
@@ -84,7 +86,16 @@ class InstrumentCheck:
 
     @property
     def is_sound(self) -> bool:
-        return not (self.gaps or self.crossed or self._comparison.failed or self._missing or self.unreadable)
+        failed = self.gaps or self.crossed or self._comparison.failed or self._missing or self.unreadable
+        return not failed and self.verified != "nothing"
+
+    @property
+    def verified(self) -> Verified:
+        """By what: the rebuilt book; or ids that follow each other, where no whole book meets the stream."""
+        if self.applied:
+            return "book"
+        links = self.frames - self.repeated > 1 or any(ids.count > 1 for ids in self._ids.values())
+        return "chain" if links else "nothing"
 
     @property
     def _missing(self) -> int:
@@ -102,6 +113,7 @@ class InstrumentCheck:
             "crossed": self.crossed,
             "repeated": self.repeated,
             "unreadable": self.unreadable,
+            "verified": self.verified,
             "proof": self._rules.proof._asdict(),
             "checked": self._comparison.checked,
             "failed": self._comparison.failed,
