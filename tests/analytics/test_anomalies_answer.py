@@ -10,7 +10,7 @@ import pytest
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0, row, touched
 from tests.analytics.test_detectors import TURNOVERS, calm, flicker, refilled, stuffing, thin
-from tests.analytics.watching import QUIET, WARM_SECS, changed, feed, quiet_row, quiet_rows, warm
+from tests.analytics.watching import QUIET, WARM_SECS, bookless, changed, feed, quiet_row, quiet_rows, warm
 from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
 from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
@@ -200,6 +200,34 @@ def test_a_symbol_without_a_book_says_so() -> None:
     assert [each.detectors for each in found.cannot_run] == [list(TYPES)]
     assert "nothing can be judged now" in found.summary
     assert any("covered" in each for each in found.warnings)
+
+
+@pytest.mark.parametrize("after", [0, 1, 5])
+def test_after_a_gap_the_other_seconds_are_judged(after: int) -> None:
+    """The book is there again: that nothing can be judged now would contradict the status of the same answer."""
+    watch = warm()
+    watch.second(quiet_row(AT), LevelEvidence(has_limits=True, turnovers=TURNOVERS))
+    feed(watch, [bookless(AT + 1, flags=int(RowFlag.GAP), covered_ms=300), *calm(AT + 2, after)])
+    found = ask(watch)
+    assert found.cannot_run == []
+    assert "nothing can be judged" not in found.summary
+    said = "The book was resynchronised after 13:03:21; those seconds are left out."
+    if after:
+        said = "The book was resynchronised at 13:03:21; those seconds are left out."
+    assert said in found.warnings
+    assert found.summary.endswith(said) is (after < 3)
+    syncing = ask(watch, status="syncing")
+    assert "nothing can be judged now: the book is syncing" in syncing.summary
+    assert after or "The book was out of sequence at 13:03:21; those seconds are left out." in syncing.warnings
+
+
+def test_a_crossed_book_is_the_exchanges_and_is_not_judged() -> None:
+    watch = warm()
+    feed(watch, changed([quiet_row(AT)], mid=None, best_bid=60_001.0, flags=int(RowFlag.CROSSED), covered_ms=0))
+    found = ask(watch)
+    assert found.summary == "BTCUSDT: nothing can be judged now: the exchange's book was crossed at 13:03:20."
+    assert [each.detectors for each in found.cannot_run] == [list(TYPES)]
+    assert not any("resynchronised" in each for each in found.warnings)
 
 
 def test_without_walls_to_tell_fleeting_cannot_run() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0, row
-from tests.analytics.watching import QUIET, WARM_SECS, changed, feed, quiet_row, quiet_rows, warm
+from tests.analytics.watching import QUIET, WARM_SECS, bookless, changed, feed, quiet_row, quiet_rows, warm
 from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
 from vibe_orderbook_mcp.analytics.health_seconds import health_of_window
 from vibe_orderbook_mcp.analytics.health_text import weakest_figure
@@ -117,7 +117,7 @@ def test_a_drain_is_below_40_in_its_second_second_and_never_excellent() -> None:
     assert found.level == "Critical"
     assert set(levels[1:]) == {"Critical"}
     assert "weakest is spread at 0 (0 now, " in found.summary
-    assert ": 96.7 bps now, 190x its usual." in found.summary
+    assert ": 96.7 bps, median of the 3 s to 13:03:44, 190x its usual." in found.summary
     scores = []
     for place in range(24, 90):
         watch.second(quiet_row(WARM_SECS + place), QUIET)
@@ -145,7 +145,8 @@ def test_what_the_window_remembers_is_said_beside_what_is_now() -> None:
     assert found.detail is not None
     assert found.detail.depth_share_least == 0.0
     assert found.detail.band_bps in (5, 10)
-    assert f"within {found.detail.band_bps} bps on the thinner side now" in found.summary
+    assert found.detail.band_bps == found.band_bps
+    assert f"USDT within {found.band_bps} bps, median of the 3 s to 13:03:40, 0.99x its usual" in found.summary
     assert "x its usual, down to 0x within the 60 s." in found.summary
 
 
@@ -184,6 +185,109 @@ def test_a_frozen_feed_lowers_health() -> None:
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > scores[-1] + 10
     assert ask(watch, age_ms=20_000).weakest_component == "update_rate"
+
+
+THIN = tuple(0.3 * amount for amount in (1e5, 2e5, 5e5, 1e6, 2e6))
+
+
+@pytest.mark.parametrize(("side", "said"), [("bid", "bids"), ("ask", "asks")])
+def test_the_thinner_side_is_named_with_the_seconds_that_it_was_seen_in(side: str, said: str) -> None:
+    watch = warm()
+    feed(watch, changed([quiet_row(WARM_SECS + n) for n in range(60)], **{f"{side}_band_quote": THIN}))
+    found = ask(watch, detail=True)
+    assert (found.thinner_side, found.band_bps) == (side, 5)
+    assert f"{said} 30,000 USDT within 5 bps, median of the 3 s to 13:04:20, 0.3x its usual" in found.summary
+    assert found.detail is not None
+    assert found.detail.depth_now_quote == 30_000.0
+    assert found.detail.depth_share_now == pytest.approx(0.3, abs=0.01)
+    young = answer(changed(quiet_rows(60), **{f"{side}_band_quote": THIN}))
+    assert (young.thinner_side, young.band_bps) == (side, 10)
+
+
+def test_the_side_is_that_of_the_amount_beside_it_where_sides_take_turns() -> None:
+    """The middle one of three seconds: its own amount, share and side, never a mixture of two sides."""
+    watch = warm()
+    feed(watch, [quiet_row(WARM_SECS + n) for n in range(57)])
+    for place, (side, share) in enumerate((("bid", 0.2), ("ask", 0.4), ("bid", 0.6))):
+        amounts = tuple(share * amount for amount in (1e5, 2e5, 5e5, 1e6, 2e6))
+        feed(watch, changed([quiet_row(WARM_SECS + 57 + place)], **{f"{side}_band_quote": amounts}))
+    found = ask(watch, detail=True)
+    assert found.detail is not None
+    assert (found.thinner_side, found.detail.depth_now_quote) == ("ask", 40_000.0)
+
+
+@pytest.mark.parametrize("score", [None, 0.0], ids=["our book is lost", "the market has none"])
+def test_the_band_is_said_without_a_score_too(score: float | None) -> None:
+    lack = {"unseen_reason": "reconnecting"} if score is None else {"invalid_reason": "the book is empty"}
+    found = answer(quiet_rows(60), warm().normal, **lack)  # type: ignore[arg-type]  # fields by name
+    assert (found.health_score, found.band_bps, found.thinner_side) == (score, 5, None)
+
+
+def test_a_band_that_changed_with_the_last_choice_is_said() -> None:
+    watch = warm()
+    assert not any("band" in each for each in ask(watch).warnings)
+    choice = watch.baseline.band
+    assert choice is not None
+    watch.baseline._band.choice = choice.after(25, choice.day + 1).after(25, choice.day + 2)
+    found = ask(watch)
+    assert found.band_bps == 25
+    assert any("band_bps was 5 and is 25 now" in each for each in found.warnings)
+
+
+# --- what was ours, and what was the market's --------------------------------------------------------------------
+
+
+def dropped(second: int) -> list[SecondRow]:
+    """One frame was lost: the rest of the second and the next one are without a book, and that one mends it."""
+    return [
+        bookless(second, covered_ms=300, flags=int(RowFlag.GAP)),
+        quiet_row(second + 1, covered_ms=500, flags=int(RowFlag.GAP | RowFlag.RESYNC)),
+    ]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 10])
+def test_a_gap_is_ours_and_its_seconds_are_left_out(after: int) -> None:
+    """A frame was lost. Nothing was one-sided or crossed, and nothing is said to be now of which nothing is known."""
+    watch = warm()
+    feed(watch, [quiet_row(WARM_SECS + n) for n in range(60)])
+    before = ask(watch)
+    feed(watch, [*dropped(WARM_SECS + 60), *(quiet_row(WARM_SECS + 62 + n) for n in range(after))])
+    found = ask(watch)
+    said = "The book was resynchronised at 13:04:21; those seconds are left out."
+    assert said in found.warnings
+    assert found.summary.endswith(said) is (after < 3)
+    assert "one-sided" not in found.summary
+    assert "crossed" not in found.summary
+    assert found.level == before.level == "Excellent"
+    assert (found.health_score or 0.0) > (before.health_score or 0.0) - 3.0
+
+
+def test_after_a_gap_the_figures_are_those_of_the_window() -> None:
+    watch = warm()
+    feed(watch, changed([quiet_row(WARM_SECS + n) for n in range(60)], ask_band_quote=THIN))
+    gap = int(RowFlag.GAP)
+    feed(watch, [*(bookless(WARM_SECS + 60 + n, flags=gap) for n in range(2)), dropped(WARM_SECS + 61)[1]])
+    found = ask(watch)
+    assert "weakest is depth at 41.8: " in found.summary
+    assert "asks 30,000 USDT within 5 bps, median of the 57 s known before 13:04:23, 0.3x its usual" in found.summary
+    assert " now" not in found.summary
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"best_ask": 60_000.0, "flags": int(RowFlag.ONE_SIDED)}, "one-sided"),
+        ({"best_bid": 60_001.0, "best_ask": 60_000.0, "flags": int(RowFlag.CROSSED)}, "crossed"),
+    ],
+)
+def test_a_book_that_the_market_lacked_is_named_for_what_it_was(fields: dict[str, Any], said: str) -> None:
+    watch = warm()
+    feed(watch, [quiet_row(WARM_SECS + n) for n in range(60)])
+    feed(watch, [*(bookless(WARM_SECS + 60 + n, **fields) for n in range(2)), quiet_row(WARM_SECS + 62)])
+    found = ask(watch)
+    assert found.level == "Critical"
+    assert f": the exchange's book was {said}, median of the 3 s to 13:04:23" in found.summary
+    assert not any("resynchronised" in each for each in [*found.warnings, found.summary])
 
 
 # --- while there is little history ------------------------------------------------------------------------------
@@ -362,13 +466,16 @@ def test_a_spread_below_the_floor_is_not_called_a_multiple() -> None:
     """0.0098 beside a usual 0.0015 bps and "1x": half a basis point hides both."""
     normal = warm().normal
     for spread, said in (
-        (0.06, "0.01 bps now, as usual (below 0.5 bps all spreads count alike)"),
-        (6.0, "1 bps now, 2x its usual"),
+        (0.06, "0.01 bps, {when}, as usual (below 0.5 bps all spreads count alike)"),
+        (6.0, "1 bps, {when}, 2x its usual"),
     ):
         rows = [quiet_row(WARM_SECS + n, spread_mean=spread) for n in range(60)]
         window = cut(rows, Span(rows[0].second, rows[-1].second + 1))
         found = health_of_window(window, (), normal, tick=0.01, age_ms=1, is_live=True, usd_rate=1.0)
-        assert weakest_figure(BTC, found, "spread_stability", 60) == f": {said}"
+        assert (
+            weakest_figure(BTC, found, "spread_stability", 60)
+            == f": {said.format(when='median of the 3 s to 13:04:20')}"
+        )
         detail = answer(rows, normal, detail=True).detail
         assert detail is not None
         assert detail.spread_floor_bps == 0.5

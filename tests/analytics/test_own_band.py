@@ -80,7 +80,8 @@ def test_another_band_has_to_be_chosen_on_two_days_in_a_row() -> None:
     assert kept.after(10, 2) == BandChoice(10, 2)
     once = kept.after(25, 2)
     assert (once.bps, once.candidate) == (10, 25)
-    assert once.after(25, 3) == BandChoice(25, 3)
+    assert once.after(25, 3) == BandChoice(25, 3, before=10)
+    assert once.after(25, 3).after(25, 4) == BandChoice(25, 4)  # a day later nobody compares with it any more
     assert once.after(10, 3) == BandChoice(10, 3)
     assert once.after(50, 3) == BandChoice(10, 3, candidate=50)
 
@@ -103,12 +104,12 @@ def test_the_band_is_looked_at_at_fifteen_minutes_at_an_hour_and_at_midnight() -
     assert band.choice == BandChoice(5, 0, is_settled=False)
     seen(2700, 0.9)
     assert band.look(3600, 0.01, 0.01, pools)
-    assert band.choice == BandChoice(10, 0)
+    assert band.choice == BandChoice(10, 0, before=5)
     assert not band.look(3601, 3.0, 0.01, pools)  # not due
     assert not band.look(DAY, 3.0, 0.01, pools)
     assert band.choice == BandChoice(10, 1, candidate=25)
     assert band.look(2 * DAY, 3.0, 0.01, pools)
-    assert band.choice == BandChoice(25, 2)
+    assert band.choice == BandChoice(25, 2, before=10)
 
 
 def test_a_watched_symbol_knows_its_band_and_what_is_usual_within_it() -> None:

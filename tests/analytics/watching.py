@@ -67,6 +67,14 @@ def changed(rows: Iterable[SecondRow], **fields: Any) -> list[SecondRow]:
     return [msgspec.structs.replace(each, **fields) for each in rows]
 
 
+def bookless(second: int, **fields: Any) -> SecondRow:
+    """A second that ends without a two-sided book; trades go on."""
+    none = dict.fromkeys(("mid", "best_bid", "best_ask", "spread_mean"))
+    bands = dict.fromkeys(("bid_band_quote", "ask_band_quote"), ())
+    (found,) = changed([quiet_row(second)], **{"covered_ms": 0, **none, **bands, **fields})
+    return found
+
+
 @cache
 def _warm() -> SymbolWatch:
     watch = SymbolWatch(BTC)

@@ -11,6 +11,7 @@ from vibe_orderbook_mcp.analytics.anomalies_text import past_text, summary
 from vibe_orderbook_mcp.analytics.findings import LIMITS, SEVERITIES, TYPES, Finding
 from vibe_orderbook_mcp.analytics.measured_answer import Measured, measured_answer
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, readable, significant
+from vibe_orderbook_mcp.analytics.own_band import BandChoice, band_change_text
 from vibe_orderbook_mcp.analytics.results import (
     Answer,
     Status,
@@ -20,18 +21,41 @@ from vibe_orderbook_mcp.analytics.results import (
     iso_second,
     left_out_if_none,
 )
+from vibe_orderbook_mcp.analytics.resyncs import resync_text
 from vibe_orderbook_mcp.analytics.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.watch import NotRun, SymbolWatch
 from vibe_orderbook_mcp.analytics.window_age import age_warnings, newest_used_ms
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut, Span, check_coverage
 from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.core.rows import RowFlag
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 EVIDENCE_DIGITS: Final = 5
 SHOWN_MOST: Final = 10
 PAST_MOST: Final = 50
+NEWEST_SECS: Final = 3  # a book that was lost in these is worth a sentence of the summary
 HOUR: Final = 3600
+
+
+class ShockComponent(Answer):
+    """What one measure reached during a market shock."""
+
+    value: float = Field(description="Its largest value; the unit is that of `measured.measures`.")
+    level: int = Field(description="0 usual, 1 unusual, 2 rare for this symbol.")
+    at: str = Field(description="The second in which it was reached, ISO 8601 UTC.")
+
+
+class SweepEvidence(Answer):
+    """A taker order, or several in the same millisecond, at three prices or more."""
+
+    at: str = Field(description="ISO 8601 UTC.")
+    side: Side = Field(description="The side of the book that it hit; bid: a seller.")
+    prices: int = Field(description="Distinct prices.")
+    quote: float = Field(description="Quote units.")
+    share: float | None = Field(description="Of what usually rests on that side within the own band.")
+    slippage_bps: float | None = Field(description="Average price from the touch; + is a cost.")
+    reach_bps: float | None = Field(description="Last price from the touch.")
+    levels_cleared: int | None = Field(description="Levels better than the last price, in a book up to 100 ms old.")
+    burst_quote: float = Field(description="With its side's sweeps up to 500 ms before it, each to the next.")
 
 
 class AnomalyFinding(Answer):
@@ -55,28 +79,6 @@ class AnomalyFinding(Answer):
     sweeps: list[SweepEvidence] | None = left_out_if_none("Of a market shock: the three largest sweeps.")
     thresholds: dict[str, float] | None = left_out_if_none("What the evidence had to reach; with detail=true.")
     limits: str | None = left_out_if_none("What this cannot prove; with detail=true, else once in `limits`.")
-
-
-class ShockComponent(Answer):
-    """What one measure reached during a market shock."""
-
-    value: float = Field(description="Its largest value; the unit is that of `measured.measures`.")
-    level: int = Field(description="0 usual, 1 unusual, 2 rare for this symbol.")
-    at: str = Field(description="The second in which it was reached, ISO 8601 UTC.")
-
-
-class SweepEvidence(Answer):
-    """A taker order, or several in the same millisecond, at three prices or more."""
-
-    at: str = Field(description="ISO 8601 UTC.")
-    side: Side = Field(description="The side of the book that it hit; bid: a seller.")
-    prices: int = Field(description="Distinct prices.")
-    quote: float = Field(description="Quote units.")
-    share: float | None = Field(description="Of what usually rests on that side within the own band.")
-    slippage_bps: float | None = Field(description="Average price from the touch; + is a cost.")
-    reach_bps: float | None = Field(description="Last price from the touch.")
-    levels_cleared: int | None = Field(description="Levels better than the last price, in a book up to 100 ms old.")
-    burst_quote: float = Field(description="With its side's sweeps up to 500 ms before it, each to the next.")
 
 
 class CannotRun(Answer):
@@ -134,14 +136,22 @@ def anomalies_answer(
     measured = measured_answer(watch, window, usual_move_ticks, vpin)
     watched = None if past is None else watch.baseline.seconds_since(span.end - past_hours * HOUR) / HOUR
     told = dict.fromkeys(each.type for each in (*shown, *(earlier or ())))
+    resynced = resync_text(
+        (row for row in window.rows if row.second >= span.end - NEWEST_SECS), is_live=status == "live"
+    )
     return AnomaliesAnswer(
         symbol=spec.symbol,
         as_of=iso(newest_used_ms(window, as_of_ms)),
         age_ms=age_ms,
         status=status,
         summary=summary(watch, window, present, cannot, measured)
+        + ("" if resynced is None else f" {resynced}")
         + past_text(earlier, past_hours, watched, is_ready=watch.baseline.is_ready),
-        warnings=[*warnings, *age_warnings(window), *_warnings(window, len(present))],
+        warnings=[
+            *warnings,
+            *age_warnings(window),
+            *_warnings(window, len(present), watch.baseline.band, is_live=status == "live"),
+        ],
         window=Window(
             start=iso_second(span.start),
             end=iso_second(span.end),
@@ -222,12 +232,14 @@ def _rounded(value: float | str | bool) -> float | str | bool:
     return significant(value, EVIDENCE_DIGITS) if isinstance(value, float) else value
 
 
-def _warnings(window: Cut, present: int) -> list[str]:
+def _warnings(window: Cut, present: int, band: BandChoice | None, *, is_live: bool) -> list[str]:
     out = []
     if window.coverage < OK_COVERAGE:
         out.append(f"Only {readable(window.covered_secs)} of {window.span.secs} s are covered.")
-    if any(row.flags & (RowFlag.GAP | RowFlag.RESYNC) for row in window.rows):
-        out.append("The book was resynchronised inside the window; those seconds were not judged.")
+    if (resynced := resync_text(window.rows, is_live=is_live)) is not None:
+        out.append(resynced)
+    if band is not None and (changed := band_change_text(band.before or None, band.bps)) is not None:
+        out.append(changed)
     if present > SHOWN_MOST:
         out.append(f"{present} findings; the {SHOWN_MOST} most severe are shown.")
     return out

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log, log1p
 from typing import Final, NamedTuple
 
@@ -273,7 +273,8 @@ class Baseline:
         """Medians of the last day. `price_secs`: as for `normal_of`."""
         band, tick_bps = self._band.choice, None if self._mid is None else 1e4 * self._tick / self._mid
         own_bps = None if band is None else band.bps
-        return normal_of(lambda name: self._past[f"level:{name}"], self.seconds, own_bps, tick_bps, price_secs)
+        found = normal_of(lambda name: self._past[f"level:{name}"], self.seconds, own_bps, tick_bps, price_secs)
+        return found if band is None else replace(found, own_band_bps=band.bps, band_before_bps=band.before or None)
 
     def count(self, name: Level) -> int:
         """How many values the last day holds."""

@@ -19,11 +19,12 @@ from vibe_orderbook_mcp.analytics.health import (
     market_class,
     usd_rate_of,
 )
-from vibe_orderbook_mcp.analytics.health_seconds import Health, health_of_window
+from vibe_orderbook_mcp.analytics.health_seconds import NOW_SECS, Health, band_bps, health_of_window
 from vibe_orderbook_mcp.analytics.health_text import PHRASES, SILENT_MOST, health_summary
 from vibe_orderbook_mcp.analytics.measures import Measures
 from vibe_orderbook_mcp.analytics.normal import FULL_SECS, Normal
 from vibe_orderbook_mcp.analytics.numbers import decimals, readable, significant
+from vibe_orderbook_mcp.analytics.own_band import band_change_text
 from vibe_orderbook_mcp.analytics.results import (
     Answer,
     Status,
@@ -33,6 +34,7 @@ from vibe_orderbook_mcp.analytics.results import (
     iso_second,
     left_out_if_none,
 )
+from vibe_orderbook_mcp.analytics.resyncs import resync_text
 from vibe_orderbook_mcp.analytics.window_age import age_warnings, newest_used_ms
 from vibe_orderbook_mcp.analytics.windows import (
     MIN_COVERAGE,
@@ -45,6 +47,7 @@ from vibe_orderbook_mcp.analytics.windows import (
     longest_covered,
     secs_until,
 )
+from vibe_orderbook_mcp.core.events import Side
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 
@@ -61,7 +64,7 @@ class HealthComponents(Answer):
 class HealthDetail(Answer):
     """What the components were computed from. "usual" is the median of the last 24 h; null: not known.
 
-    "now" is the median of the last three seconds.
+    "now" is the median of the three seconds before `window.end`.
     """
 
     spread_now_bps: float | None = Field(description="In basis points of mid.")
@@ -71,7 +74,7 @@ class HealthDetail(Answer):
     spread_times_now: float | None = Field(description="Spread now / usual, each at least spread_floor_bps.")
     spread_times_most: float | None = Field(description="The same, the most of any second of the window.")
     band_bps: int = Field(description="Depth is that within so many bps of mid: the symbol's own band.")
-    depth_now_quote: float | None = Field(description="Depth of the thinner side, quote units.")
+    depth_now_quote: float | None = Field(description="Depth of `thinner_side`, quote units.")
     depth_usual_bid_quote: float | None = Field(description="Usual depth of bids.")
     depth_usual_ask_quote: float | None = Field(description="Usual depth of asks.")
     depth_share_now: float | None = Field(description="Depth now / usual, of the side where that is less.")
@@ -105,6 +108,11 @@ class HealthScoreAnswer(WindowedEnvelope):
         " D <= 100, E more or not fillable. No part of the score. Null: no dollar quote, or below 15 minutes.",
     )
     round_trip_bps: float | None = Field(description="That cost in bps. Null: as `class`, or not fillable.")
+    thinner_side: Side | None = Field(
+        description="bid or ask: the side with less of its usual depth (below 15 minutes: with less), in the 3 s before"
+        " `window.end`. Null: not known there."
+    )
+    band_bps: int = Field(description="Depth is that within so many bps of mid: the symbol's own band.")
     weakest_component: Component | None = Field(description="The lowest component, to be looked at first.")
     components: HealthComponents | None = Field(
         description="What the score is made of: of now and window the smaller. Null without a score."
@@ -148,14 +156,15 @@ def health_score_answer(
     window, normal = cut(rows, span), normal or Normal()
     if invalid_reason is None and unseen_reason is None and status == "syncing":
         unseen_reason = "the book is not in sequence"
-    head = {**_head(spec, window, as_of_ms, age_ms, status), **_usual_of(spec, normal)}
+    head = {**_head(spec, window, as_of_ms, age_ms, status), **_usual_of(spec, normal, window)}
     reason = invalid_reason or unseen_reason or (_uncovered(window) if window.coverage < MIN_COVERAGE else None)
     if reason is not None:
         is_market = invalid_reason is not None
         said = _without_words(reason, is_market=is_market, is_ours=unseen_reason is not None)
         if status == "stale" and not is_market:
             said = f"nothing heard for {age_ms / 1000:.0f} s; {said}"
-        return _without_score(head, f"{spec.symbol}: {said}", warnings, reason, 0.0 if is_market else None)
+        told = [*warnings, *_about_the_seconds(window, normal, is_live=status == "live")]
+        return _without_score(head, f"{spec.symbol}: {said}", told, reason, 0.0 if is_market else None)
     rate = usd_rate if usd_rate is not None else usd_rate_of(spec.quote_asset)
     found = health_of_window(
         window,
@@ -171,12 +180,20 @@ def health_score_answer(
     score, level = _told(parts, normal, is_silent=is_silent)
     weakest = None if score is None else min(parts.items(), key=lambda part: part[1].felt)[0]
     silent_secs = age_ms / 1000 if is_silent else None
+    resynced = resync_text((row for row in window.rows if row.second >= span.end - NOW_SECS), is_live=status == "live")
+    summary = health_summary(spec, found, normal, score, level, weakest, secs=span.secs, silent_secs=silent_secs)
     return HealthScoreAnswer(
         **head,
-        summary=health_summary(spec, found, normal, score, level, weakest, secs=span.secs, silent_secs=silent_secs),
-        warnings=[*warnings, *age_warnings(window), *_warnings(spec, window, parts, normal, rate)],
+        summary=summary if resynced is None else f"{summary} {resynced}",
+        warnings=[
+            *warnings,
+            *age_warnings(window),
+            *_about_the_seconds(window, normal, is_live=status == "live"),
+            *_warnings(spec, window, parts, normal, rate),
+        ],
         health_score=score,
         level=level,
+        thinner_side=None if found.thinnest is None else found.thinnest.thinner_side,
         weakest_component=weakest,
         components=_components(found, "score"),
         now=_components(found, "now"),
@@ -213,6 +230,7 @@ def _without_score(
         warnings=list(warnings),
         health_score=score,
         level="Unknown" if score is None else "Critical",
+        thinner_side=None,
         weakest_component=None,
         components=None,
         now=None,
@@ -240,12 +258,13 @@ def _head(spec: SymbolSpec, window: Cut, as_of_ms: int, age_ms: int, status: Sta
     }
 
 
-def _usual_of(spec: SymbolSpec, normal: Normal) -> dict[str, Any]:
-    """What does not depend on the window."""
+def _usual_of(spec: SymbolSpec, normal: Normal, window: Cut) -> dict[str, Any]:
+    """What does not depend on how the market is now."""
     cost = normal.round_trip_bps if usd_rate_of(spec.quote_asset) is not None else None
     return {
         "market_class": None if cost is None else market_class(cost),
         "round_trip_bps": None if cost is None or cost == inf else significant(cost, 3),
+        "band_bps": band_bps(normal, float(spec.tick_size), window.mid_end),
         "baseline_secs": normal.seconds,
         "baseline": None if normal.is_warm else "warming_up",
         "baseline_weight": None if normal.is_warm else decimals(normal.spread_weight, 3),
@@ -267,7 +286,7 @@ def _uncovered(window: Cut) -> str:
 
 
 def _detail(found: Health, normal: Normal) -> HealthDetail:
-    depth = normal.depth
+    depth, thinnest = normal.depth, found.thinnest
     return HealthDetail(
         spread_now_bps=significant(found.latest_of("spread_bps"), 4),
         spread_bps=significant(found.median_of("spread_bps"), 4),
@@ -276,10 +295,10 @@ def _detail(found: Health, normal: Normal) -> HealthDetail:
         spread_times_now=significant(found.latest_of("spread_times"), 3),
         spread_times_most=significant(found.most_of("spread_times"), 3),
         band_bps=found.band_bps,
-        depth_now_quote=significant(found.latest_of("depth_quote")),
+        depth_now_quote=None if thinnest is None else significant(thinnest.depth_quote),
         depth_usual_bid_quote=None if depth is None else significant(depth.bid, 4),
         depth_usual_ask_quote=None if depth is None else significant(depth.ask, 4),
-        depth_share_now=significant(found.latest_of("depth_share"), 3),
+        depth_share_now=None if thinnest is None else significant(thinnest.depth_share, 3),
         depth_share_least=significant(found.least_of("depth_share"), 3),
         price_z_now=significant(found.latest_of("price_z"), 3),
         price_z_most=significant(found.most_of("price_z"), 3),
@@ -290,6 +309,12 @@ def _detail(found: Health, normal: Normal) -> HealthDetail:
         updates_usual_per_s=significant(normal.updates_per_s, 4),
         updates_times=significant(found.updates_times, 3),
     )
+
+
+def _about_the_seconds(window: Cut, normal: Normal, *, is_live: bool) -> list[str]:
+    """What was left out, and why depths of today are not those of yesterday."""
+    said = (resync_text(window.rows, is_live=is_live), band_change_text(normal.band_before_bps, normal.own_band_bps))
+    return [each for each in said if each is not None]
 
 
 def _warnings(

@@ -55,6 +55,8 @@ class Second(NamedTuple):
     spread: float | None = None  # scores, 0 to 100
     depth: float | None = None
     stability: float | None = None
+    thinner_side: Side | None = None  # whose amount and share are told
+    lack: str | None = None  # "one-sided" or "crossed": what the exchange's book was when the second ended
 
 
 class Scored(NamedTuple):
@@ -77,6 +79,7 @@ class Health:
     spread_floor_bps: float  # spreads below this are all equally tight
     seconds: list[Second]  # of the window, those that say something
     latest: list[Second]  # of them, those of the last three seconds
+    end: int  # of the window and of the last three seconds, exclusive
     scores: dict[Component, Scored]
     trust: dict[Component, float] = field(default_factory=dict)  # less than 1 where a yardstick is young
     buy_quote: float = 0.0
@@ -93,6 +96,11 @@ class Health:
     def latest_of(self, figure: str) -> float | None:
         """The median of the last three seconds."""
         return _median(getattr(each, figure) for each in self.latest)
+
+    @property
+    def thinnest(self) -> Second | None:
+        """Of the last three seconds the one in the middle by depth; of two the thinner. None: no amount is known."""
+        return middle_by_depth(self.latest)
 
     def median_of(self, figure: str) -> float | None:
         """Of the window's seconds."""
@@ -146,6 +154,7 @@ def health_of_window(
         spread_floor_bps=spread_floor_bps(tick, window.mid_end or inf),
         seconds=seconds,
         latest=latest,
+        end=window.span.end,
         scores=scores,
         trust={"liquidity_depth": scale.depth_trust, "price_stability": normal.price_weight},
         buy_quote=buys,
@@ -156,6 +165,27 @@ def health_of_window(
     )
 
 
+def middle_by_depth(seconds: Iterable[Second]) -> Second | None:
+    """A book that lacks a side, or is crossed, is the thinnest there is."""
+
+    def depth(each: Second) -> float:
+        amount = each.depth_quote if each.depth_share is None else each.depth_share
+        return -1.0 if each.lack is not None or amount is None else amount
+
+    known = sorted((each for each in seconds if each.lack is not None or each.depth_quote is not None), key=depth)
+    return known[(len(known) - 1) // 2] if known else None
+
+
+def middle_by_spread(seconds: Iterable[Second]) -> Second | None:
+    """A book that lacks a side, or is crossed, comes last; of two it is the wider."""
+
+    def width(each: Second) -> float:
+        return inf if each.lack is not None or each.spread_bps is None else each.spread_bps
+
+    known = sorted((each for each in seconds if each.lack is not None or each.spread_bps is not None), key=width)
+    return known[len(known) // 2] if known else None
+
+
 def says_something(row: SecondRow) -> bool:
     """Whether the second shows the exchange's book: sound, or one-sided or crossed as it stood there."""
     return not row.flags & OURS and (is_broken(row) or (row.mid is not None and row.spread_mean is not None))
@@ -163,8 +193,15 @@ def says_something(row: SecondRow) -> bool:
 
 def is_broken(row: SecondRow) -> bool:
     """Whether the exchange's book had an empty side or was crossed when the second ended."""
+    return lack_of(row) is not None
+
+
+def lack_of(row: SecondRow) -> str | None:
+    """What the exchange's book was when the second ended: "one-sided" or "crossed". None: sound."""
+    if row.flags & EMPTY:
+        return "one-sided"
     bid, ask = row.best_bid, row.best_ask
-    return bool(row.flags & EMPTY) or (bid is not None and ask is not None and bid > ask)
+    return "crossed" if bid is not None and ask is not None and bid > ask else None
 
 
 class Scale:
@@ -180,13 +217,13 @@ class Scale:
 
     def second(self, row: SecondRow, price_z: float | None) -> Second:
         stability = None if price_z is None else stability_score(price_z)
-        if is_broken(row):
-            return Second(price_z=price_z, spread=0.0, depth=0.0, stability=stability)
+        if (lack := lack_of(row)) is not None:
+            return Second(price_z=price_z, spread=0.0, depth=0.0, stability=stability, lack=lack)
         normal, mid = self._normal, row.mid or 1.0
         spread, times = 1e4 * (row.spread_mean or 0.0) / mid, None
         if normal.spread_bps is not None:
             times = spread_times(spread, normal.spread_bps, spread_floor_bps(self._tick, mid))
-        amount, share = self._depth(row)
+        amount, share, side = self._depth(row)
         own_spread = None if times is None else wider_score(times)
         own_depth = None if share is None else thinner_score(share)
         return Second(
@@ -198,23 +235,23 @@ class Scale:
             spread=_blend(own_spread, normal.spread_weight, lambda: self._tight(spread, mid)),
             depth=_blend(own_depth, normal.depth_weight, lambda: self._absolute_depth(row, mid)),
             stability=stability,
+            thinner_side=side,
         )
 
     def place(self, mid: float | None) -> int:
         """Of the band in BANDS_BPS where depth is looked at."""
-        if (usual := self._normal.depth) is not None:
-            return usual.place
-        return absolute_place(1e4 * self._tick / mid if mid else 0.0)
+        return depth_place(self._normal, self._tick, mid)
 
-    def _depth(self, row: SecondRow) -> tuple[float | None, float | None]:
-        """The amount of the side that has less of its usual one, and how much of it that is."""
+    def _depth(self, row: SecondRow) -> tuple[float | None, float | None, Side | None]:
+        """The amount of the side that has less of its usual one, how much of it that is, and the side."""
         place, usual = self.place(row.mid), self._normal.depth
         bid, ask = (known_depth(row, side, place) for side in SIDES)
         if bid is None or ask is None:
-            return None, None
+            return None, None, None
         if usual is None:
-            return min(bid, ask), None
-        return min((bid, bid / usual.bid), (ask, ask / usual.ask), key=lambda each: each[1])
+            return (bid, None, "bid") if bid <= ask else (ask, None, "ask")
+        bid_share, ask_share = bid / usual.bid, ask / usual.ask
+        return (bid, bid_share, "bid") if bid_share <= ask_share else (ask, ask_share, "ask")
 
     def _tight(self, spread_bps: float, mid: float) -> float:
         """By the scale that is the same for all."""
@@ -226,6 +263,18 @@ class Scale:
         place = absolute_place(1e4 * self._tick / mid)
         bid, ask = (known_depth(row, side, place) for side in SIDES)
         return None if bid is None or ask is None else depth_score(min(bid, ask) * self._usd_rate)
+
+
+def depth_place(normal: Normal, tick: float, mid: float | None) -> int:
+    """Of the band in BANDS_BPS where depth is looked at: the symbol's own, or one for all while nothing is usual."""
+    if normal.depth is not None:
+        return normal.depth.place
+    return absolute_place(1e4 * tick / mid if mid else 0.0)
+
+
+def band_bps(normal: Normal, tick: float, mid: float | None) -> int:
+    """How far from mid depth is looked at."""
+    return BANDS_BPS[depth_place(normal, tick, mid)]
 
 
 def absolute_place(tick_bps: float) -> int:

@@ -6,9 +6,10 @@ from math import inf
 from typing import Final
 
 from vibe_orderbook_mcp.analytics.health import HARD, Component, HealthLevel, market_class, usd_rate_of
-from vibe_orderbook_mcp.analytics.health_seconds import Health
+from vibe_orderbook_mcp.analytics.health_seconds import NOW_SECS, Health, middle_by_depth, middle_by_spread
 from vibe_orderbook_mcp.analytics.normal import FULL_SECS, MINUTE, Normal
 from vibe_orderbook_mcp.analytics.numbers import readable
+from vibe_orderbook_mcp.analytics.resyncs import clock
 from vibe_orderbook_mcp.core.rows import BANDS_BPS
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
@@ -24,7 +25,7 @@ SOUND: Final = 90.0  # depth 0.8 x its usual, spread 1.26 x: below that nobody c
 SILENT_MOST: Final = 39.0
 # Where the window has seen worse than now, by so many points of its mean, that is said; or nothing is called usual.
 REMEMBERED, SPOILT = 1.0, 5.0
-BROKEN: Final = ": the book was one-sided or crossed"
+SIDES: Final = {"bid": "bids", "ask": "asks"}
 
 
 def health_summary(
@@ -105,28 +106,39 @@ def _price(found: Health, spec: SymbolSpec, within: str | None) -> str:
 
 
 def _spread(found: Health, spec: SymbolSpec, within: str | None) -> str:
-    bps, times, most = found.latest_of("spread_bps"), found.latest_of("spread_times"), found.most_of("spread_times")
-    if bps is None:
-        return BROKEN
+    middle, most = middle_by_spread(found.latest or found.seconds), found.most_of("spread_times")
+    if middle is None or middle.spread_bps is None:
+        return _lack(found, None if middle is None else middle.lack)
+    bps, times = middle.spread_bps, middle.spread_times
     usual = "" if times is None else f", {readable(times, 2)}x its usual"
     if times is not None and bps < found.spread_floor_bps:
         usual = f", as usual (below {readable(found.spread_floor_bps, 2)} bps all spreads count alike)"
     before = "" if within is None or most is None else f", up to {readable(most, 2)}x {within}"
-    return f": {readable(bps)} bps now{usual}{before}"
+    return f": {readable(bps)} bps, {_when(found)}{usual}{before}"
 
 
 def _depth(found: Health, spec: SymbolSpec, within: str | None) -> str:
-    amount, share, least = (
-        found.latest_of("depth_quote"),
-        found.latest_of("depth_share"),
-        found.least_of("depth_share"),
-    )
-    if amount is None:
-        return BROKEN
+    middle, least = middle_by_depth(found.latest or found.seconds), found.least_of("depth_share")
+    if middle is None or middle.depth_quote is None or middle.thinner_side is None:
+        return _lack(found, None if middle is None else middle.lack)
+    amount, share = middle.depth_quote, middle.depth_share
     usual = "" if share is None else f", {readable(share, 2)}x its usual"
     before = "" if within is None or least is None else f", down to {readable(least, 2)}x {within}"
-    where = f"{spec.quote_asset} within {found.band_bps} bps on the thinner side"
-    return f": {readable(amount)} {where} now{usual}{before}"
+    where = f"{spec.quote_asset} within {found.band_bps} bps"
+    return f": {SIDES[middle.thinner_side]} {readable(amount)} {where}, {_when(found)}{usual}{before}"
+
+
+def _lack(found: Health, lack: str | None) -> str:
+    """The market's own book had no depth and no spread in most of those seconds."""
+    return "" if lack is None else f": the exchange's book was {lack}, {_when(found)}"
+
+
+def _when(found: Health) -> str:
+    """Which seconds a figure is the median of. Where none of the last three says anything it is the whole window's."""
+    if not found.latest:
+        return f"median of the {len(found.seconds)} s known before {clock(found.end)}"
+    seen = f"{len(found.latest)} of the {NOW_SECS}" if len(found.latest) < NOW_SECS else f"the {NOW_SECS}"
+    return f"median of {seen} s to {clock(found.end)}"
 
 
 FIGURES: Final = {

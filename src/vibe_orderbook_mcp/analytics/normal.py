@@ -46,6 +46,8 @@ class Normal:
     minutes_weight: float = 0.0  # of the two before
     price_weight: float = 0.0  # of moves of mid against the hour before; those need 15 minutes for a first value
     round_trip_bps: float | None = None  # of 10,000 quote units; None below 15 minutes; infinite: they do not fill
+    own_band_bps: int | None = None  # as it was chosen; None below 15 minutes
+    band_before_bps: int | None = None  # another one that was in use until the last choice
 
     @property
     def is_warm(self) -> bool:

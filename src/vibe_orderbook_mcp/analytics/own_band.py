@@ -45,13 +45,14 @@ class BandChoice(msgspec.Struct, frozen=True, array_like=True):
     day: int  # of the last look, counted from the epoch
     is_settled: bool = True  # False: chosen from less than an hour
     candidate: int = 0  # chosen by the last look; 0: the one in use
+    before: int = 0  # in use until the last look; 0: the same as now, or none
 
     def after(self, chosen: int, day: int) -> BandChoice:
         """The day's look. Another band has to be chosen on two days in a row."""
         if chosen == self.bps:
             return BandChoice(self.bps, day)
         if chosen == self.candidate:
-            return BandChoice(chosen, day)
+            return BandChoice(chosen, day, before=self.bps)
         return BandChoice(self.bps, day, candidate=chosen)
 
 
@@ -66,6 +67,16 @@ def own_band(spread_bps: float, tick_bps: float, facts: Mapping[int, BandFacts])
         if bps >= need and facts[bps].log_sd <= LOG_SD_MOST and facts[bps].empty <= EMPTY_MOST:
             return bps
     return known[-1] if known else None
+
+
+def band_change_text(before_bps: int | None, now_bps: int | None) -> str | None:
+    """A sentence for whoever compares depths with those of an earlier answer. None: the band is the same."""
+    if before_bps is None or now_bps is None:
+        return None
+    return (
+        f"The symbol's own band changed with its last choice: band_bps was {before_bps} and is {now_bps} now. Depths of"
+        " before and after are not of the same width."
+    )
 
 
 def facts_of(pools: Sequence[Pool]) -> dict[int, BandFacts]:
@@ -141,7 +152,8 @@ class OwnBand:
         if choice is not None and choice.is_settled:
             self.choice = choice.after(found, day)
         else:
-            self.choice = BandChoice(found, day, is_settled=seconds >= SETTLED_SECS)
+            before = choice.bps if choice is not None and choice.bps != found else 0
+            self.choice = BandChoice(found, day, is_settled=seconds >= SETTLED_SECS, before=before)
         return choice is None or choice.bps != self.choice.bps
 
     def trailing(self) -> Trailing:

@@ -20,6 +20,7 @@ from vibe_orderbook_mcp.analytics.iceberg import Icebergs
 from vibe_orderbook_mcp.analytics.measures import Measures, Measuring
 from vibe_orderbook_mcp.analytics.normal import Normal
 from vibe_orderbook_mcp.analytics.own_rate import OwnRates
+from vibe_orderbook_mcp.analytics.resyncs import LOST, clock
 from vibe_orderbook_mcp.analytics.row_cost import round_trip_bps
 from vibe_orderbook_mcp.analytics.tails import VALUES_NEEDED
 from vibe_orderbook_mcp.core.events import Side
@@ -167,10 +168,15 @@ class SymbolWatch:
         return changed
 
     def not_run(self) -> list[NotRun]:
-        """Which detectors can give no verdict, and why. Empty: all can."""
-        newest = self.rows[-1] if self.rows else None
-        if newest is None or (newest.mid is None and not newest.flags & RowFlag.ONE_SIDED):
+        """Which detectors can give no verdict, and why. Empty: all can.
+
+        Seconds in which this server had lost the book are left out. Whether it is lost now, its caller knows.
+        """
+        if not any(row.mid is not None or row.flags & RowFlag.ONE_SIDED for row in self.rows):
             return [NotRun(name, "no book in sequence") for name in TYPES]
+        newest = self.rows[-1]
+        if newest.flags & RowFlag.CROSSED and not newest.flags & LOST:
+            return [NotRun(name, f"the exchange's book was crossed at {clock(newest.second)}") for name in TYPES]
         baseline, warming = self.baseline, None
         if not baseline.is_ready:
             wait = max(1, round(baseline.secs_until_ready / 60))
@@ -189,6 +195,8 @@ class SymbolWatch:
         if self._measuring.prices.variance is None:
             return "mid was known for less than 15 minutes of the last hour"
         if newest.volume_times is None and newest.sweep_share is None:
+            if self.baseline.mean_quote is not None:
+                return "trades of the last minute were not all seen"
             return "what is usually traded is not known yet"
         return None
 
