@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "binance.weights": (),
     "binance.backoff": (),
     "binance.*": ("binance.*", "core.*", "market", "errors", "repeats", "outbound", "output_file"),
-    "store.*": ("store.*", "core.*", "errors"),
+    "store.*": ("store.*", "core.*", "errors", "repeats"),
     "frames.*": ("frames.*", "errors"),
     "verify.*": ("verify.*", "frames.*", "core.*", "errors", "output_file"),
     "sim.*": ("sim.*", "frames.*", "errors"),  # it stands for the exchange: shared code would share its mistakes

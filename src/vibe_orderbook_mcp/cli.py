@@ -25,7 +25,7 @@ from vibe_orderbook_mcp.core.listed import Source
 from vibe_orderbook_mcp.errors import ConfigError, ExchangeUnavailable, StorageError, VibeError
 from vibe_orderbook_mcp.logs import set_up_logging
 from vibe_orderbook_mcp.stderr import never_waiting
-from vibe_orderbook_mcp.stopping import stop_signals
+from vibe_orderbook_mcp.stopping import leave_when_told, stop_signals
 
 app = typer.Typer(
     name="vibe-orderbook-mcp",
@@ -146,13 +146,14 @@ def demo(
 
     base = _settings(host=host, port=port)
     with contextlib.ExitStack() as stack:
+        leave_when_told(stack.close)
         is_given = "data_path" in base.model_fields_set
         data_path = base.data_path if is_given else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        logger.info("Demo: prices are simulated. History goes to {}", data_path)
         urls = stack.enter_context(simulated_exchange(seed, base.log_level))
         hours = base.backfill_hours if "backfill_hours" in base.model_fields_set else DEMO_BACKFILL_HOURS
         changes = {"rest_url": urls[0], "ws_url": urls[1], "data_path": data_path, "backfill_hours": hours}
         settings = base.model_copy(update=changes)
-        logger.info("Demo: prices are simulated. History goes to {}", data_path)
         _serve(settings, transport, before_exit=stack.close, source="simulated")
 
 
@@ -306,6 +307,16 @@ def _serve(
     if transport is Transport.HTTP:
         settings.check_oauth()
         settings.check_bind()
+        if settings.is_open_to_all:
+            logger.warning(
+                "VIBE_HOST is {} and neither VIBE_AUTH_TOKEN nor VIBE_OAUTH_... is set: everybody who reaches port {} "
+                "may ask. VIBE_ALLOWED_HOSTS does not check who asks",
+                *(settings.host, settings.port),
+            )
+    leave_when_told(before_exit)
+    logger.info(
+        "vibe-orderbook-mcp {} starts: history in {}, exchange {}", __version__, settings.data_path, settings.rest_url
+    )
     from vibe_orderbook_mcp.mcp_server import create_server  # noqa: PLC0415  # heavy, and other commands do without
 
     server = create_server(settings)

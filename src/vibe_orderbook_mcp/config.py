@@ -218,6 +218,11 @@ class Settings(BaseSettings):
         return is_loopback(self.host)
 
     @property
+    def is_open_to_all(self) -> bool:
+        """Whoever reaches the port may ask, from other machines too."""
+        return not self.is_loopback and self.auth_token is None and not self.has_oauth
+
+    @property
     def has_oauth(self) -> bool:
         return self.oauth_issuer is not None
 
@@ -245,7 +250,7 @@ class Settings(BaseSettings):
 
     def check_bind(self) -> None:
         """Beyond loopback somebody must have said who may come in."""
-        if not self.is_loopback and not self.allowed_hosts and self.auth_token is None and not self.has_oauth:
+        if self.is_open_to_all and not self.allowed_hosts:
             raise ConfigError(
                 f"VIBE_HOST is {self.host!r}, which others can reach: set VIBE_AUTH_TOKEN or VIBE_OAUTH_..., or "
                 "VIBE_ALLOWED_HOSTS to the host names that clients will use where everybody who can reach this port "

@@ -257,6 +257,24 @@ def test_wrong_settings_stop_the_start_with_one_sentence(tmp_path: Path) -> None
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("sign", ["starts: history in", "pydantic"])  # the second: settings are still being imported
+def test_a_start_is_said_at_once_and_can_be_stopped_at_any_moment(sign: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        env = environment(data_path="db", rest_url="http://127.0.0.1:9", host="0.0.0.0", port=0, allowed_hosts="x")  # noqa: S104
+        if sign == "pydantic":
+            env["PYTHONPROFILEIMPORTTIME"] = "1"
+        async with started("serve", "--transport", "http", cwd=tmp_path, env=env) as server:
+            await until(lambda: server.count(sign) >= 1)
+            server.process.send_signal(signal.SIGTERM)
+            assert await server.ended() == 0
+        assert server.count("Traceback") == server.count("ERROR") == 0
+        if sign != "pydantic":
+            assert server.count(f"starts: history in {tmp_path / 'db'}, exchange http://127.0.0.1:9") == 1
+            assert server.count("everybody who reaches port 0 may ask") == 1
+
+    asyncio.run(run())
+
+
 def test_a_name_that_looks_like_a_setting_is_warned_about(tmp_path: Path) -> None:
     async def run() -> None:
         env = environment(data_path=tmp_path / "db", simbols="BTCUSDT")

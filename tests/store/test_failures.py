@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from loguru import logger
 
+from tests.e2e.rig import listening
 from vibe_orderbook_mcp.errors import StorageError, StorageLocked
 from vibe_orderbook_mcp.store.failures import Damaged, DiskFull, storage_error
 
@@ -39,3 +40,16 @@ def test_a_directory_in_use_is_no_warning() -> None:
     finally:
         logger.remove(sink)
     assert levels == ["DEBUG", "WARNING"]
+
+
+def test_what_fails_at_each_attempt_is_logged_once_and_then_counted() -> None:
+    """Six column families that could not be closed on a full disk were six lines, and each attempt to open one more."""
+    with listening("WARNING") as logged:
+        for number in range(6):
+            error = Exception(f"IO error: No space left on device: /data/once/00001{number}.sst")
+            assert isinstance(storage_error(error, "closing the data directory"), DiskFull)
+        storage_error(Exception("IO error: No space left on device: /data/once"), "opening the data directory")
+    assert [line.split(" failed")[0] for line in logged.messages] == [
+        "Closing the data directory",
+        "Opening the data directory",
+    ]

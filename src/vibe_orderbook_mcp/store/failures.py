@@ -6,12 +6,15 @@ rocksdict raises plain `Exception`s: `storage_error` is the one place that reads
 from __future__ import annotations
 
 import re
+import threading
+import time
 from typing import Final
 
 from loguru import logger
 from rocksdict import DbClosedError
 
 from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError, StorageLocked
+from vibe_orderbook_mcp.repeats import Repeats
 from vibe_orderbook_mcp.store.layout import SCHEMA_VERSION
 
 
@@ -78,6 +81,12 @@ _FAILURES: Final[tuple[tuple[re.Pattern[str], type[StorageError], str], ...]] = 
 )
 
 
+# A full disk is met at each attempt, and by each column family that is closed.
+_said: Final = Repeats()
+_saying: Final = threading.Lock()
+_NUMBER: Final = re.compile(r"\d{3,}")  # of a file, or where in it
+
+
 def storage_error(error: BaseException, doing: str) -> StorageError:
     """What went wrong, without the paths that RocksDB's texts are full of. Those go to our log."""
     if isinstance(error, StorageError):
@@ -92,5 +101,8 @@ def storage_error(error: BaseException, doing: str) -> StorageError:
             break
     # A second process beside the first is a normal day.
     level = "DEBUG" if isinstance(found, StorageLocked) else "WARNING"
-    logger.log(level, "{} failed: {}: {}", doing.capitalize(), type(error).__name__, text)
+    with _saying:
+        more = _said.more((doing, type(error), _NUMBER.sub("N", text)), time.monotonic())
+    if more is not None:
+        logger.log(level, "{} failed: {}: {}{}", doing.capitalize(), type(error).__name__, text, more)
     return found
