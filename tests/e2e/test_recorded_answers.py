@@ -81,7 +81,8 @@ def answers(market: Market, so_far: Replay, symbol: str, now_ns: int) -> list[An
     histogram = histogram_of((each for each in so_far.trades if each.time_ms < end * 1000), state.spec)
     tape = TapeCoverage(held=len(so_far.trades), missing=0, complete_since_ms=hour.start * 1000)
     seen = end - rows[0].second
-    out: list[Answer] = [volume_profile_answer(state.spec, histogram, hour, tape, detail=True, **facts)]
+    profile = volume_profile_answer(state.spec, histogram, hour, tape, now_ms=end * 1000, detail=True, **facts)
+    out: list[Answer] = [profile]
     for secs in (60, 300):
         if seen < secs:
             continue
