@@ -19,6 +19,7 @@ from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import Mode, answer, exchange, refusal, server_for, serving
 from vibe_orderbook_mcp.analytics.results import iso
+from vibe_orderbook_mcp.core.rows import RowFlag
 from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Refuse, Stall
 
 SYMBOL = "BTCUSDT"
@@ -305,6 +306,26 @@ def test_a_side_that_is_empty_at_the_exchange_has_health_0_and_a_young_market_no
             empty = await answer(client, "get_microstructure_health", symbol=SYMBOL)
             assert (empty["health_score"], empty["level"]) == (0.0, "Critical")
             assert empty["summary"].endswith("BTCUSDT: health 0 (Critical): one side of the book is empty.")
+
+    asyncio.run(run())
+
+
+def test_after_a_dropped_frame_only_the_gap_is_left_out(tmp_path: Path) -> None:
+    """One frame is lost and the book is loaded anew: that is ours, and the market's book lacked nothing."""
+
+    async def run() -> None:
+        async with serving(tmp_path / "db", exchange()) as (sim, server, client):
+            state = server.runtime.market.symbols[SYMBOL]
+            await until(lambda: sum(row.covered_ms for row in state.watch.rows) > 8_000)
+            sim.faults.add(Drop(symbol=SYMBOL, count=1))
+            await until(lambda: state.gaps == 1 and state.book is not None)
+            await until(lambda: any(row.flags & RowFlag.GAP for row in state.watch.rows))
+            for tool in ("get_microstructure_health", "detect_market_anomalies"):
+                told = await answer(client, tool, symbol=SYMBOL, window_duration_secs=10)
+                (named,) = [each for each in told["warnings"] if "resynchronised" in each]
+                assert named.endswith("; those seconds are left out.")
+                assert not any(word in told["summary"] for word in ("one-sided", "crossed"))
+                assert told["status"] != "live" or "nothing can be judged" not in told["summary"]
 
     asyncio.run(run())
 
