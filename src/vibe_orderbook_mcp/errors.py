@@ -50,6 +50,7 @@ class Refusal(VibeError):
         self.hint = hint
         self.retry_after_secs = retry_after_secs
         self.is_passing = True  # the delay is known; False: it is a guess, because something has to happen first
+        self.meanwhile: object = None  # an answer from what there is, for who has waited long enough
 
 
 class ExchangeError(VibeError):

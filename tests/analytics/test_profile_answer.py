@@ -14,7 +14,7 @@ from tests.analytics.rows import T0
 from tests.analytics.tape import DAY, WHOLE, Deal, bars, deals, histogram
 from vibe_orderbook_mcp.analytics.profile import Histogram, PriceHistogram
 from vibe_orderbook_mcp.analytics.profile_answer import volume_profile_answer
-from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.profile_coverage import Backfill, TapeCoverage
 from vibe_orderbook_mcp.analytics.profile_result import VolumeProfileAnswer
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import Refusal
@@ -319,6 +319,38 @@ def test_a_window_longer_than_what_is_held_is_shortened_and_said() -> None:
     assert answer.warnings[0] == (
         "Trades are held from 2024-05-01T10:44:29Z on: 75 min of the 24 h asked for are covered."
     )
+
+
+def test_a_profile_of_seconds_says_that_it_is_one() -> None:
+    """And that older trades are coming, and when they will be there."""
+
+    def held(secs: int, **more: Any) -> TapeCoverage:
+        return TapeCoverage(220, 0, (T0 - secs) * 1000, (T0 - secs) * 1000, **more)
+
+    few = profile(BARS, tape=held(79))
+    assert few.summary.startswith(
+        "BTCUSDT, last 79 s of the 24 h asked for: a profile of no more than 79 s; only 220 trades; most traded"
+    )
+    fresh = profile(BARS, tape=held(1, is_new=True))
+    assert ": a profile of no more than 1 s, older trades are being fetched; only 220 trades;" in fresh.summary
+    assert "Older trades are about to be fetched: ask again in a few seconds." in fresh.warnings
+    coming = Backfill(reaches_ms=DAY.start * 1000, ids_left=90_000, ids_per_sec=1000.0)
+    fetched = profile(BARS, tape=held(79, backfill=coming))
+    assert ": a profile of no more than 79 s, older trades are being fetched; only" in fetched.summary
+    assert "Older trades are being fetched (90,000 to go, done in about 2 min)." in fetched.warnings
+    assert "no more than" not in profile(BARS, tape=held(300, is_new=True)).summary
+
+
+def test_it_is_worth_waiting_for_five_minutes_of_trades_that_are_coming() -> None:
+    def waits(secs: int, **more: Any) -> float | None:
+        return TapeCoverage(220, 0, (T0 - secs) * 1000, (T0 - secs) * 1000, **more).more_in_secs(DAY)
+
+    coming = Backfill(reaches_ms=DAY.start * 1000, ids_left=86_300, ids_per_sec=10.0)
+    assert waits(1, is_new=True) == 3.0
+    assert waits(100, backfill=coming) == pytest.approx(20.0)  # a second of trades takes 0.1 s
+    assert waits(299, backfill=coming) == 1.0
+    assert waits(100, backfill=Backfill((T0 - 50) * 1000, 5)) is None  # it does not go back so far
+    assert (waits(300, is_new=True), waits(100), WHOLE.more_in_secs(DAY)) == (None, None, None)
 
 
 def test_every_field_says_what_it_means() -> None:

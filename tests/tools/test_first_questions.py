@@ -121,6 +121,37 @@ def test_nobody_waits_where_waiting_does_not_help(monkeypatch: pytest.MonkeyPatc
     asyncio.run(run())
 
 
+def test_a_poor_answer_waits_for_a_better_one_as_long_as_others_wait() -> None:
+    """A profile of one second is kept back while older trades are coming, and given when they do not come in time."""
+
+    async def run() -> None:
+        soon, late = too_early(0.01), too_early(waiting.WAIT_SECS + 1.0)
+        soon.meanwhile = late.meanwhile = "poor"
+        assert await asked(soon, soon, "better") == ("better", 3)
+        assert await asked(late, "better") == ("poor", 1)
+        assert await asked(soon, late, "better") == ("poor", 2)
+        assert await asked(soon, "better", crowd=waiting.WAITING_MOST) == ("poor", 1)
+
+    asyncio.run(run())
+
+
+def test_the_first_profile_of_a_symbol_has_more_than_its_first_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eleven trades of one second had a point of control and a value area."""
+    for module, name in ((waiting, "WAIT_SECS"), (access, "ANSWER_SECS")):
+        monkeypatch.setattr(module, name, 120.0)  # a busy machine takes its time
+
+    async def run() -> None:
+        async with serving(tmp_path / "db", exchange(), backfill_hours=1) as (_, _server, client):
+            result = await client.call_tool("get_volume_profile", {"symbol": "XRPUSDT"})
+            assert not result.is_error, result.content
+            body = result.structured_content or {}
+            assert body["window"]["covered_secs"] >= 300.0
+
+    asyncio.run(run())
+
+
 def test_who_hears_meanwhile_is_kept_waiting_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         monkeypatch.setattr(waiting, "WAIT_SECS", 0.05)

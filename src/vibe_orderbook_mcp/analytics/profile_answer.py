@@ -17,7 +17,6 @@ from vibe_orderbook_mcp.analytics.profile_coverage import (
     tape_quality,
     tape_warnings,
     tape_window,
-    window_text,
 )
 from vibe_orderbook_mcp.analytics.profile_result import (
     End,
@@ -91,7 +90,7 @@ def volume_profile_answer(
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
-        summary=profile_summary(spec, prices, window_text(span, tape), control, ahead, area, single)
+        summary=profile_summary(spec, prices, span, tape, control, ahead, area, single)
         + standing_text(last.price, last.age_secs, standing, outside_bps, trades),
         warnings=[*warnings, *tape_warnings(span, tape, trades), *bin_warnings(profile, width, below, above)],
         window=tape_window(span, tape, trades),

@@ -12,6 +12,7 @@ from vibe_orderbook_mcp.errors import Refusal
 
 LOW_SAMPLE_TRADES = 300
 HOUR_MS = 3_600_000
+LEAST_SECS = 300  # what is traded where in less is chance: no zones, and a profile that says so
 FIRST_TRADES_SECS = 60.0
 RECENT_SECS = 10  # a trade of so long ago is the present price
 FETCH_SECS = 3.0  # until the first page of older trades is there
@@ -63,6 +64,23 @@ class TapeCoverage:
     def share(self, span: Span) -> float:
         """Coverage of the window, 0 to 1: the part of its time that is accounted for, times the part held there."""
         return self.held_share(span) * self._accounted(span)
+
+    def is_filling(self, span: Span) -> bool:
+        """Whether older trades of the window will come, or are coming."""
+        start_ms = self.answered(span).start * 1000
+        return self.share(span) < 1.0 and (
+            self.is_new or (self.backfill is not None and self.backfill.reaches_ms < start_ms)
+        )
+
+    def more_in_secs(self, span: Span) -> float | None:
+        """When trades of five minutes will be held, in seconds; None where they are, or nobody fetches them."""
+        part = self.answered(span)
+        if part == span or part.secs >= LEAST_SECS or not self.is_filling(span):
+            return None
+        if self.backfill is None or (eta := self.backfill.eta_secs) is None:
+            return FETCH_SECS
+        lacking_ms = 1000 * (LEAST_SECS - part.secs)
+        return max(1.0, eta * min(1.0, lacking_ms / (part.start * 1000 - self.backfill.reaches_ms)))
 
     def _accounted(self, span: Span) -> float:
         if self.accounted_since_ms is None or span.secs <= 0:
@@ -133,6 +151,27 @@ def ago(age_secs: float | None) -> str:
     return "" if age_secs is None or age_secs <= RECENT_SECS else f" ({span_text(int(age_secs))} ago)"
 
 
+def short_text(span: Span, tape: TapeCoverage) -> str:
+    """What a sentence about less than five minutes of trades begins with; empty for more."""
+    part = tape.answered(span)
+    if part == span or part.secs >= LEAST_SECS:
+        return ""
+    fetching = ", older trades are being fetched" if tape.is_filling(span) else ""
+    return f"a profile of no more than {span_text(part.secs)}{fetching}; "
+
+
+def too_early(symbol: str, span: Span, tape: TapeCoverage) -> Refusal | None:
+    """Why a profile is worth waiting for; None where waiting brings no more."""
+    if (secs := tape.more_in_secs(span)) is None:
+        return None
+    return Refusal(
+        "insufficient_historical_data",
+        f"{symbol}: trades of {span_text(tape.answered(span).secs)} are held.",
+        "Older trades are being fetched.",
+        retry_after_secs=secs,
+    )
+
+
 def window_text(span: Span, tape: TapeCoverage) -> str:
     """Which time an answer is about, as the head of a sentence."""
     part, held = tape.answered(span), tape.held_share(span)
@@ -197,6 +236,8 @@ def tape_warnings(span: Span, tape: TapeCoverage, trades: int) -> list[str]:
         )
     if progress := _progress(tape, span):
         out.append(progress)
+    elif tape.is_new and tape.share(span) < 1.0:
+        out.append("Older trades are about to be fetched: ask again in a few seconds.")
     if trades < LOW_SAMPLE_TRADES:
         out.append(f"Only {_count(trades, 'trade')}: a dependable profile takes {LOW_SAMPLE_TRADES}.")
     return out

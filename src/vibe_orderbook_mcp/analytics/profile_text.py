@@ -6,9 +6,17 @@ from decimal import Decimal
 
 from vibe_orderbook_mcp.analytics.numbers import decimals, plain, readable
 from vibe_orderbook_mcp.analytics.profile import Profile, WidthChoice
-from vibe_orderbook_mcp.analytics.profile_coverage import LOW_SAMPLE_TRADES, ago, percent
+from vibe_orderbook_mcp.analytics.profile_coverage import (
+    LOW_SAMPLE_TRADES,
+    TapeCoverage,
+    ago,
+    percent,
+    short_text,
+    window_text,
+)
 from vibe_orderbook_mcp.analytics.profile_result import End, PriceRange, Standing
 from vibe_orderbook_mcp.analytics.profile_shape import Lead, Run, ValueArea
+from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 WIDE_AREA_SHARE = 0.75  # a value area that holds more is not what "70 %" makes a reader expect
@@ -47,14 +55,22 @@ class BinPrices:
 
 
 def profile_summary(
-    spec: SymbolSpec, prices: BinPrices, window: str, control: int, ahead: Lead, area: ValueArea, single: ValueArea
+    spec: SymbolSpec,
+    prices: BinPrices,
+    span: Span,
+    tape: TapeCoverage,
+    control: int,
+    ahead: Lead,
+    area: ValueArea,
+    single: ValueArea,
 ) -> str:
     """Without the end of the sentence, which `standing_text` is. `single`: the area by the rule of one row a side."""
     profile = prices.profile
     amount = f"{readable(profile.total / prices.lot_scale)} {spec.base_asset}"
-    head = f"{spec.symbol}, {window}"
+    head = f"{spec.symbol}, {window_text(span, tape)}"
+    short = short_text(span, tape)
     if profile.trade_count == 1:
-        return f"{head}: a single trade, {amount} at {prices.spoken(control, control)}; one trade has no profile"
+        return f"{head}: {short}a single trade, {amount} at {prices.spoken(control, control)}; one trade has no profile"
     few = f"only {profile.trade_count} trades; " if profile.trade_count < LOW_SAMPLE_TRADES else ""
     top = f"{100 * profile.share(control, control):.1f} %"
     at = prices.spoken(control, control)
@@ -70,7 +86,7 @@ def profile_summary(
     else:
         poc = f"most traded at {at} (POC, {top} of {amount}, {readable(ahead.percent, 2)} % ahead of the next bin)"
     where, why = prices.spoken(area.first, area.last), _why_more(profile, area, single)
-    return f"{head}: {few}{poc}; value area {where} holds {100 * area.share:.1f} %{why}"
+    return f"{head}: {short}{few}{poc}; value area {where} holds {100 * area.share:.1f} %{why}"
 
 
 def _why_more(profile: Profile, area: ValueArea, single: ValueArea) -> str:

@@ -17,6 +17,7 @@ from vibe_orderbook_mcp.analytics.profile import (
 )
 from vibe_orderbook_mcp.analytics.profile_coverage import (
     FETCH_SECS,
+    LEAST_SECS,
     TapeCoverage,
     ago,
     answerable,
@@ -46,7 +47,6 @@ from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Span
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 
 ZONES_SHOWN = 4  # in each direction
-LEAST_SECS = 300  # a window that is shortened to less has no traded zones
 SHORT_SECS = 900  # what was passed by in less may be traded in the next minutes
 
 

@@ -17,6 +17,7 @@ from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health
 from vibe_orderbook_mcp.analytics.numbers import readable
 from vibe_orderbook_mcp.analytics.past import EqualWindows
 from vibe_orderbook_mcp.analytics.profile_answer import volume_profile_answer
+from vibe_orderbook_mcp.analytics.profile_coverage import too_early
 from vibe_orderbook_mcp.analytics.profile_result import VolumeProfileAnswer
 from vibe_orderbook_mcp.analytics.results import Status, of_window
 from vibe_orderbook_mcp.analytics.toxicity import Vpin
@@ -190,7 +191,7 @@ class Tools:
         with_detail = flag("detail", detail)
         state = await self._known(symbol_of(symbol))
         span, histogram, tape = await self._traded(state, hours)
-        return volume_profile_answer(
+        answer = volume_profile_answer(
             state.spec,
             histogram,
             span,
@@ -200,6 +201,10 @@ class Tools:
             now_ms=self._now_ms(state),
             **self._facts(state, span.end),
         )
+        if (early := too_early(state.spec.symbol, span, tape)) is not None:
+            early.meanwhile = answer
+            raise early
+        return answer
 
     async def get_liquidity_vacuums(
         self, symbol: object, duration_hours: object = 24, detail: object = False

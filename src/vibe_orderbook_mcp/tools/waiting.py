@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from vibe_orderbook_mcp.errors import Refusal
 
@@ -39,7 +39,7 @@ class Waiting:
         self.count = 0
 
     async def ask(self, work: Callable[[], Awaitable[T]], patience: Patience) -> T:
-        """The answer, as soon as there is one. Raises the last Refusal."""
+        """The answer, as soon as there is one. Raises the last Refusal, unless that has an answer for meanwhile."""
         began, tell = time.monotonic(), TELL.get()
         longest_secs = WAIT_SECS if tell is None else TOLD_WAIT_SECS
         while True:
@@ -48,6 +48,8 @@ class Waiting:
             except Refusal as refusal:
                 waited_secs, left_secs = time.monotonic() - began, _helps_in(refusal)
                 if left_secs is None or waited_secs + left_secs > longest_secs or self.count >= WAITING_MOST:
+                    if refusal.meanwhile is not None:
+                        return cast("T", refusal.meanwhile)
                     raise
                 message = refusal.message
             self.count += 1
