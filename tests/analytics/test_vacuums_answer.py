@@ -112,7 +112,7 @@ def test_zones_that_overlap_confirm_each_other() -> None:
         ("traded", "61830", "61860", True),
     ]
     assert (
-        "61,845-61,865 (5.65 bps away; 928,000 USDT rest inside and 10,200,000 before it, thin in both)"
+        "61,845-61,865 (5.65 bps away; 928,000 USDT rest inside and 10,200,000 before it, mean of 60 s, thin in both)"
         in found.summary
     )
 
@@ -150,7 +150,32 @@ def test_no_zones_is_an_answer() -> None:
     """An even market is worth saying."""
     found = answer(bars([4000] * 20, BTC, first=6180, width=1000))
     assert found.zones == []
-    assert found.summary == "BTCUSDT, mid 61,900, from trades of the last 24 h: no thin zones found there."
+    assert found.summary == (
+        "BTCUSDT, mid 61,900, from trades of the last 24 h: no thin zones in trades from 61,800 to 61,999.99 (98 % of"
+        " the volume; nothing was traded below 61,800 or above 61,999.99)."
+    )
+
+
+def test_where_nothing_was_found_the_answer_says_where_it_looked() -> None:
+    """Far away there may be a hole that nobody looked into."""
+    even = (50.0,) * 10
+    rows = [20, *[4000] * 20, 20]  # the ends hold less than 1 % each
+    both = answer(
+        bars(rows, BTC, first=6180, width=1000),
+        resting=[resting("bid", even), resting("ask", even, touch=61_905)],
+    )
+    assert both.zones == []
+    assert both.summary.endswith(
+        ": no thin zones in trades from 61,810 to 62,010 (98 % of the volume; nothing was traded below 61,800 or above"
+        " 62,019.99) or in bids down to 61,850 or in asks up to 61,955."
+    )
+    assert both.traded is not None
+    assert both.traded.model_dump() == {
+        "down_to": "61810", "up_to": "62010", "lowest": "61800", "highest": "62019.99"
+    }  # fmt: skip
+    book = answer(tape=NONE_HELD, resting=[resting("bid", even), resting("ask", ())])
+    assert book.summary.endswith(": no thin zones in bids down to 61,850.")
+    assert book.traded is None
 
 
 def test_either_part_alone_is_answered_and_the_other_said_to_be_missing() -> None:

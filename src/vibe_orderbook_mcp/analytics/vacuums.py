@@ -35,6 +35,7 @@ class TradedVacuums:
     reference: float | None
     zones: tuple[TradedVacuum, ...]
     low_confidence: bool
+    core: Run = (0, 0)  # the bins that zones were looked for in
 
 
 def core(volume: Sequence[int]) -> Run | None:
@@ -63,7 +64,7 @@ def traded_vacuums(volume: Sequence[int], trades: Sequence[int]) -> TradedVacuum
         if start > first and stop < last
         for deficit in (100 * (1 - sum(volume[start : stop + 1]) / (stop - start + 1) / reference),)
     )
-    return TradedVacuums(reference, zones, median(trades[index] for index in usual) < MIN_MEDIAN_TRADES)
+    return TradedVacuums(reference, zones, median(trades[index] for index in usual) < MIN_MEDIAN_TRADES, middle)
 
 
 def severity(deficit_pct: float) -> Severity:

@@ -39,6 +39,7 @@ from vibe_orderbook_mcp.analytics.vacuums_result import (
     LiquidityVacuumsAnswer,
     RestingColumn,
     RestingRange,
+    TradedRange,
     VacuumsDetail,
     VacuumZone,
     Where,
@@ -92,6 +93,7 @@ class _Traded:
     zones: list[_Zone]
     profile: Profile | None = None
     found: TradedVacuums | None = None
+    range: TradedRange | None = None
 
     @property
     def trades(self) -> int:
@@ -151,6 +153,7 @@ def liquidity_vacuums_answer(
         usual_bin_base=None
         if profile is None or found is None or found.reference is None
         else significant(found.reference / 10**profile.lot_exp),
+        traded=traded.range,
         resting=_resting_range(spec, watched) if watched else None,
         detail=_detail(spec, profile, watched) if detail else None,
     )
@@ -212,7 +215,18 @@ def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeC
         )
         for zone in found.zones
     ]
-    return _Traded(zones, profile, found)
+    return _Traded(zones, profile, found, _traded_range(histogram, profile, found))
+
+
+def _traded_range(histogram: PriceHistogram, profile: Profile, found: TradedVacuums) -> TradedRange:
+    first, last = found.core
+    lowest, highest = (_price(ticks or 0, profile.tick_exp) for ticks in (histogram.low_ticks, histogram.high_ticks))
+    return TradedRange(
+        down_to=plain(max(profile.low_edge(first), lowest)),
+        up_to=plain(min(profile.high_edge(last), highest)),
+        lowest=plain(lowest),
+        highest=plain(highest),
+    )
 
 
 def _is_enough(span: Span, tape: TapeCoverage) -> bool:
@@ -351,13 +365,32 @@ def _summary(
     looked_at = " and ".join(part for part in parts if part)
     head = f"{spec.symbol}, {price}, from {looked_at}"
     if not zones:
-        return f"{head}: no thin zones found there."
+        return f"{head}: no thin zones {_looked_at(traded.range, _resting_range(spec, watched) if watched else None)}."
     texts = [
         f"{name} {_zone_text(spec, zone, mid)}"
         for where, name in (("around", "around mid"), ("below", "nearest below"), ("above", "nearest above"))
         if (zone := next((zone for zone in zones if zone.where(mid) == where), None)) is not None
     ]
     return f"{head}: {'; '.join(texts)}."
+
+
+def _looked_at(traded: TradedRange | None, resting: RestingRange | None) -> str:
+    """From where to where zones were looked for: beyond that they are not absent, but not known."""
+    parts = []
+    if traded is not None:
+        parts.append(
+            f"in trades from {_spoken(traded.down_to)} to {_spoken(traded.up_to)} (98 % of the volume; nothing was "
+            f"traded below {_spoken(traded.lowest)} or above {_spoken(traded.highest)})"
+        )
+    if resting is not None and resting.down_to is not None:
+        parts.append(f"in bids down to {_spoken(resting.down_to)}")
+    if resting is not None and resting.up_to is not None:
+        parts.append(f"in asks up to {_spoken(resting.up_to)}")
+    return " or ".join(parts) or "in an empty book"
+
+
+def _spoken(price: str) -> str:
+    return f"{Decimal(price):,f}"
 
 
 def _zone_text(spec: SymbolSpec, zone: _Zone, mid: Decimal) -> str:
@@ -368,7 +401,7 @@ def _zone_text(spec: SymbolSpec, zone: _Zone, mid: Decimal) -> str:
         what = f"{zone.severity}, {readable(zone.deficit_pct or 0.0)} % less traded than usual"
     else:
         inside, before = readable(zone.inside or 0.0), readable(zone.before or 0.0)
-        what = f"{inside} {spec.quote_asset} rest inside and {before} before it"
+        what = f"{inside} {spec.quote_asset} rest inside and {before} before it, mean of 60 s"
     confirmed = ", thin in both" if zone.confirmed else ""
     return f"{prices} ({away}; {what}{confirmed})"
 

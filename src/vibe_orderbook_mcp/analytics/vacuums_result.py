@@ -38,6 +38,15 @@ class VacuumZone(Answer):
     confirmed: bool = left_out_if_false("Present and true: a zone of the other kind overlaps it.")
 
 
+class TradedRange(Answer):
+    """Where zones of little trade were looked for: the prices that hold the middle 98 % of the volume."""
+
+    down_to: str = Field(description="Lowest price looked at, quote units.")
+    up_to: str = Field(description="Highest price looked at, or the edge above it.")
+    lowest: str = Field(description="Lowest traded price: nothing was traded below it in the window.")
+    highest: str = Field(description="Highest traded price: nothing was traded above it.")
+
+
 class RestingRange(Answer):
     """How far the resting book was looked at. A zone beyond it is not known, rather than absent."""
 
@@ -87,5 +96,6 @@ class LiquidityVacuumsAnswer(WindowedEnvelope):
     usual_bin_base: float | None = Field(
         description="Median volume of the bins that traded, base units; zones are below half of it."
     )
+    traded: TradedRange | None = Field(description="Null: too little held, or nothing was traded.")
     resting: RestingRange | None = Field(description="Null: the book was watched for less than a minute.")
     detail: VacuumsDetail | None = left_out_if_none("Present when asked for with detail=true.")
