@@ -85,7 +85,7 @@ ONLY_IMPORTED_BY: dict[str, tuple[str, ...]] = {
     "mcp": ("server", "mcp_server", "http", "http_limits", "sse", "oauth", "tools.register"),
     "mcp_types": ("server", "mcp_server", "sse", "tools.register"),
     "rocksdict": ("store.*",),
-    "websockets": ("binance.connection", "sim.*"),
+    "websockets": ("binance.connection", "binance.unreachable", "sim.*"),
     f"{PACKAGE}.sim": ("cli", "demo", "sim", "sim.*"),
     f"{PACKAGE}.cli": ("__main__",),
 }

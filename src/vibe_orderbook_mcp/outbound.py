@@ -6,6 +6,7 @@ stands there. It is read here once, by one rule for both. A host of this machine
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import ipaddress
 import os
@@ -30,6 +31,14 @@ PROXIES_FOR = {
 SCHEMES = ("http", "https", "socks5", "socks5h")
 SOCKS_PACKAGES = ("socksio", "python_socks")
 SOCKS_PORT = 1080
+_SYSTEMS = "The system's proxy"
+
+
+def socks_errors() -> tuple[type[Exception], ...]:
+    """What a SOCKS proxy's wrong answers raise out of httpx, which leaves them as they are."""
+    if importlib.util.find_spec("socksio") is None:
+        return ()
+    return (importlib.import_module("socksio").SOCKSError,)
 
 
 class ClientOptions(TypedDict):
@@ -74,6 +83,28 @@ def proxy_for(url: str) -> str | None:
 
     Raises ConfigError, which names the variable, where that proxy cannot be used.
     """
+    chosen = _chosen(url)
+    return None if chosen is None else _checked(*chosen)
+
+
+def route(url: str) -> str:
+    """Where a connection for this URL goes, in words without a path or credentials: "host:port", and through which
+    proxy. A SOCKS or HTTP proxy is named by its variable alone.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+    chosen = _chosen(url)
+    if chosen is None:
+        return f"{shown}:{port}"
+    variable = chosen[1]
+    through = "the system's proxy" if variable.startswith(_SYSTEMS) else f"the proxy of {variable}"
+    return f"{shown}:{port} through {through}"
+
+
+def _chosen(url: str) -> tuple[str, str] | None:
+    """The proxy as it is given, with a scheme, and the variable that names it."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_loopback(host):
@@ -87,7 +118,7 @@ def proxy_for(url: str) -> str | None:
         given = ("socks5h://" if scheme == "socks" else "http://") + given
     elif scheme == "socks" and given.startswith("http://"):  # as some systems spell it
         given = given.replace("http://", "socks5h://", 1)
-    return _checked(given, _variable(scheme))
+    return given, _variable(scheme)
 
 
 def _checked(proxy: str, variable: str) -> str:
@@ -125,7 +156,7 @@ def _variable(scheme: str) -> str:
     """The name as it stands in the environment; the system's settings have none."""
     lower = f"{scheme}_proxy"
     names = [name for name in os.environ if name.lower() == lower]
-    return lower if lower in names else names[0] if names else f"The system's proxy for {scheme}"
+    return lower if lower in names else names[0] if names else f"{_SYSTEMS} for {scheme}"
 
 
 def _shown(proxy: str) -> str:

@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from vibe_orderbook_mcp.binance import messages
+from vibe_orderbook_mcp.binance.unreachable import unreachable
 from vibe_orderbook_mcp.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.outbound import proxy_for
 
@@ -72,11 +73,9 @@ class Connection:
         except InvalidStatus as error:
             status = error.response.status_code
             raise ExchangeUnavailable(f"The exchange refused the stream (HTTP {status}).", status=status) from error
-        except TimeoutError as error:
-            raise ExchangeUnavailable("The exchange's stream did not open in time.") from error
-        except (OSError, WebSocketException, ValueError) as error:
+        except (OSError, WebSocketException, ValueError) as error:  # a time-out is an OSError
             logger.debug("Opening the exchange's stream failed: {!r}", error)
-            raise ExchangeUnavailable("The exchange's stream cannot be reached.") from error
+            raise ExchangeUnavailable(unreachable("The exchange's stream", base_url, error)) from error
         return cls(socket, in_url)
 
     async def frames(self) -> AsyncIterator[bytes]:

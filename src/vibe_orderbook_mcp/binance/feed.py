@@ -164,11 +164,11 @@ class Feed:
                 return
             except RateLimited as error:
                 self.failed[symbol] = str(error)
-                self._warn("subscribing", "Cannot subscribe to {} yet: {}", symbol, error)
+                self._warn("subscribing", "Cannot subscribe to {} yet: {}", ", ".join(sorted(self.failed)), error)
                 await asyncio.sleep(error.retry_after_secs)
             except ExchangeError as error:
                 self.failed[symbol] = self.last_error = str(error)
-                self._warn("subscribing", "Cannot subscribe to {} yet: {}", symbol, error)
+                self._warn("subscribing", "Cannot subscribe to {} yet: {}", ", ".join(sorted(self.failed)), error)
                 await asyncio.sleep(next(waits))
             else:
                 self.failed.pop(symbol, None)
@@ -255,7 +255,7 @@ class Feed:
         elif self.reconnects > self._ends_noted:  # it was open; why one cannot be opened its line says
             self._warn("lost", "The exchange connection ended before a book was live ({}); reconnecting", reason)
         self._ends_noted = self.reconnects
-        self.last_error = reason.partition(":")[0]
+        self.last_error = reason.partition(": ")[0]
         self.market.disconnected(symbols)
         for symbol in symbols:
             self._lose(symbol)
@@ -316,8 +316,9 @@ class Feed:
 
     def _note_refused(self, state: SymbolState, error: ExchangeError) -> None:
         reason = str(error).rstrip(".")
-        self._warn(("snapshot", reason), "Snapshot of {}: {}", state.spec.symbol, reason)
         state.reason = self.last_error = reason
+        waiting = [name for name, each in self.market.symbols.items() if each.reason == reason]
+        self._warn(("snapshot", reason), "Snapshot of {}: {}", ", ".join(sorted(waiting)), reason)
 
     def _resumed(self, symbol: str) -> None:
         """The symbol trades again: whoever waited for it to be listed need not wait any longer."""

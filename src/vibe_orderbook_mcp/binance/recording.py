@@ -19,10 +19,11 @@ from loguru import logger
 
 from vibe_orderbook_mcp.binance.backoff import delays
 from vibe_orderbook_mcp.binance.connection import URL_STREAMS, Connection
-from vibe_orderbook_mcp.binance.rest import ANSWER_SECS, read_bounded, why_unreachable
+from vibe_orderbook_mcp.binance.rest import ANSWER_SECS, UNREACHED, read_bounded
 from vibe_orderbook_mcp.binance.unpacking import ACCEPTED
+from vibe_orderbook_mcp.binance.unreachable import unreachable
 from vibe_orderbook_mcp.errors import ConfigError, ExchangeError, ExchangeUnavailable, StorageError, SymbolUnknown
-from vibe_orderbook_mcp.outbound import check, client_options
+from vibe_orderbook_mcp.outbound import check, client_options, route
 from vibe_orderbook_mcp.output_file import check_output, open_output
 
 SNAPSHOT_LEVELS = 5000
@@ -184,9 +185,9 @@ async def _get(http: httpx.AsyncClient, path: str, symbol: str, **query: int) ->
         ):
             body = await read_bounded(response)
     except TimeoutError as error:
-        raise ExchangeUnavailable("The exchange did not answer in time.") from error
-    except httpx.HTTPError as error:
-        raise ExchangeUnavailable(f"The exchange cannot be reached ({why_unreachable(error)}).") from error
+        raise ExchangeUnavailable(f"The exchange did not answer in time at {route(str(http.base_url))}.") from error
+    except UNREACHED as error:
+        raise ExchangeUnavailable(unreachable("The exchange", str(http.base_url), error)) from error
     status = response.status_code
     if status == httpx.codes.BAD_REQUEST:
         raise SymbolUnknown(symbol)

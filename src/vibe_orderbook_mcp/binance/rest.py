@@ -17,12 +17,13 @@ from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.binance import messages
 from vibe_orderbook_mcp.binance.refusals import parse_reply, wait_secs
 from vibe_orderbook_mcp.binance.unpacking import ACCEPTED, NotUnpacked, unpacked
+from vibe_orderbook_mcp.binance.unreachable import unreachable
 from vibe_orderbook_mcp.binance.weights import GLANCES, LOOKUPS, OLDER_PAGES, PAGES, Lane, WeightBudget
 from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.core.listed import Listing, Source
 from vibe_orderbook_mcp.core.symbol import SymbolSpec
 from vibe_orderbook_mcp.errors import ExchangeUnavailable, RateLimited, SymbolUnknown
-from vibe_orderbook_mcp.outbound import client_options
+from vibe_orderbook_mcp.outbound import client_options, route, socks_errors
 from vibe_orderbook_mcp.repeats import Repeats
 
 DEPTH_LIMIT = 5000
@@ -44,6 +45,8 @@ SOURCE_HEADER: Final = "x-vibe-source"
 MADE_UP: Final[dict[str, Source]] = {"simulated": "simulated", "recording": "recording"}
 INFO_WEIGHT = 20
 INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
+# What a request raises that got no answer.
+UNREACHED: Final[tuple[type[Exception], ...]] = (httpx.HTTPError, httpx.InvalidURL, *socks_errors())
 
 # Which pages of trades a task asks for. A task that fetches older ones sets it for itself: what it may use up then, and
 # however long it waits, what is missing since a moment ago has a share of its own.
@@ -72,6 +75,7 @@ class BinanceRest:
             )
             for _ in range(2)
         )
+        self._base_url = base_url
         self._timeout_secs = timeout_secs
         self.budget = budget or WeightBudget()
         self.source: Source | None = None  # None until the exchange has answered
@@ -202,12 +206,13 @@ class BinanceRest:
             parameters: dict[str, str | int] = {**query} if symbol is None else {"symbol": symbol, **query}
             async with asyncio.timeout(answer_secs), http.stream("GET", path, params=parameters) as response:
                 body = await read_bounded(response)
-        except (httpx.TimeoutException, TimeoutError) as error:
+        except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout, TimeoutError) as error:
+            secs = min(answer_secs, self._timeout_secs)
             raise ExchangeUnavailable(
-                f"The exchange did not answer within {min(answer_secs, self._timeout_secs):.0f} s."
+                f"The exchange did not answer within {secs:.0f} s at {route(self._base_url)}."
             ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ExchangeUnavailable(f"The exchange cannot be reached ({why_unreachable(error)}).") from error
+        except UNREACHED as error:
+            raise ExchangeUnavailable(unreachable("The exchange", self._base_url, error)) from error
         used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
         if used.isdigit():
             self.budget.observe(int(used), time.monotonic())
@@ -237,15 +242,6 @@ class BinanceRest:
 def source_of(headers: Mapping[str, str]) -> Source:
     """Whose prices an answer has, by its own word."""
     return MADE_UP.get(headers.get(SOURCE_HEADER, ""), "live")
-
-
-def why_unreachable(error: Exception) -> str:
-    """In words that may be shown to a client: the library's own name classes, hosts and addresses."""
-    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
-        return "no connection"
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return "its address is not valid"
-    return "the connection broke or the answer was damaged"
 
 
 async def read_bounded(response: httpx.Response) -> bytes:
