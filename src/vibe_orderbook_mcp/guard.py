@@ -50,7 +50,7 @@ class Guard:
             headers = Headers(scope=scope)
             refusal = self._refusal(scope["path"], headers)
             if refusal is not None:
-                self._note(refusal.status_code, scope["path"], headers)
+                self._note(refusal.status_code, scope, headers)
                 await refusal(scope, receive, send)
                 return
             if self._has_oauth:
@@ -77,9 +77,12 @@ class Guard:
 
         return noted
 
-    def _note(self, status: int, path: str, headers: Headers) -> None:
-        said = {name: headers.get(name, "")[:100] for name in ("host", "origin")}
-        self._refusals.note(REASONS[status], f"{path[:100]!r} asked with {said}")
+    def _note(self, status: int, scope: Scope, headers: Headers) -> None:
+        """Who asked for what, under which names. What the other side wrote is quoted, so that it stays one line."""
+        peer = scope.get("client")
+        said = [f"{name} {headers[name][:100]!r}" for name in ("host", "origin") if headers.get(name)]
+        who = peer[0] if peer else "an unknown address"
+        self._refusals.note(REASONS[status], f"{scope['path'][:100]!r} from {who} with {', '.join(said) or 'no host'}")
 
     def _is_host_allowed(self, host: str) -> bool:
         """With or without a port: "books.example.com" allows "books.example.com:8443". "*.example.com" allows what
