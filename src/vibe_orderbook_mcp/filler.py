@@ -160,8 +160,9 @@ class Filler:
         symbol = state.spec.symbol
         if self._newest_asked.get(symbol) != state.resyncs:
             await self._fill_newest(state)
-        if state.tape.holes:  # one may have been filled before a later trade showed it
-            for first, last in await self._archive.writable().ids(symbol):
+        if state.tape.holes:  # one may have been filled, or given up, before a later trade showed it
+            held = await self._archive.writable().ids(symbol)
+            for first, last in [*held, *self._given_up.get(symbol, [])]:
                 state.tape.fill(first, last)
         missing, pages = await self.missing(symbol), PAGES_A_TURN
         holes = [hole for hole in missing if hole[0] != self._floor.get(symbol, 0)]

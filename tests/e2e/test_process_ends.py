@@ -33,12 +33,20 @@ def env_for(sim: SimExchange, path: Path) -> dict[str, str]:
     )
 
 
+def heed_hangups() -> None:
+    """Tests that were started under `nohup` hand its deafness on."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("transport", ["stdio", "http"])
 def test_a_terminal_that_is_closed_stops_a_server_as_sigterm_does(transport: str, tmp_path: Path) -> None:
     async def run() -> None:
         port = free_port()
         arguments = ("serve", "--transport", transport, "--port", str(port))
-        async with exchange() as sim, started(*arguments, cwd=tmp_path, env=env_for(sim, tmp_path)) as server:
+        async with (
+            exchange() as sim,
+            started(*arguments, cwd=tmp_path, env=env_for(sim, tmp_path), preexec_fn=heed_hangups) as server,
+        ):
             await until(lambda: server.count("Book of BTCUSDT is live") > 0)
             server.process.send_signal(signal.SIGHUP)
             assert await server.ended() == 0
@@ -53,7 +61,9 @@ def test_so_do_the_other_commands_that_run_until_they_are_told(command: str, tmp
     async def run() -> None:
         async with exchange() as sim:
             more = ("--port", "0") if command == "sim" else ("--symbols", "BTCUSDT", "-o", "frames")
-            async with started(command, *more, cwd=tmp_path, env=env_for(sim, tmp_path)) as process:
+            async with started(
+                command, *more, cwd=tmp_path, env=env_for(sim, tmp_path), preexec_fn=heed_hangups
+            ) as process:
                 if command == "sim":
                     assert process.process.stdout is not None
                     await process.process.stdout.readline()
