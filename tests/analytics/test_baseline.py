@@ -155,7 +155,6 @@ def unstopped() -> Unstopped:
     return Unstopped(rows, at_stops, figures(watch))
 
 
-@pytest.mark.xdist_group("unstopped")
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_restart_changes_nothing(stop: int) -> None:
     """Stored hours plus the rows since give the same figures to the last digit, wherever the process stopped."""
@@ -192,7 +191,6 @@ def unread() -> tuple[list[SecondRow], dict[int, dict[int, bytes]], dict[int, Sy
     return rows, at_stops, later
 
 
-@pytest.mark.xdist_group("unread")
 @pytest.mark.parametrize("stop", LATE_STOPS)
 def test_what_is_stored_can_be_taken_in_later(stop: int) -> None:
     """History that could not be read at the start: once it can, a quarter of an hour on, the normal is nearly that of a

@@ -203,10 +203,7 @@ def overlaps(found: Finding, truth: Truth, slack_ms: int = 1000) -> bool:
     return truth.start_ms - slack_ms <= found.start_ms < truth.end_ms
 
 
-# One after the other in one process, which has the symbol's hour simulated only once.
-on_symbols = pytest.mark.parametrize(
-    "symbol", [pytest.param(symbol, marks=pytest.mark.xdist_group(f"stage of {symbol}")) for symbol in SYMBOLS]
-)
+on_symbols = pytest.mark.parametrize("symbol", SYMBOLS)  # `tests.together`: a symbol's hour is simulated only once
 on_book_sides = pytest.mark.parametrize("side", BOOK_SIDES)
 on_directions = pytest.mark.parametrize("side", DIRECTIONS)
 
