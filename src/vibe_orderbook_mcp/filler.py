@@ -139,6 +139,7 @@ class Filler:
         for known in (self._floor, self._given_up, self._newest_asked, self._lookback, self.filled, self.given_up):
             known.pop(symbol, None)
         self.exhausted.discard(symbol)
+        self._log.forget(symbol)
 
     async def missing(self, symbol: str) -> list[Interval]:
         """Inclusive id ranges that are not held, newest first; the last one may reach back to id 0."""

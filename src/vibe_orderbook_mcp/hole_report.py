@@ -42,13 +42,25 @@ class HoleReport:
 
     def say(self, now_secs: float, *, is_end: bool = False) -> None:
         """Seconds are any monotonic clock's. At the end everything is due."""
-        for symbol in [symbol for symbol in self._filled if self._is_due((symbol, _FILLED), now_secs) or is_end]:
+        self._say(
+            [symbol for symbol in self._filled if self._is_due((symbol, _FILLED), now_secs) or is_end],
+            [key for key in self._lost if self._is_due(key, now_secs) or is_end],
+        )
+
+    def forget(self, symbol: str) -> None:
+        """The symbol is kept no more: what is unsaid of it is said now."""
+        self._say([symbol] if symbol in self._filled else [], [key for key in self._lost if key[0] == symbol])
+        for about in [about for about in self._said_secs if about[0] == symbol]:
+            del self._said_secs[about]
+
+    def _say(self, filled: list[str], lost: list[tuple[str, Reason]]) -> None:
+        for symbol in filled:
             count, unix_secs = self._filled.pop(symbol)
             logger.bind(symbol=symbol).info(
                 "Filled {} missing trades of {} in the minute up to {:%H:%M:%S} UTC",
                 *(count, symbol, datetime.fromtimestamp(unix_secs, UTC)),
             )
-        for key in [key for key in self._lost if self._is_due(key, now_secs) or is_end]:
+        for key in lost:
             (symbol, why), holes = key, self._lost.pop(key)
             logger.bind(symbol=symbol).log(
                 LEVELS[why],

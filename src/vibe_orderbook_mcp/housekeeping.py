@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from loguru import logger
 
@@ -26,9 +26,11 @@ VERIFY_FIRST_TICKS = 600  # also where the process is restarted every day
 class Housekeeping:
     """`keep` after every write; what is due is told by `ticks`, which come once a second."""
 
-    def __init__(self, market: Market, watcher: Watcher) -> None:
+    def __init__(self, market: Market, watcher: Watcher, is_waiting: Callable[[str], bool]) -> None:
+        """`is_waiting` says whether something of a symbol is not written yet."""
         self._market = market
         self._watcher = watcher
+        self._is_waiting = is_waiting
         self._due: dict[str, int] = {"verify": VERIFY_FIRST_TICKS}
         self._trades: Counter[str] = Counter()
         self._snapshots: Counter[str] = Counter()
@@ -91,7 +93,9 @@ class Housekeeping:
         for symbol, until_ms in list(self._left_ms.items()):
             if symbol in self._market.symbols:
                 del self._left_ms[symbol]  # it is back
-            elif now_ms is not None and now_ms > until_ms + MINUTE_MS + SEAL_BEFORE_MS:
+            elif self._is_waiting(symbol) or now_ms is None:
+                continue
+            elif now_ms > until_ms + MINUTE_MS + SEAL_BEFORE_MS:
                 await history.seal(symbol, now_ms - SEAL_BEFORE_MS)
                 await history.forget(symbol)
                 self._left_ms.pop(symbol, None)

@@ -55,6 +55,10 @@ class Tick(msgspec.Struct):
     seconds: list[SecondRecord]
     trades: list[TradeBatch]
 
+    def is_about(self, symbol: str) -> bool:
+        specs = (*(record.spec for record in self.seconds), *(batch.spec for batch in self.trades))
+        return any(spec.symbol == symbol for spec in specs)
+
 
 class Recorder:
     """`run` until cancelled, then `stop` once."""
@@ -63,7 +67,7 @@ class Recorder:
         self._market = market
         self._archive = archive
         self.watcher = Watcher(archive)
-        self._house = Housekeeping(market, self.watcher)
+        self._house = Housekeeping(market, self.watcher, self._is_waiting)
         self._queue: deque[Tick] = deque()
         self._writing: list[Tick] = []  # the oldest ones, taken out of the queue while they are being written
         self._queued = asyncio.Event()
@@ -107,6 +111,9 @@ class Recorder:
         return [
             trade for tick in ticks for batch in tick.trades if batch.spec.symbol == symbol for trade in batch.trades
         ]
+
+    def _is_waiting(self, symbol: str) -> bool:
+        return any(tick.is_about(symbol) for tick in (*self._writing, *self._queue))
 
     def start(self, symbols: int) -> None:
         logger.info("Snapshot persistence task started for {} symbols", symbols)

@@ -252,7 +252,7 @@ def test_a_stop_while_history_is_being_opened_writes_what_waits_or_says_what_is_
                     if in_time:
                         go.set()
                     await stopping
-            lost = [line for line in logged.messages if "could not be written and are lost" in line]
+            lost = [line for line in logged.messages if "could not be written and is lost" in line]
             assert len(lost) == (0 if in_time else 1)
         history = await History.open(path, cap_mb=64, retention_days=7)  # nobody holds on to the directory
         assert bool(await history.rows("BTCUSDT", 0, 10**10)) == in_time

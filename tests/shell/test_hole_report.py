@@ -35,3 +35,24 @@ def test_a_thousand_holes_are_two_lines_in_two_minutes() -> None:
         ]
         log.say(1e9, is_end=True)
         assert len(logged.messages) == 3
+
+
+def test_of_a_symbol_that_is_kept_no_more_everything_is_said_and_nothing_is_left() -> None:
+    log = HoleReport()
+    with listening("INFO") as logged:
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            log.filled(symbol, 3, 1_800_000_000.0)
+        log.say(0.0)
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            log.filled(symbol, 4, 1_800_000_001.0)
+            log.lost(symbol, [(7, 8)], "they cannot be stored")
+        log.forget("ETHUSDT")
+        assert logged.messages[2:] == [
+            "Filled 4 missing trades of ETHUSDT in the minute up to 08:00:01 UTC",
+            "Trades of ETHUSDT stay missing: 2 in 1 hole, ids 7 to 8: they cannot be stored",
+        ]
+        log.say(1.0)
+        assert logged.messages[4:] == ["Trades of BTCUSDT stay missing: 2 in 1 hole, ids 7 to 8: they cannot be stored"]
+        log.filled("ETHUSDT", 1, 1_800_000_002.0)  # it is back
+        log.say(2.0)
+        assert logged.count("Filled 1 missing trades of ETHUSDT") == 1

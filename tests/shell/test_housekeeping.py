@@ -31,10 +31,14 @@ class Noted:
     def __init__(self) -> None:
         self.sealed: list[tuple[str, int]] = []
         self.synced = 0
+        self.forgotten: list[str] = []
 
     async def seal(self, symbol: str, before_ms: int) -> int:
         self.sealed.append((symbol, before_ms))
         return 0
+
+    async def forget(self, symbol: str) -> None:
+        self.forgotten.append(symbol)
 
     async def flush(self, *, sync: bool) -> None:
         self.synced += sync
@@ -52,7 +56,7 @@ def test_minutes_are_sealed_one_symbol_after_the_other_and_each_once_a_minute(tm
             market.add(msgspec.structs.replace(BTC, symbol=f"S{number}USDT"))
         market.clock.observe(START * 1000, time.monotonic_ns())
         history = Noted()
-        house = Housekeeping(market, Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)))
+        house = Housekeeping(market, Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)), set().__contains__)
         most = 0
         for _ in range(2 * SEAL_TICKS):
             before = len(history.sealed)
@@ -72,7 +76,7 @@ def test_what_is_due_is_done_once_although_ticks_were_missed(tmp_path: Path) -> 
 
     async def run() -> None:
         history = Noted()
-        house = Housekeeping(Market(), Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)))
+        house = Housekeeping(Market(), Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)), set().__contains__)
         for ticks in (1, SYNC_TICKS + 3, SYNC_TICKS + 4, 2 * SYNC_TICKS, 5 * SYNC_TICKS + 1, 5 * SYNC_TICKS + 2):
             house.ticks = ticks
             await house.keep(cast("History", history))
@@ -85,7 +89,7 @@ def test_seconds_without_a_line_of_their_own_are_counted_in_one_line_a_minute(tm
     """The line a second and symbol fills what a host keeps of a server's stderr."""
 
     async def run() -> None:
-        house = Housekeeping(Market(), Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)))
+        house = Housekeeping(Market(), Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)), set().__contains__)
         history = cast("History", Noted())
         with listening("INFO") as logged:
             for _ in range(SNAPSHOT_SUMMARY_TICKS + 1):
@@ -98,5 +102,24 @@ def test_seconds_without_a_line_of_their_own_are_counted_in_one_line_a_minute(tm
                 house.stored({}, {})
                 await house.keep(history)
             assert logged.messages[1:] == ["Stored 3 snapshots: BTCUSDT 1, ETHUSDT 2"]
+
+    asyncio.run(run())
+
+
+def test_a_symbol_is_forgotten_after_its_last_second_is_written(tmp_path: Path) -> None:
+    """A disk that hangs for minutes writes it later than its minute is over."""
+
+    async def run() -> None:
+        market, history, waiting = Market(), Noted(), {"ETHUSDT"}
+        market.clock.observe(START * 1000, time.monotonic_ns())
+        house = Housekeeping(market, Watcher(Archive(tmp_path, cap_mb=64, retention_days=7)), waiting.__contains__)
+        house.forget("ETHUSDT", (START - 3600) * 1000)
+        await house.keep(cast("History", history))
+        assert history.forgotten == []
+        waiting.clear()
+        await house.keep(cast("History", history))
+        await house.keep(cast("History", history))
+        assert history.forgotten == ["ETHUSDT"]
+        assert len(history.sealed) == 1
 
     asyncio.run(run())
