@@ -19,7 +19,7 @@ COPY src ./src
 # What only builds and installs is not needed to run.
 RUN /opt/venv/bin/pip install --no-deps --no-build-isolation . \
  && /opt/venv/bin/pip uninstall --yes setuptools cython pip \
- && /opt/venv/bin/python -c "import vibe_orderbook_mcp.core._book_side" \
+ && /opt/venv/bin/python -c "import vibe_orderbook_mcp.book._book_side" \
  && /opt/venv/bin/vibe-orderbook-mcp --version
 
 FROM ${PYTHON_IMAGE}

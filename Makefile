@@ -47,5 +47,5 @@ lock:
 
 clean:
 	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	rm -f src/vibe_orderbook_mcp/core/*.so
+	rm -f src/vibe_orderbook_mcp/book/*.so
 	find src tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """The compiled part of the core (pyproject.toml says everything else about the package).
 
-It is optional: without a C compiler or Python's headers the install goes through, and `core/book_side.py` serves.
+It is optional: without a C compiler or Python's headers the install goes through, and `book/book_side.py` serves.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ COMPILE = [] if os.name == "nt" else ["-ffp-contract=off"]
 setup(
     ext_modules=[
         Extension(
-            f"vibe_orderbook_mcp.core.{name}",
-            [f"src/vibe_orderbook_mcp/core/{name}.pyx"],
-            depends=["src/vibe_orderbook_mcp/core/_book_side.pxd"],  # both compile it in
+            f"vibe_orderbook_mcp.book.{name}",
+            [f"src/vibe_orderbook_mcp/book/{name}.pyx"],
+            depends=["src/vibe_orderbook_mcp/book/_book_side.pxd"],  # both compile it in
             extra_compile_args=COMPILE,
             optional=True,
         )

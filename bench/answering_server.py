@@ -9,10 +9,10 @@ import sys
 
 from mcp_types import CallToolResult, TextContent
 
-from vibe_orderbook_mcp.config import load_settings
-from vibe_orderbook_mcp.http_serving import serve_http
-from vibe_orderbook_mcp.logs import set_up_logging
-from vibe_orderbook_mcp.mcp_server import create_server
+from vibe_orderbook_mcp.process.config import load_settings
+from vibe_orderbook_mcp.process.logs import set_up_logging
+from vibe_orderbook_mcp.serve.mcp_server import create_server
+from vibe_orderbook_mcp.serve.serving import serve_http
 
 
 async def empty() -> CallToolResult:

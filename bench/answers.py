@@ -33,10 +33,10 @@ from mcp_types.methods import serialize_server_result
 from bench.answering_server import empty
 from bench.sets import recorded
 from bench.synthetic import synthetic
-from vibe_orderbook_mcp.binance.messages import DepthMessage, parse_frame, parse_snapshot
-from vibe_orderbook_mcp.config import load_settings
-from vibe_orderbook_mcp.mcp_server import create_server
+from vibe_orderbook_mcp.process.config import load_settings
+from vibe_orderbook_mcp.serve.mcp_server import create_server
 from vibe_orderbook_mcp.sim.catalog import PROFILES
+from vibe_orderbook_mcp.venues.binance.messages import DepthMessage, parse_frame, parse_snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
 STREAMED = [name for name in PROFILES if name.isascii() and name != "WANUSDT"]

@@ -12,12 +12,12 @@ from typing import Protocol
 import orjson
 
 from bench.sets import MessageSet
-from vibe_orderbook_mcp.binance.messages import DepthMessage, TradeMessage, parse_frame, parse_snapshot
-from vibe_orderbook_mcp.core import book_side
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.compiled import IS_COMPILED
-from vibe_orderbook_mcp.core.sync import BookSync, Outcome
-from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.book import book_side
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.compiled import IS_COMPILED
+from vibe_orderbook_mcp.book.sync import BookSync, Outcome
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.venues.binance.messages import DepthMessage, TradeMessage, parse_frame, parse_snapshot
 
 Frames = Sequence[tuple[int, bytes]]
 Touch = tuple[float, float]

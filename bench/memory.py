@@ -18,13 +18,13 @@ from types import FunctionType, ModuleType
 
 import msgspec
 
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.past_hour import PastHour
-from vibe_orderbook_mcp.core.rows import SecondRow
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.past_hour import PastHour
 from vibe_orderbook_mcp.sim.driver import Drive, model_of
 
 SYMBOL = "BTCUSDT"

@@ -25,11 +25,11 @@ import msgspec
 from mcp_types import CallToolResult
 
 from bench.week import ASKED, CAP_MB, SPEC, Week, about, build, template
-from vibe_orderbook_mcp.binance.messages import parse_snapshot
-from vibe_orderbook_mcp.config import load_settings
-from vibe_orderbook_mcp.core.rows import SecondRow
-from vibe_orderbook_mcp.logs import set_up_logging
-from vibe_orderbook_mcp.mcp_server import VibeServer, create_server
+from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.process.config import load_settings
+from vibe_orderbook_mcp.process.logs import set_up_logging
+from vibe_orderbook_mcp.serve.mcp_server import VibeServer, create_server
+from vibe_orderbook_mcp.venues.binance.messages import parse_snapshot
 
 TICK_SECS = 0.001
 IDLE_SECS = 2.0

@@ -27,17 +27,17 @@ import msgspec
 
 from bench.sets import MessageSet, recorded
 from bench.synthetic import synthetic
-from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.binance.messages import DepthMessage, TradeMessage, parse_frame, parse_snapshot
-from vibe_orderbook_mcp.core.events import DepthUpdate, Trade
-from vibe_orderbook_mcp.core.past_hour import KEPT_SECS
-from vibe_orderbook_mcp.core.rows import SecondRecord, SecondRow, TradeBatch
-from vibe_orderbook_mcp.logs import set_up_logging
-from vibe_orderbook_mcp.market import Market, SymbolState
-from vibe_orderbook_mcp.recorder import Recorder
-from vibe_orderbook_mcp.store.layout import ROLL, ROW, SNAP, TRADE_MIN, Layout
-from vibe_orderbook_mcp.store.rocks import Database
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.recorder import Recorder
+from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
+from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, TradeBatch
+from vibe_orderbook_mcp.process.logs import set_up_logging
+from vibe_orderbook_mcp.seconds.past_hour import KEPT_SECS
+from vibe_orderbook_mcp.store.disk.layout import ROLL, ROW, SNAP, TRADE_MIN, Layout
+from vibe_orderbook_mcp.store.disk.rocks import Database
 from vibe_orderbook_mcp.store.writer import Writer
+from vibe_orderbook_mcp.venues.binance.messages import DepthMessage, TradeMessage, parse_frame, parse_snapshot
 
 RECORDED = (("BTCUSDT", "0.01000000", "0.00001000"), ("ETHUSDT", "0.01000000", "0.00010000"))
 SECONDS = 60  # of each symbol, when many are fed in turn

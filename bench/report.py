@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vibe_orderbook_mcp.core.compiled import IS_COMPILED
+from vibe_orderbook_mcp.book.compiled import IS_COMPILED
 
 OWN_BOOK, OWN_ROWS = "this project: book", "this project: book and rows"
 CCXT, PYTHON_BINANCE = "ccxt.pro, 1000 levels", "python-binance, never read"

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from tests.folders import RECORDINGS
 
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 
 @dataclass(frozen=True)

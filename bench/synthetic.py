@@ -16,7 +16,7 @@ from math import log
 import msgspec
 
 from bench.sets import MessageSet
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 LEVELS = 5000
 MID_TICKS = 6_000_000  # 60,000.00

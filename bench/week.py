@@ -22,17 +22,16 @@ import ormsgpack
 
 from bench.sets import MessageSet, recorded
 from bench.synthetic import synthetic
-from vibe_orderbook_mcp.binance.messages import DepthMessage, TradeMessage, parse_frame, parse_snapshot
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import SecondRow
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.core.traded import trade_fields
-from vibe_orderbook_mcp.market import Market
-from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, milli_key, roll_key, second_key
-from vibe_orderbook_mcp.store.layout import META, ROLL, ROW, TRADE_MIN, TRADE_SEC, Layout
-from vibe_orderbook_mcp.store.meta import SymbolMeta, encode_ids, encode_meta, grid_key, ids_key, symbol_key
-from vibe_orderbook_mcp.store.rocks import Database, Put
-from vibe_orderbook_mcp.store.rollups import (
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.seconds.traded import trade_fields
+from vibe_orderbook_mcp.store.disk.layout import META, ROLL, ROW, TRADE_MIN, TRADE_SEC, Layout
+from vibe_orderbook_mcp.store.disk.rocks import Database, Put
+from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, milli_key, roll_key, second_key
+from vibe_orderbook_mcp.store.records.meta import SymbolMeta, encode_ids, encode_meta, grid_key, ids_key, symbol_key
+from vibe_orderbook_mcp.store.records.rollups import (
     HOUR,
     add_trades,
     empty_histogram,
@@ -40,8 +39,9 @@ from vibe_orderbook_mcp.store.rollups import (
     encode_grid,
     grid_for,
 )
-from vibe_orderbook_mcp.store.rows import encode_row
-from vibe_orderbook_mcp.store.trades import encode_minute, encode_second
+from vibe_orderbook_mcp.store.records.rows import encode_row
+from vibe_orderbook_mcp.store.records.trades import encode_minute, encode_second
+from vibe_orderbook_mcp.venues.binance.messages import DepthMessage, TradeMessage, parse_frame, parse_snapshot
 
 ASKED = "BTCUSDT"
 CAP_MB = 40_000

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.folders import ROOT
-from vibe_orderbook_mcp.store.fields import ENTRIES
-from vibe_orderbook_mcp.tools.fields import fields_text
-from vibe_orderbook_mcp.tools.register import ANSWERS
+from tests.rooms import about, house
+from vibe_orderbook_mcp.serve.fields import fields_text
+from vibe_orderbook_mcp.serve.register import ANSWERS
+from vibe_orderbook_mcp.store.records.fields import ENTRIES
 
 
 def stored_fields() -> str:
@@ -30,8 +31,23 @@ def answered_fields() -> str:
     return fields_text(ANSWERS).rstrip().replace("## ", "### ")
 
 
+def rooms() -> str:
+    """Every room from the ground up."""
+    lines = ["| floor | room | files | what lives there | imports from |", "|---|---|---|---|---|"]
+    floors = house().floors
+    for name, modules in sorted(house().rooms.items(), key=lambda item: (floors[item[0]], item[0])):
+        below = ", ".join(f"`{other}`" for other in sorted(house().arrows[name])) or "nothing"
+        lines.append(f"| {floors[name]} | `{name}` | {len(modules)} | {about(name)} | {below} |")
+    circles = len(house().circles)
+    count = (
+        f"{len(house().rooms)} rooms on {max(floors.values())} floors, {house().arrow_count} arrows, {circles} circles."
+    )
+    return "\n".join([*lines, "", count])
+
+
 TABLES: Final[dict[str, tuple[Path, Callable[[], str]]]] = {
     "stored fields": (ROOT / "docs" / "STORAGE.md", stored_fields),
+    "rooms": (ROOT / "docs" / "ARCHITECTURE.md", rooms),
     "fields of answers": (ROOT / "docs" / "ANALYTICS.md", answered_fields),
 }
 

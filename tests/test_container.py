@@ -15,9 +15,9 @@ from tests.e2e.processes import environment, free_port, started
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
-from vibe_orderbook_mcp.config import load_settings
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.probe import listening_at
+from vibe_orderbook_mcp.process.config import load_settings
 
 TEXT = (Path(__file__).parents[1] / "Dockerfile").read_text()
 INSTRUCTIONS = re.sub(r"^#.*\n", "", TEXT, flags=re.M).replace("\\\n", " ")

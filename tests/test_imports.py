@@ -22,51 +22,50 @@ IMPURE = (
 
 # Modules of the package by pattern -> which of its own modules they may import. A module matches all its patterns.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "errors": (),
-    "core.*": ("core.*", "errors"),
-    "analytics.*": ("analytics.*", "core.*", "errors"),
-    "market": ("core.*", "analytics.*", "errors"),
-    "views": ("core.*", "analytics.*", "errors"),
-    "places": ("errors",),
-    "outbound": ("errors",),
-    "output_file": ("errors",),
-    "binance.messages": ("core.events", "core.listed", "core.symbol", "errors"),
-    "binance.refusals": (),
-    "binance.unpacking": (),
-    "binance.weights": (),
-    "binance.backoff": (),
-    "binance.*": ("binance.*", "core.*", "market", "errors", "repeats", "outbound", "output_file"),
-    "store.*": ("store.*", "core.*", "errors", "repeats"),
-    "frames.*": ("frames.*", "errors"),
-    "verify.*": ("verify.*", "frames.*", "core.*", "errors", "output_file"),
-    "sim.*": ("sim.*", "frames.*", "errors"),  # it stands for the exchange: shared code would share its mistakes
+    "model.*": ("model.*",),
+    "book.*": ("book.*", "model.*"),
+    "seconds.*": ("seconds.*", "book.*", "model.*"),
+    "analytics.*": ("analytics.*", "seconds.*", "book.*", "model.*"),
+    "market.*": ("market.*", "analytics.*", "seconds.*", "book.*", "model.*"),
+    "process.*": ("process.*", "model.*"),
+    "venues.binance.*": ("venues.binance.*", "process.*", "model.*"),
+    "venues.binance.messages": ("model.*",),
+    "venues.binance.refusals": (),
+    "venues.binance.weights": (),
+    "venues.*": ("venues.*", "market.*", "process.*", "book.*", "model.*"),
+    "store.records.*": ("store.records.*", "model.*"),
+    "store.disk.*": ("store.disk.*", "process.*", "model.*"),
+    "store.*": ("store.*", "process.*", "model.*"),
+    "frames.*": ("frames.*", "model.errors"),
+    "verify.*": ("verify.*", "frames.*", "book.*", "model.*", "process.output_file"),
+    "sim.*": ("sim.*", "frames.*", "model.errors"),  # it stands for the exchange: shared code would share its mistakes
+    "collect.*": (
+        *("collect.*", "venues.*", "market.*", "analytics.*", "store.*", "seconds.*", "book.*", "process.*", "model.*"),
+    ),
+    "answers.*": (*("answers.*", "collect.*", "market.*", "analytics.*", "store.*", "seconds.*", "book.*", "model.*"),),
+    "serve.*": (*("serve.*", "answers.*", "collect.*", "analytics.*", "book.*", "process.*", "model.*"),),
+    "probe": (),
+    "server": ("serve.*", "process.*", "model.*"),
 }
+
+NO_DATES = tuple(name for name in IMPURE if name != "datetime")  # ISO 8601 text of a given time, HTTP dates
 
 # Modules by pattern -> modules outside the package they may not import (nor anything below those).
 MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
-    "errors": IMPURE,
-    "core.*": IMPURE,
-    "analytics.*": tuple(name for name in IMPURE if name != "datetime"),  # ISO 8601 text of a given time
-    "market": IMPURE,
-    "views": IMPURE,
-    "places": IMPURE,
-    "binance.messages": IMPURE,
-    "binance.refusals": tuple(name for name in IMPURE if name != "datetime"),  # HTTP dates
-    "binance.unpacking": IMPURE,
-    "repeats": IMPURE,
-    "binance.weights": IMPURE,
-    "store.grid": IMPURE,
-    "store.intervals": IMPURE,
-    "store.keys": IMPURE,
-    "store.rows": IMPURE,
-    "store.snapshots": IMPURE,
-    "store.trades": IMPURE,
-    "store.rollups": IMPURE,
-    "store.row_codes": IMPURE,
-    "store.fields": IMPURE,
-    "store.row_steps": IMPURE,
-    "store.findings": IMPURE,
-    "store.packing": tuple(name for name in IMPURE if name != "sys"),  # sys.byteorder
+    "model.*": IMPURE,
+    "book.*": IMPURE,
+    "seconds.*": IMPURE,
+    "analytics.*": NO_DATES,
+    "market.*": IMPURE,
+    "store.records.*": tuple(name for name in IMPURE if name != "sys"),  # sys.byteorder
+    "collect.places": IMPURE,
+    "collect.lost": IMPURE,
+    "process.backoff": (*(name for name in IMPURE if name != "random"),),
+    "process.repeats": IMPURE,
+    "process.unpacking": IMPURE,
+    "venues.binance.messages": IMPURE,
+    "venues.binance.refusals": NO_DATES,
+    "venues.binance.weights": IMPURE,
     "frames.venues": IMPURE,
     "verify.parts": IMPURE,
     "verify.binance_spot": IMPURE,
@@ -78,21 +77,21 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
 }
 
 # What is pure all the same: it reads the environment once, for which code is to run, never for what it answers.
-BUT_MAY_IMPORT: dict[str, tuple[str, ...]] = {"core.compiled": ("os",)}
+BUT_MAY_IMPORT: dict[str, tuple[str, ...]] = {"book.compiled": ("os",)}
 
 # Modules outside the package, or own ones -> the only modules that may import them.
 ONLY_IMPORTED_BY: dict[str, tuple[str, ...]] = {
-    "mcp": ("server", "mcp_server", "http", "http_limits", "sse", "oauth", "tools.register"),
-    "mcp_types": ("server", "mcp_server", "sse", "tools.register"),
+    "mcp": ("server", "serve.*"),
+    "mcp_types": ("server", "serve.*"),
     "rocksdict": ("store.*",),
-    "websockets": ("binance.connection", "binance.unreachable", "sim.*"),
-    f"{PACKAGE}.sim": ("cli", "demo", "sim", "sim.*"),
+    "websockets": ("venues.connection", "process.unreachable", "sim.*"),
+    f"{PACKAGE}.sim": ("cli", "sim", "sim.*"),
     f"{PACKAGE}.cli": ("__main__",),
 }
 
 
 def modules() -> dict[str, Path]:
-    """Name without the package ("core.book") -> file."""
+    """Name without the package ("book.book") -> file."""
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -141,29 +140,29 @@ def offences(module: str, source: str, known: set[str]) -> list[str]:
 def test_imports_point_inwards_and_the_core_is_pure() -> None:
     """A core that reads no clock and opens no socket gives the same answer to a recording every day."""
     found = modules()
-    assert "core.book" in found
+    assert "book.book" in found
     assert [line for name, path in found.items() for line in offences(name, path.read_text("utf-8"), set(found))] == []
 
 
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("core.book", "import time"),
-        ("core.book", "import os"),
-        ("core.compiled", "import socket"),
-        ("core.book", "def f():\n    from os.path import join"),
-        ("core.book", "from vibe_orderbook_mcp.analytics.numbers import decimals"),
-        ("core.book", "from vibe_orderbook_mcp import market"),
-        ("core.book", "import concurrent.futures as pool"),
-        ("analytics.walls", "from vibe_orderbook_mcp.market import Market"),
+        ("book.book", "import time"),
+        ("book.book", "import os"),
+        ("book.compiled", "import socket"),
+        ("book.book", "def f():\n    from os.path import join"),
+        ("book.book", "from vibe_orderbook_mcp.analytics.numbers import decimals"),
+        ("book.book", "from vibe_orderbook_mcp import venues"),
+        ("book.book", "import concurrent.futures as pool"),
+        ("analytics.walls", "from vibe_orderbook_mcp.market.market import Market"),
         ("analytics.walls", "from websockets.asyncio.client import connect"),
-        ("binance.messages", "import asyncio"),
-        ("binance.messages", "from vibe_orderbook_mcp.binance import rest"),
-        ("market", "from vibe_orderbook_mcp.store import rows"),
-        ("store.rows", "import rocksdict"),
-        ("tools.service", "import mcp.server"),
-        ("runtime", "from vibe_orderbook_mcp.sim.server import SimServer"),
-        ("sim.model", "from vibe_orderbook_mcp.core.book import OrderBook"),
+        ("venues.binance.messages", "import asyncio"),
+        ("venues.binance.messages", "from vibe_orderbook_mcp.venues.binance import rest"),
+        ("market.market", "from vibe_orderbook_mcp.store.records import rows"),
+        ("store.records.rows", "import asyncio"),
+        ("answers.service", "import mcp.server"),
+        ("collect.runtime", "from vibe_orderbook_mcp.sim.server import SimServer"),
+        ("sim.model", "from vibe_orderbook_mcp.book.book import OrderBook"),
     ],
 )
 def test_a_forbidden_import_is_noticed(module: str, source: str) -> None:
@@ -174,10 +173,10 @@ def test_a_forbidden_import_is_noticed(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("core.book", "from vibe_orderbook_mcp.core.events import Side\nfrom collections.abc import Iterable"),
-        ("core.book", "import timeit_like_name, osmosis"),
-        ("binance.feed", "import asyncio\nfrom vibe_orderbook_mcp.binance import messages"),
-        ("tools.register", "from mcp.server.mcpserver import MCPServer"),
+        ("book.book", "from vibe_orderbook_mcp.model.events import Side\nfrom collections.abc import Iterable"),
+        ("book.book", "import timeit_like_name, osmosis"),
+        ("venues.feed", "import asyncio\nfrom vibe_orderbook_mcp.venues.binance import messages"),
+        ("serve.register", "from mcp.server.mcpserver import MCPServer"),
         ("cli", "from vibe_orderbook_mcp import __version__\nfrom vibe_orderbook_mcp.sim.server import SimServer"),
     ],
 )

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from tests.core.exchange import SPEC, SYMBOL, depth
-from vibe_orderbook_mcp.analytics.thin_zones import LOOK_SECS
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
-from vibe_orderbook_mcp.core.sync import Loaded, Outcome
-from vibe_orderbook_mcp.market import DAY_MS, FEW_LEVELS, Market, Session, SymbolState
+from vibe_orderbook_mcp.analytics.profile.thin_zones import LOOK_SECS
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.sync import Loaded, Outcome
+from vibe_orderbook_mcp.market.market import DAY_MS, FEW_LEVELS, Market, Session, SymbolState
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 
 SECOND_NS = 1_000_000_000
 START_MS = 1_700_000_000_000

@@ -15,7 +15,7 @@ import pytest
 
 from tests.folders import ROOT
 from tests.rooms import SOURCE
-from vibe_orderbook_mcp.store.fields import ENTRIES, FIELDS
+from vibe_orderbook_mcp.store.records.fields import ENTRIES, FIELDS
 
 PAGES = [page for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if page.name != "CHANGELOG.md"]
 MOST_LINES = 70
@@ -155,7 +155,7 @@ TOOL_LISTS = (
 
 @pytest.mark.parametrize("pages", TOOL_LISTS, ids=" ".join)
 def test_every_tool_is_in_every_list(pages: tuple[str, ...]) -> None:
-    register = (SOURCE / "tools" / "register.py").read_text("utf-8")
+    register = (SOURCE / "serve" / "register.py").read_text("utf-8")
     tools = set(re.findall(r'"((?:orderbook|get|detect)_\w+)"', register))
     assert len(tools) == 8
     text = "".join((ROOT / page).read_text("utf-8") for page in pages)

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from tests.analytics.books import BTC, price_at, tick_books
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, recorded
-from vibe_orderbook_mcp.analytics.book_answers import NOTIONALS, L1Answer, l1_answer
+from vibe_orderbook_mcp.analytics.book.answers import NOTIONALS, L1Answer, l1_answer
 from vibe_orderbook_mcp.analytics.snapshot import BookView
+from vibe_orderbook_mcp.analytics.views import NEAR_BPS, near_view, view
 from vibe_orderbook_mcp.analytics.walls import group_sizes, price_groups
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.market import Market
-from vibe_orderbook_mcp.views import NEAR_BPS, near_view, view
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 
 def l1(spec: SymbolSpec, book: BookView) -> L1Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from vibe_orderbook_mcp.stopping import leave_when_told
+from vibe_orderbook_mcp.process.stopping import leave_when_told
 
 OTHER_COMMANDS = ("sim", "record", "verify", "export", "import", "status")  # who stops one of them has no result
 

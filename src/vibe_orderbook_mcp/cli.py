@@ -20,12 +20,12 @@ import typer
 from loguru import logger
 
 from vibe_orderbook_mcp import __version__
-from vibe_orderbook_mcp.config import Settings, load_settings, unknown_variables
-from vibe_orderbook_mcp.core.listed import Source
-from vibe_orderbook_mcp.errors import ConfigError, ExchangeUnavailable, StorageError, VibeError
-from vibe_orderbook_mcp.logs import set_up_logging
-from vibe_orderbook_mcp.stderr import never_waiting
-from vibe_orderbook_mcp.stopping import leave_when_told, stop_signals
+from vibe_orderbook_mcp.model.errors import ConfigError, ExchangeUnavailable, StorageError, VibeError
+from vibe_orderbook_mcp.model.listed import Source
+from vibe_orderbook_mcp.process.config import Settings, load_settings, unknown_variables
+from vibe_orderbook_mcp.process.logs import set_up_logging
+from vibe_orderbook_mcp.process.stderr import never_waiting
+from vibe_orderbook_mcp.process.stopping import leave_when_told, stop_signals
 
 app = typer.Typer(
     name="vibe-orderbook-mcp",
@@ -142,7 +142,7 @@ def demo(
     seed: SeedOption = 1,
 ) -> None:
     """Serve MCP on a simulated exchange; needs no network and keeps its data in a temporary directory."""
-    from vibe_orderbook_mcp.demo import simulated_exchange  # noqa: PLC0415  # servers of the live exchange skip it
+    from vibe_orderbook_mcp.sim.demo import simulated_exchange  # noqa: PLC0415  # servers of the live exchange skip it
 
     base = _settings(host=host, port=port)
     with contextlib.ExitStack() as stack:
@@ -197,7 +197,7 @@ def record(
     force: ForceOption = False,
 ) -> None:
     """Record raw frames of a live exchange, for `sim --replay`."""
-    from vibe_orderbook_mcp.binance.recording import record_to  # noqa: PLC0415  # not needed by servers
+    from vibe_orderbook_mcp.venues.recording import record_to  # noqa: PLC0415  # not needed by servers
 
     if seconds is not None and not 0 < seconds < math.inf:
         raise ConfigError(f"--seconds is {seconds:g}; it must be a number above 0.")
@@ -239,7 +239,7 @@ def export(
     force: ForceOption = False,
 ) -> None:
     """Write stored data out; works while a server runs."""
-    from vibe_orderbook_mcp.offline import export_to  # noqa: PLC0415  # not needed by servers
+    from vibe_orderbook_mcp.store.offline import export_to  # noqa: PLC0415  # not needed by servers
 
     settings = _settings()
     symbols = _symbol_list(symbol)
@@ -259,7 +259,7 @@ def import_(
     symbol: Annotated[str, typer.Option(help="Symbol that they are of.")],
 ) -> None:
     """Store trades from Binance's public files; not while a server records into the same directory."""
-    from vibe_orderbook_mcp.importing import import_trades  # noqa: PLC0415  # not needed by servers
+    from vibe_orderbook_mcp.collect.importing import import_trades  # noqa: PLC0415  # not needed by servers
 
     settings = _settings()
     symbols = _symbol_list(symbol)
@@ -273,7 +273,7 @@ def import_(
 @app.command()
 def status() -> None:
     """Show what the data directory holds."""
-    from vibe_orderbook_mcp.offline import print_status  # noqa: PLC0415  # not needed by servers
+    from vibe_orderbook_mcp.store.offline import print_status  # noqa: PLC0415  # not needed by servers
 
     _run(print_status(_settings().data_path))
 
@@ -317,7 +317,7 @@ def _serve(
     logger.info(
         "vibe-orderbook-mcp {} starts: history in {}, exchange {}", __version__, settings.data_path, settings.rest_url
     )
-    from vibe_orderbook_mcp.mcp_server import create_server  # noqa: PLC0415  # heavy, and other commands do without
+    from vibe_orderbook_mcp.serve.mcp_server import create_server  # noqa: PLC0415  # heavy, and other commands do without
 
     server = create_server(settings)
     server.runtime.rest.source = source
@@ -327,7 +327,7 @@ def _serve(
         _leave_alone_what_stays()
         server.run("stdio")
         return
-    from vibe_orderbook_mcp.http_serving import serve_http  # noqa: PLC0415  # not needed for stdio
+    from vibe_orderbook_mcp.serve.serving import serve_http  # noqa: PLC0415  # not needed for stdio
 
     _leave_alone_what_stays()
     serve_http(server)

@@ -5,10 +5,10 @@ The SDK's command loads this file under another name than the package does, so t
 
 import sys
 
-from vibe_orderbook_mcp.config import load_settings
-from vibe_orderbook_mcp.errors import ConfigError
-from vibe_orderbook_mcp.logs import set_up_logging
-from vibe_orderbook_mcp.mcp_server import create_server
+from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.process.config import load_settings
+from vibe_orderbook_mcp.process.logs import set_up_logging
+from vibe_orderbook_mcp.serve.mcp_server import create_server
 
 try:
     _settings = load_settings()

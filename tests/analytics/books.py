@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.analytics.snapshot import BookView
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 BIDS = [(100.0, 4.0), (99.9, 6.0), (99.5, 10.0)]
 ASKS = [(100.1, 1.0), (100.2, 3.0), (100.9, 20.0)]

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.analytics.windows import Cut, Span
-from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow, TouchedLevel
+from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.rows import SecondRow, SideFlow, TouchedLevel
 
 T0 = 1_714_564_800  # 2024-05-01T12:00:00Z
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from tests.analytics.rows import T0
-from vibe_orderbook_mcp.analytics.profile import Bin, Histogram
-from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.profile.bins import Bin, Histogram
+from vibe_orderbook_mcp.analytics.profile.coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 DAY = Span(T0 - 86_400, T0)
 WHOLE = TapeCoverage(held=1000, missing=0, complete_since_ms=DAY.start * 1000)

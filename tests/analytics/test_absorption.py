@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.analytics.rows import T0, row, touched, window
-from vibe_orderbook_mcp.analytics.absorption import (
+from vibe_orderbook_mcp.analytics.flow.absorption import (
     WINDOWS_NEEDED,
     WindowAbsorption,
     absorbs,
@@ -21,10 +21,10 @@ from vibe_orderbook_mcp.analytics.absorption import (
     window_absorption,
     windows_needed,
 )
-from vibe_orderbook_mcp.analytics.past import EqualWindow, EqualWindows, Past
+from vibe_orderbook_mcp.analytics.flow.past import EqualWindow, EqualWindows, Past
 from vibe_orderbook_mcp.analytics.windows import Cut, Span, cut
-from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.core.rows import SecondRow, TouchedLevel
+from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.rows import SecondRow, TouchedLevel
 
 TICK = 0.01
 # Ten traded against two shown at most, two at the start, none at the end.

@@ -11,16 +11,16 @@ from tests.analytics.books import BTC
 from tests.analytics.rows import T0, row, touched
 from tests.analytics.test_detectors import TURNOVERS, calm, flicker, refilled, stuffing, thin
 from tests.analytics.watching import QUIET, WARM_SECS, bookless, changed, feed, quiet_row, quiet_rows, warm
-from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
+from vibe_orderbook_mcp.analytics.anomalies.answer import AnomaliesAnswer, anomalies_answer
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
-from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.flow.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.results import iso, iso_second
-from vibe_orderbook_mcp.analytics.toxicity import Vpin
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.rows import RowFlag
-from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.rows import RowFlag
+from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
 
 AT = WARM_SECS
 

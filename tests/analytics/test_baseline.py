@@ -15,7 +15,8 @@ import pytest
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0, row
 from tests.analytics.watching import QUIET, quiet_row, quiet_rows, warm
-from vibe_orderbook_mcp.analytics.baseline import (
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch, sample_of
+from vibe_orderbook_mcp.analytics.usual.baseline import (
     HOLD_SECS,
     LEAST_SIGMA,
     RELATIVE_SECS,
@@ -23,11 +24,10 @@ from vibe_orderbook_mcp.analytics.baseline import (
     Baseline,
     restore_from,
 )
-from vibe_orderbook_mcp.analytics.histograms import Sums, packed
-from vibe_orderbook_mcp.analytics.hours import HOUR, VERSION, HourBlock, decode, encode
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
-from vibe_orderbook_mcp.errors import StorageCorrupt
+from vibe_orderbook_mcp.analytics.usual.histograms import Sums, packed
+from vibe_orderbook_mcp.analytics.usual.hours import HOUR, VERSION, HourBlock, decode, encode
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 
 TICK = 0.01
 
@@ -309,8 +309,8 @@ def test_a_figure_that_never_varies_has_a_least_spread() -> None:
 
 def simulate(phi: float, *, drift: float, days: int, step: int = 10, seed: int = 7) -> tuple[float, float]:
     """A simulation on our own pieces: exceedance of yesterday's 0.999 quantile, 3-of-5 alarms a day."""
-    from vibe_orderbook_mcp.analytics.histograms import Pool, bin_of
-    from vibe_orderbook_mcp.analytics.trailing import Trailing
+    from vibe_orderbook_mcp.analytics.usual.histograms import Pool, bin_of
+    from vibe_orderbook_mcp.analytics.usual.trailing import Trailing
 
     rng, per = random.Random(seed), 86_400 // step
     x, sd = 0.0, (1 - phi * phi) ** 0.5

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 
 from tests.analytics.books import ASKS, BIDS, BOOK, BTC, TENTH, tick_books, view
-from vibe_orderbook_mcp.analytics.baseline import Baseline
-from vibe_orderbook_mcp.analytics.book_answers import L1Answer, L2Answer, l1_answer, l2_answer
-from vibe_orderbook_mcp.analytics.figures import Sample
+from vibe_orderbook_mcp.analytics.book.answers import L1Answer, L2Answer, l1_answer, l2_answer
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
 from vibe_orderbook_mcp.analytics.snapshot import BookView
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.analytics.usual.baseline import Baseline
+from vibe_orderbook_mcp.analytics.usual.figures import Sample
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 TickSide = list[tuple[int, float]]
 AT_MS = 1_714_564_800_123

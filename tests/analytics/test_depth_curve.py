@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.books import ASKS, BIDS, price_at, tick_books, view
-from vibe_orderbook_mcp.analytics.slippage import Fill, MoveCost, notional_to_move, walk
+from vibe_orderbook_mcp.analytics.book.slippage import Fill, MoveCost, notional_to_move, walk
 from vibe_orderbook_mcp.analytics.snapshot import (
     BandDepth,
     BookLevels,
@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.analytics.snapshot import (
     is_beyond,
     limit_at,
 )
-from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.model.events import Side
 
 TickSide = list[tuple[int, float]]
 ROUNDING = 1e-12  # Python 3.12 and later sum up doubles more exactly than a loop does

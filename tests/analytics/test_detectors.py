@@ -15,25 +15,25 @@ from tests.analytics.books import BTC
 from tests.analytics.rows import T0, generated_rows, row, touched
 from tests.analytics.test_walls import walls_of
 from tests.analytics.watching import QUIET, WARM_SECS, changed, feed, quiet_row, quiet_rows, warm
-from vibe_orderbook_mcp.analytics.detectors import bursts
-from vibe_orderbook_mcp.analytics.detectors.crash import (
+from vibe_orderbook_mcp.analytics.anomalies import bursts
+from vibe_orderbook_mcp.analytics.anomalies.crash import (
     CrashLevel,
     crash_level,
     depth_drop,
 )
-from vibe_orderbook_mcp.analytics.detectors.fleeting import is_fleeting, wall_limits
+from vibe_orderbook_mcp.analytics.anomalies.fleeting import is_fleeting, wall_limits
+from vibe_orderbook_mcp.analytics.anomalies.iceberg import iceberg_class, size_limit
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch, sample_of
 from vibe_orderbook_mcp.analytics.findings import LIMITS, TYPES, Finding, from_stored, to_stored
-from vibe_orderbook_mcp.analytics.iceberg import iceberg_class, size_limit
-from vibe_orderbook_mcp.analytics.measures import spread_floor_bps, spread_times
+from vibe_orderbook_mcp.analytics.usual.measures import spread_floor_bps, spread_times
 from vibe_orderbook_mcp.analytics.walls import nearest_groups
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch, sample_of
-from vibe_orderbook_mcp.core.book import BookSide
-from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.refills import RefillChain, Turnover
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow, SideFlow
-from vibe_orderbook_mcp.core.wall_watch import WallLife
-from vibe_orderbook_mcp.errors import StorageCorrupt
+from vibe_orderbook_mcp.book.book import BookSide
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow, SideFlow
+from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.refills import RefillChain, Turnover
+from vibe_orderbook_mcp.seconds.wall_watch import WallLife
 
 AT = WARM_SECS
 MS = (T0 + AT) * 1000

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0, generated_rows, row, touched
-from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
-from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
-from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets
+from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.flow.result import OrderFlowAnswer
+from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeBuckets
 from vibe_orderbook_mcp.analytics.windows import Span, cut
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow, SideFlow
-from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow, SideFlow
 
 
 def flow(rows: list[SecondRow], secs: int = 10, **more: Any) -> OrderFlowAnswer:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.analytics.rows import T0, generated_rows, row
 from tests.analytics.watching import quiet_row, quiet_rows
-from vibe_orderbook_mcp.analytics.health import (
+from vibe_orderbook_mcp.analytics.health.score import (
     HARD,
     WEIGHTS,
     Component,
@@ -33,7 +33,7 @@ from vibe_orderbook_mcp.analytics.health import (
     usd_rate_of,
     wider_score,
 )
-from vibe_orderbook_mcp.analytics.health_seconds import (
+from vibe_orderbook_mcp.analytics.health.seconds import (
     Health,
     Scale,
     Scored,
@@ -43,10 +43,10 @@ from vibe_orderbook_mcp.analytics.health_seconds import (
     says_something,
     update_score,
 )
-from vibe_orderbook_mcp.analytics.measures import Measures
-from vibe_orderbook_mcp.analytics.normal import Normal, UsualDepth, weight_of
+from vibe_orderbook_mcp.analytics.usual.measures import Measures
+from vibe_orderbook_mcp.analytics.usual.normal import Normal, UsualDepth, weight_of
 from vibe_orderbook_mcp.analytics.windows import Span, cut
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 
 TICK = 0.01
 USUAL = Normal(

@@ -12,14 +12,14 @@ import pytest
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0, row
 from tests.analytics.watching import QUIET, WARM_SECS, bookless, changed, feed, quiet_row, quiet_rows, warm
-from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
-from vibe_orderbook_mcp.analytics.health_seconds import health_of_window
-from vibe_orderbook_mcp.analytics.health_text import weakest_figure
-from vibe_orderbook_mcp.analytics.normal import Normal
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.health.answer import HealthScoreAnswer, health_score_answer
+from vibe_orderbook_mcp.analytics.health.seconds import health_of_window
+from vibe_orderbook_mcp.analytics.health.text import weakest_figure
+from vibe_orderbook_mcp.analytics.usual.normal import Normal
 from vibe_orderbook_mcp.analytics.windows import Span, cut
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 # Sizes for the amounts of a quiet row, each at the mean price of a band that holds them evenly.
 BASE = tuple(

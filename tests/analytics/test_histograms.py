@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.analytics.ranks import percentile_rank
-from vibe_orderbook_mcp.analytics.histograms import Pool, Sums, bin_of, packed, value_of
 from vibe_orderbook_mcp.analytics.rarity import lag1_autocorrelation, n_eff
+from vibe_orderbook_mcp.analytics.usual.histograms import Pool, Sums, bin_of, packed, value_of
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0.0833), (2, 0.4167), (4, 0.75), (99, 0.9167)])

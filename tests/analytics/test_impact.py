@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.analytics.rows import T0, generated_rows, row
-from vibe_orderbook_mcp.analytics.impact import (
+from vibe_orderbook_mcp.analytics.flow.impact import (
     KYLE_BUCKET_SECS,
     MIN_KYLE_BUCKETS,
     amihud,
@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.analytics.impact import (
     kyle_lambda,
     moves,
 )
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import SecondRow
 
 END = T0 + 600
 

@@ -11,9 +11,9 @@ import pytest
 from tests.analytics.books import BTC
 from tests.analytics.rows import row
 from tests.analytics.watching import WARM_SECS, feed, quiet_row, quiet_rows, warm
-from vibe_orderbook_mcp.analytics.measures import Measures, depth_octaves, lasting, withdrawn_share
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.usual.measures import Measures, depth_octaves, lasting, withdrawn_share
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 
 AT = WARM_SECS
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.rows import T0, row, window
-from vibe_orderbook_mcp.analytics.order_flow import (
+from vibe_orderbook_mcp.analytics.flow.order_flow import (
     FlowDirection,
     cvd,
     cvd_z,
@@ -25,9 +25,9 @@ from vibe_orderbook_mcp.analytics.order_flow import (
     ofi_direction,
     side_rates,
 )
-from vibe_orderbook_mcp.analytics.past import Past
+from vibe_orderbook_mcp.analytics.flow.past import Past
 from vibe_orderbook_mcp.analytics.windows import SideTotals, Span, cut, total
-from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow
+from vibe_orderbook_mcp.model.rows import SecondRow, SideFlow
 
 _VOLUMES = st.just(0.0) | st.floats(1e-8, 1e18)
 

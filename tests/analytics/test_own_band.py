@@ -12,12 +12,12 @@ import pytest
 from tests.analytics.books import BTC
 from tests.analytics.rows import T0
 from tests.analytics.watching import quiet_row, warm
-from vibe_orderbook_mcp.analytics.figures import NOTHING
-from vibe_orderbook_mcp.analytics.histograms import Pool, bin_of
-from vibe_orderbook_mcp.analytics.hours import decode
-from vibe_orderbook_mcp.analytics.own_band import BandChoice, BandFacts, OwnBand, facts_of, own_band, robust_sd
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch
-from vibe_orderbook_mcp.core.rows import BANDS_BPS
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.usual.figures import NOTHING
+from vibe_orderbook_mcp.analytics.usual.histograms import Pool, bin_of
+from vibe_orderbook_mcp.analytics.usual.hours import decode
+from vibe_orderbook_mcp.analytics.usual.own_band import BandChoice, BandFacts, OwnBand, facts_of, own_band, robust_sd
+from vibe_orderbook_mcp.model.rows import BANDS_BPS
 
 DAY = 86_400
 

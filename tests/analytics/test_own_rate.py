@@ -6,9 +6,9 @@ import pytest
 
 from tests.analytics.rows import T0
 from tests.analytics.watching import WARM_SECS, warm
-from vibe_orderbook_mcp.analytics.baseline import Baseline
-from vibe_orderbook_mcp.analytics.hours import decode, encode
-from vibe_orderbook_mcp.analytics.own_rate import OwnRates, Reached, level_of, own_threshold, times_a_day
+from vibe_orderbook_mcp.analytics.usual.baseline import Baseline
+from vibe_orderbook_mcp.analytics.usual.hours import decode, encode
+from vibe_orderbook_mcp.analytics.usual.own_rate import OwnRates, Reached, level_of, own_threshold, times_a_day
 
 BUSY_DAY = [0.25 + 0.01 * k for k in range(300)]  # 300 sweeps of 0.25 to 3.24
 NOW = T0 + WARM_SECS

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.analytics.rows import T0, generated_rows, row
-from vibe_orderbook_mcp.analytics.past import WINDOWS_MOST, EqualWindow, Past
+from vibe_orderbook_mcp.analytics.flow.past import WINDOWS_MOST, EqualWindow, Past
 from vibe_orderbook_mcp.analytics.windows import equal_windows
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import SecondRow
 
 
 @given(generated_rows(), st.integers(1, 40), st.integers(-5, 60))

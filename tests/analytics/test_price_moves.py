@@ -8,8 +8,8 @@ from math import log, sqrt
 import pytest
 
 from tests.analytics.rows import T0, row
-from vibe_orderbook_mcp.analytics.price_moves import PriceMoves, price_z, second_variance
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.analytics.usual.price_moves import PriceMoves, price_z, second_variance
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 
 TICK = 0.01
 

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from tests.analytics.books import BTC
 from tests.analytics.tape import Deal, deals, histogram, histogram_of, trades_of
-from vibe_orderbook_mcp.analytics.profile import (
+from vibe_orderbook_mcp.analytics.profile.bins import (
     MOST_BINS,
     Histogram,
     bin_width,
     choose_width,
     rebinned,
 )
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 UNIT = SymbolSpec("X", "X", "Y", Decimal("1"), Decimal("1"))
 FIVE_CENTS = SymbolSpec("X", "X", "Y", Decimal("0.05"), Decimal("1"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.analytics.rows import T0
 from tests.analytics.tape import DAY, WHOLE
-from vibe_orderbook_mcp.analytics.profile_coverage import (
+from vibe_orderbook_mcp.analytics.profile.coverage import (
     Backfill,
     TapeCoverage,
     check_tape,
@@ -17,7 +17,7 @@ from vibe_orderbook_mcp.analytics.profile_coverage import (
     tape_warnings,
     tape_window,
 )
-from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.model.errors import Refusal
 
 NOW_MS = T0 * 1000
 HOUR = 3_600_000

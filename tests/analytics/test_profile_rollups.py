@@ -4,8 +4,8 @@ from hypothesis import given, settings
 
 from tests.analytics.books import BTC
 from tests.analytics.tape import Deal, deals, histogram, trades_of
-from vibe_orderbook_mcp.analytics.profile import choose_width, rebinned
-from vibe_orderbook_mcp.store.rollups import RollGrid, add_trades, empty_histogram
+from vibe_orderbook_mcp.analytics.profile.bins import choose_width, rebinned
+from vibe_orderbook_mcp.store.records.rollups import RollGrid, add_trades, empty_histogram
 
 
 @settings(deadline=None)

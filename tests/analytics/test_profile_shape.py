@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.analytics.tape import volumes
-from vibe_orderbook_mcp.analytics.profile_shape import (
+from vibe_orderbook_mcp.analytics.profile.shape import (
     nodes,
     point_of_control,
     quantile,

@@ -17,12 +17,12 @@ import pytest
 
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, recorded
 from tests.recordings import needs_recordings
-from vibe_orderbook_mcp.analytics.measures import Measures
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.rows import BANDS_BPS, RowFlag, SecondRow
-from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.usual.measures import Measures
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.rows import BANDS_BPS, RowFlag, SecondRow
+from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
 
 TIMES = 6
 WAIT_SECS = 70  # until a second counts for what is usual

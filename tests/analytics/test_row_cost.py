@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.analytics.rows import row
-from vibe_orderbook_mcp.analytics.row_cost import cost_bps, dearer_cost_bps
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.capture import capture_fields
-from vibe_orderbook_mcp.core.events import DepthSnapshot
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.analytics.usual.row_cost import cost_bps, dearer_cost_bps
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.events import DepthSnapshot
+from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.seconds.capture import capture_fields
 
 Levels = list[tuple[float, float]]
 

@@ -10,15 +10,15 @@ from tests.analytics.books import BTC
 from tests.analytics.rows import T0
 from tests.analytics.test_anomalies_answer import ask
 from tests.analytics.watching import QUIET, WARM_SECS, feed, quiet_row, quiet_rows, warm
-from vibe_orderbook_mcp.analytics.detectors.shock import shock_severity
+from vibe_orderbook_mcp.analytics.anomalies.shock import shock_severity
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.findings import Finding, from_stored, to_stored
-from vibe_orderbook_mcp.analytics.measures import depth_octaves
-from vibe_orderbook_mcp.analytics.own_rate import Measure, level_of
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch
-from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.rows import SecondRow
-from vibe_orderbook_mcp.core.taker_groups import TakerGroup
+from vibe_orderbook_mcp.analytics.usual.measures import depth_octaves
+from vibe_orderbook_mcp.analytics.usual.own_rate import Measure, level_of
+from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
 
 AT = WARM_SECS
 MS = (T0 + AT) * 1000

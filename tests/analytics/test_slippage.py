@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.books import ASKS, BIDS, tick_books, view
-from vibe_orderbook_mcp.analytics.slippage import TakerSide, cost_bps, notional_to_move, walk
+from vibe_orderbook_mcp.analytics.book.slippage import TakerSide, cost_bps, notional_to_move, walk
 from vibe_orderbook_mcp.analytics.snapshot import DepthCurve
 
 TickSide = list[tuple[int, float]]

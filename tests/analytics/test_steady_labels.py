@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.analytics.rows import T0, row
-from vibe_orderbook_mcp.analytics.order_flow import FlowDirection, flow_direction
-from vibe_orderbook_mcp.analytics.steady_labels import (
+from vibe_orderbook_mcp.analytics.flow.order_flow import FlowDirection, flow_direction
+from vibe_orderbook_mcp.analytics.flow.steady_labels import (
     FLOW_LEFT_AT,
     LOOKBACK_SECS,
     steady_flow_direction,
@@ -18,7 +18,7 @@ from vibe_orderbook_mcp.analytics.steady_labels import (
     steady_step,
 )
 from vibe_orderbook_mcp.analytics.windows import Span, cut, total
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import SecondRow
 
 CUTS = (1.2, 2.0)
 LOTS = st.integers(0, 400)

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from vibe_orderbook_mcp.analytics.tails import PEAKS_LEAST, VALUES_NEEDED, alarm_level, three_within
+from vibe_orderbook_mcp.analytics.usual.tails import PEAKS_LEAST, VALUES_NEEDED, alarm_level, three_within
 
 
 @pytest.mark.parametrize("hours", [1, 3, 24])

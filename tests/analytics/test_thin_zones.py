@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.books import BTC, price_at
-from vibe_orderbook_mcp.analytics.thin_zones import LOOK_SECS, RestingDepth, RestingGrid, ThinZone, thin_zones
-from vibe_orderbook_mcp.core.book import BookSide
-from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.analytics.profile.thin_zones import LOOK_SECS, RestingDepth, RestingGrid, ThinZone, thin_zones
+from vibe_orderbook_mcp.book.book import BookSide
+from vibe_orderbook_mcp.model.events import Side
 
 MID = 1_000_000  # ticks: 1 bp is 100 of them
 Book = tuple[BookSide, BookSide]

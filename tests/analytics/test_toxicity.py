@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.analytics.books import BTC
 from tests.analytics.tape import Deal, deals, trades_of
-from vibe_orderbook_mcp.analytics.toxicity import VolumeBuckets, bucket_lots
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeBuckets, bucket_lots
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 Flow = list[tuple[int, bool]]  # lots, bought
 

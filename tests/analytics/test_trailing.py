@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.analytics.trailing import MAD_TO_SIGMA, Trailing
+from vibe_orderbook_mcp.analytics.usual.trailing import MAD_TO_SIGMA, Trailing
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.floats(-1e6, 1e6))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.analytics.tape import volumes
-from vibe_orderbook_mcp.analytics.vacuums import TradedVacuum, core, severity, traded_vacuums
+from vibe_orderbook_mcp.analytics.profile.vacuums import TradedVacuum, core, severity, traded_vacuums
 
 WORKED = [10, 50, 60, 3, 0, 4, 55, 20, 48, 52, 9]
 

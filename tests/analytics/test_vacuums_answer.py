@@ -12,13 +12,13 @@ from tests.analytics.books import BTC
 from tests.analytics.rows import T0
 from tests.analytics.tape import DAY, WHOLE, bars, volumes
 from vibe_orderbook_mcp.analytics.numbers import significant
-from vibe_orderbook_mcp.analytics.profile import Histogram
-from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
-from vibe_orderbook_mcp.analytics.thin_zones import RestingDepth
-from vibe_orderbook_mcp.analytics.vacuums_answer import liquidity_vacuums_answer
-from vibe_orderbook_mcp.analytics.vacuums_result import LiquidityVacuumsAnswer
-from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.analytics.profile.bins import Histogram
+from vibe_orderbook_mcp.analytics.profile.coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.profile.thin_zones import RestingDepth
+from vibe_orderbook_mcp.analytics.profile.vacuums_answer import liquidity_vacuums_answer
+from vibe_orderbook_mcp.analytics.profile.vacuums_result import LiquidityVacuumsAnswer
+from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.events import Side
 
 # Rows of 10 USD each from 61 800, in units of 0.01 BTC: 61 830 to 61 860 is thin.
 BARS = bars([lots * 1000 for lots in (10, 50, 60, 3, 0, 4, 55, 20, 48, 52, 9)], BTC, first=6180, width=1000)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.rows import T0, generated_rows, row
-from vibe_orderbook_mcp.analytics.volatility import VarianceTimes, grid_mids, hour_volatility, realised
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.analytics.flow.volatility import VarianceTimes, grid_mids, hour_volatility, realised
+from vibe_orderbook_mcp.model.rows import SecondRow
 
 
 def test_a_minute_that_moves_as_the_hour_did_is_one_time_as_variable() -> None:

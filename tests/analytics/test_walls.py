@@ -18,7 +18,7 @@ from vibe_orderbook_mcp.analytics.walls import (
     price_groups,
     robust_log_z,
 )
-from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.model.events import Side
 
 SIZES = [0.8, 1.1, 0.5, 2.3, 0.9, 1.7, 0.6, 3.1, 1.2, 0.4, 0.7, 40.0, 1.5, 0.3, 2.0, 1.0, 0.95, 1.3, 0.85, 2.6]
 LEVELS = [(100 - i * 0.1, size) for i, size in enumerate(SIZES)]

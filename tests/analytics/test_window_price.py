@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.analytics.rows import T0, row, window
 from vibe_orderbook_mcp.analytics.window_price import WindowPrice, window_price
 from vibe_orderbook_mcp.analytics.windows import Span, cut
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import SecondRow
 
 
 def traded(second: int, price: float, size: float, mid: float) -> SecondRow:

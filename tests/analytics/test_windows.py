@@ -16,8 +16,8 @@ from vibe_orderbook_mcp.analytics.windows import (
     quality,
     total,
 )
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow, SideFlow
-from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow, SideFlow
 
 
 def test_a_cut_holds_the_rows_of_its_seconds_and_the_mid_before() -> None:

@@ -13,10 +13,10 @@ import msgspec
 
 from tests.analytics.books import BTC
 from tests.analytics.rows import row
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.findings import Finding
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch
-from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow
+from vibe_orderbook_mcp.model.rows import SecondRow, SideFlow
+from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
 
 WARM_SECS = 3_800
 QUIET = LevelEvidence(has_limits=True)

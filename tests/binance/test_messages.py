@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.binance import messages
-from vibe_orderbook_mcp.binance.messages import (
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
+from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
+from vibe_orderbook_mcp.model.listed import Listed
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.binance.messages import (
     DepthMessage,
     MalformedMessage,
     Reply,
@@ -25,11 +30,6 @@ from vibe_orderbook_mcp.binance.messages import (
     parse_trades,
     parse_trading_status,
 )
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
-from vibe_orderbook_mcp.core.listed import Listed
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.errors import ExchangeUnavailable
 
 SETTINGS = settings(deadline=None, max_examples=300)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vibe_orderbook_mcp.binance.refusals import LONGEST_WAIT_SECS, Reply, parse_reply, wait_secs
+from vibe_orderbook_mcp.venues.binance.refusals import LONGEST_WAIT_SECS, Reply, parse_reply, wait_secs
 
 NOW = 1_792_570_080.0  # Wed, 21 Oct 2026 08:08:00 GMT
 DATE = {"Date": "Wed, 21 Oct 2026 08:08:00 GMT"}

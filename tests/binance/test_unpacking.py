@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from vibe_orderbook_mcp.binance.unpacking import MOST_LAYERS, NotUnpacked, unpacked
+from vibe_orderbook_mcp.process.unpacking import MOST_LAYERS, NotUnpacked, unpacked
 
 BODY = b'{"lastUpdateId":7}' * 50
 MOST = 100_000

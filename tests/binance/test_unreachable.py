@@ -14,16 +14,16 @@ import pytest
 from tests.e2e.rig import listening, until
 from tests.patience import PATIENCE_SECS
 from tests.shell.test_outbound import set_only
-from vibe_orderbook_mcp.binance import connection
-from vibe_orderbook_mcp.binance.connection import Connection
-from vibe_orderbook_mcp.binance.feed import Feed
-from vibe_orderbook_mcp.binance.recording import record_to
-from vibe_orderbook_mcp.binance.rest import BinanceRest
-from vibe_orderbook_mcp.binance.unreachable import why
-from vibe_orderbook_mcp.errors import ExchangeUnavailable
-from vibe_orderbook_mcp.market import Market
-from vibe_orderbook_mcp.outbound import route
-from vibe_orderbook_mcp.repeats import Repeats
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
+from vibe_orderbook_mcp.process.outbound import route
+from vibe_orderbook_mcp.process.repeats import Repeats
+from vibe_orderbook_mcp.process.unreachable import why
+from vibe_orderbook_mcp.venues import connection
+from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.connection import Connection
+from vibe_orderbook_mcp.venues.feed import Feed
+from vibe_orderbook_mcp.venues.recording import record_to
 
 FAR = "exchange.invalid"  # reserved: it never resolves
 SECRET = "pass-word"  # noqa: S105  # none

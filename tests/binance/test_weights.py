@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.binance.weights import LOOKUPS, MINUTE_SECS, OLDER_PAGES, PAGES, RESERVE, WeightBudget
+from vibe_orderbook_mcp.venues.binance.weights import LOOKUPS, MINUTE_SECS, OLDER_PAGES, PAGES, RESERVE, WeightBudget
 
 
 def test_requests_go_out_until_the_limit_less_its_reserve_is_used() -> None:

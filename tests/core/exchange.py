@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from vibe_orderbook_mcp.core.book import BookSide
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Side
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.book.book import BookSide
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Side
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 SYMBOL = "BNBBTC"
 SPEC = SymbolSpec(SYMBOL, "BNB", "BTC", Decimal("0.01000000"), Decimal("0.00100000"), Decimal(100_000), Decimal(9000))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from vibe_orderbook_mcp.core import book_side
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.book_side import BookSide, Ladder
+from vibe_orderbook_mcp.book import book_side
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.book_side import BookSide, Ladder
 
 CompiledSide: type[BookSide] | None
 CompiledLadder: type[Ladder] | None
 try:
-    from vibe_orderbook_mcp.core._book_side import BookSide as CompiledSide  # whatever VIBE_PURE_PYTHON says
-    from vibe_orderbook_mcp.core._book_side import Ladder as CompiledLadder
+    from vibe_orderbook_mcp.book._book_side import BookSide as CompiledSide  # whatever VIBE_PURE_PYTHON says
+    from vibe_orderbook_mcp.book._book_side import Ladder as CompiledLadder
 except ImportError:
     CompiledSide = CompiledLadder = None
 

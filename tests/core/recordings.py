@@ -19,11 +19,11 @@ import msgspec
 
 from tests import recordings
 from tests.made import STAND_INS
-from vibe_orderbook_mcp.binance.messages import DepthMessage, parse_frame, parse_snapshot
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.sim.catalog import profile_of
+from vibe_orderbook_mcp.venues.binance.messages import DepthMessage, parse_frame, parse_snapshot
 
 YEAR_2024 = recordings.DAY
 YEAR_2021 = recordings.SMALL

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.core.exchange import SPEC, depth
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, Side, Trade
-from vibe_orderbook_mcp.core.rows import BookTop, RowFlag, SecondRow
-from vibe_orderbook_mcp.core.seconds import SecondTracker
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.events import DepthSnapshot, Side, Trade
+from vibe_orderbook_mcp.model.rows import BookTop, RowFlag, SecondRow
+from vibe_orderbook_mcp.seconds.tracker import SecondTracker
 
 Rows = Sequence[tuple[float, float]]
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from vibe_orderbook_mcp.core.attribution import SIDES, SKEW_MS, Attribution, _HeldEvent
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.book_side import BookSide
-from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.core.open_second import OpenSecond
-from vibe_orderbook_mcp.core.rows import MLOFI_LEVELS
-from vibe_orderbook_mcp.core.seconds import SecondTracker
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.book_side import BookSide
+from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.rows import MLOFI_LEVELS
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.seconds.attribution import SIDES, SKEW_MS, Attribution, _HeldEvent
+from vibe_orderbook_mcp.seconds.open_second import OpenSecond
+from vibe_orderbook_mcp.seconds.tracker import SecondTracker
 
 
 class SlowSide(BookSide):

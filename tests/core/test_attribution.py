@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tests.core.exchange import SPEC, price_at, size_at
 from tests.core.rig import ASKS, BIDS, START_MS, Rig, flow
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, Side, Trade
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.events import DepthSnapshot, Side, Trade
+from vibe_orderbook_mcp.model.rows import SecondRow
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tests.core.exchange import price_at, size_at
 from tests.core.implementations import SIDE_TYPES, CompiledSide, needs_compiled
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2021, YEAR_2024, recorded
-from vibe_orderbook_mcp.core.book_side import BookSide
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Side
+from vibe_orderbook_mcp.book.book_side import BookSide
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Side
 
 Levels = list[tuple[float, float]]
 
@@ -34,7 +34,7 @@ def chosen(pure: str | None, before: str = "") -> str:
     environment = {name: value for name, value in os.environ.items() if name != "VIBE_PURE_PYTHON"}
     if pure is not None:
         environment["VIBE_PURE_PYTHON"] = pure
-    code = "from vibe_orderbook_mcp.core.compiled import IS_COMPILED, BookSide; print(BookSide.__module__, IS_COMPILED)"
+    code = "from vibe_orderbook_mcp.book.compiled import IS_COMPILED, BookSide; print(BookSide.__module__, IS_COMPILED)"
     command = [sys.executable, "-c", f"{before}\n{code}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603  # our own
     return done.stdout.strip()
@@ -42,19 +42,19 @@ def chosen(pure: str | None, before: str = "") -> str:
 
 def test_plain_python_serves_where_it_is_asked_for_or_nothing_was_compiled() -> None:
     """One variable leaves the compiled part alone; without it, it serves where it was built."""
-    python, compiled = "vibe_orderbook_mcp.core.book_side False", "vibe_orderbook_mcp.core._book_side True"
+    python, compiled = "vibe_orderbook_mcp.book.book_side False", "vibe_orderbook_mcp.book._book_side True"
     assert chosen("1") == python
     assert chosen(None) == chosen("") == chosen("0") == (python if CompiledSide is None else compiled)
 
 
-LACKING = "from vibe_orderbook_mcp.core import _book_side; del _book_side.Ladder"
+LACKING = "from vibe_orderbook_mcp.book import _book_side; del _book_side.Ladder"
 UNLIKE_EACH_OTHER = """
-from vibe_orderbook_mcp.core import _book_side
+from vibe_orderbook_mcp.book import _book_side
 class BookSide(_book_side.BookSide): pass
 _book_side.BookSide = BookSide
 """
 OTHER_ARGUMENTS = """
-from vibe_orderbook_mcp.core import _row_sums
+from vibe_orderbook_mcp.book import _row_sums
 class HeldRows(_row_sums.HeldRows):
     def settle(self, watched, least): pass
 _row_sums.HeldRows = HeldRows
@@ -65,7 +65,7 @@ _row_sums.HeldRows = HeldRows
 @pytest.mark.parametrize("before", [LACKING, UNLIKE_EACH_OTHER, OTHER_ARGUMENTS])
 def test_plain_python_serves_where_what_was_compiled_is_of_an_older_source(before: str) -> None:
     """Sources were updated and not installed again: called as they are now, what was built would fail at each event."""
-    assert chosen(None, before) == "vibe_orderbook_mcp.core.book_side False"
+    assert chosen(None, before) == "vibe_orderbook_mcp.book.book_side False"
 
 
 class Both:

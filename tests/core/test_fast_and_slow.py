@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from tests.core.exchange import SPEC, depth, price_at, size_at
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2021, YEAR_2024, recorded
 from tests.core.slow import Rungs, SlowBook, SlowTracker, imbalance, rungs
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.rows import BookTop, RowFlag, SecondRow
-from vibe_orderbook_mcp.core.seconds import SecondTracker
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.core.wall_watch import WallLimits
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.rows import BookTop, RowFlag, SecondRow
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.tracker import SecondTracker
+from vibe_orderbook_mcp.seconds.wall_watch import WallLimits
 
 Told = tuple[SecondRow, BookTop | None, LevelEvidence | None]
 COMPARE_EVERY = 97

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from tests.core.exchange import SYMBOL, depth
-from vibe_orderbook_mcp.core.events import DepthUpdate
-from vibe_orderbook_mcp.core.handover import Handover
+from vibe_orderbook_mcp.book.handover import Handover
+from vibe_orderbook_mcp.model.events import DepthUpdate
 
 
 def test_frames_that_run_ahead_wait_for_the_old_connection() -> None:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.implementations import SIDE_TYPES, CompiledLadder, needs_compiled
-from vibe_orderbook_mcp.core import book_side
-from vibe_orderbook_mcp.core.book_side import BookSide, Ladder
-from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.book import book_side
+from vibe_orderbook_mcp.book.book_side import BookSide, Ladder
+from vibe_orderbook_mcp.model.events import Side
 
 TYPES = [
     pytest.param(book_side.Ladder, id="python"),

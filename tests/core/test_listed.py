@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vibe_orderbook_mcp.core.listed import Listed, Listing, is_asset_name, is_symbol_name
+from vibe_orderbook_mcp.model.listed import Listed, Listing, is_asset_name, is_symbol_name
 
 BTC = Listed("BTCUSDT", "BTC", "USDT")
 HALTED = Listed("币安人生USDT", "币安人生", "USDT", is_trading=False)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.core import naming
-from vibe_orderbook_mcp.core.listed import Listed, Listing
-from vibe_orderbook_mcp.core.naming import Name, pair_of, read_name, spot_of, suggestions
+from vibe_orderbook_mcp.model import naming
+from vibe_orderbook_mcp.model.listed import Listed, Listing
+from vibe_orderbook_mcp.model.naming import Name, pair_of, read_name, spot_of, suggestions
 
 BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE", "PERP", "1000SATS", "币安人生")
 LISTING = Listing(

@@ -5,8 +5,8 @@ from operator import attrgetter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.core.past_hour import KEPT_FIELDS, KEPT_SECS, ROWS_STAY_SECS, PastHour
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.seconds.past_hour import KEPT_FIELDS, KEPT_SECS, ROWS_STAY_SECS, PastHour
 
 START = 1_700_000_000
 fields = attrgetter(*KEPT_FIELDS)

@@ -11,11 +11,11 @@ import pytest
 from tests.core.exchange import assert_true_side
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2021, YEAR_2024, Recording, recorded, touch_of
 from tests.recordings import needs_recordings
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
-from vibe_orderbook_mcp.core.rows import SecondRow
-from vibe_orderbook_mcp.core.sync import Outcome
-from vibe_orderbook_mcp.market import Market, SymbolState
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.sync import Outcome
+from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.model.rows import SecondRow
 
 BUSY = [(YEAR_2024, symbol) for symbol in ("BTCUSDT", "ETHUSDT")]
 SMALL = [(YEAR_2021, symbol) for symbol in ("NKNUSDT", "BLZETH", "LRCBTC", "RUNEEUR")]

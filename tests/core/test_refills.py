@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.rig import START_MS, Rig
-from vibe_orderbook_mcp.core.refills import RefillChain, RefillWatch, Turnover, common_size
+from vibe_orderbook_mcp.seconds.refills import RefillChain, RefillWatch, Turnover, common_size
 
 LOT = 0.001
 

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from tests.core.exchange import price_at, size_at
 from tests.core.implementations import SIDE_TYPES, needs_compiled
-from vibe_orderbook_mcp.core import row_sums
-from vibe_orderbook_mcp.core.book import BookSide
-from vibe_orderbook_mcp.core.ofi import event_ofi, ladder
-from vibe_orderbook_mcp.core.rows import MLOFI_LEVELS
+from vibe_orderbook_mcp.book import row_sums
+from vibe_orderbook_mcp.book.book import BookSide
+from vibe_orderbook_mcp.book.ofi import event_ofi, ladder
+from vibe_orderbook_mcp.model.rows import MLOFI_LEVELS
 
 compiled: ModuleType | None
 try:
-    from vibe_orderbook_mcp.core import _row_sums as compiled  # whatever VIBE_PURE_PYTHON says
+    from vibe_orderbook_mcp.book import _row_sums as compiled
 except ImportError:
     compiled = None
 

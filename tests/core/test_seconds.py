@@ -6,11 +6,11 @@ import pytest
 
 from tests.core.exchange import SPEC, depth
 from tests.core.rig import ASKS, BIDS, START_MS, Rig, flow
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.capture import capture_fields
-from vibe_orderbook_mcp.core.events import DepthSnapshot, Trade
-from vibe_orderbook_mcp.core.rows import BANDS_BPS, BookTop, RowFlag, SecondRow
-from vibe_orderbook_mcp.core.seconds import CLOSE_MS, JUMP_SECONDS, SecondTracker
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
+from vibe_orderbook_mcp.model.rows import BANDS_BPS, BookTop, RowFlag, SecondRow
+from vibe_orderbook_mcp.seconds.capture import capture_fields
+from vibe_orderbook_mcp.seconds.tracker import CLOSE_MS, JUMP_SECONDS, SecondTracker
 
 
 def seconds_of(rows: list[SecondRow]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vibe_orderbook_mcp.core.silence import Pulse, Silence
+from vibe_orderbook_mcp.market.silence import Pulse, Silence
 
 SECOND = 1_000_000_000
 

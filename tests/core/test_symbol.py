@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.core.symbol import LONGEST_SYMBOL, SymbolSpec, decimal_text, normal_symbol
-from vibe_orderbook_mcp.errors import InexactSymbol
+from vibe_orderbook_mcp.model.errors import InexactSymbol
+from vibe_orderbook_mcp.model.symbol import LONGEST_SYMBOL, SymbolSpec, decimal_text, normal_symbol
 
 SETTINGS = settings(deadline=None, max_examples=500)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.core.exchange import depth
-from vibe_orderbook_mcp.core.events import DepthSnapshot
-from vibe_orderbook_mcp.core.sync import BUFFER_LIMIT, BookSync, Loaded, Outcome
+from vibe_orderbook_mcp.book.sync import BUFFER_LIMIT, BookSync, Loaded, Outcome
+from vibe_orderbook_mcp.model.events import DepthSnapshot
 
 BIDS = [(100.0, 5.0), (99.0, 7.0)]
 ASKS = [(101.0, 4.0), (102.0, 6.0)]

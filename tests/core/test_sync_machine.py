@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.core.exchange import SYMBOL, Connection, TrueBook, assert_true_side, price_at, size_at
-from vibe_orderbook_mcp.core.events import DepthUpdate, Side
-from vibe_orderbook_mcp.core.handover import Handover
-from vibe_orderbook_mcp.core.sync import BookSync, Loaded, Outcome
+from vibe_orderbook_mcp.book.handover import Handover
+from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome
+from vibe_orderbook_mcp.model.events import DepthUpdate, Side
 
 Action = tuple[Side, int, int]
 

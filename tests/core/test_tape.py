@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.core import tape as tape_module
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.tape import PENDING_LIMIT, TradeTape
+from vibe_orderbook_mcp.model import tape as tape_module
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.tape import PENDING_LIMIT, TradeTape
 
 IDS = st.lists(st.integers(1, 30), max_size=40)
 SETTINGS = settings(deadline=None, max_examples=200)

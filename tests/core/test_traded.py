@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.analytics.books import BTC
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import SecondRow
-from vibe_orderbook_mcp.core.traded import trade_fields, with_trades
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.seconds.traded import trade_fields, with_trades
 
 AT = 1_700_000_000
 

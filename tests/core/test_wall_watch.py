@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.core.rig import Rig
-from vibe_orderbook_mcp.core.wall_watch import WallLife, WallLimits, WallWatch
+from vibe_orderbook_mcp.seconds.wall_watch import WallLife, WallLimits, WallWatch
 
 LIMITS = WallLimits(50.0, 50.0, 95.0, 105.0)
 

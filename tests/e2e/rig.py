@@ -12,14 +12,14 @@ from typing import Any
 from loguru import logger
 
 from tests.patience import PATIENCE_SECS
-from vibe_orderbook_mcp import runtime as runtime_module
-from vibe_orderbook_mcp.binance.feed import Feed
-from vibe_orderbook_mcp.binance.rest import BinanceRest
-from vibe_orderbook_mcp.config import Settings
-from vibe_orderbook_mcp.core.events import DepthUpdate, Trade
-from vibe_orderbook_mcp.core.sync import Outcome
-from vibe_orderbook_mcp.market import Market
-from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.book.sync import Outcome
+from vibe_orderbook_mcp.collect import runtime as runtime_module
+from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
+from vibe_orderbook_mcp.process.config import Settings
+from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.feed import Feed
 
 # Each part of a runtime has two seconds to close, then it is left behind. Tests want to know what it wrote.
 runtime_module.STEP_SECS = PATIENCE_SECS

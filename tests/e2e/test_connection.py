@@ -12,11 +12,11 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from tests.patience import PATIENCE_SECS
-from vibe_orderbook_mcp.binance import messages
-from vibe_orderbook_mcp.binance.connection import Connection
-from vibe_orderbook_mcp.binance.line import Line
-from vibe_orderbook_mcp.core.events import DepthUpdate
-from vibe_orderbook_mcp.errors import ExchangeUnavailable
+from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
+from vibe_orderbook_mcp.model.events import DepthUpdate
+from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.connection import Connection
+from vibe_orderbook_mcp.venues.line import Line
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 

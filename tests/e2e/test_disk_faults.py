@@ -25,13 +25,13 @@ from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from tests.patience import PATIENCE_SECS
 from tests.store.values import batch, record
-from vibe_orderbook_mcp.errors import Refusal, StorageError
-from vibe_orderbook_mcp.store import place
-from vibe_orderbook_mcp.store.failures import DiskFull
+from vibe_orderbook_mcp.answers.health import health_answer, readiness
+from vibe_orderbook_mcp.answers.service import Tools
+from vibe_orderbook_mcp.model.errors import Refusal, StorageError
+from vibe_orderbook_mcp.store.disk import place
+from vibe_orderbook_mcp.store.disk.failures import DiskFull
+from vibe_orderbook_mcp.store.disk.layout import Layout
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.layout import Layout
-from vibe_orderbook_mcp.tools.health import health_answer, readiness
-from vibe_orderbook_mcp.tools.service import Tools
 
 CAP_MB = 64  # small buffers, so that a small disk holds what has to stay free
 RESERVE = Layout(cap_mb=CAP_MB, retention_days=7).reserve_bytes

@@ -12,9 +12,8 @@ import pytest
 from tests.e2e.faults.rig import Relay
 from tests.e2e.rig import WatchedMarket, all_live, feeding, listening, until
 from tests.patience import PATIENCE_SECS
-from vibe_orderbook_mcp.binance.connection import Connection
-from vibe_orderbook_mcp.core.sync import Outcome
-from vibe_orderbook_mcp.errors import ExchangeUnavailable, SymbolUnknown
+from vibe_orderbook_mcp.book.sync import Outcome
+from vibe_orderbook_mcp.model.errors import ExchangeUnavailable, SymbolUnknown
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import (
     CorruptRest,
@@ -22,6 +21,7 @@ from vibe_orderbook_mcp.sim.faults import (
     Drop,
     Refuse,
 )
+from vibe_orderbook_mcp.venues.connection import Connection
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 

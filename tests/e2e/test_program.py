@@ -25,8 +25,8 @@ from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import as_text, text_of
-from vibe_orderbook_mcp.http_serving import SHUTDOWN_SECS
-from vibe_orderbook_mcp.recorder import STOP_WAIT_SECS
+from vibe_orderbook_mcp.collect.recorder import STOP_WAIT_SECS
+from vibe_orderbook_mcp.serve.serving import SHUTDOWN_SECS
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 
 TOOLS = {

@@ -17,17 +17,17 @@ import pytest
 from tests.analytics.tape import histogram_of
 from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, recorded
 from tests.recordings import day_files
-from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
+from vibe_orderbook_mcp.analytics.anomalies.answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import Finding
-from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
-from vibe_orderbook_mcp.analytics.health_answer import health_score_answer
-from vibe_orderbook_mcp.analytics.profile_answer import volume_profile_answer
-from vibe_orderbook_mcp.analytics.profile_coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.health.answer import health_score_answer
+from vibe_orderbook_mcp.analytics.profile.answer import volume_profile_answer
+from vibe_orderbook_mcp.analytics.profile.coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.results import Answer
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.rows import SecondRow
-from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.rows import SecondRow
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 ANSWER_EVERY_SECS = 60

@@ -11,10 +11,10 @@ from pathlib import Path
 from tests.e2e.rig import Top, WatchedMarket, runtime_for
 from tests.patience import PATIENCE_SECS
 from tests.recordings import HAS_REAL, day_files
-from vibe_orderbook_mcp.binance.messages import streams_of
-from vibe_orderbook_mcp.core.sync import Outcome
+from vibe_orderbook_mcp.book.sync import Outcome
 from vibe_orderbook_mcp.sim import ReplayConfig, ReplayExchange, book_tickers
 from vibe_orderbook_mcp.sim.faults import Drop, Fault
+from vibe_orderbook_mcp.venues.binance.messages import streams_of
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DEPTH_EVENTS = {"BTCUSDT": 6495, "ETHUSDT": 6470}  # counted in the raw lines

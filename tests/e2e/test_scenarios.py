@@ -15,23 +15,23 @@ from typing import Any
 
 import pytest
 
-from vibe_orderbook_mcp.analytics.anomalies_answer import AnomaliesAnswer, anomalies_answer
+from vibe_orderbook_mcp.analytics.anomalies.answer import AnomaliesAnswer, anomalies_answer
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.findings import Finding
-from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
-from vibe_orderbook_mcp.analytics.flow_result import OrderFlowAnswer
-from vibe_orderbook_mcp.analytics.health_answer import HealthScoreAnswer, health_score_answer
-from vibe_orderbook_mcp.analytics.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.flow.result import OrderFlowAnswer
+from vibe_orderbook_mcp.analytics.health.answer import HealthScoreAnswer, health_score_answer
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.evidence import LevelEvidence
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.market import Market, SymbolState
-from vibe_orderbook_mcp.recorder import Recorder
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.recorder import Recorder
+from vibe_orderbook_mcp.collect.watcher import Watcher
+from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
 from vibe_orderbook_mcp.sim.driver import Drive, model_of
 from vibe_orderbook_mcp.sim.episode import Truth
-from vibe_orderbook_mcp.watcher import Watcher
 
 SYMBOLS = ("ADAUSDT", "BTCUSDT")  # a tick of 2.2 bps, where depth stands on few prices, and one of 0.0015
 WARM_SECS = 65 * 60

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.frames.lines import RecordedLine, read_lines, with_answers
+from vibe_orderbook_mcp.model.errors import ConfigError
 
 FRAME = b'{"stream":"btcusdt@trade","data":{}}'
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import DepthUpdate, Trade
+from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
 from vibe_orderbook_mcp.sim.driver import Drive
 
 NASTY: tuple[Any, ...] = (

@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 
 from tests.fuzz.frames import frame, frames
-from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.binance import messages
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.rows import SecondRow
-from vibe_orderbook_mcp.market import Market, SymbolState
-from vibe_orderbook_mcp.recorder import Recorder
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.recorder import Recorder
+from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.sim.driver import SNAPSHOT_LEVELS, Drive, model_of
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.venues.binance import messages
 
 CLEAN_MS = 3_000
 

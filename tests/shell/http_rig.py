@@ -14,10 +14,10 @@ import uvicorn
 
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import server_for
-from vibe_orderbook_mcp.http_limits import HttpLimits
-from vibe_orderbook_mcp.http_serving import uvicorn_config
-from vibe_orderbook_mcp.mcp_server import VibeServer
-from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.serve.limits import HttpLimits
+from vibe_orderbook_mcp.serve.mcp_server import VibeServer
+from vibe_orderbook_mcp.serve.serving import uvicorn_config
 from vibe_orderbook_mcp.sim.server import VenueServer
 
 

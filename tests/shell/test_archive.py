@@ -12,9 +12,9 @@ from tests.e2e.rig import listening, runtime_for, until
 from tests.patience import PATIENCE_SECS
 from tests.store.values import START, batch, record
 from tests.tools.serving import exchange
-from vibe_orderbook_mcp import recorder
-from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.collect import recorder
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.rescue import set_aside
 

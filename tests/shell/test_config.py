@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vibe_orderbook_mcp.config import Settings, load_settings, unknown_variables
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.process.config import Settings, load_settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)

@@ -15,18 +15,18 @@ from tests.e2e.rig import listening, runtime_for, until
 from tests.patience import PATIENCE_SECS
 from tests.store.values import BTC, ETH, START, batch, trade
 from tests.tools.serving import exchange
-from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.binance.rest import AGG_TRADES_LIMIT, PAGE_LANE, BinanceRest
-from vibe_orderbook_mcp.binance.weights import OLDER_PAGES, PAGES, Lane
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.errors import ExchangeError
-from vibe_orderbook_mcp.filler import FEW_IDS, Filler
-from vibe_orderbook_mcp.market import Market
-from vibe_orderbook_mcp.recorder import QUEUE_TICKS, Recorder, Tick
-from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.filler import FEW_IDS, Filler
+from vibe_orderbook_mcp.collect.recorder import QUEUE_TICKS, Recorder, Tick
+from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.errors import ExchangeError
+from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.venues.binance.rest import AGG_TRADES_LIMIT, PAGE_LANE, BinanceRest
+from vibe_orderbook_mcp.venues.binance.weights import OLDER_PAGES, PAGES, Lane
 
 HOUR_MS = 3_600_000
 SLOW = "ATOMUSDT"  # six trade ids a second of history: an hour is some twenty pages

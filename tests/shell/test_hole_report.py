@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.e2e.rig import listening
-from vibe_orderbook_mcp.hole_report import EVERY_SECS, HoleReport
+from vibe_orderbook_mcp.collect.hole_report import EVERY_SECS, HoleReport
 
 
 def test_a_thousand_holes_are_two_lines_in_two_minutes() -> None:

@@ -12,17 +12,17 @@ import msgspec
 
 from tests.e2e.rig import listening
 from tests.store.values import BTC, START
-from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.housekeeping import (
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.housekeeping import (
     SEAL_BEFORE_MS,
     SEAL_TICKS,
     SNAPSHOT_SUMMARY_TICKS,
     SYNC_TICKS,
     Housekeeping,
 )
-from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.collect.watcher import Watcher
+from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.watcher import Watcher
 
 
 class Noted:

@@ -18,9 +18,9 @@ from tests.patience import PATIENCE_SECS
 from tests.shell.http_rig import Served, http_serving
 from tests.tools.serving import answer, checked_refusal, exchange
 from vibe_orderbook_mcp import __version__
-from vibe_orderbook_mcp.core.compiled import IS_COMPILED
+from vibe_orderbook_mcp.book.compiled import IS_COMPILED
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest, Stall
-from vibe_orderbook_mcp.store.layout import Layout
+from vibe_orderbook_mcp.store.disk.layout import Layout
 
 TOKEN = "open sesame, please"  # noqa: S105  # nobody's
 EVERY_PATH = ("/healthz", "/readyz", "/metrics", "/sse", "/sse/", "/messages/", "/mcp", "/mcp/")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vibe_orderbook_mcp.http_connections import Connections
+from vibe_orderbook_mcp.serve.connections import Connections
 
 
 class Noted:

@@ -21,7 +21,7 @@ from tests.patience import PATIENCE_SECS
 from tests.shell.http_rig import Served, http_serving
 from tests.shell.test_http import ACCEPT, INITIALIZE, scrape, until_ready
 from tests.tools.serving import answer, exchange, tracebacks
-from vibe_orderbook_mcp.http_limits import HttpLimits
+from vibe_orderbook_mcp.serve.limits import HttpLimits
 
 HEAD = b"Host: localhost\r\nContent-Type: application/json\r\n"
 CALL: dict[str, Any] = {

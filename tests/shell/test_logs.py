@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from loguru import logger
 
-from vibe_orderbook_mcp.logs import printable, set_up_logging
+from vibe_orderbook_mcp.process.logs import printable, set_up_logging
 
 
 @pytest.fixture(autouse=True)

@@ -27,9 +27,9 @@ from tests.shell.http_rig import Served, http_serving
 from tests.shell.test_http import ACCEPT, INITIALIZE, MCP_PATHS, until_ready
 from tests.shell.test_limits import sse_stream
 from tests.tools.serving import answer, exchange, tracebacks
-from vibe_orderbook_mcp import oauth
-from vibe_orderbook_mcp.config import Settings
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.process.config import Settings
+from vibe_orderbook_mcp.serve import oauth
 
 RESOURCE = "https://books.example"
 FIXED = "for probes, please"

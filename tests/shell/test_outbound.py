@@ -17,10 +17,10 @@ import pytest
 from tests.e2e.processes import environment, started
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
-from vibe_orderbook_mcp import outbound
-from vibe_orderbook_mcp.binance.connection import Connection
-from vibe_orderbook_mcp.binance.rest import BinanceRest
-from vibe_orderbook_mcp.errors import ConfigError, ExchangeUnavailable
+from vibe_orderbook_mcp.model.errors import ConfigError, ExchangeUnavailable
+from vibe_orderbook_mcp.process import outbound
+from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.connection import Connection
 
 REST, WS = "https://data-api.binance.vision", "wss://data-stream.binance.vision"
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "REQUEST_METHOD")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vibe_orderbook_mcp.errors import ConfigError
-from vibe_orderbook_mcp.output_file import check_output, open_output, whole_output
+from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.process.output_file import check_output, open_output, whole_output
 
 
 def write_half(path: Path, error: BaseException) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vibe_orderbook_mcp.places import KEPT_SECS, QUESTION_SECS, NoRoom, Places
+from vibe_orderbook_mcp.collect.places import KEPT_SECS, QUESTION_SECS, NoRoom, Places
 
 
 def filled(limit: int = 4, eager: tuple[str, ...] = ("BTC",)) -> tuple[Places, set[str]]:

@@ -15,12 +15,12 @@ from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, Recording, recorded
 from tests.e2e.rig import runtime_for, until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
-from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
-from vibe_orderbook_mcp.core.silence import Pulse
-from vibe_orderbook_mcp.market import Market
-from vibe_orderbook_mcp.recorder import UNHEARD_MOST_MS, Recorder
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.recorder import UNHEARD_MOST_MS, Recorder
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.silence import Pulse
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.sim.faults import RestStatus
 
 SECOND_NS = 1_000_000_000

@@ -20,18 +20,18 @@ from tests.e2e.rig import listening, runtime_for, until
 from tests.patience import PATIENCE_SECS
 from tests.store.values import BTC, ETH
 from tests.tools.serving import answer, exchange
-from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.core.events import DepthUpdate
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRecord, TradeBatch
-from vibe_orderbook_mcp.core.seconds import SecondTracker
-from vibe_orderbook_mcp.errors import StorageError, WritingPaused
-from vibe_orderbook_mcp.market import Market
-from vibe_orderbook_mcp.metrics import Metrics
-from vibe_orderbook_mcp.recorder import QUEUE_TICKS, TICK_AT_MS, Recorder, secs_to_tick
+from vibe_orderbook_mcp.answers.health import health_answer, readiness
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.recorder import QUEUE_TICKS, TICK_AT_MS, Recorder, secs_to_tick
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.errors import StorageError, WritingPaused
+from vibe_orderbook_mcp.model.events import DepthUpdate
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, TradeBatch
+from vibe_orderbook_mcp.seconds.tracker import SecondTracker
+from vibe_orderbook_mcp.serve.metrics import Metrics
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.plan import AppendResult
-from vibe_orderbook_mcp.tools.health import health_answer, readiness
 
 FOREVER = 9_999_999_999
 START = 1_700_000_000

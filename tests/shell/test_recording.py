@@ -13,11 +13,11 @@ from tests.e2e.rig import WatchedMarket, all_live, feeding, listening, until
 from tests.e2e.test_replay import compare
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
-from vibe_orderbook_mcp.binance.recording import record_to
-from vibe_orderbook_mcp.core.sync import Outcome
-from vibe_orderbook_mcp.errors import ConfigError, ExchangeUnavailable, SymbolUnknown
+from vibe_orderbook_mcp.book.sync import Outcome
+from vibe_orderbook_mcp.model.errors import ConfigError, ExchangeUnavailable, SymbolUnknown
 from vibe_orderbook_mcp.sim import ReplayConfig, ReplayExchange, book_tickers
 from vibe_orderbook_mcp.sim.faults import Disconnect, Refuse, RestStatus
+from vibe_orderbook_mcp.venues.recording import record_to
 
 SYMBOLS = ("BTCUSDT", "币安人生USDT")
 

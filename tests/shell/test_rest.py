@@ -12,11 +12,11 @@ import pytest
 
 from tests.e2e.rig import listening
 from tests.shell.wire import http, wire
-from vibe_orderbook_mcp.binance import rest as rest_module
-from vibe_orderbook_mcp.binance.rest import BinanceRest
-from vibe_orderbook_mcp.errors import ExchangeError, ExchangeUnavailable, RateLimited, SymbolUnknown
+from vibe_orderbook_mcp.model.errors import ExchangeError, ExchangeUnavailable, RateLimited, SymbolUnknown
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import RestStatus
+from vibe_orderbook_mcp.venues.binance import rest as rest_module
+from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
 
 INVALID = b'{"code":-1121,"msg":"Invalid symbol."}'
 DEPTH = b'{"lastUpdateId":7,"bids":[["1.0","2.0"]],"asks":[["1.1","2.0"]]}'

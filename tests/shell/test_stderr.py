@@ -24,7 +24,7 @@ from tests.e2e.processes import environment
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
-from vibe_orderbook_mcp.stderr import Lines
+from vibe_orderbook_mcp.process.stderr import Lines
 from vibe_orderbook_mcp.store.history import History
 
 
@@ -140,7 +140,8 @@ def test_a_descriptor_that_somebody_made_non_blocking_loses_nothing() -> None:
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_the_log_itself_says_how_many_lines_were_dropped(style: str) -> None:
     script = (
-        "import sys; from vibe_orderbook_mcp import stderr; from vibe_orderbook_mcp.logs import set_up_logging\n"
+        "import sys; from vibe_orderbook_mcp.process import stderr\n"
+        "from vibe_orderbook_mcp.process.logs import set_up_logging\n"
         "from loguru import logger\n"
         f"stderr.QUEUE_BYTES = 2000; stderr.Lines.__init__.__defaults__ = (2000,); set_up_logging('INFO', {style!r})\n"
         "for number in range(500): logger.info('line {}', number)\n"

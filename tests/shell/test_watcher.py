@@ -10,14 +10,14 @@ from typing import cast
 from tests.analytics.books import BTC
 from tests.analytics.test_detectors import calm, stuffing
 from tests.analytics.watching import quiet_rows
-from vibe_orderbook_mcp.analytics.anomalies_answer import anomalies_answer
+from vibe_orderbook_mcp.analytics.anomalies.answer import anomalies_answer
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.archive import Archive
-from vibe_orderbook_mcp.core.rows import SecondRecord
-from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.market import SymbolState
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.watcher import RETRY_SECS, Watcher
+from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.model.errors import StorageError
+from vibe_orderbook_mcp.model.rows import SecondRecord
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.watcher import RETRY_SECS, Watcher
 
 BEFORE, ALONE = 4000, 200  # what is alone for over a minute has counted seconds of its own
 

@@ -13,8 +13,8 @@ import pytest
 import websockets
 
 from tests.sim.clients import DictBook, Listener, get, run, snapshot
-from vibe_orderbook_mcp.core.events import DepthUpdate
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.model.events import DepthUpdate
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange, serve_sim
 from vibe_orderbook_mcp.sim.catalog import PROFILES
 from vibe_orderbook_mcp.sim.streams import StreamLimits

@@ -15,7 +15,7 @@ import websockets
 
 from tests.recordings import HAS_REAL, day_files, small_files
 from tests.sim.clients import DictBook, Listener, get, run, snapshot
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim import (
     ReplayConfig,
     ReplayExchange,

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sim.clients import Listener, run
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.errors import ConfigError
-from vibe_orderbook_mcp.market import Market
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange, wire
 from vibe_orderbook_mcp.sim.driver import START_MS, Drive, model_of
 from vibe_orderbook_mcp.sim.episode import USUAL, Mood, Truth

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from tests.store.test_rows import VERSION_1
 from tests.store.values import START, exps, record, row, rows
-from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow
-from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.fields import ENTRIES, FIELDS
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.rows import SecondRow, SideFlow
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.reading import COLUMNS_A_PIECE
-from vibe_orderbook_mcp.store.rows import decode_columns, decode_rows, encode_row, known_fields
+from vibe_orderbook_mcp.store.records.fields import ENTRIES, FIELDS
+from vibe_orderbook_mcp.store.records.rows import decode_columns, decode_rows, encode_row, known_fields
 
 
 def value(of: SecondRow, field: str) -> object:

@@ -10,12 +10,12 @@ from rocksdict import Options, Rdict
 
 from tests.store.places import filled, opened, tables
 from tests.store.values import START, record
-from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
-from vibe_orderbook_mcp.store.directory import SCHEMA_KEY
-from vibe_orderbook_mcp.store.failures import ForeignDatabase, SchemaNewer
-from vibe_orderbook_mcp.store.foreign import foreign_entries
+from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
+from vibe_orderbook_mcp.process.foreign import foreign_entries
+from vibe_orderbook_mcp.store.disk.directory import SCHEMA_KEY
+from vibe_orderbook_mcp.store.disk.failures import ForeignDatabase, SchemaNewer
+from vibe_orderbook_mcp.store.disk.layout import META
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.layout import META
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.store.values import BTC, START, batch, record, trade
-from vibe_orderbook_mcp.core.rows import BookTop, SecondRecord
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.model.errors import StorageError
+from vibe_orderbook_mcp.model.rows import BookTop, SecondRecord
 from vibe_orderbook_mcp.store.export import SNAPSHOT_COLUMNS, Format, export_snapshots, export_trades
 from vibe_orderbook_mcp.store.history import History
 

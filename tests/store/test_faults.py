@@ -12,10 +12,10 @@ from rocksdict import WriteBatch
 
 from tests.store.places import filled, opened, tables
 from tests.store.values import START, batch, record
-from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError, StorageLocked
-from vibe_orderbook_mcp.store.failures import DiskFull
+from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError, StorageLocked
+from vibe_orderbook_mcp.store.disk.failures import DiskFull
+from vibe_orderbook_mcp.store.disk.layout import META
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.layout import META
 
 pytestmark = pytest.mark.anyio
 
@@ -117,7 +117,7 @@ async def test_what_a_failed_write_did_not_store_can_be_stored_later(
 WRITER = """
 import asyncio, sys
 from tests.store.values import START, batch, record
-from vibe_orderbook_mcp.store.failures import DiskFull
+from vibe_orderbook_mcp.store.disk.failures import DiskFull
 from vibe_orderbook_mcp.store.history import History
 
 async def main():

@@ -12,7 +12,7 @@ import pytest
 
 from tests.folders import DATA
 from tests.store.values import record
-from vibe_orderbook_mcp.core.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.store.history import History
 
 FORMER = sorted(path.name.removesuffix(".tar.gz") for path in (DATA / "directories").glob("*.tar.gz"))

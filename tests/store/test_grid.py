@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.store.values import exps
-from vibe_orderbook_mcp.store.grid import (
+from vibe_orderbook_mcp.store.records.grid import (
     OffGrid,
     exact_steps,
     sum_steps,

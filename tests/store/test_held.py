@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.store.values import BTC, START, batch, trade
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import TradeBatch
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import TradeBatch
+from vibe_orderbook_mcp.store.disk.layout import TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.layout import TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.summing import IdCoverage
 
 pytestmark = pytest.mark.anyio

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from tests.store.values import BTC, CHINESE, ETH, START, batch, book, record, row, trade
-from vibe_orderbook_mcp.core.rows import BookTop, SecondRecord, TradeBatch
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.model.errors import StorageError
+from vibe_orderbook_mcp.model.rows import BookTop, SecondRecord, TradeBatch
 from vibe_orderbook_mcp.store import reader
+from vibe_orderbook_mcp.store.disk.layout import FAMILIES
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.layout import FAMILIES
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.store import intervals
-from vibe_orderbook_mcp.store.intervals import Interval
+from vibe_orderbook_mcp.model import intervals
+from vibe_orderbook_mcp.model.intervals import Interval
 
 numbers = st.sets(st.integers(0, 60))
 ends = st.integers(-2, 62)

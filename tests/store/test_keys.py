@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
-from vibe_orderbook_mcp.store.keys import (
+from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
+from vibe_orderbook_mcp.store.records.keys import (
     milli_bounds,
     milli_key,
     parse_key,

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.store.values import CHINESE
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.intervals import of_numbers
-from vibe_orderbook_mcp.store.meta import SymbolMeta, decode_ids, decode_meta, encode_ids, encode_meta
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.intervals import of_numbers
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.store.records.meta import SymbolMeta, decode_ids, decode_meta, encode_ids, encode_meta
 
 
 def test_a_description_comes_back_with_the_exchanges_spelling() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from vibe_orderbook_mcp.errors import WritingPaused
-from vibe_orderbook_mcp.store import place
-from vibe_orderbook_mcp.store.place import Place
+from vibe_orderbook_mcp.model.errors import WritingPaused
+from vibe_orderbook_mcp.store.disk import place
+from vibe_orderbook_mcp.store.disk.place import Place
 
 OPENING = """
 import asyncio, resource, sys
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.store.history import History
 
 async def main():

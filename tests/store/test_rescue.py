@@ -13,13 +13,13 @@ import pytest
 from rocksdict import Options, Rdict
 
 from tests.store.values import START, batch, record
-from vibe_orderbook_mcp.errors import StorageError, StorageLocked, WritingPaused
-from vibe_orderbook_mcp.store import place
+from vibe_orderbook_mcp.model.errors import StorageError, StorageLocked, WritingPaused
 from vibe_orderbook_mcp.store import rescue as rescue_module
-from vibe_orderbook_mcp.store.failures import Damaged
+from vibe_orderbook_mcp.store.disk import place
+from vibe_orderbook_mcp.store.disk.failures import Damaged
+from vibe_orderbook_mcp.store.disk.layout import Layout
+from vibe_orderbook_mcp.store.disk.lock import holding
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.layout import Layout
-from vibe_orderbook_mcp.store.lock import holding
 from vibe_orderbook_mcp.store.rescue import Rescue, rescue, set_aside
 
 pytestmark = pytest.mark.anyio

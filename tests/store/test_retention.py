@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from tests.store.values import BTC, START, batch, record, trade
-from vibe_orderbook_mcp.core.rows import BookTop, SecondRecord
+from vibe_orderbook_mcp.model.rows import BookTop, SecondRecord
+from vibe_orderbook_mcp.store.disk.layout import SHARES, TRADE_MIN, TRADE_SEC, Layout
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.layout import SHARES, TRADE_MIN, TRADE_SEC, Layout
 
 pytestmark = pytest.mark.anyio
 

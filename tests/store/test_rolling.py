@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 
 from tests.store.test_rollups import plainly
 from tests.store.values import BTC, ETH, START, batch, trade
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import TradeBatch
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.model.errors import StorageError
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import TradeBatch
 from vibe_orderbook_mcp.store import rolled
+from vibe_orderbook_mcp.store.disk.layout import META, ROLL, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.disk.rocks import Database
+from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, roll_bounds, roll_key
-from vibe_orderbook_mcp.store.layout import META, ROLL, TRADE_MIN, TRADE_SEC
-from vibe_orderbook_mcp.store.meta import grid_key
+from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, roll_bounds, roll_key
+from vibe_orderbook_mcp.store.records.meta import grid_key
+from vibe_orderbook_mcp.store.records.rollups import Histogram, RollGrid, decode_grid, encode_grid
 from vibe_orderbook_mcp.store.retention import retain
-from vibe_orderbook_mcp.store.rocks import Database
-from vibe_orderbook_mcp.store.rollups import Histogram, RollGrid, decode_grid, encode_grid
-from vibe_orderbook_mcp.store.view import Reads
 from vibe_orderbook_mcp.store.window_sums import WindowSums
 
 pytestmark = pytest.mark.anyio
@@ -147,7 +147,7 @@ def test_no_order_of_events_makes_a_window_wrong(
 WRITER = """
 import asyncio, random, sys
 from tests.store.values import BTC, START, trade
-from vibe_orderbook_mcp.core.rows import TradeBatch
+from vibe_orderbook_mcp.model.rows import TradeBatch
 from vibe_orderbook_mcp.store.history import History
 
 async def main():

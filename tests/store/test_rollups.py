@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.store.values import trade, trade_lists
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.packing import number, pack, to_number, unpack
-from vibe_orderbook_mcp.store.rollups import (
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.store.records.packing import number, pack, to_number, unpack
+from vibe_orderbook_mcp.store.records.rollups import (
     Histogram,
     RollGrid,
     add_block,

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.store.values import START, exps, row, rows
-from vibe_orderbook_mcp.core.rows import SecondRow, TouchedLevel
-from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.rows import decode_rows, encode_row
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.rows import SecondRow, TouchedLevel
+from vibe_orderbook_mcp.store.records.rows import decode_rows, encode_row
 
 APPROXIMATE = {
     "bid_band_base": 0.0005,

@@ -11,10 +11,10 @@ from rocksdict import AccessType, Rdict
 
 from tests.store.places import filled
 from tests.store.values import START, batch, book, record, row, trade
-from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
-from vibe_orderbook_mcp.store.directory import SCHEMA_KEY
+from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
+from vibe_orderbook_mcp.store.disk.directory import SCHEMA_KEY
+from vibe_orderbook_mcp.store.disk.layout import FIRST_FAMILIES, Layout, database_options, family_options
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.layout import FIRST_FAMILIES, Layout, database_options, family_options
 
 pytestmark = pytest.mark.anyio
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.store.values import START, book, exps, tops
-from vibe_orderbook_mcp.core.rows import BookTop
-from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.snapshots import decode_snapshot, encode_snapshot
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.rows import BookTop
+from vibe_orderbook_mcp.store.records.snapshots import decode_snapshot, encode_snapshot
 
 
 @given(st.data(), exps, exps, st.integers(0, 10**10 - 1))

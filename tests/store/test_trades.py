@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.store.values import exps, trade, trade_lists
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.intervals import of_numbers
-from vibe_orderbook_mcp.store.trades import (
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.intervals import of_numbers
+from vibe_orderbook_mcp.store.records.trades import (
     decode_minute,
     decode_second,
     encode_minute,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.store.places import opened
 from tests.store.values import BTC, START, batch, record, trade
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.store import rolled
 from vibe_orderbook_mcp.store.export import export_trades
 from vibe_orderbook_mcp.store.history import History

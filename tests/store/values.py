@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import (
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import (
     BANDS_BPS,
     MLOFI_LEVELS,
     STORED_LEVELS,
@@ -18,7 +18,7 @@ from vibe_orderbook_mcp.core.rows import (
     TouchedLevel,
     TradeBatch,
 )
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 START = 1_700_000_040  # a whole minute
 

@@ -17,9 +17,9 @@ from mcp_types import CallToolResult, TextContent
 
 from tests.e2e.rig import settings_for
 from tests.patience import PATIENCE_SECS
-from vibe_orderbook_mcp.errors import RefusalCode
-from vibe_orderbook_mcp.http_limits import HttpLimits
-from vibe_orderbook_mcp.mcp_server import VibeServer
+from vibe_orderbook_mcp.model.errors import RefusalCode
+from vibe_orderbook_mcp.serve.limits import HttpLimits
+from vibe_orderbook_mcp.serve.mcp_server import VibeServer
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.server import VenueServer
 

@@ -19,7 +19,7 @@ from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import Mode, answer, exchange, refusal, server_for, serving
 from vibe_orderbook_mcp.analytics.results import iso
-from vibe_orderbook_mcp.core.rows import RowFlag
+from vibe_orderbook_mcp.model.rows import RowFlag
 from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Refuse, Stall
 
 SYMBOL = "BTCUSDT"

@@ -12,10 +12,11 @@ from mcp import Client
 from tests.shell.http_rig import http_serving
 from tests.shell.test_http import until_ready
 from tests.tools.serving import Mode, serving
-from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.answers import access
+from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.serve import waiting
+from vibe_orderbook_mcp.serve.waiting import TELL, Patience, Waiting
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
-from vibe_orderbook_mcp.tools import access, waiting
-from vibe_orderbook_mcp.tools.waiting import TELL, Patience, Waiting
 
 FIRST: list[tuple[str, str, dict[str, Any]]] = [
     ("orderbook_l1", "ETHUSDT", {}),

@@ -14,8 +14,8 @@ import pytest
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import answer, exchange, refusal, serving
-from vibe_orderbook_mcp import housekeeping, places
-from vibe_orderbook_mcp.binance import messages
+from vibe_orderbook_mcp.collect import housekeeping, places
+from vibe_orderbook_mcp.venues.binance import messages
 
 L1, FLOW, ANOMALIES = "orderbook_l1", "get_order_flow", "detect_market_anomalies"
 GONE = "ETHUSDT"

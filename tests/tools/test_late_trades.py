@@ -9,13 +9,13 @@ from typing import cast
 
 from tests.analytics.books import BTC
 from vibe_orderbook_mcp.analytics.windows import Span, missing_trades
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import SecondRow, TradeBatch
-from vibe_orderbook_mcp.core.traded import trade_fields
-from vibe_orderbook_mcp.market import SymbolState
-from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.answers.service import Tools
+from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import SecondRow, TradeBatch
+from vibe_orderbook_mcp.seconds.traded import trade_fields
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.tools.service import Tools
 
 AT = 1_700_000_000
 

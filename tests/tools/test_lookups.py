@@ -15,12 +15,12 @@ import pytest
 from tests.e2e.rig import listening, until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import Serving, answer, checked_refusal, exchange, refusal, serving
-from vibe_orderbook_mcp.binance import directory
-from vibe_orderbook_mcp.binance.rest import INFO_WEIGHT
-from vibe_orderbook_mcp.binance.weights import DEFAULT_LIMIT, LOOKUPS
-from vibe_orderbook_mcp.errors import SymbolUnknown
+from vibe_orderbook_mcp.answers import access
+from vibe_orderbook_mcp.model.errors import SymbolUnknown
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest
-from vibe_orderbook_mcp.tools import access
+from vibe_orderbook_mcp.venues import directory
+from vibe_orderbook_mcp.venues.binance.rest import INFO_WEIGHT
+from vibe_orderbook_mcp.venues.binance.weights import DEFAULT_LIMIT, LOOKUPS
 
 L1 = "orderbook_l1"
 

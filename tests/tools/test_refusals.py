@@ -25,16 +25,16 @@ from tests.tools.serving import (
     text_of,
     tracebacks,
 )
-from vibe_orderbook_mcp.analytics.book_answers import L1Answer
-from vibe_orderbook_mcp.errors import Refusal, StorageCorrupt
-from vibe_orderbook_mcp.mcp_server import CRASHED
+from vibe_orderbook_mcp.analytics.book.answers import L1Answer
+from vibe_orderbook_mcp.answers.access import ANSWER_SECS
+from vibe_orderbook_mcp.answers.arguments import symbol_of
+from vibe_orderbook_mcp.answers.health import HealthAnswer
+from vibe_orderbook_mcp.answers.service import Tools
+from vibe_orderbook_mcp.model.errors import Refusal, StorageCorrupt
+from vibe_orderbook_mcp.serve.mcp_server import CRASHED
+from vibe_orderbook_mcp.serve.register import register_tools
 from vibe_orderbook_mcp.sim.faults import Disconnect, Drop, Refuse, RestStatus, SlowRest
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.tools.access import ANSWER_SECS
-from vibe_orderbook_mcp.tools.arguments import symbol_of
-from vibe_orderbook_mcp.tools.health import HealthAnswer
-from vibe_orderbook_mcp.tools.register import register_tools
-from vibe_orderbook_mcp.tools.service import Tools
 
 L1, L2, FLOW, HEALTH = "orderbook_l1", "orderbook_l2", "get_order_flow", "orderbook_health"
 BTC = {"symbol": "BTCUSDT"}

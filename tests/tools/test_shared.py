@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from vibe_orderbook_mcp.tools.shared import Shared
+from vibe_orderbook_mcp.answers.shared import Shared
 
 
 class Work:

@@ -14,9 +14,9 @@ from tests.patience import PATIENCE_SECS
 from tests.shell.http_rig import http_serving
 from tests.shell.test_http import until_ready
 from tests.tools.serving import Mode, answer, exchange, server_for
-from vibe_orderbook_mcp.binance.recording import record_to
+from vibe_orderbook_mcp.serve.introduction import instructions
 from vibe_orderbook_mcp.sim.replay import ReplayConfig, ReplayExchange
-from vibe_orderbook_mcp.tools.introduction import instructions
+from vibe_orderbook_mcp.venues.recording import record_to
 
 SHOWN_AT_LEAST = 512  # of the instructions, by hosts
 BTC = {"symbol": "BTCUSDT"}

@@ -10,8 +10,8 @@ from mcp_types import TextResourceContents
 from pydantic import BaseModel
 
 from tests.tools.serving import Mode, exchange, serving
-from vibe_orderbook_mcp.tools.fields import HEAD_SCHEMA
-from vibe_orderbook_mcp.tools.register import ANSWERS
+from vibe_orderbook_mcp.serve.fields import HEAD_SCHEMA
+from vibe_orderbook_mcp.serve.register import ANSWERS
 
 MOST_CHARACTERS_A_TOOL = 1_250
 MOST_CHARACTERS = 10_000

@@ -14,13 +14,13 @@ import pytest
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import answer, exchange, serving
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import SecondRecord, SecondRow, TradeBatch
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.market import SymbolState
-from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.answers.trade_window import traded_window
+from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, TradeBatch
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.tools.trade_window import traded_window
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from mcp_types import CallToolResult
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange, serving, text_of
+from vibe_orderbook_mcp.answers.turns import CALLER, Turns
 from vibe_orderbook_mcp.sim.faults import Stall
-from vibe_orderbook_mcp.tools.turns import CALLER, Turns
 
 SYMBOL = "BTCUSDT"
 

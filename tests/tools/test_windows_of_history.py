@@ -14,23 +14,23 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from vibe_orderbook_mcp.analytics.flow_answer import order_flow_answer
-from vibe_orderbook_mcp.analytics.past import EqualWindow
+from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
+from vibe_orderbook_mcp.analytics.flow.past import EqualWindow
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.past_hour import KEPT_SECS
-from vibe_orderbook_mcp.core.rows import SecondRecord, SecondRow, SideFlow, TouchedLevel, TradeBatch
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.market import SymbolState
-from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.answers import trade_window
+from vibe_orderbook_mcp.answers.past_cache import PastCache
+from vibe_orderbook_mcp.answers.row_cache import hour_and_window
+from vibe_orderbook_mcp.answers.session import stored_session
+from vibe_orderbook_mcp.answers.volume_clock import CHECK_MS, VolumeClocks
+from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.model.errors import StorageError
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, SideFlow, TouchedLevel, TradeBatch
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.seconds.past_hour import KEPT_SECS
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.rows import Columns
-from vibe_orderbook_mcp.tools import trade_window
-from vibe_orderbook_mcp.tools.past_cache import PastCache
-from vibe_orderbook_mcp.tools.row_cache import hour_and_window
-from vibe_orderbook_mcp.tools.session import stored_session
-from vibe_orderbook_mcp.tools.volume_clock import CHECK_MS, VolumeClocks
+from vibe_orderbook_mcp.store.records.rows import Columns
 
 SPEC = SymbolSpec("BTCUSDT", "BTC", "USDT", Decimal("0.01000000"), Decimal("0.00001000"))
 NOW = 1_700_000_100  # a multiple of 300

@@ -11,9 +11,9 @@ from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import answer, serving
 from vibe_orderbook_mcp.analytics.results import iso
+from vibe_orderbook_mcp.serve import waiting
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import Stall
-from vibe_orderbook_mcp.tools import waiting
 
 SYMBOL = "BTCUSDT"
 HOUR = {"symbol": SYMBOL, "duration_hours": 1}

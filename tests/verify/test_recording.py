@@ -13,7 +13,7 @@ import pytest
 from tests.folders import RECORDINGS
 from tests.made import frames
 from tests.verify import slow
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.verify.command import verify_to_text
 from vibe_orderbook_mcp.verify.instrument import Top
 from vibe_orderbook_mcp.verify.recording import Found, verify_files

@@ -1,1 +1,1 @@
-"""Figures as free functions over books, rows and trades. Pure, like `core`."""
+"""Figures as free functions over books, rows and trades: what all questions share. Pure."""

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import Side
-from vibe_orderbook_mcp.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.events import Side
 
 FindingType = Literal["market_shock", "update_burst", "fleeting_cluster", "crash_precursor", "absorption", "iceberg"]
 Severity = Literal["Low", "Medium", "High", "Critical"]

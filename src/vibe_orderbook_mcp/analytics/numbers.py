@@ -7,7 +7,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import overload
 
-from vibe_orderbook_mcp.core.symbol import SymbolSpec, decimal_text
+from vibe_orderbook_mcp.model.symbol import SymbolSpec, decimal_text
 
 
 def ratio(part: float, whole: float) -> float | None:

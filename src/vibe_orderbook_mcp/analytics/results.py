@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vibe_orderbook_mcp.core.listed import Source
+from vibe_orderbook_mcp.model.listed import Source
 
 Status = Literal["live", "stale", "syncing"]
 

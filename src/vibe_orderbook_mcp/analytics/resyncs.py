@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from vibe_orderbook_mcp.analytics.results import iso_second
-from vibe_orderbook_mcp.core.rows import RowFlag, SecondRow
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 
 LOST: Final = int(RowFlag.GAP | RowFlag.RESYNC | RowFlag.DISCONNECTED)
 NAMED_MOST: Final = 3

@@ -13,8 +13,8 @@ from itertools import accumulate, islice
 from operator import mul, truediv
 
 from vibe_orderbook_mcp.analytics.numbers import ratio
-from vibe_orderbook_mcp.core.compiled import Ladder
-from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.book.compiled import Ladder
+from vibe_orderbook_mcp.model.events import Side
 
 BookLevel = tuple[float, float]
 BookLevels = Sequence[BookLevel]
@@ -66,7 +66,7 @@ class DepthCurve:
     """One side and what its levels add up to.
 
     An order is walked level by level, best first, over as many levels as it needs (`walked`), and no level is walked
-    twice; what stands up to a limit is summed in one go (`core.book_side.Ladder`).
+    twice; what stands up to a limit is summed in one go (`book.book_side.Ladder`).
     """
 
     def __init__(self, levels: BookLevels | Ladder, side: Side, horizon: float | None = None) -> None:

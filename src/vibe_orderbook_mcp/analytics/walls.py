@@ -13,8 +13,8 @@ from operator import itemgetter
 from statistics import median
 
 from vibe_orderbook_mcp.analytics.snapshot import EDGE, BookLevel, DepthCurve, limit_at
-from vibe_orderbook_mcp.core.book import BookSide
-from vibe_orderbook_mcp.core.events import Side
+from vibe_orderbook_mcp.book.book import BookSide
+from vibe_orderbook_mcp.model.events import Side
 
 WALL_BAND_BPS = 100
 FURTHEST_BPS = 500  # where groups are so coarse or few that 1 % holds too few of them

@@ -14,8 +14,8 @@ from operator import attrgetter, mul
 from typing import Any, Final, Literal
 
 from vibe_orderbook_mcp.analytics.numbers import ratio
-from vibe_orderbook_mcp.core.rows import SecondRow, SideFlow
-from vibe_orderbook_mcp.errors import Refusal
+from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.rows import SecondRow, SideFlow
 
 Quality = Literal["ok", "partial", "insufficient"]
 Rows = Sequence[SecondRow]

@@ -22,7 +22,7 @@ from typing import BinaryIO, Final, NamedTuple, cast
 
 import msgspec
 
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 
 TAKEN: Final = (
     "Lines may be `<unix time> <frame>` with a time of 10, 13, 16 or 19 digits, `<seconds>: <frame>`, "

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.rules import Grid, Rules
 
 MAJOR_MAKES: Final = 420.0  # resting orders a second in BTCUSDT
@@ -35,7 +35,7 @@ def _profile(
     """`usd` is the median resting order's worth, `activity` the liveliness relative to BTCUSDT."""
     grid, lots = Grid(tick_exp), Grid(lot_exp)
     ticks = grid.units(price)
-    # Largest sizes so that a thousand of them, in lots, stay within 15 digits (core.symbol.check_exact).
+    # Largest sizes so that a thousand of them, in lots, stay within 15 digits (model.symbol.check_exact).
     max_lots = 900_000_000 if lot_exp else 90_000_000
     rules = Rules(
         symbol=f"{base}USDT",

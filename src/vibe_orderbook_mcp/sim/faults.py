@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.channels import Message
 from vibe_orderbook_mcp.sim.corruption import Bent, Corruption, RestCorruption, corrupt, shifted
 

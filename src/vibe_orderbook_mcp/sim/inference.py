@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.recordings import Record
 from vibe_orderbook_mcp.sim.rules import PLACES, Grid, Rules
 from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthUpdate, TradeFill

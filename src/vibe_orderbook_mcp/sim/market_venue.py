@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.catalog import Profile
 from vibe_orderbook_mcp.sim.episode import Truth
 from vibe_orderbook_mcp.sim.model import Ids, MarketModel

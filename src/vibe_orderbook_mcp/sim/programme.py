@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.delivery import FrozenFeedEpisode, ResyncEpisode
 from vibe_orderbook_mcp.sim.episode import Episode, Truth
 from vibe_orderbook_mcp.sim.quoting import UpdateBurstEpisode, WallEpisode

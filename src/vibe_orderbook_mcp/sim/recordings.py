@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from loguru import logger
 
-from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.frames.lines import RecordedLine, read_lines, with_answers
 from vibe_orderbook_mcp.frames.venues import LABELS, Recognizer
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthUpdate, Event, TextLevel, TradeFill
 
 SERVED: Final = ("binance", "binance-us")

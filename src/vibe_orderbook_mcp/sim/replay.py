@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from loguru import logger
 
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.aggregation import Aggregator
 from vibe_orderbook_mcp.sim.inference import RecordingFacts
 from vibe_orderbook_mcp.sim.ledger import ASK, BID, Ledger

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from vibe_orderbook_mcp.errors import ConfigError
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.catalog import DEFAULT_SYMBOLS, profile_of
 from vibe_orderbook_mcp.sim.channels import Channels
 from vibe_orderbook_mcp.sim.episode import Truth

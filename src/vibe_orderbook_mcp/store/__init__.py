@@ -1,1 +1,1 @@
-"""History on disk: record encoding (pure) and RocksDB behind one door."""
+"""History on disk behind one door: what is written, read, added up and kept."""

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO, Final, Literal, Protocol
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import STORED_LEVELS, BookTop
-from vibe_orderbook_mcp.core.symbol import SymbolSpec, decimal_text
-from vibe_orderbook_mcp.errors import StorageError
+from vibe_orderbook_mcp.model.errors import StorageError
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import STORED_LEVELS, BookTop
+from vibe_orderbook_mcp.model.symbol import SymbolSpec, decimal_text
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.summing import HistoryView
 

@@ -7,14 +7,22 @@ from typing import Final
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.store import reader
-from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, milli_key, parse_key, roll_bounds, second_key, symbol_bounds
-from vibe_orderbook_mcp.store.layout import META, ROLL, TRADE_MIN, TRADE_SEC
-from vibe_orderbook_mcp.store.meta import grid_key
-from vibe_orderbook_mcp.store.rollups import TradeSums, add_block, decode_grid
-from vibe_orderbook_mcp.store.trades import MINUTE, decode_second, minute_ids
-from vibe_orderbook_mcp.store.view import Reads
+from vibe_orderbook_mcp.store.disk.layout import META, ROLL, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.disk.view import Reads
+from vibe_orderbook_mcp.store.records.keys import (
+    HOURS,
+    MINUTES,
+    milli_key,
+    parse_key,
+    roll_bounds,
+    second_key,
+    symbol_bounds,
+)
+from vibe_orderbook_mcp.store.records.meta import grid_key
+from vibe_orderbook_mcp.store.records.rollups import TradeSums, add_block, decode_grid
+from vibe_orderbook_mcp.store.records.trades import MINUTE, decode_second, minute_ids
 
 _LAST_SECOND: Final = 10**10 - 1
 

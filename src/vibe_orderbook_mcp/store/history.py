@@ -20,21 +20,21 @@ from typing import Final, TypeVar
 import msgspec
 from loguru import logger
 
-from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
-from vibe_orderbook_mcp.errors import StorageCorrupt, StorageError
+from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
+from vibe_orderbook_mcp.model.intervals import Interval
+from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.store import reader, rescue
-from vibe_orderbook_mcp.store.findings import StoredEvent
-from vibe_orderbook_mcp.store.intervals import Interval
-from vibe_orderbook_mcp.store.layout import FAMILIES, Layout
-from vibe_orderbook_mcp.store.place import Place, PlaceGone, directory_bytes, free_bytes
+from vibe_orderbook_mcp.store.disk.layout import FAMILIES, Layout
+from vibe_orderbook_mcp.store.disk.place import Place, PlaceGone, directory_bytes, free_bytes
+from vibe_orderbook_mcp.store.disk.rocks import Database
+from vibe_orderbook_mcp.store.disk.secondary import Secondary
+from vibe_orderbook_mcp.store.disk.view import View
 from vibe_orderbook_mcp.store.plan import AppendResult
 from vibe_orderbook_mcp.store.reading import Ask
+from vibe_orderbook_mcp.store.records.findings import StoredEvent
 from vibe_orderbook_mcp.store.rescue import Rescue
 from vibe_orderbook_mcp.store.retention import retain
-from vibe_orderbook_mcp.store.rocks import Database
-from vibe_orderbook_mcp.store.secondary import Secondary
 from vibe_orderbook_mcp.store.summing import HistoryView, Summing
-from vibe_orderbook_mcp.store.view import View
 from vibe_orderbook_mcp.store.window_sums import WindowSums
 from vibe_orderbook_mcp.store.writer import Writer
 

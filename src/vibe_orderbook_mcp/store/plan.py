@@ -12,22 +12,21 @@ from operator import lt
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.store import intervals
-from vibe_orderbook_mcp.store.grid import OffGrid
-from vibe_orderbook_mcp.store.intervals import Interval
-from vibe_orderbook_mcp.store.keys import milli_key, second_key
-from vibe_orderbook_mcp.store.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
-from vibe_orderbook_mcp.store.meta import SymbolMeta, encode_ids, encode_meta, grid_key, ids_key, symbol_key
-from vibe_orderbook_mcp.store.rocks import Database, Put
-from vibe_orderbook_mcp.store.roller import first_grid, rolled
-from vibe_orderbook_mcp.store.rollups import RollGrid, encode_grid
-from vibe_orderbook_mcp.store.rows import encode_row
-from vibe_orderbook_mcp.store.snapshots import encode_snapshot
-from vibe_orderbook_mcp.store.trades import (
+from vibe_orderbook_mcp.model import intervals
+from vibe_orderbook_mcp.model.errors import StorageError
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.intervals import Interval
+from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.store.disk.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.disk.rocks import Database, Put
+from vibe_orderbook_mcp.store.records.grid import OffGrid
+from vibe_orderbook_mcp.store.records.keys import milli_key, second_key
+from vibe_orderbook_mcp.store.records.meta import SymbolMeta, encode_ids, encode_meta, grid_key, ids_key, symbol_key
+from vibe_orderbook_mcp.store.records.rollups import RollGrid, encode_grid
+from vibe_orderbook_mcp.store.records.rows import encode_row
+from vibe_orderbook_mcp.store.records.snapshots import encode_snapshot
+from vibe_orderbook_mcp.store.records.trades import (
     MINUTE,
     decode_minute,
     decode_second,
@@ -35,6 +34,7 @@ from vibe_orderbook_mcp.store.trades import (
     encode_second,
     merge,
 )
+from vibe_orderbook_mcp.store.roller import first_grid, rolled
 
 
 class AppendResult(msgspec.Struct, frozen=True):

@@ -11,14 +11,15 @@ from typing import Final, TypeVar
 
 import ormsgpack
 
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import BookTop, SecondRow
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.store.directory import SCHEMA_KEY
-from vibe_orderbook_mcp.store.intervals import Interval, of_numbers
-from vibe_orderbook_mcp.store.keys import milli_bounds, parse_key, second_bounds, symbol_bounds
-from vibe_orderbook_mcp.store.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
-from vibe_orderbook_mcp.store.meta import (
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.intervals import Interval, of_numbers
+from vibe_orderbook_mcp.model.rows import BookTop, SecondRow
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.store.disk.directory import SCHEMA_KEY
+from vibe_orderbook_mcp.store.disk.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.disk.view import Reads
+from vibe_orderbook_mcp.store.records.keys import milli_bounds, parse_key, second_bounds, symbol_bounds
+from vibe_orderbook_mcp.store.records.meta import (
     SYMBOL_HIGH,
     SYMBOL_LOW,
     SymbolMeta,
@@ -27,10 +28,9 @@ from vibe_orderbook_mcp.store.meta import (
     ids_key,
     symbol_key,
 )
-from vibe_orderbook_mcp.store.rows import Columns, decode_columns, decode_rows
-from vibe_orderbook_mcp.store.snapshots import decode_snapshot
-from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute, decode_second, merge, minute_ids
-from vibe_orderbook_mcp.store.view import Reads
+from vibe_orderbook_mcp.store.records.rows import Columns, decode_columns, decode_rows
+from vibe_orderbook_mcp.store.records.snapshots import decode_snapshot
+from vibe_orderbook_mcp.store.records.trades import MINUTE, decode_minute, decode_second, merge, minute_ids
 from vibe_orderbook_mcp.store.writer import Writer
 
 _MAX_SYMBOLS: Final = 10_000

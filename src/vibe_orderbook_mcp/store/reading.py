@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal, Protocol, TypeVar
 
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import BookTop, SecondRow
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.store import intervals, reader
-from vibe_orderbook_mcp.store.intervals import Interval
-from vibe_orderbook_mcp.store.rows import Columns
+from vibe_orderbook_mcp.model import intervals
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.intervals import Interval
+from vibe_orderbook_mcp.model.rows import BookTop, SecondRow
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.store import reader
+from vibe_orderbook_mcp.store.records.rows import Columns
 
 T = TypeVar("T")
 

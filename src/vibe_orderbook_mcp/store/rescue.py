@@ -20,16 +20,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from vibe_orderbook_mcp.errors import StorageError
-from vibe_orderbook_mcp.store import intervals, reader
-from vibe_orderbook_mcp.store.directory import families_of, files_of_database, repair, was_opened_by_us
-from vibe_orderbook_mcp.store.intervals import Interval
-from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, parse_key, roll_bounds, symbol_bounds
-from vibe_orderbook_mcp.store.layout import FIRST_FAMILIES, ROLL, TRADE_MIN, TRADE_SEC, Layout
-from vibe_orderbook_mcp.store.lock import holding
-from vibe_orderbook_mcp.store.place import free_bytes
-from vibe_orderbook_mcp.store.rocks import Database
-from vibe_orderbook_mcp.store.rollups import HOUR
+from vibe_orderbook_mcp.model import intervals
+from vibe_orderbook_mcp.model.errors import StorageError
+from vibe_orderbook_mcp.model.intervals import Interval
+from vibe_orderbook_mcp.store import reader
+from vibe_orderbook_mcp.store.disk.directory import families_of, files_of_database, repair, was_opened_by_us
+from vibe_orderbook_mcp.store.disk.layout import FIRST_FAMILIES, ROLL, TRADE_MIN, TRADE_SEC, Layout
+from vibe_orderbook_mcp.store.disk.lock import holding
+from vibe_orderbook_mcp.store.disk.place import free_bytes
+from vibe_orderbook_mcp.store.disk.rocks import Database
+from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, parse_key, roll_bounds, symbol_bounds
+from vibe_orderbook_mcp.store.records.rollups import HOUR
 from vibe_orderbook_mcp.store.writer import Writer
 
 _ASIDE: Final = "corrupt-"

@@ -7,10 +7,10 @@ from typing import Final
 from loguru import logger
 
 from vibe_orderbook_mcp.store import reader
-from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, parse_key, roll_bounds, second_bounds, symbol_bounds
-from vibe_orderbook_mcp.store.layout import BASE, ROLL, Layout
-from vibe_orderbook_mcp.store.rocks import Database
-from vibe_orderbook_mcp.store.rollups import HOUR
+from vibe_orderbook_mcp.store.disk.layout import BASE, ROLL, Layout
+from vibe_orderbook_mcp.store.disk.rocks import Database
+from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, parse_key, roll_bounds, second_bounds, symbol_bounds
+from vibe_orderbook_mcp.store.records.rollups import HOUR
 from vibe_orderbook_mcp.store.writer import Writer
 
 _KEPT: Final = 0.75  # of what fits, when a family is over its share: so that it is not over again at once

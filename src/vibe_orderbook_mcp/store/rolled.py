@@ -8,8 +8,10 @@ from typing import Final
 import msgspec
 
 from vibe_orderbook_mcp.store import reader
-from vibe_orderbook_mcp.store.findings import StoredEvent, decode_event
-from vibe_orderbook_mcp.store.keys import (
+from vibe_orderbook_mcp.store.disk.layout import BASE, EVENT, META, ROLL, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.disk.view import Reads
+from vibe_orderbook_mcp.store.records.findings import StoredEvent, decode_event
+from vibe_orderbook_mcp.store.records.keys import (
     HOURS,
     MINUTES,
     milli_bounds,
@@ -19,9 +21,8 @@ from vibe_orderbook_mcp.store.keys import (
     second_bounds,
     symbol_bounds,
 )
-from vibe_orderbook_mcp.store.layout import BASE, EVENT, META, ROLL, TRADE_MIN, TRADE_SEC
-from vibe_orderbook_mcp.store.meta import grid_key
-from vibe_orderbook_mcp.store.rollups import (
+from vibe_orderbook_mcp.store.records.meta import grid_key
+from vibe_orderbook_mcp.store.records.rollups import (
     HOUR,
     RollGrid,
     TradeSums,
@@ -29,8 +30,7 @@ from vibe_orderbook_mcp.store.rollups import (
     decode_grid,
     grid_for,
 )
-from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute
-from vibe_orderbook_mcp.store.view import Reads
+from vibe_orderbook_mcp.store.records.trades import MINUTE, decode_minute
 
 FOREVER: Final = 10**10  # beyond every second
 PIECE_SECS: Final = 0.004

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from loguru import logger
 
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.symbol import SymbolSpec
-from vibe_orderbook_mcp.errors import StorageCorrupt
-from vibe_orderbook_mcp.store.keys import HOURS, MINUTES, parse_key, roll_bounds, roll_key, symbol_bounds
-from vibe_orderbook_mcp.store.layout import ROLL, TRADE_MIN
-from vibe_orderbook_mcp.store.rocks import Database, Put
-from vibe_orderbook_mcp.store.rollups import (
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.store.disk.layout import ROLL, TRADE_MIN
+from vibe_orderbook_mcp.store.disk.rocks import Database, Put
+from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, parse_key, roll_bounds, roll_key, symbol_bounds
+from vibe_orderbook_mcp.store.records.rollups import (
     HOUR,
     Histogram,
     RollGrid,

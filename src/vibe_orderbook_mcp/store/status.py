@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from vibe_orderbook_mcp.store import intervals
+from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.summing import HistoryView
 

@@ -9,12 +9,13 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.store import held, intervals, reader, rolled
-from vibe_orderbook_mcp.store.findings import StoredEvent
+from vibe_orderbook_mcp.model import intervals
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.store import held, reader, rolled
+from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Ask, Reading
-from vibe_orderbook_mcp.store.rollups import Histogram, TradeSums
-from vibe_orderbook_mcp.store.view import Reads
+from vibe_orderbook_mcp.store.records.findings import StoredEvent
+from vibe_orderbook_mcp.store.records.rollups import Histogram, TradeSums
 from vibe_orderbook_mcp.store.window_sums import Steps, WindowSums
 
 EVENTS_A_PIECE: Final = 500

@@ -14,11 +14,12 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import Trade
+from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.store import reader, rolled
-from vibe_orderbook_mcp.store.keys import HOURS, milli_bounds, second_bounds
-from vibe_orderbook_mcp.store.layout import TRADE_MIN, TRADE_SEC
-from vibe_orderbook_mcp.store.rollups import (
+from vibe_orderbook_mcp.store.disk.layout import TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.disk.view import Reads
+from vibe_orderbook_mcp.store.records.keys import HOURS, milli_bounds, second_bounds
+from vibe_orderbook_mcp.store.records.rollups import (
     Histogram,
     RollGrid,
     TradeSums,
@@ -27,8 +28,7 @@ from vibe_orderbook_mcp.store.rollups import (
     add_trades,
     empty_histogram,
 )
-from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute, decode_second, merge
-from vibe_orderbook_mcp.store.view import Reads
+from vibe_orderbook_mcp.store.records.trades import MINUTE, decode_minute, decode_second, merge
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]

@@ -13,13 +13,15 @@ from typing import Final
 import msgspec
 from loguru import logger
 
-from vibe_orderbook_mcp.core.rows import SecondRecord, TradeBatch
-from vibe_orderbook_mcp.store import intervals
-from vibe_orderbook_mcp.store.findings import StoredEvent, encode_event
-from vibe_orderbook_mcp.store.intervals import Interval
-from vibe_orderbook_mcp.store.keys import event_key, milli_bounds, parse_key, second_key, symbol_bounds
-from vibe_orderbook_mcp.store.layout import BASE, EVENT, META, ROW, TRADE_MIN, TRADE_SEC
-from vibe_orderbook_mcp.store.meta import (
+from vibe_orderbook_mcp.model import intervals
+from vibe_orderbook_mcp.model.intervals import Interval
+from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
+from vibe_orderbook_mcp.store.disk.layout import BASE, EVENT, META, ROW, TRADE_MIN, TRADE_SEC
+from vibe_orderbook_mcp.store.disk.rocks import Database, Range
+from vibe_orderbook_mcp.store.plan import UNSTORABLE_TOGETHER, AppendResult, Known, Plan, not_among, why
+from vibe_orderbook_mcp.store.records.findings import StoredEvent, encode_event
+from vibe_orderbook_mcp.store.records.keys import event_key, milli_bounds, parse_key, second_key, symbol_bounds
+from vibe_orderbook_mcp.store.records.meta import (
     decode_ids,
     decode_meta,
     encode_ids,
@@ -28,11 +30,9 @@ from vibe_orderbook_mcp.store.meta import (
     ids_key,
     symbol_key,
 )
-from vibe_orderbook_mcp.store.plan import UNSTORABLE_TOGETHER, AppendResult, Known, Plan, not_among, why
-from vibe_orderbook_mcp.store.rocks import Database, Range
+from vibe_orderbook_mcp.store.records.rollups import decode_grid, encode_grid
+from vibe_orderbook_mcp.store.records.trades import MINUTE, decode_minute, decode_second, encode_minute, merge
 from vibe_orderbook_mcp.store.roller import first_grid, rolled
-from vibe_orderbook_mcp.store.rollups import decode_grid, encode_grid
-from vibe_orderbook_mcp.store.trades import MINUTE, decode_minute, decode_second, encode_minute, merge
 
 _MAX_SECONDS_A_MINUTE: Final = MINUTE + 1
 

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate, Id, Level, Millis
-from vibe_orderbook_mcp.core.sync import is_gap
+from vibe_orderbook_mcp.book.sync import is_gap
 from vibe_orderbook_mcp.frames.lines import RecordedLine
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Id, Level, Millis
 from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
     BookAnswer,

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from vibe_orderbook_mcp.errors import ConfigError
-from vibe_orderbook_mcp.output_file import whole_output
+from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.process.output_file import whole_output
 from vibe_orderbook_mcp.verify.instrument import Top
 from vibe_orderbook_mcp.verify.recording import Found, verify_files
 

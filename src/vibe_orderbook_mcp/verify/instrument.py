@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple
 
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.verify.comparison import Comparison, IdSequence
 from vibe_orderbook_mcp.verify.parts import BestPrices, BookAnswer, BookFrame, TextPair, TradeNumber, VenueRules
 from vibe_orderbook_mcp.verify.text_book import TextBook

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
-from vibe_orderbook_mcp.errors import VibeError
 from vibe_orderbook_mcp.frames.lines import RecordedLine
+from vibe_orderbook_mcp.model.errors import VibeError
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 
 # Price and size as the venue writes them.
 TextPair = tuple[str, str]

@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 from loguru import logger
 
-from vibe_orderbook_mcp.errors import ConfigError
 from vibe_orderbook_mcp.frames.lines import RecordedLine, RecordingFile, read_lines, with_answers
 from vibe_orderbook_mcp.frames.venues import LABELS, Recognizer
+from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.verify.binance_spot import BinanceSpotRules
 from vibe_orderbook_mcp.verify.instrument import InstrumentCheck, Top
 from vibe_orderbook_mcp.verify.parts import (

@@ -21,18 +21,18 @@ from tests.e2e.faults.stored import stored_books, stored_trades
 from tests.e2e.rig import Logged, listening, settings_for, until
 from tests.outcomes import Outcome as Row
 from tests.patience import PATIENCE_SECS
-from vibe_orderbook_mcp.binance.rest import TIMEOUT_SECS, BinanceRest
-from vibe_orderbook_mcp.binance.weights import DEFAULT_LIMIT, WeightBudget
-from vibe_orderbook_mcp.core.book import OrderBook
-from vibe_orderbook_mcp.core.events import DepthSnapshot, DepthUpdate
-from vibe_orderbook_mcp.core.sync import Loaded, Outcome
-from vibe_orderbook_mcp.errors import Refusal
-from vibe_orderbook_mcp.market import Market
-from vibe_orderbook_mcp.metrics import Metrics
-from vibe_orderbook_mcp.runtime import Runtime
+from vibe_orderbook_mcp.answers.service import Tools
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.sync import Loaded, Outcome
+from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.serve.metrics import Metrics
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import Corrupt, CorruptRest, Fault
-from vibe_orderbook_mcp.tools.service import Tools
+from vibe_orderbook_mcp.venues.binance.rest import TIMEOUT_SECS, BinanceRest
+from vibe_orderbook_mcp.venues.binance.weights import DEFAULT_LIMIT, WeightBudget
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 LEVELS = 20

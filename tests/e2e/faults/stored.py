@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from vibe_orderbook_mcp.core.events import Trade
-from vibe_orderbook_mcp.core.rows import BookTop
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import BookTop
 from vibe_orderbook_mcp.sim import SimExchange
 from vibe_orderbook_mcp.sim.past import AggRow
 from vibe_orderbook_mcp.sim.rules import Rules

@@ -11,9 +11,9 @@ import pytest
 from tests.e2e.faults.rig import Watch, exchange, watching
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
-from vibe_orderbook_mcp.binance import listing
+from vibe_orderbook_mcp.answers.access import ANSWER_SECS
 from vibe_orderbook_mcp.sim.faults import Disconnect, Regrid, Suspend
-from vibe_orderbook_mcp.tools.access import ANSWER_SECS
+from vibe_orderbook_mcp.venues import listing
 
 ALL = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 

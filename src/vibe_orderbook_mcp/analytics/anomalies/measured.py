@@ -1,0 +1,184 @@
+"""What the detectors looked at in a window: values and how unusual they are, whether there is a verdict or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from pydantic import Field
+
+from vibe_orderbook_mcp.analytics.anomalies.crash import depth_reading
+from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.flow.absorption_answer import AbsorptionEvent, absorbed_levels
+from vibe_orderbook_mcp.analytics.flow.toxicity import Vpin
+from vibe_orderbook_mcp.analytics.numbers import decimals, ratio, significant
+from vibe_orderbook_mcp.analytics.results import Answer, iso_second, left_out_if_none
+from vibe_orderbook_mcp.analytics.usual.measures import Measures
+from vibe_orderbook_mcp.analytics.usual.own_rate import MEASURES, Measure, times_a_day
+from vibe_orderbook_mcp.analytics.windows import Cut
+from vibe_orderbook_mcp.model.events import Side
+
+SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
+# As the answer names them, with the unit.
+NAMES: Final[dict[Measure, str]] = {
+    "price": "price_z",
+    "volume": "volume_times",
+    "sweep": "sweep_share",
+    "depth": "depth_halvings",
+    "spread": "spread_times",
+}
+
+
+class MeasuredLevel(Answer):
+    """One of the five measures that a market shock is made of, where it was largest in the window."""
+
+    value: float | None = Field(description="Null: it could not be told in the window.")
+    level: int | None = left_out_if_none(
+        "0 usual, 1 unusual (some 20 times a day), 2 rare (some twice). Absent: too little history."
+    )
+    a_day: float | None = left_out_if_none(
+        "How often a day the symbol's last 24 h reached it. Absent: less than 24 h of history, or below the least value"
+        " that level 1 needs."
+    )
+    at: str | None = left_out_if_none("The second, ISO 8601 UTC.")
+
+
+class Measured(Answer):
+    """What the detectors looked at in the window; absent: not known. Values, not verdicts."""
+
+    warming_up: bool | None = left_out_if_none("True: under one hour of history, so no verdict is given.")
+    measures: dict[str, MeasuredLevel] = Field(
+        description="price_z: largest move of mid over 1, 10, 60 s against what the hour before makes of it."
+        " volume_times: quote volume of 60 s / that of the day's mean minute. sweep_share: largest taker order at 3"
+        " prices or more / usual depth of the side. depth_halvings: depth withdrawn untraded, or missing, in halvings"
+        " (1: half, 2: a quarter). spread_times: spread that lasted 3 s / the day's median. While warming up those that"
+        " have no value yet are absent."
+    )
+    band_bps: int | None = left_out_if_none("The symbol's own band: depths here are within so many bps of mid.")
+    withdrawn: float | None = left_out_if_none("Largest share of a side that left untraded within 5 s, 0 to 1.")
+    depth_left: float | None = left_out_if_none("Least depth that lasted 3 s / its usual, on the side with less of it.")
+    updates_per_s_peak: int = Field(description="Most book changes in one second.")
+    updates_times_median: float | None = left_out_if_none("That peak / the trailing hour's median second.")
+    update_surge_times: float | None = left_out_if_none(
+        "Level 1: updates / the hour's median, in a second that would be a burst had mid not moved."
+    )
+    updates_per_trade: float | None = left_out_if_none("Book changes per fill over the window.")
+    depth_drop: float | None = left_out_if_none(
+        "1 - thinner side's depth within the own band / its hourly median; now."
+    )
+    spread_times: float | None = left_out_if_none("Spread / the day's median, both at least 1 tick and 0.5 bp; now.")
+    spread_bps: float | None = left_out_if_none("The spread itself, time-weighted over the newest second.")
+    spread_usual_bps: float | None = left_out_if_none("The day's median spread itself.")
+    cost_times: float | None = left_out_if_none(
+        "Cost of taking a quarter of a usual side, on the dearer side / its day's median; now."
+    )
+    bid_cancel_share: float | None = left_out_if_none("Cancelled / (added + cancelled) bid size in the window.")
+    ask_cancel_share: float | None = left_out_if_none("The same for asks.")
+    fleeting_walls_bid: int | None = left_out_if_none("Large bids of the window that vanished within 10 s, untraded.")
+    fleeting_walls_ask: int | None = left_out_if_none("The same for asks.")
+    variance_times: float | None = left_out_if_none(
+        "Realised variance of mid a second, last minute / trailing hour (5 s steps)."
+    )
+    absorption: list[AbsorptionEvent] = Field(
+        description="Levels that absorbed in the whole window, as in get_order_flow. A finding is rarer: over 60 s, and"
+        " a turnover that this symbol's levels exceed 0.1 times a day."
+    )
+    vpin: float | None = left_out_if_none("Toxicity of flow, 0 to 1, as in get_order_flow; with detail=true.")
+    vpin_rarity: float | None = left_out_if_none("Its rank among the values of the day before, 0 to 1.")
+
+
+class Largest(NamedTuple):
+    """A measure's largest value in a window. `level` is None while there is too little history for a verdict."""
+
+    measure: Measure
+    value: float
+    level: int | None
+    second: Measures
+
+
+def largest(seconds: Sequence[Measures]) -> dict[Measure, Largest]:
+    """Of each measure that could be told, the second with the highest level and, of those, the largest value."""
+    out: dict[Measure, Largest] = {}
+    for second in seconds:
+        values = second.values()
+        for measure, level in zip(MEASURES, second.levels, strict=True):
+            if (value := values.get(measure)) is None:
+                continue
+            known = out.get(measure)
+            if known is None or _order(level, value) > _order(known.level, known.value):
+                out[measure] = Largest(measure, value, level, second)
+    return out
+
+
+def _order(level: int | None, value: float) -> tuple[int, float]:
+    """A second without a verdict comes behind those that have one."""
+    return (-1 if level is None else level), value
+
+
+def window_measures(watch: SymbolWatch, window: Cut) -> list[Measures]:
+    span = window.span
+    return [each for each in watch.measures if span.start <= each.second < span.end]
+
+
+def measured_answer(watch: SymbolWatch, window: Cut, usual_move: float | None, vpin: Vpin | None) -> Measured:
+    rows, baseline = window.rows, watch.baseline
+    seconds = window_measures(watch, window)
+    now = next((each for each in reversed(seconds) if each.spread_bps is not None), Measures(-1))
+    newest = next((row for row in reversed(rows) if row.mid is not None), None)
+    peak = max((row.ids for row in rows), default=0)
+    usual = baseline.median("updates")
+    fills = sum(row.buy_trades + row.sell_trades for row in rows)
+    bid, ask = (watch.fleeting(side, window.span.start) for side in SIDES)
+    return Measured(
+        warming_up=None if baseline.is_ready else True,
+        measures=_levels(watch, largest(seconds)),
+        band_bps=None if baseline.band is None else baseline.band.bps,
+        withdrawn=decimals(max((each.withdrawn for each in seconds if each.withdrawn is not None), default=None), 3),
+        depth_left=significant(
+            min((each.depth_left for each in seconds if each.depth_left is not None), default=None), 3
+        ),
+        updates_per_s_peak=peak,
+        updates_times_median=None if usual is None else significant(ratio(peak, usual), 3),
+        update_surge_times=significant(surge(seconds), 3),
+        updates_per_trade=significant(ratio(sum(row.ids for row in rows), fills), 3),
+        depth_drop=None if newest is None else decimals(depth_reading(newest, baseline)[1], 3),
+        spread_times=significant(now.spread_times, 3),
+        spread_bps=significant(now.spread_bps, 4),
+        spread_usual_bps=significant(now.spread_usual_bps, 4),
+        cost_times=significant(now.cost_times, 3),
+        bid_cancel_share=decimals(_cancel_share(window, "bid"), 3),
+        ask_cancel_share=decimals(_cancel_share(window, "ask"), 3),
+        fleeting_walls_bid=None if bid is None else bid.walls,
+        fleeting_walls_ask=None if ask is None else ask.walls,
+        variance_times=significant(watch.variance_times, 3),
+        absorption=absorbed_levels(watch.spec, window, usual_move),
+        vpin=None if vpin is None else decimals(vpin.value, 4),
+        vpin_rarity=None if vpin is None else decimals(vpin.rarity, 4),
+    )
+
+
+def surge(seconds: Sequence[Measures]) -> float | None:
+    """The largest of the window. None: there was none."""
+    return max((each.update_surge for each in seconds if each.update_surge is not None), default=None)
+
+
+def _levels(watch: SymbolWatch, found: dict[Measure, Largest]) -> dict[str, MeasuredLevel]:
+    out = {}
+    for measure, name in NAMES.items():
+        each = found.get(measure)
+        if each is None:
+            if watch.baseline.is_ready:
+                out[name] = MeasuredLevel(value=None)
+            continue
+        second = each.second.second
+        a_day = times_a_day(watch.baseline, measure, each.value, second)
+        out[name] = MeasuredLevel(
+            value=significant(each.value, 4), level=each.level, a_day=decimals(a_day, 1), at=iso_second(second)
+        )
+    return out
+
+
+def _cancel_share(window: Cut, side: Side) -> float | None:
+    flows = [row.bid if side == "bid" else row.ask for row in window.rows]
+    cancelled = sum(flow.cancelled for flow in flows)
+    return ratio(cancelled, cancelled + sum(flow.added for flow in flows))

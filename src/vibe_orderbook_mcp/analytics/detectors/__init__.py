@@ -1,1 +1,0 @@
-"""Detectors: small state machines that are fed one second at a time."""

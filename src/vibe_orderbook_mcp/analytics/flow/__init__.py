@@ -1,0 +1,1 @@
+"""Who trades: aggressors, delta, toxicity, impact, absorption. Pure."""

@@ -1,0 +1,1 @@
+"""Volume by price: value area, nodes, zones with little volume. Pure."""

@@ -1,0 +1,436 @@
+"""What is usual for one symbol.
+
+Each second's figures are standardised by the median and spread of the hour before (causal, so a level that drifts
+from day to day raises no alarm) and pooled over the last day as hourly histograms. Seconds without a whole, sound
+book and seconds within a minute of a flagged episode are left out, otherwise an event would raise its own
+threshold; for that every second waits a little over a minute before it counts. Nothing here reads a clock.
+
+Below 15 minutes of history nothing relative is said, below one hour no verdict is given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import exp, log, log1p
+from typing import Final, NamedTuple
+
+from vibe_orderbook_mcp.analytics.usual.figures import (
+    BAND_FIGURES,
+    COST_FIGURES,
+    LEVELS,
+    NOTHING,
+    SCORES,
+    Level,
+    Sample,
+    Score,
+    raw,
+    thinner,
+    transform,
+    transformed,
+)
+from vibe_orderbook_mcp.analytics.usual.histograms import Standing
+from vibe_orderbook_mcp.analytics.usual.hours import HOUR, VERSION, HourBlock, Hours, Peak
+from vibe_orderbook_mcp.analytics.usual.normal import Normal, normal_of
+from vibe_orderbook_mcp.analytics.usual.own_band import BandChoice, OwnBand
+from vibe_orderbook_mcp.analytics.usual.row_cost import dearer_cost_bps
+from vibe_orderbook_mcp.analytics.usual.tails import alarm_level, three_within
+from vibe_orderbook_mcp.analytics.usual.trailing import Trailing
+from vibe_orderbook_mcp.model.rows import BANDS_BPS, SecondRow
+
+RELATIVE_SECS: Final = 900
+VERDICT_SECS: Final = 3600
+MARGIN_SECS: Final = 60
+# An alarm is raised some seconds after its first second; that second's margin must still be undecided.
+HOLD_SECS: Final = MARGIN_SECS + 10
+# An "episode" that goes on is how the market is now: it must become the new normal at some time.
+LONGEST_EPISODE_SECS: Final = 900
+# Rows that a restart needs before the last second that the stored hours hold.
+REPLAY_SECS: Final = HOUR + 120
+MINUTE: Final = 60
+MINUTE_ENOUGH: Final = 57
+DAY_SECS: Final = 86_400
+SIDE_MINUTES_NEEDED: Final = 60
+# Where half of all values are equal, the MAD is 0. In units of ln: a tenth is no difference worth a name.
+LEAST_SIGMA: Final = 0.1
+
+
+class _Held(NamedTuple):
+    second: int
+    sample: Sample
+    scores: tuple[float | None, ...]  # in the order of SCORES
+
+
+@dataclass(slots=True)
+class _Minute:
+    """The sums of a minute of the clock, from the seconds that count."""
+
+    number: int = -1
+    seconds: int = 0
+    updates: float = 0.0
+    quote_volume: float = 0.0
+    buy_volume: float = 0.0
+    sell_volume: float = 0.0
+    mid_before: float | None = None
+    mid: float | None = None
+    watched_secs: int = 0
+
+
+class SideUsual(NamedTuple):
+    """Medians of the last day: what rests on either side within the symbol's own band, in quote units."""
+
+    band_bps: int
+    place: int  # of that band in BANDS_BPS
+    bid: float
+    ask: float
+
+
+class Baseline:
+    """`observe` every second in turn; `exclude` what was flagged; ask at any time."""
+
+    def __init__(self, tick: float) -> None:
+        self._tick = tick
+        self._trailing: dict[Score, Trailing] = {name: Trailing(HOUR) for name in SCORES}
+        self._moves = Trailing(HOUR)
+        self._minute_moves = Trailing(HOUR, MINUTE)
+        self._minute = _Minute()
+        self._held: deque[_Held] = deque()
+        levels = [*LEVELS, *(name for names in BAND_FIGURES for name in names), *COST_FIGURES]
+        self._past = Hours([*(f"score:{name}" for name in SCORES), *(f"level:{name}" for name in levels)])
+        self._mid: float | None = None
+        self._band = OwnBand()
+        self._usuals: dict[int, SideUsual] = {}  # by place of the band: the own one, and those that may become it
+        self._spread_usual: float | None = None
+        self._excluded: dict[int, int] = {}  # first second -> last
+        self._until = self._restored_until = -1
+
+    @property
+    def seconds(self) -> int:
+        """Seconds of the last day that count."""
+        return self._past.seconds
+
+    def seconds_since(self, second: int) -> int:
+        """Of those that count, how many came since then, a week back at most. An hour is taken as evenly watched."""
+        return self._past.seconds_since(second)
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether a value can be compared with the hour before."""
+        return len(self._trailing["updates"]) >= RELATIVE_SECS
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether verdicts may be given."""
+        return self.is_relative and self.seconds >= VERDICT_SECS
+
+    @property
+    def secs_until_ready(self) -> int:
+        """At least; a second that is left out makes it longer."""
+        missing = max(VERDICT_SECS - self.seconds, RELATIVE_SECS - len(self._trailing["updates"]))
+        return missing + HOLD_SECS - len(self._held) if missing > 0 else 0
+
+    def observe(self, second: int, sample: Sample | None) -> None:
+        """The next second. `sample` is None for a second that says nothing of what is usual.
+
+        After `restore`, seconds that the stored hours hold are told again; of them only what is not stored is made.
+        """
+        if sample is not None:
+            self._mid = sample.mid or self._mid
+            if (place := self._band.place) is not None and sample.bids:
+                sample = sample._replace(depth_own=sample.thin(place))
+            values = transformed(sample)
+            scores = tuple(
+                None if value is None else self._score(name, value) for name, value in zip(SCORES, values, strict=True)
+            )
+            self._held.append(_Held(second, sample, scores))
+        while self._held and self._held[0].second <= second - HOLD_SECS:
+            held = self._held.popleft()
+            if not self._is_excluded(held.second):
+                self._commit(held, counts=held.second > self._restored_until)
+            self._until = max(self._until, held.second)
+        self._look_for_band(second)
+        self._weigh()
+
+    def exclude(self, first: int, last: int) -> None:
+        """A flagged episode. Its first fifteen minutes and a minute on both sides do not count."""
+        start, end = first - MARGIN_SECS, min(last, first + LONGEST_EPISODE_SECS) + MARGIN_SECS
+        self._excluded[start] = max(end, self._excluded.get(start, end))
+
+    def count_event(self, name: Level, second: int, value: float) -> None:
+        """A value that comes with an event and not with every second."""
+        self._past.count(f"level:{name}", second, value, step=0)
+
+    def median(self, name: Score) -> float | None:
+        """Of the trailing hour, in the figure's own unit. None below 15 minutes."""
+        trailing = self._trailing[name]
+        middle = trailing.median
+        return None if middle is None or len(trailing) < RELATIVE_SECS else raw(name, middle)
+
+    @property
+    def band(self) -> BandChoice | None:
+        """The symbol's own band. None below 15 minutes."""
+        return self._band.choice
+
+    @property
+    def usual_depth(self) -> SideUsual | None:
+        """None below 15 minutes, and where a side of the own band is empty more often than not."""
+        place = self._band.place
+        return None if place is None else self._usuals.get(place)
+
+    @property
+    def median_spread_bps(self) -> float | None:
+        """Of the last day. None below 15 minutes."""
+        return self._spread_usual
+
+    @property
+    def mean_quote(self) -> float | None:
+        """Quote units a second over the last day. None below an hour."""
+        quote, seconds = self._past.traded
+        return quote / seconds if seconds >= VERDICT_SECS else None
+
+    def costs_bps(self, row: SecondRow) -> dict[int, float]:
+        """Of taking a quarter of a usual side at once, on the dearer side: for the own band and those that may become
+        it, by their places in BANDS_BPS. One that is not known is missing.
+        """
+        costs = {place: dearer_cost_bps(row, usual.bid / 4, usual.ask / 4) for place, usual in self._usuals.items()}
+        return {place: cost for place, cost in costs.items() if cost is not None}
+
+    @property
+    def median_cost_bps(self) -> float | None:
+        """Of the last day, for the own band. None below 15 minutes."""
+        place = self._band.place
+        return None if place is None else self._day_median(COST_FIGURES[place], RELATIVE_SECS)
+
+    def standing_cost(self, cost_bps: float) -> Standing | None:
+        """Among the last day's, for the own band."""
+        place = self._band.place
+        return (
+            None if place is None else self._past.standing(f"level:{COST_FIGURES[place]}", log(max(cost_bps, NOTHING)))
+        )
+
+    def add_peak(self, name: str, peak: Peak) -> None:
+        """The largest value of an episode, for the symbol's own rate of such."""
+        self._past.add_peak(name, peak)
+
+    def peaks(self, name: str, since: int) -> list[Peak]:
+        return self._past.peaks(name, since)
+
+    @property
+    def median_move_ticks(self) -> float | None:
+        return self._moves.median if len(self._moves) >= RELATIVE_SECS else None
+
+    @property
+    def median_minute_move_ticks(self) -> float | None:
+        return self._minute_moves.median if len(self._minute_moves) >= RELATIVE_SECS // MINUTE else None
+
+    def score(self, name: Score, value: float) -> float | None:
+        """The value, standardised by the trailing hour. None below 15 minutes of it."""
+        return self._score(name, transform(name, value))
+
+    def standing(self, name: Score, value: float) -> Standing | None:
+        score = self.score(name, value)
+        return None if score is None else self._past.standing(f"score:{name}", score)
+
+    def rank(self, name: Score, value: float) -> float | None:
+        """The uncapped rank, for thresholds: whether a value is above a quantile."""
+        score = self.score(name, value)
+        return None if score is None else self._past[f"score:{name}"].rank(score)
+
+    def threshold(self, name: Score, share: float) -> float | None:
+        """The value that stands at this quantile now, in the figure's own unit."""
+        trailing = self._trailing[name]
+        middle, at = trailing.median, self._past[f"score:{name}"].quantile(share)
+        if middle is None or at is None or len(trailing) < RELATIVE_SECS:
+            return None
+        return raw(name, min(700.0, middle + at * max(trailing.sigma(middle), LEAST_SIGMA)))
+
+    def standing_level(self, name: Level, value: float) -> Standing | None:
+        return self._past.standing(f"level:{name}", value)
+
+    def alarm_turnover(self) -> float | None:
+        """The turnover that levels which are kept up exceed once in so many days (`tails`). None: too few of them."""
+        found = alarm_level(self._past["level:kept_up"].items(), self.seconds / DAY_SECS)
+        return None if found is None else exp(min(700.0, found))
+
+    def three_fleeting(self, share: float, newest: int) -> float | None:
+        """How many times a minute three fleeting walls of one side, all of that share of the usual depth or more, fall
+        within a minute by chance. The `newest` of that size are those in question, and no history of theirs.
+
+        None: walls were not watched for half an hour.
+        """
+        minutes = self.side_minutes
+        if minutes < SIDE_MINUTES_NEEDED:
+            return None
+        return three_within(max(0, self._past["level:fleeting"].from_(log(share)) - newest), minutes)
+
+    @property
+    def side_minutes(self) -> int:
+        """Minutes of the last day in which walls of a side were watched: two for each that passed."""
+        return 2 * self._past["level:wall_minutes"].n
+
+    def normal(self, price_secs: int) -> Normal:
+        """Medians of the last day. `price_secs`: as for `normal_of`."""
+        band, tick_bps = self._band.choice, None if self._mid is None else 1e4 * self._tick / self._mid
+        own_bps = None if band is None else band.bps
+        found = normal_of(lambda name: self._past[f"level:{name}"], self.seconds, own_bps, tick_bps, price_secs)
+        return found if band is None else replace(found, own_band_bps=band.bps, band_before_bps=band.before or None)
+
+    def count(self, name: Level) -> int:
+        """How many values the last day holds."""
+        return self._past[f"level:{name}"].n
+
+    def take_blocks(self) -> list[HourBlock]:
+        """The hours that changed since the last call, oldest first."""
+        return [self._block(number) for number in self._past.take_changed()]
+
+    def restore(self, blocks: Iterable[HourBlock]) -> int:
+        """Start from stored hours. Returns the last second that they count; -1 when there are none."""
+        blocks = sorted(blocks, key=lambda each: each.hour)
+        for block in blocks:
+            self._until = max(self._until, block.until)
+            for first, last in block.excluded:
+                self._excluded[first] = max(last, self._excluded.get(first, last))
+        self._past.restore(blocks)
+        self._band.choice = next((block.band for block in reversed(blocks) if block.band is not None), None)
+        self._restored_until = self._until
+        self._weigh()
+        return self._until
+
+    def precede(self, older: Baseline) -> None:
+        """What another one learned of an earlier time comes before what this one knows. The other is used up by it."""
+        older.observe(older._held[-1].second + HOLD_SECS if older._held else older._until, None)  # nothing is held back
+        for name, trailing in older._trailing.items():
+            trailing.add_all(self._trailing[name])
+        older._moves.add_all(self._moves)
+        older._minute_moves.add_all(self._minute_moves)
+        self._trailing, self._moves, self._minute_moves = older._trailing, older._moves, older._minute_moves
+        self._past.precede(older._past)
+        self._band.precede(older._band)
+        self._trailing["depth_own"] = self._band.trailing()
+        for first, last in older._excluded.items():
+            self._excluded[first] = max(last, self._excluded.get(first, last))
+        self._until = max(self._until, older._until)
+        self._weigh()
+
+    def _commit(self, held: _Held, *, counts: bool) -> None:
+        """The second counts from now on."""
+        second, sample = held.second, held.sample
+        for name, value in zip(SCORES, transformed(sample), strict=True):
+            if value is not None:
+                self._trailing[name].add(second, value)
+        if sample.move_ticks is not None:
+            self._moves.add(second, sample.move_ticks)
+        if sample.bids:
+            self._band.add(second, sample)
+        self._add_to_minute(held, counts=counts)
+        if not counts:
+            return
+        self._past.add_second(second, sample.quote_volume)
+        for name, score in zip(SCORES, held.scores, strict=True):
+            if score is not None:
+                self._past.count(f"score:{name}", second, score, step=1)
+        if sample.spread_bps is not None:
+            self._past.count("level:spread", second, log(sample.spread_bps), step=1)
+        if sample.round_trip_bps is not None:
+            self._past.count("level:round_trip", second, log(max(sample.round_trip_bps, NOTHING)), step=1)
+        self._count_depths(second, sample)
+
+    def _count_depths(self, second: int, sample: Sample) -> None:
+        for names, bid, ask in zip(BAND_FIGURES, sample.bids, sample.asks, strict=False):
+            for figure, amount in zip(names, (bid, ask, thinner(bid, ask)), strict=True):
+                if amount is not None:
+                    self._past.count(f"level:{figure}", second, log(max(amount, NOTHING)), step=1)
+        for place, cost in sample.costs_bps.items():
+            self._past.count(f"level:{COST_FIGURES[place]}", second, log(max(cost, NOTHING)), step=1)
+
+    def _look_for_band(self, second: int) -> None:
+        if self._spread_usual is None or self._mid is None:
+            return
+        pools = [self._past[f"level:{thin}"] for _, _, thin in BAND_FIGURES]
+        if self._band.look(second, self._spread_usual, 1e4 * self._tick / self._mid, pools):
+            self._trailing["depth_own"] = self._band.trailing()
+
+    def _weigh(self) -> None:
+        """What a second is compared with, worked out once."""
+        self._spread_usual = self._day_median("spread", RELATIVE_SECS)
+        self._usuals = {}
+        for place in self._band.wanted:
+            bid, ask = (self._day_median(name, RELATIVE_SECS) for name in BAND_FIGURES[place][:2])
+            if bid is not None and ask is not None and min(bid, ask) > 2 * NOTHING:
+                self._usuals[place] = SideUsual(BANDS_BPS[place], place, bid, ask)
+
+    def _add_to_minute(self, held: _Held, *, counts: bool) -> None:
+        minute, sample, number = self._minute, held.sample, held.second // MINUTE
+        if number != minute.number:
+            if minute.seconds >= MINUTE_ENOUGH:
+                self._end_minute(minute, counts=counts)
+            follows = number == minute.number + 1
+            minute = self._minute = _Minute(number, mid_before=minute.mid if follows else None)
+        minute.seconds += 1
+        minute.updates += sample.updates
+        minute.quote_volume += sample.quote_volume
+        minute.buy_volume += sample.buy_volume
+        minute.sell_volume += sample.sell_volume
+        minute.watched_secs += sample.walls_watched
+        if sample.mid is not None:
+            minute.mid = sample.mid
+            if minute.mid_before is None:
+                minute.mid_before = sample.mid
+
+    def _end_minute(self, minute: _Minute, *, counts: bool) -> None:
+        second = minute.number * MINUTE
+        change = None
+        if minute.mid is not None and minute.mid_before is not None:
+            change = round((minute.mid - minute.mid_before) / self._tick, 6)
+            self._minute_moves.add(second, abs(change))
+        if not counts:
+            return
+        self._past.count("level:minute_updates", second, log1p(minute.updates / minute.seconds), step=MINUTE)
+        self._past.count("level:minute_volume", second, log1p(minute.quote_volume), step=MINUTE)
+        if minute.watched_secs >= MINUTE_ENOUGH:
+            self._past.count("level:wall_minutes", second, 0.0, step=0)
+
+    def _block(self, number: int) -> HourBlock:
+        hour, start = self._past.hours[number], number * HOUR
+        excluded = [(first, last) for first, last in self._excluded.items() if last >= start and first < start + HOUR]
+        return HourBlock(
+            version=VERSION,
+            hour=number,
+            until=min(self._until, start + HOUR - 1),
+            seconds=hour.seconds,
+            figures=hour.binned(),
+            excluded=excluded,
+            quote=hour.quote,
+            quote_seconds=hour.quote_seconds,
+            peaks=hour.peaks,
+            band=self._band.choice,
+        )
+
+    def _is_excluded(self, second: int) -> bool:
+        if not self._excluded:
+            return False
+        for first in [first for first, last in self._excluded.items() if last < second - 2 * HOUR]:
+            del self._excluded[first]
+        return any(first <= second <= last for first, last in self._excluded.items())
+
+    def _score(self, name: Score, value: float) -> float | None:
+        trailing = self._trailing[name]
+        middle = trailing.median
+        if middle is None or len(trailing) < RELATIVE_SECS:
+            return None
+        return (value - middle) / max(trailing.sigma(middle), LEAST_SIGMA)
+
+    def _day_median_log(self, name: str, least: int) -> float | None:
+        pool = self._past[f"level:{name}"]
+        return pool.quantile(0.5) if pool.n >= least else None
+
+    def _day_median(self, name: str, least: int) -> float | None:
+        middle = self._day_median_log(name, least)
+        return None if middle is None else exp(middle)
+
+
+def restore_from(blocks: Sequence[HourBlock], now_second: int) -> int:
+    """The first second of rows that `restore` needs."""
+    until = max((block.until for block in blocks), default=now_second)
+    return min(until, now_second) - REPLAY_SECS

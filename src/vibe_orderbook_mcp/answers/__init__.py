@@ -1,0 +1,1 @@
+"""The tools: one async method each, their arguments and their refusals."""

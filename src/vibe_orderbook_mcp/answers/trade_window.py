@@ -1,0 +1,106 @@
+"""The trades of a long window by price, and which part of them is held.
+
+What the stream has brought is on its way to the store for a second, and for as long as the disk fails. A window that
+ends now has those trades too: they are collected first, then the store is looked at, at one moment, and of what is in
+both each counts once, by its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vibe_orderbook_mcp.analytics.profile.coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Span
+from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.model import intervals
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.records.rollups import Histogram, add_trades, empty_histogram, grid_for
+from vibe_orderbook_mcp.store.summing import HistoryView
+
+Traded = tuple[Span, Histogram, TapeCoverage]
+
+
+async def traded_window(runtime: Runtime, history: History, state: SymbolState, span: Span) -> Traded:
+    """The window, the trades of the part that can be answered, and its coverage. Raises StorageError.
+
+    The part goes back to the oldest trade that is held. Where more than half of its trades are missing, it is what
+    comes after the last of them, if that is the larger part.
+    """
+    symbol = state.spec.symbol
+    collected = [*runtime.recorder.waiting(symbol), *state.tape.pending]
+    async with history.view() as view:
+        if not history.writable:
+            span = await _recorded(view, symbol, span)
+        stored = await view.ids(symbol)
+        fresh = {trade.agg_id: trade for trade in collected if not intervals.contains(stored, trade.agg_id)}
+        waiting = [fresh[agg_id] for agg_id in sorted(fresh)]
+        histogram, tape = await _window(runtime, view, state.spec, span, waiting)
+        since_ms = tape.complete_since_ms
+        if since_ms is not None and since_ms > span.start * 1000 and tape.held_share(span) < MIN_COVERAGE:
+            part = Span(-(-since_ms // 1000), span.end)
+            if part.secs > 0 and part.secs / span.secs >= tape.share(span):
+                histogram, whole = await _window(runtime, view, state.spec, part, waiting)
+                tape = TapeCoverage(
+                    held=whole.held,
+                    missing=0,
+                    complete_since_ms=part.start * 1000,
+                    accounted_since_ms=part.start * 1000,
+                    backfill=tape.backfill,
+                    missing_before=tape.missing,
+                )
+    return span, histogram, tape
+
+
+async def _window(
+    runtime: Runtime, view: HistoryView, spec: SymbolSpec, span: Span, waiting: Sequence[Trade]
+) -> tuple[Histogram, TapeCoverage]:
+    start_ms, end_ms = span.start * 1000, span.end * 1000
+    if await view.spec(spec.symbol) is None and waiting:  # nothing is stored: its prices decide how wide bins are
+        histogram = empty_histogram(grid_for(waiting[0].price, spec.tick_exp), spec.lot_exp)
+    else:
+        histogram = await view.histogram(spec.symbol, start_ms, end_ms)
+    add_trades(histogram, [trade for trade in waiting if start_ms <= trade.time_ms < end_ms])
+    return histogram, await coverage(runtime, view, spec.symbol, span, histogram, waiting)
+
+
+async def coverage(
+    runtime: Runtime,
+    view: HistoryView,
+    symbol: str,
+    span: Span,
+    sums: Histogram | None = None,
+    waiting: Sequence[Trade] = (),
+) -> TapeCoverage:
+    """Which part of the window's trades is held, by their ids; `sums` are theirs, if known. Raises StorageError."""
+    start_ms = span.start * 1000
+    ids = await view.id_coverage(symbol, start_ms, span.end * 1000, sums, waiting)
+    held = await view.trade_span(symbol)
+    times = [*([] if held is None else [held[0]]), *(trade.time_ms for trade in waiting)]
+    first_ms = min(times, default=None)
+    nothing_older = symbol in runtime.filler.exhausted
+    complete_since_ms = ids.complete_since_ms
+    if complete_since_ms is not None and nothing_older and first_ms is not None and complete_since_ms <= first_ms:
+        complete_since_ms = min(complete_since_ms, start_ms)  # there was nothing before the first trade held
+    accounted_since_ms = None
+    if not ids.start_known and not nothing_older and first_ms is not None:
+        # Nothing older than the window's first trade is held: before that trade it is not known what there was.
+        accounted_since_ms = max(start_ms, first_ms)
+    return TapeCoverage(
+        held=ids.held,
+        missing=ids.missing,
+        complete_since_ms=complete_since_ms,
+        accounted_since_ms=accounted_since_ms,
+        backfill=runtime.filler.progress(symbol),
+        never_traded=nothing_older and first_ms is None,
+        is_new=runtime.filler.is_beginning(symbol),
+    )
+
+
+async def _recorded(view: HistoryView, symbol: str, span: Span) -> Span:
+    """Beside another process that records: up to the newest second it has stored, as long as before."""
+    newest = await view.newest_second(symbol)
+    end = span.end if newest is None else min(span.end, newest + 1)
+    return Span(end - span.secs, end)

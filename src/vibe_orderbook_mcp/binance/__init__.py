@@ -1,1 +1,0 @@
-"""Binance's public spot market data: wire messages, REST, websocket feed."""

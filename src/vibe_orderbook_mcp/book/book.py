@@ -1,0 +1,59 @@
+"""One order book: two sides and the update they stand at."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from vibe_orderbook_mcp.book.compiled import BookSide
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Side
+
+__all__ = ["BookSide", "OrderBook"]
+
+
+class OrderBook:
+    """Both sides and the update they stand at."""
+
+    __slots__ = ("asks", "bids", "event_ms", "last_update_id")
+
+    side_type: ClassVar[type[BookSide]] = BookSide
+
+    def __init__(self, snapshot: DepthSnapshot, *, limit: int | None = None) -> None:
+        """`limit` is how many levels a side were asked for: a side that is shorter, and not cut, is wholly known."""
+        bids, asks = snapshot.bids, snapshot.asks
+        has_all_bids = not snapshot.bids_cut and (limit is None or len(bids) < limit)
+        has_all_asks = not snapshot.asks_cut and (limit is None or len(asks) < limit)
+        self.bids = self.side_type("bid", bids, complete=has_all_bids)
+        self.asks = self.side_type("ask", asks, complete=has_all_asks)
+        self.last_update_id = snapshot.last_update_id
+        self.event_ms: int | None = None  # a REST answer carries no exchange time
+
+    def apply(self, update: DepthUpdate) -> tuple[list[float], list[float]]:
+        """Apply one update that is known to be next. Returns the sizes that it replaced, of bids and of asks."""
+        event_ms = update.event_ms
+        before = self.bids.apply(update.bids, event_ms), self.asks.apply(update.asks, event_ms)
+        self.last_update_id = update.final_id
+        self.event_ms = event_ms
+        return before
+
+    def keep_since(self, former: OrderBook) -> None:
+        """This copy takes the place of another one: its levels stand since that one saw them come."""
+        self.bids.keep_since(former.bids)
+        self.asks.keep_since(former.asks)
+
+    def side(self, side: Side) -> BookSide:
+        return self.bids if side == "bid" else self.asks
+
+    @property
+    def mid(self) -> float | None:
+        bid, ask = self.bids.best, self.asks.best
+        return None if bid is None or ask is None else (bid + ask) / 2
+
+    @property
+    def is_crossed(self) -> bool:
+        """Best bid at or above best ask: on an exchange that matches, a sign that the copy is wrong."""
+        bid, ask = self.bids.best, self.asks.best
+        return bid is not None and ask is not None and bid >= ask
+
+    @property
+    def is_two_sided(self) -> bool:
+        return self.bids.best is not None and self.asks.best is not None

@@ -1,0 +1,113 @@
+"""What a second's row sums up of every event, in plain Python: `_row_sums` compiles it, for it is most of a row's cost.
+
+* `HeldRows`: rows of one side of an event until it is settled, and what their levels were added and cancelled then;
+* `Imbalance`: order-flow imbalance and size at the best ten levels (`ofi`);
+* `on_grid`: sums of doubles put back on the exchange's grid, where they are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from functools import reduce
+from itertools import zip_longest
+from operator import add
+from typing import NamedTuple
+
+from vibe_orderbook_mcp.book.book_side import BookSide
+from vibe_orderbook_mcp.book.ofi import Ladder, event_ofi, ladder
+
+
+class SettledRows(NamedTuple):
+    """Sums over rows of levels that were not traded. Base units."""
+
+    added: float
+    adds: int
+    cancelled: float
+    cancels: int
+    discovered: int  # levels beyond the known book, whose old size is not known
+    watched: list[int]  # places of the rows that are left out of the sums, for they are looked at one by one
+
+
+class HeldRows:
+    """Rows of one side of an event: prices, the sizes they have now and those that stood there before."""
+
+    __slots__ = ("_before", "_levels")
+
+    def __init__(self, levels: Sequence[tuple[float, float]], before: Sequence[float]) -> None:
+        if len(levels) != len(before):
+            raise ValueError("as many sizes before as rows are needed")
+        self._levels, self._before = levels, before
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def row(self, place: int) -> tuple[float, float, float]:
+        """Price, size and size before. Raises IndexError."""
+        if place < 0:
+            raise IndexError(place)
+        return (*self._levels[place], self._before[place])
+
+    def names(self, price: float) -> bool:
+        """Whether there is a row of this level."""
+        return any(level[0] == price for level in self._levels)
+
+    def settle(self, watched: Container[float], least: float, bound: float, is_bid: bool) -> SettledRows:
+        """What the rows add up to. `watched` prices are left out, and rows whose level reaches the size of a wall
+        (`least`). What comes up beyond `bound` is discovered, not added.
+
+        Sizes lie on the symbol's grid, so one that differs at all differs by a lot or more.
+        """
+        added = cancelled = 0.0
+        adds = cancels = discovered = 0
+        left_out: list[int] = []
+        for place, ((price, size), old) in enumerate(zip(self._levels, self._before, strict=True)):
+            if size >= least > old or price in watched:
+                left_out.append(place)
+            elif not old and (price < bound if is_bid else price > bound):
+                discovered += 1
+            elif size > old:
+                added += size - old
+                adds += 1
+            elif size < old:
+                cancelled += old - size
+                cancels += 1
+        return SettledRows(added, adds, cancelled, cancels, discovered, left_out)
+
+
+def on_grid(values: Iterable[float], exp: int) -> tuple[float, ...]:
+    """Each value rounded to `exp` decimals."""
+    return tuple(round(value, exp) for value in values)
+
+
+class Imbalance:
+    """The order-flow imbalance of each event, summed over a second's events level by level, best first."""
+
+    __slots__ = ("_before", "_depth", "_ofi")
+
+    def __init__(self) -> None:
+        self._before: Ladder | None = None
+        self._ofi: list[list[float]] = []  # of each event; summed up once
+        self._depth: list[list[float]] = []
+
+    def observe(self, bids: BookSide, asks: BookSide) -> None:
+        """The book after an event. While a side is empty or they touch there is no chain from event to event."""
+        before, after = self._before, ladder(bids, asks)
+        if before is not None and after is not None:
+            self._ofi.append(per_level := event_ofi(before, after))
+            self._depth.append([bid + ask for bid, ask in zip(after[1], after[3], strict=False)][: len(per_level)])
+        self._before = after
+
+    def break_chain(self) -> None:
+        """The next event does not follow from the last one."""
+        self._before = None
+
+    def take(self) -> tuple[int, list[float], list[float]]:
+        """Since the last call: how many events, their imbalance, and the sizes of both sides after each of them."""
+        taken = len(self._ofi), _column_sums(self._ofi), _column_sums(self._depth)
+        self._ofi, self._depth = [], []
+        return taken
+
+
+def _column_sums(rows: list[list[float]]) -> list[float]:
+    """Level by level, by plain additions; an event of a thin book has fewer."""
+    return [reduce(add, column, 0.0) for column in zip_longest(*rows, fillvalue=0.0)]

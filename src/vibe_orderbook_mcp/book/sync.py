@@ -1,0 +1,149 @@
+"""Keeping one book in proven sequence.
+
+Binance, "How to manage a local order book correctly" (binance-spot-api-docs, web-socket-streams.md):
+
+ 1. Open a connection to the depth stream.
+ 2. Buffer the events received. Note the `U` of the first one.
+ 3. Get a depth snapshot.
+ 4. If its `lastUpdateId` is strictly less than that `U`, go back to step 3.
+ 5. Discard buffered events whose `u` is <= `lastUpdateId`. The first one left has it within [U; u].
+ 6. Set the book to the snapshot.
+ 7. Apply the buffered events, then all that follow:
+    - `u` less than the book's update id: ignore the event;
+    - `U` greater than the book's update id + 1: events were missed, start again;
+    - otherwise set each level to its size (0 removes it) and the book's update id to `u`.
+
+`BookSync` keeps steps 2 and 4 to 7. It does no I/O: events and snapshots are handed in, and what the caller
+should do about each is the return value.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+
+# About a quarter of an hour of 100 ms events. Reaching it means that no snapshot can be had; older events are
+# then of no use, because any snapshot that comes later will be newer than they are.
+BUFFER_LIMIT = 10_000
+
+
+class Outcome(Enum):
+    """What became of an event."""
+
+    APPLIED = "applied"
+    BUFFERED = "buffered"  # waiting for a snapshot
+    OLD = "old"  # already contained in the book
+    OUTRUN = "outrun"  # a loaded snapshot that no event had joined yet is too old: another is needed
+    GAP = "gap"  # events are missing: the book is gone, a snapshot is needed now
+    CROSSED = "crossed"  # the copy contradicts itself: likewise
+
+
+class Loaded(Enum):
+    """What became of a snapshot."""
+
+    LIVE = "live"  # joined with the stream
+    UNPROVEN = "unproven"  # loaded, but no event has shown yet that it belongs to the stream
+    TOO_OLD = "too_old"  # older than the first buffered event: fetch another
+    NOT_NEEDED = "not_needed"
+
+
+class BookSync:
+    """One symbol's book and whether it can be trusted."""
+
+    __slots__ = ("_buffer", "_crossed_events", "before", "book", "is_proven", "missed")
+
+    def __init__(self) -> None:
+        self.book: OrderBook | None = None
+        self.is_proven = False
+        self.before: tuple[list[float], list[float]] = ([], [])  # sizes before the last applied event
+        self.missed: tuple[int, int] = (0, 0)  # (expected first id, first id received) of the last gap
+        self._buffer: deque[DepthUpdate] = deque(maxlen=BUFFER_LIMIT)
+        self._crossed_events = 0
+
+    @property
+    def is_live(self) -> bool:
+        """In sequence, joined with the stream, and not contradicting itself."""
+        return self.is_proven and self.book is not None and not self.book.is_crossed
+
+    @property
+    def needs_snapshot(self) -> bool:
+        return self.book is None
+
+    def receive(self, update: DepthUpdate) -> Outcome:
+        book = self.book
+        if book is None:
+            return self._hold(update)
+        if update.final_id <= book.last_update_id:
+            return Outcome.OLD
+        if is_gap(book.last_update_id, update):
+            outcome = Outcome.GAP if self.is_proven else Outcome.OUTRUN
+            self.missed = (book.last_update_id + 1, update.first_id)
+            self.reset()
+            self._buffer.append(update)
+            return outcome
+        self.before = book.apply(update)
+        self.is_proven = True
+        bid, ask = book.bids.best, book.asks.best
+        if bid is None or ask is None or bid < ask:
+            self._crossed_events = 0
+            return Outcome.APPLIED
+        # One event may show a crossed book while the other side's rows are still in the next frame; two cannot.
+        self._crossed_events += 1
+        if self._crossed_events < 2:
+            return Outcome.APPLIED
+        self.reset()
+        return Outcome.CROSSED
+
+    def load(self, snapshot: DepthSnapshot, *, limit: int | None = None) -> Loaded:
+        """Steps 4 to 7. `limit` is the depth that was asked for, see `OrderBook`."""
+        if self.book is not None:
+            return Loaded.NOT_NEEDED
+        first = self._buffer[0].first_id if self._buffer else None
+        # Step 4 refuses `lastUpdateId < U`. At `U - 1` the event still continues the snapshot without a hole.
+        if first is not None and snapshot.last_update_id < first - 1:
+            return Loaded.TOO_OLD
+        book = OrderBook(snapshot, limit=limit)
+        for update in self._buffer:
+            if update.final_id > snapshot.last_update_id:
+                book.apply(update)
+            else:
+                book.event_ms = update.event_ms
+        self.book = book
+        self.is_proven = bool(self._buffer)
+        self._crossed_events = int(book.is_crossed)
+        self._buffer.clear()
+        return Loaded.LIVE if self.is_proven else Loaded.UNPROVEN
+
+    def confirm(self) -> None:
+        """Accept a loaded snapshot of a quiet symbol: its stream is open and has had nothing to say since.
+
+        An answer that the exchange had kept from before the stream was opened cannot be told apart from a fresh one
+        until the symbol's next event, which then shows the gap.
+        """
+        if self.book is not None:
+            self.is_proven = True
+
+    def reset(self) -> None:
+        """Forget the book and what was buffered: sequence can no longer be proved."""
+        self.book = None
+        self.is_proven = False
+        self._crossed_events = 0
+        self._buffer.clear()
+
+    def _hold(self, update: DepthUpdate) -> Outcome:
+        if self._buffer:
+            last = self._buffer[-1].final_id
+            if update.final_id <= last:
+                return Outcome.OLD
+            if is_gap(last, update):
+                self._buffer.clear()  # no snapshot can bridge the hole, only one that is newer than it
+        self._buffer.append(update)
+        return Outcome.BUFFERED
+
+
+def is_gap(last_update_id: int, update: DepthUpdate) -> bool:
+    """Rule of step 7: `U` greater than the book's update id + 1."""
+    return update.first_id > last_update_id + 1

@@ -1,0 +1,283 @@
+"""Trades that are missing from the archive, fetched by id.
+
+Aggregate-trade ids are consecutive, so what is missing is a fact: every id between those held, and, back to the
+wanted hour, every id before the first one held. One procedure fills what a gap, a restart or a first start left:
+newest first, a page at a time, resumable at any point because each page is stored with its ids. What is older
+than a day and than the wanted hours is left: the space it would take may be what newer trades were dropped for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Literal
+
+from loguru import logger
+
+from vibe_orderbook_mcp.analytics.profile.coverage import Backfill
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.hole_report import HoleReport, Reason
+from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.model import intervals
+from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, StorageError
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.intervals import Interval
+from vibe_orderbook_mcp.model.rows import TradeBatch
+from vibe_orderbook_mcp.process.backoff import delays
+from vibe_orderbook_mcp.venues.binance.rest import AGG_TRADES_LIMIT, PAGE_LANE, BinanceRest
+from vibe_orderbook_mcp.venues.binance.weights import OLDER_PAGES
+
+LOOK_EVERY_SECS = 1.0
+PAGES_A_TURN = 20
+FEW_IDS = 5 * AGG_TRADES_LIMIT  # a longer hole is filled as older trades are, with what is left of the weight
+# After a failure: together with PAGE_SECS of `binance.rest` it bounds the time from "the exchange answers again" to "no
+# hole" at 10 s.
+RETRY_FIRST_SECS = 1.0
+RETRY_MOST_SECS = 2.5
+TURN_SECS = 1.0
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+_Work = Literal["holes", "older"]
+
+
+class _Lookback:
+    """How far back the trades of one symbol have been fetched, and how fast that goes."""
+
+    def __init__(self, newest_ms: int) -> None:
+        self.began = time.monotonic()
+        self.newest_ms = newest_ms
+        self.reached_ms = newest_ms
+        self.ids = 0
+        self.is_done = False
+
+    def progress(self, target_ms: int) -> Backfill | None:
+        """None when it is through, or has not said anything yet."""
+        passed_ms, secs = self.newest_ms - self.reached_ms, time.monotonic() - self.began
+        if self.is_done or passed_ms <= 0 or secs <= 0:
+            return None
+        left = (self.reached_ms - target_ms) * self.ids / passed_ms
+        return Backfill(reaches_ms=target_ms, ids_left=max(0, round(left)), ids_per_sec=self.ids / secs)
+
+
+class Filler:
+    """Runs in the background with a part of the exchange's weight (`PAGES` and `OLDER_PAGES` of `binance.weights`).
+
+    Each symbol is looked at by a task of its own: what one of them waits for, another does not. Its holes wait neither
+    for its older trades nor, after a failure, for longer than RETRY_MOST_SECS.
+    """
+
+    def __init__(self, market: Market, archive: Archive, rest: BinanceRest, *, backfill_hours: int) -> None:
+        self._market = market
+        self._archive = archive
+        self._rest = rest
+        self._backfill_ms = backfill_hours * HOUR_MS
+        self._floor: dict[str, int] = {}  # ids below this are too old, or the exchange has none
+        self._given_up: dict[str, list[Interval]] = {}  # ids that stay missing
+        self._newest_asked: dict[str, int] = {}  # the book's resyncs when the newest trades were last asked for
+        self._lookback: dict[str, _Lookback] = {}
+        self._tasks: dict[tuple[str, _Work], asyncio.Task[None]] = {}
+        self._waits: dict[tuple[str, _Work], Iterator[float]] = {}  # of who failed last
+        self._turn = asyncio.Lock()
+        self._log = HoleReport()
+        self.exhausted: set[str] = set()  # the exchange has no older trades than are held
+        self.filled: Counter[str] = Counter()
+        self.given_up: Counter[str] = Counter()  # ids
+
+    def progress(self, symbol: str) -> Backfill | None:
+        """How the fetching of older trades stands; None when nothing is being fetched."""
+        lookback, now_ms = self._lookback.get(symbol), self._market.exchange_ms(time.monotonic_ns())
+        return None if lookback is None or now_ms is None else lookback.progress(now_ms - self._backfill_ms)
+
+    def is_beginning(self, symbol: str) -> bool:
+        """Whether older trades will be fetched, and none of them has come yet."""
+        known = (self.exhausted, self._floor, self._lookback)
+        return self._backfill_ms > 0 and not any(symbol in each for each in known)
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(LOOK_EVERY_SECS)
+                self._log.say(time.monotonic())
+                for symbol, state in list(self._market.symbols.items()):
+                    self._work(symbol, "holes", self._fill_symbol, state)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            self._log.say(time.monotonic(), is_end=True)
+
+    def _work(self, symbol: str, kind: _Work, fill: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Begin it, unless it is still under way."""
+        running = self._tasks.get((symbol, kind))
+        if running is None or running.done():
+            self._tasks[symbol, kind] = asyncio.create_task(self._try(symbol, kind, fill, *arguments))
+
+    async def _try(self, symbol: str, kind: _Work, fill: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """A failure is followed by a pause of this symbol's alone."""
+        try:
+            await fill(*arguments)
+        except RateLimited as error:
+            await asyncio.sleep(error.retry_after_secs)
+        except (ExchangeError, StorageError) as error:
+            logger.debug("Filling trades of {} is put off: {}", symbol, error)
+            waits = self._waits.setdefault((symbol, kind), delays(RETRY_FIRST_SECS, RETRY_MOST_SECS))
+            await asyncio.sleep(next(waits))
+        except Exception as error:  # a mistake of ours must not leave a symbol unfilled for good
+            logger.opt(exception=error).error("Filling trades of {} failed in an unforeseen way", symbol)
+        else:
+            self._waits.pop((symbol, kind), None)
+
+    def forget(self, symbol: str) -> None:
+        """The symbol is kept no more: what is fetched for it ends, and what was known of it counts anew."""
+        for key in [key for key in self._tasks if key[0] == symbol]:
+            self._tasks.pop(key).cancel()
+            self._waits.pop(key, None)
+        for known in (self._floor, self._given_up, self._newest_asked, self._lookback, self.filled, self.given_up):
+            known.pop(symbol, None)
+        self.exhausted.discard(symbol)
+        self._log.forget(symbol)
+
+    async def missing(self, symbol: str) -> list[Interval]:
+        """Inclusive id ranges that are not held, newest first; the last one may reach back to id 0."""
+        held = await self._archive.writable().ids(symbol)
+        if not held:
+            return []
+        oldest = held[0][0]
+        if self._backfill_ms:
+            before = [(0, oldest - 1)] if oldest else []
+        else:  # what came since the start and could not be written, or was lost on the way
+            state = self._market.symbols.get(symbol)
+            holes = [] if state is None else state.tape.holes
+            before = [(low, min(high, oldest - 1)) for low, high in holes if low < oldest]
+        gaps = intervals.union(before, intervals.holes(held, oldest, held[-1][1]))
+        gaps = intervals.difference(gaps, self._given_up.get(symbol, []))
+        return intervals.drop_below(gaps, self._floor.get(symbol, 0))[::-1]
+
+    async def _fill_symbol(self, state: SymbolState) -> None:
+        symbol = state.spec.symbol
+        if self._newest_asked.get(symbol) != state.resyncs:
+            await self._fill_newest(state)
+        if state.tape.holes:  # one may have been filled, or given up, before a later trade showed it
+            held = await self._archive.writable().ids(symbol)
+            for first, last in [*held, *self._given_up.get(symbol, [])]:
+                state.tape.fill(first, last)
+        missing, pages = await self.missing(symbol), PAGES_A_TURN
+        holes = [hole for hole in missing if hole[0] != self._floor.get(symbol, 0)]
+        if len(holes) < len(missing):
+            self._work(symbol, "older", self._look_back, state, *missing[-1])
+        if intervals.count(holes) > FEW_IDS:
+            PAGE_LANE.set(OLDER_PAGES)  # of this task, which ends with this turn
+        for low, high in holes:
+            if pages > 0:
+                pages = await self._fill_range(state, low, high, pages)
+
+    async def _look_back(self, state: SymbolState, low: int, high: int) -> None:
+        """Trades before the oldest one held."""
+        PAGE_LANE.set(OLDER_PAGES)
+        await self._fill_range(state, low, high, PAGES_A_TURN)
+
+    async def _fill_newest(self, state: SymbolState) -> None:
+        """The newest trades, whenever events were missed or nobody listened before. The stream shows a hole only with
+        its next trade, which a quiet symbol may not have for an hour; until then the window would look whole.
+        """
+        symbol, history, resyncs = state.spec.symbol, self._archive.writable(), state.resyncs
+        held = await history.ids(symbol)
+        if held or self._backfill_ms:
+            newest = held[-1][1] if held else -1
+            page = await self._page(symbol, None)
+            if missed := tuple(trade for trade in page if trade.agg_id > newest):
+                await self._store(state, missed)
+            elif not held and not page:
+                self.exhausted.add(symbol)  # it has never traded
+        self._newest_asked[symbol] = resyncs
+
+    async def _fill_range(self, state: SymbolState, low: int, high: int, pages: int) -> int:
+        """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the pages that are left."""
+        symbol = state.spec.symbol
+        is_lookback = low == self._floor.get(symbol, 0)
+        oldest_ms = self._oldest_wanted_ms(is_lookback=is_lookback)
+        while high >= low and pages > 0 and oldest_ms is not None:
+            start = max(low, high - AGG_TRADES_LIMIT + 1)
+            page = await self._page(symbol, start)
+            pages -= 1
+            wanted = tuple(trade for trade in page if start <= trade.agg_id <= high)
+            if not wanted:
+                self._give_up(symbol, low, high)
+                break
+            await self._store(state, wanted)
+            self._give_up_skipped(symbol, wanted)
+            if is_lookback:
+                lookback = self._lookback.setdefault(symbol, _Lookback(wanted[-1].time_ms))
+                lookback.reached_ms = wanted[0].time_ms
+                lookback.ids += len(wanted)
+            if wanted[0].time_ms < oldest_ms:
+                self._end_lookback(symbol, wanted[0].agg_id)
+                break
+            high = start - 1
+        return pages
+
+    async def _page(self, symbol: str, from_id: int | None) -> list[Trade]:
+        """One request after the other, but none waits long for another's answer."""
+        try:
+            async with asyncio.timeout(TURN_SECS):
+                await self._turn.acquire()
+        except TimeoutError:
+            return await self._rest.agg_trades(symbol, from_id)
+        try:
+            return await self._rest.agg_trades(symbol, from_id)
+        finally:
+            self._turn.release()
+
+    async def _store(self, state: SymbolState, trades: tuple[Trade, ...]) -> None:
+        """All but those that cannot be stored: one of them must not cost its page, again and again."""
+        symbol = state.spec.symbol
+        result = await self._archive.writable().add_trades(TradeBatch(state.spec, trades))
+        if (why := result.failed.get(symbol)) is None:
+            state.tape.fill(trades[0].agg_id, trades[-1].agg_id)
+            self.filled[symbol] += len(trades)
+            self._log.filled(symbol, len(trades), time.time())
+        elif len(trades) > 1:
+            middle = len(trades) // 2
+            await self._store(state, trades[:middle])
+            await self._store(state, trades[middle:])
+        else:
+            bad = trades[0].agg_id
+            logger.debug("Trade {} of {} cannot be stored: {}", bad, symbol, why)
+            self._note_given_up(symbol, [(bad, bad)], "they cannot be stored")
+
+    def _give_up_skipped(self, symbol: str, page: tuple[Trade, ...]) -> None:
+        """Ids inside a page that did not come with it, or could not be read: asked again, it would be the same."""
+        came = intervals.of_numbers(trade.agg_id for trade in page)
+        if skipped := intervals.holes(came, page[0].agg_id, page[-1].agg_id):
+            self._note_given_up(symbol, skipped, "they cannot be read in the exchange's answer")
+
+    def _give_up(self, symbol: str, low: int, high: int) -> None:
+        """The exchange has no trades with these ids any more: they stay missing, and are not asked for again."""
+        if low == self._floor.get(symbol, 0):
+            self.exhausted.add(symbol)
+            self._end_lookback(symbol, high + 1)
+        else:
+            self._note_given_up(symbol, [(low, high)], "the exchange has none that can be read")
+
+    def _note_given_up(self, symbol: str, ids: list[Interval], why: Reason) -> None:
+        self._log.lost(symbol, ids, why)
+        self._given_up[symbol] = intervals.union(self._given_up.get(symbol, []), ids)
+        self.given_up[symbol] += intervals.count(ids)
+        if (state := self._market.symbols.get(symbol)) is not None:
+            for first, last in ids:
+                state.tape.fill(first, last)  # nobody waits for them any more
+
+    def _end_lookback(self, symbol: str, floor: int) -> None:
+        self._floor[symbol] = max(self._floor.get(symbol, 0), floor)
+        if (lookback := self._lookback.get(symbol)) is not None:
+            lookback.is_done = True
+
+    def _oldest_wanted_ms(self, *, is_lookback: bool) -> int | None:
+        now_ms = self._market.exchange_ms(time.monotonic_ns())
+        if now_ms is None:
+            return None
+        return now_ms - (self._backfill_ms if is_lookback else max(self._backfill_ms, DAY_MS))

@@ -1,0 +1,68 @@
+"""The places for symbols: who has one, and who makes room for another. Pure: seconds are any monotonic clock's.
+
+A symbol of `VIBE_SYMBOLS` keeps its place. Every other one is kept on demand: when all places are taken, the one that
+nobody has asked about for the longest time makes room, unless that is less than ten minutes ago. Questions of the same
+ten seconds count as one, whoever asks them, and give no more than half of the places to symbols that had none: a client
+that asks about everything at once does not drive out what others use.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+
+from vibe_orderbook_mcp.model.errors import VibeError
+
+KEPT_SECS = 600.0  # after the last question about it
+QUESTION_SECS = 10.0
+
+
+class NoRoom(VibeError):
+    """Every place is in use. `retry_after_secs` is when one may become free, or the next question counts anew."""
+
+    def __init__(self, retry_after_secs: float, *, is_burst: bool) -> None:
+        super().__init__(f"no room for {retry_after_secs:.0f} s")
+        self.retry_after_secs = retry_after_secs
+        self.is_burst = is_burst
+
+
+class Places:
+    """One object for the process."""
+
+    def __init__(self, limit: int, eager: Collection[str]) -> None:
+        self.limit = limit
+        self._eager = frozenset(eager)
+        self._asked_secs: dict[str, float] = {}  # of the symbols that are kept on demand: the newest question
+        self._newcomers: deque[float] = deque()  # when places were given lately
+
+    def ask(self, symbol: str, now_secs: float) -> None:
+        """A question about a symbol that has a place."""
+        if symbol in self._asked_secs:
+            self._asked_secs[symbol] = now_secs
+
+    def take(self, symbol: str, wanted: Collection[str], now_secs: float) -> str | None:
+        """Give the symbol a place. `wanted` are all that have one or are waited for. Returns who has to leave for it.
+
+        Raises NoRoom, and changes nothing then.
+        """
+        if symbol in wanted:
+            self.ask(symbol, now_secs)
+            return None
+        while self._newcomers and now_secs - self._newcomers[0] >= QUESTION_SECS:
+            self._newcomers.popleft()
+        if len(self._newcomers) >= max(1, self.limit // 2):
+            raise NoRoom(QUESTION_SECS - (now_secs - self._newcomers[0]), is_burst=True)
+        leaving = None if len(wanted) < self.limit else self._leaving(wanted, now_secs)
+        self._newcomers.append(now_secs)
+        # Without those that could not be subscribed.
+        self._asked_secs = {s: secs for s, secs in self._asked_secs.items() if s in wanted and s != leaving}
+        self._asked_secs[symbol] = now_secs
+        return leaving
+
+    def _leaving(self, wanted: Collection[str], now_secs: float) -> str:
+        kept = set(wanted) - self._eager
+        on_demand = [(secs, symbol) for symbol, secs in self._asked_secs.items() if symbol in kept]
+        secs, symbol = min(on_demand, default=(now_secs, ""))
+        if (rest_secs := KEPT_SECS - (now_secs - secs)) > 0:
+            raise NoRoom(rest_secs, is_burst=False)
+        return symbol

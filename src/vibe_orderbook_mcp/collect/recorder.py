@@ -1,0 +1,390 @@
+"""Once a second: rows, snapshots and trades of every symbol to the archive, and every row past its detectors.
+
+The tick only collects what the market has ready and never waits for the disk. A writer task behind a bounded queue
+does, and when the disk fails the queue holds what could not be written until it is back or the queue is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from contextlib import suppress
+
+import msgspec
+from loguru import logger
+
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.housekeeping import Housekeeping
+from vibe_orderbook_mcp.collect.lost import SymbolSeconds
+from vibe_orderbook_mcp.collect.watcher import Watcher
+from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS
+from vibe_orderbook_mcp.model.errors import StorageError, WritingPaused
+from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
+from vibe_orderbook_mcp.process.repeats import EVERY_SECS, Repeats
+from vibe_orderbook_mcp.seconds.tracker import CLOSE_MS
+
+TICK_SECS = 1.0
+# Where in a second of the exchange's clock the tick is due: the second before is final then (seconds.CLOSE_MS), an
+# event later than that has shown it (one comes every 100 ms), and was 100 ms late at most.
+TICK_AT_MS = CLOSE_MS + 200
+# A symbol that says nothing has its seconds closed by the clock, this long after the exchange's time.
+QUIET_LAG_MS = 1_500
+QUIET_NS = QUIET_LAG_MS * 1_000_000
+# What a connection had to say while it did not answer may still come: its seconds stay open for so long.
+UNHEARD_MOST_MS = 6_000
+QUEUE_TICKS = 600
+BATCH_TICKS = 10  # how many waiting ticks one write may catch up
+# What is still said of history once a minute while it cannot be written.
+STILL = {
+    "opening": "History is still being opened",
+    "recording": "Writing history still fails",
+    "paused": "Writing history is still paused",
+    "unavailable": "History still cannot be opened",
+}
+STOP_WAIT_SECS = 1.0  # how long a stop waits for history that is being opened
+MICROPRICE_FIRST_TICKS = 60
+MICROPRICE_AGAIN_TICKS = 3600
+
+
+class Tick(msgspec.Struct):
+    """What one tick collected."""
+
+    seconds: list[SecondRecord]
+    trades: list[TradeBatch]
+
+    def is_about(self, symbol: str) -> bool:
+        specs = (*(record.spec for record in self.seconds), *(batch.spec for batch in self.trades))
+        return any(spec.symbol == symbol for spec in specs)
+
+
+class Recorder:
+    """`run` until cancelled, then `stop` once."""
+
+    def __init__(self, market: Market, archive: Archive) -> None:
+        self._market = market
+        self._archive = archive
+        self.watcher = Watcher(archive)
+        self._house = Housekeeping(market, self.watcher, self._is_waiting)
+        self._queue: deque[Tick] = deque()
+        self._writing: list[Tick] = []  # the oldest ones, taken out of the queue while they are being written
+        self._queued = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._said = Repeats()
+        self._waits_since_secs: float | None = None  # or since that was last said
+        self._bookless: set[str] = set()
+        self._stale: set[str] = set()
+        self.says_each_second = True  # a line a second and symbol at INFO; else at DEBUG, and one line a minute
+        self.snapshots_stored: Counter[str] = Counter()
+        self.trades_stored: Counter[str] = Counter()
+        self.is_running = False
+        self.lag_secs = 0.0  # of the newest tick behind its schedule
+        self.clock_back_secs = 0.0  # of the exchange's clock behind the newest second, while that closes no further one
+
+    @property
+    def seconds_dropped(self) -> int:
+        """Of each symbol; trades of them are fetched again by id."""
+        return self._archive.lost.symbol_secs
+
+    @property
+    def queue_ticks(self) -> int:
+        return len(self._queue) + len(self._writing)
+
+    @property
+    def why_not_recording(self) -> str | None:
+        """None when seconds are closed and written."""
+        archive = self._archive
+        if not self.is_running or archive.mode != "recording" or archive.error is not None:
+            return f"{archive.mode}: {archive.error or 'not recording'}"
+        if self.clock_back_secs:
+            return (
+                f"waiting: The exchange's clock is {self.clock_back_secs:.0f} s behind the newest second recorded. "
+                "Recording goes on when it has passed that."
+            )
+        return None
+
+    def waiting(self, symbol: str) -> list[Trade]:
+        """Trades that were collected and are not known to be stored. Whatever is missing here is stored."""
+        ticks = (*self._writing, *self._queue)
+        return [
+            trade for tick in ticks for batch in tick.trades if batch.spec.symbol == symbol for trade in batch.trades
+        ]
+
+    def _is_waiting(self, symbol: str) -> bool:
+        return any(tick.is_about(symbol) for tick in (*self._writing, *self._queue))
+
+    def start(self, symbols: int) -> None:
+        logger.info("Snapshot persistence task started for {} symbols", symbols)
+        self.is_running = True
+        self._tasks = [asyncio.create_task(self._tick_forever()), asyncio.create_task(self._write_forever())]
+
+    async def stop(self) -> None:
+        """Write what is there, the seconds that are not over included. The feed has stopped by now."""
+        if not self.is_running:
+            return
+        logger.info("Snapshot persistence task shutting down")
+        self.is_running = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.watcher.aclose()
+        for state in self._market.symbols.values():
+            state.seconds.finish()
+        self.tick(time.monotonic_ns())
+        with suppress(TimeoutError):  # what is being opened may still take what waits
+            await asyncio.wait_for(self._archive.settled.wait(), STOP_WAIT_SECS)
+        history = self._archive.history
+        if self._archive.mode == "recording" and history is not None:
+            with suppress(StorageError):
+                while self._queue:
+                    await self._write_next()
+                await self._house.finish(history)
+        if self.seconds_dropped:
+            self._say_dropped()
+        if (left := self._waiting_seconds()) and self._archive.mode != "read_only":
+            why = self._archive.cause or "history is not open"
+            logger.error("History that waited could not be written and is lost: {}. {}", left, why)
+        logger.info("Snapshot persistence task stopped")
+
+    def tick(self, now_ns: int) -> None:
+        """Collect what is final. Plain and quick: nothing here waits."""
+        self._house.ticks += 1
+        now_ms = self._market.exchange_ms(now_ns)
+        if now_ms is not None and self.is_running:
+            self._note_clock(now_ms)
+        tick = Tick([], [])
+        for state in list(self._market.symbols.values()):
+            if now_ms is not None:
+                _close_silent(state, now_ns, now_ms)
+            if self.is_running:
+                self._note_skipped(state, now_ns)
+                self._note_stale(state, now_ns)
+            self._learn_microprice(state)
+            self._collect(state, tick)
+        self._enqueue(tick)
+        if self.is_running:
+            self._note_waiting(now_ns / 1e9)
+
+    def _waiting_seconds(self) -> SymbolSeconds:
+        return SymbolSeconds(record for tick in (*self._writing, *self._queue) for record in tick.seconds)
+
+    def _note_waiting(self, now_secs: float) -> None:
+        """A minute after the archive said what is wrong, and each minute from then on."""
+        archive = self._archive
+        if archive.mode == "read_only" or (archive.mode == "recording" and archive.error is None):
+            self._waits_since_secs = None
+        elif self._waits_since_secs is None:
+            self._waits_since_secs = now_secs
+        elif now_secs - self._waits_since_secs >= EVERY_SECS:
+            self._waits_since_secs = now_secs
+            waiting = self._waiting_seconds()
+            logger.error(
+                "{}, {} in memory: {}",
+                STILL[archive.mode],
+                f"{waiting} wait" if waiting else "no second waits",
+                archive.error or "the disk has not answered",
+            )
+
+    def _collect(self, state: SymbolState, tick: Tick) -> None:
+        for row, top in state.seconds.take():
+            state.past.add(row)
+            self.watcher.observe(state, row, state.seconds.take_evidence(row.second))
+            tick.seconds.append(SecondRecord(state.spec, row, top))
+        if taken := state.tape.take():
+            tick.trades.append(TradeBatch(state.spec, taken))
+
+    def _enqueue(self, tick: Tick) -> None:
+        if (tick.seconds or tick.trades) and self._archive.mode != "read_only":
+            self._queue.append(tick)
+            self._drop_overflow()
+            self._queued.set()
+
+    def forget(self, state: SymbolState) -> None:
+        """The symbol is kept no more: what it has is queued, its last second as partial, and nothing of it is left."""
+        symbol = state.spec.symbol
+        state.seconds.finish()
+        self._collect(state, tick := Tick([], []))
+        self._enqueue(tick)
+        self.watcher.forget(state)
+        self._house.forget(symbol, (state.seconds.reached_ms or 0) + 1000)
+        self._bookless.discard(symbol)
+        self._stale.discard(symbol)
+        self._said.forget(symbol)
+
+    def _note_clock(self, now_ms: int) -> None:
+        """A second is recorded once, so a clock that was put back records nothing new before it is where it was."""
+        was_back = self.clock_back_secs > 0
+        newest_ms = max((state.seconds.reached_ms for state in self._market.symbols.values()), default=0)
+        back_ms = newest_ms - now_ms
+        self.clock_back_secs = back_ms / 1000 if back_ms > (0 if was_back else PLAUSIBLE_MS) else 0.0
+        if self.clock_back_secs and not was_back:
+            logger.warning(
+                "The exchange's clock was put back by {:.0f} s: no second is recorded until it is where it was",
+                self.clock_back_secs,
+            )
+        elif was_back and not self.clock_back_secs:
+            logger.info("The exchange's clock is where it was: recording goes on")
+
+    def _note_skipped(self, state: SymbolState, now_ns: int) -> None:
+        symbol, book = state.spec.symbol, state.book
+        if book is not None and (book.bids.best is not None or book.asks.best is not None):
+            self._bookless.discard(symbol)
+        elif symbol not in self._bookless:  # in its first second a new symbol has none yet
+            self._bookless.add(symbol)
+        elif (more := self._said.more(("skipped", symbol), now_ns / 1e9)) is not None:
+            logger.bind(symbol=symbol).warning("Skipping snapshot for {}: empty orderbook{}", symbol, more)
+
+    def _note_stale(self, state: SymbolState, now_ns: int) -> None:
+        symbol, is_stale = state.spec.symbol, state.status(now_ns) == "stale"
+        if is_stale and state.suspension is None and symbol not in self._stale:
+            silent = (state.age_ns(now_ns) or 0) / 1e9
+            logger.bind(symbol=symbol).warning("{} has been silent for {:.0f} s: its book is stale", symbol, silent)
+            self._stale.add(symbol)
+        elif symbol in self._stale and state.status(now_ns) == "live":
+            logger.bind(symbol=symbol).info("{} is live again", symbol)
+            self._stale.discard(symbol)
+
+    def _learn_microprice(self, state: SymbolState) -> None:
+        every = MICROPRICE_FIRST_TICKS if state.microprice_table is None else MICROPRICE_AGAIN_TICKS
+        if self._house.ticks % every == 0:
+            state.microprice_table = state.microprice.solve() or state.microprice_table
+
+    def _drop_overflow(self) -> None:
+        was_dropped = self.seconds_dropped
+        while len(self._queue) > QUEUE_TICKS:
+            lost = self._queue.popleft()
+            self._archive.lost.add(lost.seconds)
+            for batch in lost.trades:
+                if (state := self._market.symbols.get(batch.spec.symbol)) is not None:
+                    state.tape.lose(batch.trades)
+        if self.seconds_dropped > was_dropped and self._said.more("dropped", time.monotonic()) is not None:
+            self._say_dropped()
+
+    def _say_dropped(self) -> None:
+        logger.error("History could not be written for too long. Lost since the start: {}", self._archive.lost)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            began_ns = time.monotonic_ns()
+            due = began_ns / 1e9 + secs_to_tick(self._market.exchange_ms(began_ns))
+            await asyncio.sleep(due - time.monotonic())
+            self.lag_secs = max(0.0, time.monotonic() - due)
+            try:
+                self.tick(time.monotonic_ns())
+            except Exception as error:  # a mistake of ours must not end the recording of everything
+                logger.opt(exception=error).error("Collecting a second failed")
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._queued.wait()
+            self._queued.clear()
+            while self._queue:
+                await self._archive.settled.wait()
+                if self._archive.mode == "read_only":
+                    self._queue.clear()  # collected before it was known that another process records
+                    break
+                with suppress(StorageError):  # not settled until the archive has recovered from it
+                    await self._write_next()
+                    await self._housekeep()
+
+    async def _write_next(self) -> None:
+        """Write the oldest ticks. They go back into the queue if that fails."""
+        self._writing = [self._queue.popleft() for _ in range(min(BATCH_TICKS, len(self._queue)))]
+        seconds = [record for tick in self._writing for record in tick.seconds]
+        trades = [batch for tick in self._writing for batch in tick.trades]
+        try:
+            result = await self._archive.writable().append(seconds, trades)
+            self._writing = []
+        except Exception as error:
+            self._archive.fail(failure := _as_storage_error(error))
+            if not isinstance(failure, WritingPaused):  # nothing failed: it was not tried, and said once
+                for symbol in sorted({record.spec.symbol for record in seconds}):
+                    logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, failure)
+            raise failure from error
+        finally:
+            self._queue.extendleft(reversed(self._writing))
+            self._writing = []
+            self._drop_overflow()
+        self._archive.succeeded()
+        for symbol, reason in result.failed.items():
+            self._archive.errors += 1
+            logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, reason)
+        self.snapshots_stored.update(result.snapshots)
+        self.trades_stored.update(result.trades)
+        for counts in (self.snapshots_stored, self.trades_stored):
+            for symbol in counts.keys() - self._market.symbols.keys():
+                del counts[symbol]  # kept no more: what it had left was written now
+        self._house.stored(result.trades, {} if self.says_each_second else result.snapshots)
+        for record in seconds:
+            if record.top is not None and record.spec.symbol not in result.failed:
+                self._log_stored(record)
+
+    def _log_stored(self, record: SecondRecord) -> None:
+        symbol, second, top = record.spec.symbol, record.row.second, record.top
+        stored = logger.bind(symbol=symbol, timestamp=second)
+        if top is not None:
+            stored.debug(
+                "Captured snapshot for {} at update {}: {} bids, {} asks",
+                symbol,
+                top.last_update_id,
+                len(top.bids),
+                len(top.asks),
+            )
+        stored.log("INFO" if self.says_each_second else "DEBUG", "Stored snapshot for {} at {}", symbol, second)
+
+    async def _housekeep(self) -> None:
+        """What is due beside writing. Raises StorageError."""
+        history = self._archive.history
+        if history is None:
+            return
+        try:
+            await self._house.keep(history)
+        except Exception as error:
+            self._archive.fail(failure := _as_storage_error(error))
+            if not isinstance(failure, WritingPaused):
+                logger.error("Keeping history in order failed: {}", failure)
+            raise failure from error
+
+
+def _close_silent(state: SymbolState, now_ns: int, now_ms: int) -> None:
+    """Close the seconds of a silent symbol by the clock: as covered as far as signs reach (`market.silence`).
+
+    While it is not known whether silence or loss is behind it, they stay open: the next event or the answer of the
+    exchange decides. What is final is not changed again, so that is not waited for without end.
+    """
+    silence, seconds, age = state.silence, state.seconds, state.age_ns(now_ns)
+    due_ms = now_ms - QUIET_LAG_MS
+    if age is None or state.sync.needs_snapshot:
+        seconds.roll(due_ms)
+    elif silence.pulse is None:
+        if age > state.quiet_ns:
+            seconds.stale()
+        if age > QUIET_NS:
+            seconds.roll(due_ms)
+    elif age > QUIET_NS:
+        seen_ms = now_ms - (now_ns - silence.pulse.seen_ns) // 1_000_000
+        is_asked_for = silence.is_doubtful(now_ns) and not silence.is_unanswered
+        if silence.is_behind(now_ns) or due_ms - seen_ms > UNHEARD_MOST_MS or silence.is_overdue(now_ns):
+            seconds.stale()
+            seconds.roll(due_ms)
+        elif not is_asked_for:
+            seconds.stands()
+            seconds.roll(min(due_ms, seen_ms))
+
+
+def secs_to_tick(exchange_ms: int | None) -> float:
+    """Until the next tick: a second, a little more or less so that it comes where seconds become final."""
+    if exchange_ms is None:
+        return TICK_SECS
+    wait_ms = (TICK_AT_MS - exchange_ms) % 1000
+    return (wait_ms if wait_ms >= 500 else wait_ms + 1000) / 1000
+
+
+def _as_storage_error(error: Exception) -> StorageError:
+    """Anything else is a mistake of ours: it is logged in full, and the writing goes on."""
+    if isinstance(error, StorageError):
+        return error
+    logger.opt(exception=error).error("Writing history failed in an unforeseen way")
+    return StorageError("Writing failed; the log has the details.")

@@ -1,0 +1,140 @@
+"""The process-wide resources: one market, one feed, one recorder, one archive, however many clients.
+
+The SDK enters a server's lifespan once per SSE connection and never before the first client. So whoever needs the
+resources holds them: the first holder starts them, the last one stops them. The HTTP app holds for its whole life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+from loguru import logger
+
+from vibe_orderbook_mcp.book.compiled import IS_COMPILED
+from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.filler import Filler
+from vibe_orderbook_mcp.collect.places import Places
+from vibe_orderbook_mcp.collect.recorder import Recorder
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.model.listed import Source
+from vibe_orderbook_mcp.process import outbound
+from vibe_orderbook_mcp.process.config import Settings
+from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.feed import Feed
+
+STEP_SECS = 2.0  # each part gets so long to close; the whole stop has to fit into 5 s
+
+
+class Runtime:
+    """Nothing is opened before `start`; `stop` closes in reverse order and may be called twice."""
+
+    def __init__(self, settings: Settings, market: Market | None = None, *, rest: BinanceRest | None = None) -> None:
+        """Raises ConfigError where the environment names a proxy or certificates that cannot be used."""
+        outbound.check(*filter(None, (settings.rest_url, settings.ws_url, settings.oauth_jwks_url)))
+        self.settings = settings
+        self.market = market or Market()
+        self.rest = rest or BinanceRest(settings.rest_url)
+        self.feed = Feed(self.market, self.rest, settings.ws_url)
+        self.archive = Archive(
+            settings.data_path, cap_mb=settings.storage_cap_mb, retention_days=settings.retention_days
+        )
+        self.recorder = Recorder(self.market, self.archive)
+        self.filler = Filler(self.market, self.archive, self.rest, backfill_hours=settings.backfill_hours)
+        self.places = Places(settings.max_symbols, settings.symbols)
+        self.forgetters: list[Callable[[str], None]] = []  # called with a symbol that is kept no more
+        self.sessions: Counter[str] = Counter()
+        self._holders = 0
+        self._starting: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._filling: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def source(self) -> Source | None:
+        """Whose prices these are; None until the exchange has answered."""
+        return self.rest.source
+
+    @contextlib.asynccontextmanager
+    async def hold(self) -> AsyncIterator[Runtime]:
+        """The first holder starts everything, the last one stops it."""
+        self._holders += 1
+        try:
+            await self.start()
+            yield self
+        finally:
+            self._holders -= 1
+            if self._holders == 0:
+                await self.stop()
+
+    async def start(self) -> None:
+        """Plain tasks, no task group: a group would belong to whichever holder came first."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
+
+    async def stop(self) -> None:
+        if self._starting is None:
+            return
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    def make_room(self, symbol: str) -> None:
+        """A place for a symbol that a client asks for, before it is subscribed. Raises NoRoom."""
+        leaving = self.places.take(symbol, self.feed.wanted, time.monotonic())
+        if leaving is not None and (state := self.market.symbols.get(leaving)) is not None:
+            logger.bind(symbol=leaving).info(
+                "{} is kept no more: nobody has asked about it for longer than about others, and {} needs a place",
+                *(leaving, symbol),
+            )
+            self.recorder.forget(state)
+            self.filler.forget(leaving)
+            self.feed.drop(leaving)
+            for forget in self.forgetters:
+                forget(leaving)
+
+    @contextlib.contextmanager
+    def session(self, transport: str) -> Iterator[None]:
+        """Count a client session while it lasts."""
+        self.sessions[transport] += 1
+        try:
+            yield
+        finally:
+            self.sessions[transport] -= 1
+
+    async def _start(self) -> None:
+        logger.info("Books are kept in {}", "compiled code" if IS_COMPILED else "plain Python: slower, all else equal")
+        # A disk that hangs must not hold up the books: the recorder queues until the archive is open.
+        self._keeping = asyncio.create_task(self.archive.run())
+        for symbol in self.settings.symbols:
+            self.feed.keep(symbol)
+        self.recorder.start(len(self.settings.symbols))
+        self._filling = asyncio.create_task(self.filler.run())
+
+    async def _stop(self) -> None:
+        if self._filling is not None:
+            self._filling.cancel()
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("feed", self.feed.aclose),
+            ("recorder", self.recorder.stop),
+            ("exchange client", self.rest.aclose),
+            ("history", self._close_archive),
+        ]
+        for name, close in steps:
+            try:
+                await asyncio.wait_for(close(), STEP_SECS)
+            except TimeoutError:
+                logger.error("Closing the {} took longer than {} s; leaving it", name, STEP_SECS)
+            except Exception as error:
+                logger.opt(exception=error).error("Closing the {} failed", name)
+
+    async def _close_archive(self) -> None:
+        """Kept until here: the recorder's last seconds may wait for history that is being opened."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        await self.archive.close()

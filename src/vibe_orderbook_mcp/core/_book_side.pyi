@@ -1,3 +1,0 @@
-# To a reader of types it is the class that it compiles; tests/core/test_book.py holds the two against each other.
-from vibe_orderbook_mcp.core.book_side import BookSide as BookSide
-from vibe_orderbook_mcp.core.book_side import Ladder as Ladder

@@ -1,0 +1,1 @@
+"""The owner of each instrument: its book, seconds, trades and detectors, and the time they are at. Pure."""

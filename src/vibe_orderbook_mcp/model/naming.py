@@ -1,0 +1,161 @@
+"""Names of instruments as people, models and other programs write them. PURE
+
+`btc/usdt`, `BTC-USDT`, `"BTCUSDT"` and `binance:BTCUSDT` are one instrument. Names of other venues and of perpetuals
+are recognised, so that a refusal can say what they are.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final, NamedTuple
+
+from vibe_orderbook_mcp.model.listed import Listing
+from vibe_orderbook_mcp.model.symbol import LONGEST_SYMBOL
+
+DEFAULT_VENUE: Final = "binance"
+
+# Venues by the names that people and charting programs give them. Only the default venue's instruments are kept.
+VENUES: Final[dict[str, str]] = {
+    "binance": "binance",
+    "binance-us": "binance-us",
+    "binanceus": "binance-us",
+    "binance-usdm": "binance-usdm",
+    "binance-coinm": "binance-coinm",
+    **{
+        name: name
+        for name in (
+            *("kraken", "coinbase", "okx", "bybit", "bybit-linear", "hyperliquid", "deribit"),
+            *("kucoin", "gateio", "kraken-futures", "bitfinex", "bitstamp", "bitget", "htx", "mexc", "gemini"),
+        )
+    },
+}
+
+# Marks of a perpetual: charting programs write BTCUSDT.P, exchanges BTC-PERP and BTC-USDT-SWAP, ccxt BTC/USDT:USDT.
+# Kraken's begin with PF_ or PI_, and futures end with their day.
+_PERPETUAL: Final = re.compile(
+    r"^[PF][FI]_(?=[A-Z]{6})|(?:\.P|[-_/ ]?PERP(?:ETUAL)?|[-_/ ]SWAP|[-_](?:[0-9]{6}|[0-9]{1,2}[A-Z]{3}[0-9]{2}))$"
+)
+_SETTLED: Final = re.compile(r"^([^:]+[-_/][^:]+):[A-Z0-9]+(?:-[0-9]{6})?$")
+
+# Invisible and harmless: they come with text that was copied from a page or a chat.
+_UNSEEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff"))
+_AROUND: Final = " \t\r\n\u00a0\u2007\u202f\u3000\"'`´‘’‚“”„«»‹›()[]$#"
+_SEPARATORS: Final = "/-_ \t\r\n\u00a0\u2007\u202f\u3000"
+
+# Assets by the names that people give them.
+_ASSETS: Final[dict[str, str]] = {
+    "XBT": "BTC",
+    "BITCOIN": "BTC",
+    "ETHEREUM": "ETH",
+    "ETHER": "ETH",
+    "SOLANA": "SOL",
+    "RIPPLE": "XRP",
+    "DOGECOIN": "DOGE",
+    "CARDANO": "ADA",
+    "LITECOIN": "LTC",
+    "POLKADOT": "DOT",
+    "CHAINLINK": "LINK",
+    "AVALANCHE": "AVAX",
+    "TRON": "TRX",
+    "TONCOIN": "TON",
+    "SHIBAINU": "SHIB",
+    "BITCOINCASH": "BCH",
+}
+# A quote asset that people write -> those that the venue may list instead.
+_QUOTES: Final[dict[str, tuple[str, ...]]] = {"USD": ("USDT", "USDC", "FDUSD"), "": ("USDT", "USDC", "FDUSD", "USD")}
+_DOLLARS: Final = ("FDUSD", "TUSD", "BUSD", "USDT", "USDC", "USD")
+_OTHER_QUOTES: Final = ("BTC", "ETH", "BNB", "EUR", "TRY")
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_LIKENESS: Final = 0.72
+_SUGGESTED_MOST: Final = 3
+
+
+class Name(NamedTuple):
+    """What somebody wrote, taken apart. `venue` is None for one that nobody here has heard of."""
+
+    venue: str | None
+    symbol: str
+    is_perpetual: bool = False
+
+
+def read_name(text: str) -> Name | None:
+    """None where no instrument can have such a name. `symbol` is upper case without separators."""
+    if len(text) > 4 * LONGEST_SYMBOL:
+        return None
+    text = unicodedata.normalize("NFKC", text.translate(_UNSEEN)).strip(_AROUND).upper()
+    venue: str | None = DEFAULT_VENUE
+    prefix, colon, rest = text.partition(":")
+    named = VENUES.get(prefix.strip(_AROUND).lower().replace("_", "-"))
+    if colon and (named is not None or _SETTLED.match(text) is None):
+        venue, text = named, rest
+    settled = _SETTLED.match(text)
+    if settled is not None:
+        text = settled[1]
+    bare = _PERPETUAL.sub("", text) or text
+    is_perpetual = settled is not None or bare != text
+    symbol = "".join(part for part in bare if part not in _SEPARATORS)
+    if not symbol.isalnum() or len(symbol) > LONGEST_SYMBOL:
+        return None
+    return Name(venue, symbol, is_perpetual)
+
+
+def pair_of(asset: str, listing: Listing) -> str | None:
+    """The pair that a bare asset stands for: its listed one with the dollar-like quote asset that comes first."""
+    asset = _ASSETS.get(asset, asset)
+    if asset not in listing.base_assets:
+        return None
+    return next((asset + quote for quote in _QUOTES[""] if asset + quote in listing), None)
+
+
+def suggestions(symbol: str, listing: Listing) -> list[str]:
+    """Listed symbols that somebody who wrote `symbol` may have meant, the likeliest first."""
+    found = [name for name in _rewritten(symbol) if name in listing]
+    if (pair := pair_of(symbol, listing)) is not None:
+        found.append(pair)
+    if not found:  # the base asset is there with another quote asset
+        bases = [symbol[:end] for end in range(len(symbol) - 1, 1, -1) if symbol[:end] in listing.base_assets]
+        found = [pair for base in bases[:1] if (pair := pair_of(base, listing)) is not None]
+    if not found:
+        found = [name for name in _misspelt(symbol) if name in listing]
+    if not found:  # of all that are listed it would take a tenth of a second
+        near = [name for name in listing.names if name[:2] == symbol[:2] and abs(len(name) - len(symbol)) <= 2]
+        found = get_close_matches(symbol, near, n=_SUGGESTED_MOST, cutoff=_LIKENESS)
+    return list(dict.fromkeys(found))[:_SUGGESTED_MOST]
+
+
+def spot_of(contract: str) -> str:
+    """The spot pair beside a perpetual or a future, which may be written as its asset alone: XBTUSD and BTC are
+    BTCUSDT."""
+    quotes = [quote for quote in _DOLLARS if contract.endswith(quote) and contract != quote]
+    if not quotes:
+        is_pair = any(contract.endswith(other) and contract != other for other in _OTHER_QUOTES)
+        return contract if is_pair else _ASSETS.get(contract, contract) + "USDT"
+    quote = next((quote for quote in quotes if contract.removesuffix(quote) in _ASSETS), quotes[0])
+    base = contract.removesuffix(quote)
+    return _ASSETS.get(base, base) + ("USDT" if quote == "USD" else quote)
+
+
+def _misspelt(symbol: str) -> Iterable[str]:
+    """The symbol with one slip undone, the commonest kinds first: two letters swapped, one too many, too few, wrong."""
+    cuts = [(symbol[:place], symbol[place:]) for place in range(len(symbol) + 1)]
+    yield from (left + right[1] + right[0] + right[2:] for left, right in cuts if len(right) > 1)
+    yield from (left + right[1:] for left, right in cuts if right)
+    yield from (left + letter + right for left, right in cuts for letter in _LETTERS)
+    yield from (left + letter + right[1:] for left, right in cuts if right for letter in _LETTERS)
+
+
+def _rewritten(symbol: str) -> Iterable[str]:
+    """The symbol with the exchange's names of its assets."""
+    for name, asset in (*_ASSETS.items(), ("", "")):
+        if not symbol.startswith(name):
+            continue
+        rest = symbol.removeprefix(name)
+        for quote, others in _QUOTES.items():
+            if rest.endswith(quote) and (quote or not asset):
+                base = asset + rest.removesuffix(quote)
+                yield from (base + other for other in (quote, *others) if base)
+        if asset:
+            yield asset + rest

@@ -1,0 +1,92 @@
+"""A symbol's grid, and the proof that doubles stand for its decimals exactly."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import cached_property
+
+import msgspec
+
+from vibe_orderbook_mcp.model.errors import InexactSymbol
+
+# IEEE 754 doubles carry every decimal of up to 15 significant digits there and back unchanged.
+EXACT_DIGITS = 15
+
+# A level holds many orders: allow a hundred of the largest ones before a level's size could lose a digit.
+ORDERS_A_LEVEL = 100
+
+
+class SymbolSpec(msgspec.Struct, frozen=True, dict=True):  # `dict`: for the cached properties
+    """What the exchange says of one symbol. Decimals are kept as the exchange writes them.
+
+    `price_decimals` and `size_decimals` are how many places the exchange prints ("0.01000000" -> 8), `tick_exp`
+    and `lot_exp` how many are significant ("0.01000000" -> 2): integers of ticks and lots count in 10^-exp.
+    """
+
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    tick_size: Decimal
+    step_size: Decimal
+    max_price: Decimal = Decimal(0)  # 0: the exchange sets no limit
+    max_size: Decimal = Decimal(0)
+    trading: bool = True
+    iceberg_parts: int | None = None  # into how many shown parts an order may be split; None: not said, or not stored
+
+    @cached_property
+    def price_decimals(self) -> int:
+        return _places(self.tick_size)
+
+    @cached_property
+    def size_decimals(self) -> int:
+        return _places(self.step_size)
+
+    @cached_property
+    def tick_exp(self) -> int:
+        return _places(self.tick_size.normalize() or self.tick_size)  # 0: no filter, so every printed place counts
+
+    @cached_property
+    def lot_exp(self) -> int:
+        return _places(self.step_size.normalize() or self.step_size)
+
+    def check_exact(self) -> None:
+        """Raise `InexactSymbol` when a price or a level's size could need more than 15 significant digits."""
+        for what, exp, largest in (
+            ("a price", self.tick_exp, self.max_price),
+            ("a level's size", self.lot_exp, self.max_size * ORDERS_A_LEVEL),
+        ):
+            if (digits := len(str(int(largest.scaleb(exp))))) > EXACT_DIGITS:
+                raise InexactSymbol(self.symbol, what, digits)
+
+
+def decimal_text(value: float, places: int) -> str:
+    """The exchange's own spelling: 61837.63 -> "61837.63000000", with more places only where the value has more.
+
+    Eight places of 100000000.01 are 17 digits, of which a double's last two are noise: ...0.01000001. Its shortest
+    form is the decimal that it stands for, so zeros are put behind that.
+    """
+    shortest = repr(value)
+    if "e" in shortest:
+        shortest = format(Decimal(shortest), "f")
+    whole, _, fraction = shortest.partition(".")
+    fraction = f"{fraction.rstrip('0'):0<{places}}"
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def _places(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+LONGEST_SYMBOL = 40
+
+
+def normal_symbol(text: str) -> str | None:
+    """The exchange's spelling of what a person wrote: "btc/usdt", "BTC-USDT" and "btc usdt" are BTCUSDT.
+
+    None when it cannot be a symbol. Letters of any script are allowed: the exchange lists some.
+    """
+    if len(text) > 4 * LONGEST_SYMBOL:
+        return None
+    symbol = "".join(part for part in text.upper() if part not in "/-_ \t\n")
+    return symbol if symbol.isalnum() and len(symbol) <= LONGEST_SYMBOL else None

@@ -1,0 +1,98 @@
+"""Trades in the order of their ids, and which ids are missing.
+
+Aggregate-trade ids are consecutive per symbol. That makes a window's completeness a fact: an id that was jumped
+over is a hole until it is seen, late from a second connection or fetched by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vibe_orderbook_mcp.model.events import Trade
+
+# Trades that wait for the recorder. It takes them every second; far more than a minute of the busiest symbol
+# means that it does not run, and then ids are noted as missing rather than memory filled.
+PENDING_LIMIT = 200_000
+
+
+class TradeTape:
+    """New trades since the last `take`, and the holes between first and last id."""
+
+    __slots__ = ("_pending", "duplicates", "first_id", "holes", "last_id", "last_ms", "last_price")
+
+    def __init__(self) -> None:
+        self.first_id: int | None = None
+        self.last_id: int | None = None
+        self.last_price: float | None = None
+        self.last_ms: int | None = None  # exchange time of that trade
+        self.holes: list[tuple[int, int]] = []  # inclusive, ascending, disjoint
+        self.duplicates = 0
+        self._pending: list[Trade] = []
+
+    def receive(self, trade: Trade) -> bool:
+        """Whether the trade is new. One at an id that was jumped over fills its hole."""
+        agg_id = trade.agg_id
+        if self.last_id is None:
+            self.first_id = self.last_id = agg_id
+            self.last_price, self.last_ms = trade.price, trade.time_ms
+        elif agg_id > self.last_id:
+            if agg_id > self.last_id + 1:
+                self.holes.append((self.last_id + 1, agg_id - 1))
+            self.last_id = agg_id
+            self.last_price, self.last_ms = trade.price, trade.time_ms
+        elif not self._fill(agg_id):
+            self.duplicates += 1
+            return False
+        self._pending.append(trade)
+        if len(self._pending) > PENDING_LIMIT:
+            self._forget_oldest()
+        return True
+
+    @property
+    def pending(self) -> tuple[Trade, ...]:
+        """Trades since the last `take`."""
+        return tuple(self._pending)
+
+    def take(self) -> tuple[Trade, ...]:
+        """Trades since the last call, ascending by id."""
+        taken = sorted(self._pending, key=_agg_id)
+        self._pending.clear()
+        return tuple(taken)
+
+    def lose(self, trades: Iterable[Trade]) -> None:
+        """Trades that were taken could not be kept: they are missing again."""
+        self.holes = _merged([*self.holes, *((trade.agg_id, trade.agg_id) for trade in trades)])
+
+    def fill(self, first: int, last: int) -> None:
+        """Ids `first` to `last` are held elsewhere now: they are no holes any more."""
+        self.holes = [
+            piece
+            for low, high in self.holes
+            for piece in ((low, min(high, first - 1)), (max(low, last + 1), high))
+            if piece[0] <= piece[1]
+        ]
+
+    def _fill(self, agg_id: int) -> bool:
+        if not any(low <= agg_id <= high for low, high in self.holes):
+            return False
+        self.fill(agg_id, agg_id)
+        return True
+
+    def _forget_oldest(self) -> None:
+        half = len(self._pending) // 2
+        lost, self._pending = self._pending[:half], self._pending[half:]
+        self.lose(lost)
+
+
+def _agg_id(trade: Trade) -> int:
+    return trade.agg_id
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    for low, high in sorted(spans):
+        if out and low <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], max(out[-1][1], high))
+        else:
+            out.append((low, high))
+    return out

@@ -1,0 +1,1 @@
+"""What the process is to its machine: settings, log, signals, files, outgoing connections."""

@@ -1,0 +1,37 @@
+"""Signals that ask this process to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from vibe_orderbook_mcp.process import stderr
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """SIGTERM, SIGINT, and SIGHUP (the terminal has gone), unless whoever started this process ignores it (`nohup`)."""
+    signals = [signal.SIGTERM, signal.SIGINT]
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        signals.append(hangup)
+    return tuple(signals)
+
+
+def leave_when_told(before_exit: Callable[[], None] | None = None) -> None:
+    """For the time in which a server starts: a signal to stop ends the process with code 0. Nothing has been opened yet
+    that would have to be closed, and an exception could end up in whatever is being imported. Servers then put handlers
+    of their own in the place of these.
+    """
+
+    def leave(_: int, __: FrameType | None) -> None:
+        if before_exit is not None:
+            before_exit()
+        stderr.drain()
+        os._exit(0)
+
+    if threading.current_thread() is threading.main_thread():  # no other may set them
+        for number in stop_signals():
+            signal.signal(number, leave)

@@ -1,0 +1,126 @@
+"""The last hour of one symbol, as much of each second as is asked of seconds that are over for long.
+
+Whole rows take 2.5 KB a second, this 64 bytes: an hour of every symbol stays in memory, and a question about the last
+minutes decodes nothing. It makes rows of it, which takes a millisecond, and the next one finds them made.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from math import isnan, nan
+from operator import attrgetter
+from typing import Any, Final, cast
+
+import msgspec
+
+from vibe_orderbook_mcp.model.rows import SecondRow
+
+KEPT_SECS: Final = 3600 + 300  # the hour before the longest window of seconds, and that window
+
+
+class PastRow(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of a `SecondRow`, under its names. Whoever asks for more is told by an AttributeError."""
+
+    second: int
+    covered_ms: int
+    flags: int
+    mid: float | None
+    ofi: float
+    buy_volume: float
+    sell_volume: float
+    buy_quote: float
+    sell_quote: float
+
+
+KEPT_FIELDS: Final = PastRow.__struct_fields__
+
+
+def kept(values: Iterable[Any]) -> SecondRow:
+    """A row of `KEPT_FIELDS`, in their order, for functions that need no others."""
+    return cast("SecondRow", PastRow(*values))
+
+
+_fields_of, _second_of = attrgetter(*KEPT_FIELDS), attrgetter("second")
+_TYPES: Final = "qiidddddd"  # of KEPT_FIELDS, as arrays know them; a mid that is not known is nan
+_SLOTS: Final = KEPT_SECS + 1
+# Rows that were made for a question stay for the next one; for a symbol that nobody asks about they go again.
+ROWS_STAY_SECS: Final = 600
+
+
+class PastHour:
+    """Ascending seconds, each in the place that its number has in columns of fixed size.
+
+    All their memory, 64 bytes a second, is taken at once: what a program needs after a day it needs after a minute.
+    What was before the first `add` has to be filled in once.
+    """
+
+    __slots__ = ("_asked", "_columns", "_newest", "_oldest", "_rows", "is_filled")
+
+    def __init__(self) -> None:
+        self._columns: list[array[Any]] = [array(kind, [-1]) * _SLOTS for kind in _TYPES]  # no second is -1
+        self._oldest = self._newest = -1
+        self._rows: deque[SecondRow] | None = None
+        self._asked = -1  # the newest second when somebody last asked
+        self.is_filled = False  # what was stored before the first row is here too
+
+    @property
+    def oldest(self) -> int | None:
+        return None if self._newest < 0 else max(self._oldest, self._newest - KEPT_SECS)
+
+    def add(self, row: SecondRow) -> None:
+        """The next second."""
+        if row.second <= self._newest:
+            return
+        if self._newest < 0:
+            self._oldest = row.second
+        self._newest = row.second
+        self._keep(row)
+        if (rows := self._rows) is None:
+            return
+        if row.second - self._asked > ROWS_STAY_SECS:
+            self._rows = None
+            return
+        rows.append(kept(_fields_of(row)))
+        while rows[0].second < row.second - KEPT_SECS:
+            rows.popleft()
+
+    def fill(self, older: Sequence[SecondRow]) -> None:
+        """Rows from before the first one, ascending, of which no more need be kept than `kept` does."""
+        if self.is_filled:
+            return
+        self.is_filled = True
+        first = self.oldest
+        added = [row for row in older if first is None or row.second < first]
+        if not added:
+            return
+        self._newest = max(self._newest, added[-1].second)
+        for row in added:
+            if row.second >= self._newest - KEPT_SECS:
+                self._keep(row)
+        self._oldest = added[0].second
+        self._rows = None
+
+    def before(self, end: int) -> list[SecondRow]:
+        """Ascending."""
+        if self._rows is None:
+            self._rows = deque(self._made())
+        self._asked = self._newest
+        rows = list(self._rows)
+        return rows[: bisect_left(rows, end, key=_second_of)]
+
+    def _keep(self, row: SecondRow) -> None:
+        place = row.second % _SLOTS
+        for column, value in zip(self._columns, _fields_of(row), strict=True):
+            column[place] = nan if value is None else value
+
+    def _made(self) -> Iterator[SecondRow]:
+        turn = (self._newest + 1) % _SLOTS  # the place of the oldest
+        oldest = self.oldest
+        if oldest is None:
+            return
+        for values in zip(*(column[turn:] + column[:turn] for column in self._columns), strict=True):
+            if values[0] >= oldest:
+                yield kept(None if isnan(value) else value for value in values)

@@ -1,0 +1,168 @@
+"""Trades that one taker order made, or several in the same millisecond: what a sweep is measured by.
+
+A group is a run of trades with consecutive ids, the same millisecond, the same aggressor and prices that never go back.
+One order never falls into two groups; two orders of one side in one millisecond can fall into one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.events import Side, Trade
+
+PRICES_LEAST: Final = 3  # fewer is how most orders trade
+BURST_MS: Final = 500  # one actor's orders have been seen in neighbouring milliseconds
+KEPT_A_SIDE: Final = 3
+TOUCHES_KEPT_MS: Final = 2_000
+
+
+class TakerGroup(msgspec.Struct, frozen=True, gc=False):
+    """A group at three prices or more. Figures against the book need the last state of it that is not newer."""
+
+    time_ms: int
+    side: Side  # of the book that it hit
+    prices: int
+    base: float
+    quote: float
+    last_price: float
+    touch: float | None  # the best price of that side before
+    mid: float | None  # before
+    levels_cleared: int | None  # levels better than the last price; the book may be 100 ms old
+    burst_quote: float  # with the groups of its side up to half a second before it, each to the next
+
+    @property
+    def slippage_bps(self) -> float | None:
+        """1e4 (average price - touch) / mid, + is a cost."""
+        return self._from_touch(self.quote / self.base)
+
+    @property
+    def reach_bps(self) -> float | None:
+        """The same of the last price."""
+        return self._from_touch(self.last_price)
+
+    def _from_touch(self, price: float) -> float | None:
+        if self.touch is None or self.mid is None:
+            return None
+        sign = -1 if self.side == "bid" else 1
+        return sign * 1e4 * (price - self.touch) / self.mid
+
+
+_Touch = tuple[int, float, float]  # time of an event, best bid and best ask after it
+
+
+class _Growing:
+    """The group that the next trade may belong to."""
+
+    __slots__ = ("base", "cleared", "last", "prices", "quote", "touch")
+
+    def __init__(self, trade: Trade, touch: _Touch | None) -> None:
+        self.last = trade
+        self.touch = touch
+        self.prices = 1
+        self.base = trade.size
+        self.quote = trade.price * trade.size
+        self.cleared: int | None = None
+
+    def takes(self, trade: Trade) -> bool:
+        last = self.last
+        return (
+            trade.agg_id == last.agg_id + 1
+            and trade.time_ms == last.time_ms
+            and trade.buyer_is_maker == last.buyer_is_maker
+            and (trade.price <= last.price if trade.buyer_is_maker else trade.price >= last.price)
+        )
+
+    def add(self, trade: Trade) -> None:
+        self.prices += trade.price != self.last.price
+        self.base += trade.size
+        self.quote += trade.price * trade.size
+        self.last = trade
+
+
+class TakerGroups:
+    """`touch` after each event of the book, `add` each trade in turn, `take` what a second held."""
+
+    def __init__(self) -> None:
+        self._touches: deque[_Touch] = deque()
+        self._growing: _Growing | None = None
+        self._whole: list[TakerGroup] = []
+        self._bursts: dict[Side, tuple[int, float]] = {}  # time and sum of the newest
+
+    def touch(self, event_ms: int, bid: float, ask: float) -> None:
+        """The book was sound after this event."""
+        touches = self._touches
+        touches.append((event_ms, bid, ask))
+        while len(touches) > 1 and touches[1][0] < event_ms - TOUCHES_KEPT_MS:  # the one before it stood then
+            touches.popleft()
+
+    def forget(self) -> None:
+        """The book is not known any more."""
+        self._touches.clear()
+
+    def mid_before(self, time_ms: int) -> float | None:
+        """Of the newest book that is older."""
+        for event_ms, bid, ask in reversed(self._touches):
+            if event_ms < time_ms:
+                return (bid + ask) / 2
+        return None
+
+    def add(self, trade: Trade, book: OrderBook | None, half_tick: float) -> None:
+        """The next trade. `book` as it stands; it is looked at where it is the one before the trade."""
+        growing = self._growing
+        if growing is not None and growing.takes(trade):
+            growing.add(trade)
+        else:
+            self._close()
+            growing = self._growing = _Growing(trade, self._touch_at(trade.time_ms))
+        if growing.prices >= PRICES_LEAST and book is not None:
+            newest = self._touches[-1] if self._touches else None
+            if newest is None or newest is not growing.touch:
+                growing.cleared = None
+            elif trade.buyer_is_maker:
+                growing.cleared = book.bids.count_to(trade.price + half_tick)
+            else:
+                growing.cleared = book.asks.count_to(trade.price - half_tick)
+
+    def take(self, end_ms: int) -> tuple[TakerGroup, ...]:
+        """The largest groups of each side before `end_ms` that nobody took, by amount; the smaller ones are gone."""
+        if self._growing is not None and self._growing.last.time_ms < end_ms:
+            self._close()
+        if not self._whole:
+            return ()
+        ready = [group for group in self._whole if group.time_ms < end_ms]
+        self._whole = [group for group in self._whole if group.time_ms >= end_ms]
+        ready.sort(key=lambda group: -group.quote)
+        sides: tuple[Side, Side] = ("bid", "ask")
+        return tuple(group for side in sides for group in [each for each in ready if each.side == side][:KEPT_A_SIDE])
+
+    def _touch_at(self, time_ms: int) -> _Touch | None:
+        """Of the newest book that is not newer."""
+        return next((touch for touch in reversed(self._touches) if touch[0] <= time_ms), None)
+
+    def _close(self) -> None:
+        growing, self._growing = self._growing, None
+        if growing is None or growing.prices < PRICES_LEAST:
+            return
+        last, touch = growing.last, growing.touch
+        side: Side = "bid" if last.buyer_is_maker else "ask"
+        before_ms, burst = self._bursts.get(side, (0, 0.0))
+        burst = growing.quote + (burst if last.time_ms - before_ms <= BURST_MS else 0.0)
+        self._bursts[side] = last.time_ms, burst
+        self._whole.append(
+            TakerGroup(
+                time_ms=last.time_ms,
+                side=side,
+                prices=growing.prices,
+                base=growing.base,
+                quote=growing.quote,
+                last_price=last.price,
+                touch=None if touch is None else touch[1] if side == "bid" else touch[2],
+                mid=None if touch is None else (touch[1] + touch[2]) / 2,
+                levels_cleared=growing.cleared,
+                burst_quote=burst,
+            )
+        )

@@ -1,0 +1,333 @@
+"""From events to one row a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.compiled import Imbalance
+from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS
+from vibe_orderbook_mcp.model.events import DepthUpdate, Side, Trade
+from vibe_orderbook_mcp.model.rows import BookTop, RowFlag, SecondRow
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.seconds.attribution import Attribution
+from vibe_orderbook_mcp.seconds.capture import capture_fields, capture_top
+from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.levels import LevelMemory
+from vibe_orderbook_mcp.seconds.open_second import OpenSecond
+from vibe_orderbook_mcp.seconds.taker_groups import TakerGroups
+from vibe_orderbook_mcp.seconds.wall_watch import WallLimits
+
+# A second is final this long after its end: joins are settled by then (attribution.HOLD_MS), late trades are in.
+CLOSE_MS = 700
+# Time that jumps further than this (a laptop slept) leaves a hole instead of hundreds of empty rows.
+JUMP_SECONDS = 120
+# An event so much older than what time has reached belongs to a second that is over. It counts into the current one,
+# which holds more than a second then and says so; after PLAUSIBLE_MS the clock was put back, and it counts nowhere.
+LATE_MS = 1_000
+# From which size a level is a wall changes slowly, and costs a walk through the book.
+WALL_LIMITS_SECS = 10
+EVIDENCE_SECS = 120
+
+
+class SecondTracker:
+    """Turns one symbol's applied events and trades into rows. Exchange time is handed in; nothing reads a clock.
+
+    Order of calls: `roll` with an event's time *before* the event is applied to the book, because what stands in
+    the book until then is the end of the seconds that are over; then `applied`.
+    """
+
+    def __init__(self, spec: SymbolSpec) -> None:
+        self.wall_rule: Callable[[OrderBook], WallLimits | None] | None = None  # without it no walls are watched
+        self.look: Callable[[OrderBook, int], None] | None = None  # at the book where a second ends, and that time
+        self._tick_exp, self._lot_exp = spec.tick_exp, spec.lot_exp  # worked out of decimals each time they are asked
+        self._book: OrderBook | None = None
+        self._seconds: dict[int, OpenSecond] = {}  # ascending; trades may open one ahead of the book's time
+        self._current: int | None = None
+        self._watermark_ms = 0
+        self._settled_ms = 0
+        self._close_ms = 0  # when the oldest second becomes final, or before
+        self._second = OpenSecond(0)  # the one of `_current`
+        self._spread: float | None = None
+        self._touch: tuple[float | None, float | None] = (None, None)  # the best prices that `_spread` lies between
+        self._is_silent = False
+        self._loss = RowFlag.PARTIAL  # why there is no book
+        self._imbalance = Imbalance()
+        self._had_book = False
+        self._skip_flow = False
+        self._groups = TakerGroups()
+        self._half_tick = float(spec.tick_size) / 2
+        self._unpriced: list[tuple[Trade, OpenSecond]] = []
+        self._finished: list[tuple[SecondRow, BookTop | None]] = []
+        self._flow = Attribution(10.0**-self._lot_exp, self._shown)
+        self._evidence: dict[int, LevelEvidence] = {}
+
+    @property
+    def levels(self) -> LevelMemory:
+        return self._flow.levels
+
+    @property
+    def reached_ms(self) -> int:
+        """Exchange time that seconds have come to; 0 before the first. What is older closes none."""
+        return self._watermark_ms
+
+    def succeed(self, before: SecondTracker) -> None:
+        """Hand on what another tracker of the symbol has finished; that one ends here."""
+        before.finish()
+        self._finished, self._evidence = before.take(), before._evidence
+
+    def take(self) -> list[tuple[SecondRow, BookTop | None]]:
+        """Rows that became final since the last call, ascending, each with the book at its end."""
+        taken, self._finished = self._finished, []
+        return taken
+
+    def take_evidence(self, second: int) -> LevelEvidence | None:
+        """What single levels did in a second whose row was taken. Older ones that nobody took are forgotten."""
+        found = self._evidence.pop(second, None)
+        for old in [each for each in self._evidence if each < second]:
+            del self._evidence[old]
+        return found
+
+    def roll(self, event_ms: int) -> None:
+        """Exchange time has reached `event_ms`."""
+        second = event_ms // 1000
+        if self._current is None:
+            self._start(event_ms, RowFlag.PARTIAL)
+        elif second - self._current > JUMP_SECONDS:
+            self._close_all(self._current)
+            self._start(event_ms, RowFlag.PARTIAL)
+        if event_ms <= self._watermark_ms or self._current is None:
+            return
+        while self._current < second:
+            second_over = self._second
+            self._settle_time(second_over.end_ms)
+            self._end_second(second_over)
+            self._current += 1
+            self._second = self._open(self._current)
+            self._begin_second(self._second)
+        self._settle_time(event_ms)
+        self._watermark_ms = event_ms
+        self._flow.expire(event_ms)
+        if self._unpriced:
+            self._price_trades(event_ms)
+        if event_ms >= self._close_ms:
+            self._close(event_ms)
+
+    def _close(self, event_ms: int) -> None:
+        """Finish the seconds that are final by now."""
+        for oldest in list(self._seconds.values()):
+            self._close_ms = oldest.end_ms + CLOSE_MS
+            if self._close_ms > event_ms:
+                return
+            self._finish(oldest)
+
+    def synced(self, book: OrderBook) -> None:
+        """A book was loaded. Its first event is not compared with what was there before."""
+        self._is_silent = False
+        self._book = book
+        self._skip_flow = True
+        self._imbalance.break_chain()
+        if self._current is not None:
+            # The first book is the beginning of what is watched; every later one mends something.
+            self._open(self._current).flags |= RowFlag.RESYNC if self._had_book else RowFlag.PARTIAL
+        self._had_book = True
+        self._see_spread()
+
+    def swapped(self, book: OrderBook) -> None:
+        """A fresh copy, equal at the same update, takes the book's place: the row goes on."""
+        self._book = book
+
+    def lost(self, flag: RowFlag) -> None:
+        """The book can no longer be trusted."""
+        if flag is RowFlag.RESYNC and not self._had_book:
+            flag = RowFlag.PARTIAL  # the first snapshot came too late for the stream: nothing is lost that was there
+        self._book = None
+        self._loss = flag
+        self._spread = None
+        self._imbalance.break_chain()
+        self._groups.forget()
+        self._flow.clear()
+        if self._current is not None:
+            self._open(self._current).flags |= flag
+
+    def stale(self) -> None:
+        """The time since the last event proves nothing: it is not covered, and its ends are no snapshots of a book.
+
+        Said when a symbol is silent for longer than is usual for it, and when an event shows that others are missing.
+        """
+        self._spread = None
+        self._is_silent = True
+
+    def stands(self) -> None:
+        """What was said to be stale is the book after all: nothing has happened since, and it counts from now on."""
+        if self._is_silent:
+            self._is_silent = False
+            self._see_spread()
+
+    def applied(self, update: DepthUpdate, before: tuple[list[float], list[float]], ids: int) -> None:
+        """An event was applied to the book; `ids` is how many updates of it were new."""
+        book = self._book
+        if book is None or self._current is None:
+            return
+        self._is_silent = False
+        second = self._second
+        late_ms = self._watermark_ms - update.event_ms
+        if late_ms > LATE_MS:
+            second.flags |= RowFlag.PARTIAL
+            if late_ms > PLAUSIBLE_MS:
+                self._see_spread()
+                self._skip_flow = True
+                self._imbalance.break_chain()
+                return
+        second.events += 1
+        second.rows += len(update.bids) + len(update.asks)
+        second.ids += ids
+        # `roll` was told the time first, and what to believe of it.
+        event_ms = update.event_ms if update.event_ms < self._watermark_ms else self._watermark_ms
+        self._see_spread()
+        if self._skip_flow:
+            self._skip_flow = False
+            self._flow.skip_event(event_ms)
+        else:
+            self._flow.add_event(update, event_ms, before, book, second)
+        self._imbalance.observe(book.bids, book.asks)
+        bid, ask = self._touch
+        if bid is None or ask is None or self._spread is None:  # one side is empty, or the book is locked or crossed
+            self._groups.forget()
+        else:
+            self._groups.touch(event_ms, bid, ask)
+
+    def trade(self, trade: Trade) -> None:
+        """A new trade. One that comes after its second is final counts into the oldest that is not."""
+        if self._current is None:
+            self._start(trade.time_ms, RowFlag.PARTIAL)
+        if self._watermark_ms - trade.time_ms > PLAUSIBLE_MS:
+            return
+        second = self._open(trade.time_ms // 1000)
+        second.trades.append(trade)
+        self._unpriced.append((trade, second))
+        self._groups.add(trade, self._book, self._half_tick)
+        if self._book is not None:
+            self._flow.add_trade(trade, second)
+
+    def finish(self) -> None:
+        """The process stops: close what is open, marked as partial."""
+        if self._current is not None:
+            self._open(self._current).flags |= RowFlag.PARTIAL
+            self._close_all(self._current)
+            self._current = None
+
+    def _shown(self, side: Side, price: float) -> float:
+        return 0.0 if self._book is None else self._book.side(side).size_at(price)
+
+    def _open(self, number: int) -> OpenSecond:
+        found = self._seconds.get(number)
+        if found is not None:
+            return found
+        oldest = next(iter(self._seconds), None)
+        if oldest is not None and number < oldest:
+            return self._seconds[oldest]
+        if self._current is not None and number > self._current + JUMP_SECONDS:
+            return self._seconds[self._current]  # a time that no depth event confirms opens no second far ahead
+        last = max(self._seconds, default=number - 1)
+        for between in range(last + 1, number + 1):
+            self._seconds[between] = OpenSecond(between)
+        return self._seconds[number]
+
+    def _start(self, event_ms: int, flag: RowFlag) -> None:
+        self._seconds.clear()
+        self._close_ms = 0
+        self._current = event_ms // 1000
+        self._watermark_ms = self._settled_ms = event_ms
+        second = self._second = self._open(self._current)
+        second.flags |= flag
+        self._begin_second(second)
+
+    def _begin_second(self, second: OpenSecond) -> None:
+        if self._spread is not None:
+            second.see_spread(self._spread)
+        if self._book is None:
+            second.flags |= self._loss
+
+    def _end_second(self, second: OpenSecond) -> None:
+        second.ofi_events, second.ofi, second.depth = self._imbalance.take()
+        self._capture(second)
+
+    def _capture(self, second: OpenSecond) -> None:
+        book = self._book
+        if book is None or self._is_silent:
+            return
+        if not book.is_two_sided:
+            second.flags |= RowFlag.ONE_SIDED
+        elif book.bids.best == book.asks.best:
+            second.flags |= RowFlag.LOCKED
+        elif book.is_crossed:
+            second.flags |= RowFlag.CROSSED
+        second.captured = dict(capture_fields(book, self._tick_exp, self._lot_exp))
+        if not book.is_crossed and (book.bids.best is not None or book.asks.best is not None):
+            second.top = capture_top(book)
+        if self.wall_rule is not None and (self._flow.walls.limits is None or second.second % WALL_LIMITS_SECS == 0):
+            self._flow.walls.limits = self.wall_rule(book)
+        if self.look is not None:
+            self.look(book, second.end_ms)
+
+    def _settle_time(self, until_ms: int) -> None:
+        """Weigh the state that stood since the last event by how long it stood."""
+        passed = until_ms - self._settled_ms
+        if passed <= 0 or self._current is None:
+            return
+        self._settled_ms = until_ms
+        if self._spread is not None:
+            second = self._second
+            second.covered_ms += passed
+            second.spread_ms += self._spread * passed
+
+    def _see_spread(self) -> None:
+        book = self._book
+        if book is None or self._current is None:
+            self._spread = None
+            return
+        touch = bid, ask = book.bids.best, book.asks.best
+        if touch == self._touch and self._spread is not None:
+            return  # the second has seen it: when it came, or when the second began
+        self._touch, self._spread = touch, None
+        if bid is not None and ask is not None and bid < ask:
+            self._spread = round(ask - bid, self._tick_exp)
+            self._second.see_spread(self._spread)
+
+    def _price_trades(self, watermark_ms: int) -> None:
+        """Compare trades with the mid of the last book state with E < T, once every such state was seen."""
+        waiting: list[tuple[Trade, OpenSecond]] = []
+        for trade, second in self._unpriced:
+            if trade.time_ms > watermark_ms:
+                waiting.append((trade, second))
+                continue
+            mid = self._groups.mid_before(trade.time_ms)
+            if mid is not None:
+                sign = -1 if trade.buyer_is_maker else 1
+                second.effective_sum += 2e4 * sign * (trade.price - mid) / mid * trade.size
+                second.effective_volume += trade.size
+        self._unpriced = waiting
+
+    def _finish(self, second: OpenSecond) -> None:
+        del self._seconds[second.second]
+        self._finished.append((second.freeze(self._tick_exp, self._lot_exp), second.top))
+        chains, turnovers = self._flow.refills.take(second.end_ms)
+        walls = self._flow.walls
+        self._evidence[second.second] = LevelEvidence(
+            has_limits=walls.limits is not None and (walls.limits.bid_size or walls.limits.ask_size) is not None,
+            walls=walls.take(second.end_ms),
+            chains=chains,
+            turnovers=turnovers,
+            sweeps=self._groups.take(second.end_ms),
+        )
+        while len(self._evidence) > EVIDENCE_SECS:
+            del self._evidence[next(iter(self._evidence))]
+
+    def _close_all(self, current: int) -> None:
+        """Close what is open where it stands: the rest of the current second is not covered."""
+        self._end_second(self._open(current))
+        self._flow.expire(self._watermark_ms + 10 * CLOSE_MS)
+        self._price_trades(self._watermark_ms + 10 * CLOSE_MS)
+        for second in list(self._seconds.values()):
+            self._finish(second)

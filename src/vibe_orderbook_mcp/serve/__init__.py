@@ -1,0 +1,1 @@
+"""The server: MCP over stdio, SSE and HTTP, who may ask and how often, metrics."""

@@ -1,0 +1,202 @@
+"""What operators scrape. Counters live where things happen; they are read when somebody asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import threading
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from vibe_orderbook_mcp import __version__
+from vibe_orderbook_mcp.book.compiled import IS_COMPILED
+from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.process import stderr
+from vibe_orderbook_mcp.serve.limits import HttpLimits, InFlight
+
+BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LOOP_LOOK_SECS = 0.5
+
+
+class Metrics:
+    """One registry a runtime, so that two in one process (tests) do not mix."""
+
+    def __init__(self, runtime: Runtime, in_flight: InFlight | None = None) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_RuntimeCollector(runtime))
+        self.registry.register(_LoopCollector(in_flight or InFlight(HttpLimits())))
+        ProcessCollector(namespace="vibe", registry=self.registry)  # memory, open files, CPU; Linux only
+        self.tool_seconds = Histogram(
+            "vibe_tool_seconds", "Duration of a tool call.", ["tool"], registry=self.registry, buckets=BUCKETS
+        )
+        self.refusals = Counter(
+            "vibe_tool_refusals", "Tool calls that were refused.", ["tool", "code"], registry=self.registry
+        )
+
+        self.http_refusals = Counter(
+            "vibe_http_refused", "HTTP requests and connections refused or dropped.", ["reason"], registry=self.registry
+        )
+        self.loop_lag = Histogram(
+            "vibe_loop_lag_seconds",
+            "How late the event loop was, looked at twice a second.",
+            registry=self.registry,
+            buckets=BUCKETS,
+        )
+        self.crashes = Counter(
+            "vibe_tool_crashes", "Tool calls that failed by a mistake of ours.", ["tool"], registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    @contextlib.asynccontextmanager
+    async def watching_loop(self) -> AsyncIterator[None]:
+        watching = asyncio.create_task(self._watch_loop())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _watch_loop(self) -> None:
+        """Whatever holds the loop holds up books, ticks and answers alike."""
+        while True:
+            due = time.perf_counter() + LOOP_LOOK_SECS
+            await asyncio.sleep(LOOP_LOOK_SECS)
+            self.loop_lag.observe(max(0.0, time.perf_counter() - due))
+
+
+class _RuntimeCollector(Collector):
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._symbols()
+        yield from self._process()
+
+    def _symbols(self) -> Iterator[Metric]:
+        runtime = self._runtime
+        now_ns = time.monotonic_ns()
+        states = runtime.market.symbols
+        stored, trades = runtime.recorder.snapshots_stored, runtime.recorder.trades_stored
+        ages = GaugeMetricFamily("vibe_book_age_seconds", "Since the book's last event.", labels=["symbol"])
+        trading = GaugeMetricFamily("vibe_symbol_trading", "0 when halted or delisted.", labels=["symbol"])
+        live = GaugeMetricFamily("vibe_book_live", "1 when in proven sequence and fresh.", labels=["symbol"])
+        for symbol, state in states.items():
+            age = state.age_ns(now_ns)
+            if age is not None:
+                ages.add_metric([symbol], age / 1e9)
+            trading.add_metric([symbol], float(state.suspension is None))
+            live.add_metric([symbol], 1.0 if state.status(now_ns) == "live" else 0.0)
+        for symbol in {*runtime.settings.symbols, *runtime.feed.failed} - states.keys():
+            live.add_metric([symbol], 0.0)  # not subscribed yet: an alarm has to see it too
+        yield ages
+        yield live
+        yield trading
+        counters: list[tuple[str, str, str]] = [
+            ("vibe_depth_events", "Depth events applied.", "events"),
+            ("vibe_depth_events_old", "Depth events that were contained already.", "old_events"),
+            ("vibe_gaps", "Gaps in the depth stream.", "gaps"),
+            ("vibe_crossings", "Books dropped because they crossed.", "crossings"),
+            ("vibe_resyncs", "Snapshots that were joined with the stream.", "resyncs"),
+            ("vibe_trades", "Aggregate trades received.", "trades"),
+            ("vibe_trades_impossible", "Trades beyond the symbol's own limits: skipped.", "impossible_trades"),
+            ("vibe_audits", "Comparisons with a fresh snapshot.", "audits"),
+            ("vibe_audit_mismatches", "Comparisons that found a difference.", "audit_mismatches"),
+        ]
+        for name, text, field in counters:
+            yield _per_symbol(name, text, {symbol: getattr(state, field) for symbol, state in states.items()})
+        duplicates = {symbol: state.tape.duplicates for symbol, state in states.items()}
+        yield _per_symbol("vibe_trades_duplicate", "Trades that had come already.", duplicates)
+        yield _per_symbol("vibe_snapshots_stored", "Seconds written.", {s: stored[s] for s in states})
+        yield _per_symbol("vibe_trades_stored", "Trades written as they came.", {s: trades[s] for s in states})
+        yield _per_symbol("vibe_trades_filled", "Trades fetched by id.", {s: runtime.filler.filled[s] for s in states})
+        given_up = {s: runtime.filler.given_up[s] for s in states}
+        yield _per_symbol("vibe_trades_given_up", "Trades that the exchange does not have or broke.", given_up)
+        holes = GaugeMetricFamily("vibe_trade_holes", "Open holes in the ids of this run.", labels=["symbol"])
+        for symbol, state in states.items():
+            holes.add_metric([symbol], len(state.tape.holes))
+        yield holes
+
+    def _process(self) -> Iterator[Metric]:
+        about = {
+            "version": __version__,
+            "python": platform.python_version(),
+            "books": "compiled" if IS_COMPILED else "python",
+        }
+        yield InfoMetricFamily(
+            "vibe_build", "What runs: its version, Python's, and what books are kept in.", value=about
+        )
+        runtime = self._runtime
+        feed, archive, recorder = runtime.feed, runtime.archive, runtime.recorder
+        yield CounterMetricFamily("vibe_reconnects", "Connections to the exchange that broke.", value=feed.reconnects)
+        replacements = sum(line.replacements for line in feed.lines)
+        yield CounterMetricFamily("vibe_replacements", "Connections changed make-before-break.", value=replacements)
+        skipped = {kind: feed.malformed_frames[kind] for kind in ("unreadable", "invalid", "unknown")}
+        yield _labelled("vibe_malformed_frames", "Frames skipped.", "kind", skipped)
+        yield GaugeMetricFamily("vibe_connected", "1 when every connection is open.", value=float(feed.is_connected))
+        yield GaugeMetricFamily("vibe_rest_weight_used", "Request weight this minute.", value=runtime.rest.budget.used)
+        yield CounterMetricFamily("vibe_rest_requests", "REST requests sent.", value=runtime.rest.requests)
+        rows = {kind: runtime.rest.skipped[kind] for kind in ("levels", "symbols", "trades")}
+        yield _labelled("vibe_rest_rows_skipped", "Rows of REST answers that could not be read.", "rows", rows)
+        yield _labelled("vibe_rest_failures", "REST requests that failed.", "status", runtime.rest.failures)
+        yield CounterMetricFamily("vibe_storage_errors", "Failed writes and openings.", value=archive.errors)
+        if archive.free_bytes is not None:
+            yield GaugeMetricFamily("vibe_disk_free_bytes", "Of the data directory.", value=archive.free_bytes)
+        yield GaugeMetricFamily(
+            "vibe_disk_reserve_bytes", "Writing pauses when less is free.", value=archive.reserve_bytes
+        )
+        yield GaugeMetricFamily(
+            "vibe_history_set_aside", "Directories with damaged history.", value=len(archive.set_aside)
+        )
+        yield GaugeMetricFamily(
+            "vibe_history_damaged", "1 when reading met damage.", value=float(archive.damage is not None)
+        )
+        is_recording = recorder.why_not_recording is None
+        yield GaugeMetricFamily("vibe_storage_recording", "1 when recording.", value=float(is_recording))
+        yield GaugeMetricFamily(
+            "vibe_recorder_queue_ticks", "Seconds that wait for the disk.", value=recorder.queue_ticks
+        )
+        yield CounterMetricFamily(
+            "vibe_seconds_dropped",
+            "Lost to a failing disk: a second of two symbols counts as 2.",
+            value=recorder.seconds_dropped,
+        )
+        yield GaugeMetricFamily("vibe_recorder_lag_seconds", "Of the newest second's tick.", value=recorder.lag_secs)
+        yield CounterMetricFamily("vibe_findings", "Findings that were opened.", value=recorder.watcher.findings)
+        if archive.written_ns is not None:
+            since = (time.monotonic_ns() - archive.written_ns) / 1e9
+            yield GaugeMetricFamily("vibe_last_write_age_seconds", "Since the last successful write.", value=since)
+        sessions = GaugeMetricFamily("vibe_sessions", "Open client sessions; HTTP has none.", labels=["transport"])
+        for transport in ("stdio", "sse", "http"):
+            sessions.add_metric([transport], runtime.sessions[transport])
+        yield sessions
+
+
+class _LoopCollector(Collector):
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("vibe_in_flight", "Requests and calls being worked on.", value=self._in_flight.total)
+        yield CounterMetricFamily(
+            "vibe_log_lines_dropped", "Lines that nobody read off standard error.", value=stderr.dropped_lines()
+        )
+        yield GaugeMetricFamily("vibe_threads", "Threads of the process.", value=threading.active_count())
+        with contextlib.suppress(RuntimeError):  # read outside the loop
+            yield GaugeMetricFamily("vibe_tasks", "Tasks of the event loop.", value=len(asyncio.all_tasks()))
+
+
+def _per_symbol(name: str, text: str, values: Mapping[str, int]) -> CounterMetricFamily:
+    return _labelled(name, text, "symbol", values)
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family

@@ -1,0 +1,95 @@
+"""Running the HTTP application: uvicorn's settings in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Iterator
+
+import uvicorn
+from loguru import logger
+
+from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.process.stopping import stop_signals
+from vibe_orderbook_mcp.serve.http import http_app
+from vibe_orderbook_mcp.serve.mcp_server import VibeServer
+from vibe_orderbook_mcp.serve.protocol import bounded
+
+# A request that hangs must not hold up the stop, which has to be over within 5 s.
+SHUTDOWN_SECS = 1
+# Assistants pause between calls; a connection that closes at the moment of the next call loses it.
+KEEP_ALIVE_SECS = 75
+# Files that are no client's: RocksDB's, the exchange's sockets.
+OTHER_FILES = 300
+
+
+class _Server(uvicorn.Server):
+    """Stops on a signal and returns: uvicorn would raise the signal again, past whoever cleans up."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        further = set(stop_signals()) - {signal.SIGTERM, signal.SIGINT}  # those are uvicorn's own
+        with super().capture_signals():
+            before = {number: signal.signal(number, self.handle_exit) for number in further}
+            try:
+                yield
+            finally:
+                self._captured_signals.clear()
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+
+def uvicorn_config(server: VibeServer) -> uvicorn.Config:
+    settings = server.runtime.settings
+    limits = dataclasses.replace(server.limits, connections=affordable_connections(server.limits.connections))
+    logger.info("Limits: {}", ", ".join(f"{name} {value:g}" for name, value in dataclasses.asdict(limits).items()))
+    return uvicorn.Config(
+        http_app(server),
+        host=settings.host,
+        port=settings.port,
+        http=bounded(limits, server.refusals.note),
+        ws="none",
+        log_config=None,  # ours is set up already
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECS,
+        timeout_graceful_shutdown=SHUTDOWN_SECS,
+        server_header=False,
+        workers=1,  # whatever WEB_CONCURRENCY says
+    )
+
+
+def affordable_connections(wanted: int) -> int:
+    """As many as the system lets this process open; without a free file no history can be written either."""
+    try:
+        import resource  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    if soft < wanted + OTHER_FILES:
+        with contextlib.suppress(OSError, ValueError):  # some systems allow less than they say
+            more = wanted + OTHER_FILES if hard == resource.RLIM_INFINITY else min(wanted + OTHER_FILES, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
+    return min(wanted, max(soft // 2, soft - OTHER_FILES))
+
+
+def serve_http(server: VibeServer) -> None:
+    """Until a signal to stop. Raises ConfigError when the port cannot be had."""
+    settings = server.runtime.settings
+    config = uvicorn_config(server)
+    try:
+        listening = config.bind_socket()
+    except SystemExit:
+        raise ConfigError(
+            f"VIBE_HOST {settings.host!r} and VIBE_PORT {settings.port} cannot be listened on: the port is taken or "
+            "the address is not this machine's. Choose another with --port or VIBE_PORT."
+        ) from None
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    logger.info(
+        "Serving MCP on http://{}:{}/sse/ (SSE) and http://{}:{}/mcp (streamable HTTP)", shown, port, shown, port
+    )
+    _Server(config).run(sockets=[listening])

@@ -1,0 +1,1 @@
+"""RocksDB and its directory: opening, locking, failures, layout."""

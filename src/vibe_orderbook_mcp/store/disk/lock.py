@@ -1,0 +1,67 @@
+"""RocksDB's lock on a data directory, without opening the database.
+
+A failed opening is not free: RocksDB renames the log file of the process that does hold the directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from vibe_orderbook_mcp.model.errors import StorageError, StorageLocked
+
+
+def is_held(path: Path) -> bool:
+    """Asks for RocksDB's own lock and gives it back. False where that cannot be asked: then opening has to tell."""
+    if sys.platform == "win32":
+        return False
+    import fcntl  # noqa: PLC0415  # not on Windows
+
+    try:
+        with (path / "LOCK").open("r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(lock, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def is_recorded_into(path: Path) -> bool | None:
+    """Whether a process has the directory open for writing; reading it suffices to ask. None: it cannot be told."""
+    if sys.platform == "win32":
+        return None
+    import fcntl  # noqa: PLC0415  # not on Windows
+
+    try:
+        with (path / "LOCK").open("rb") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.lockf(lock, fcntl.LOCK_UN)
+    except (BlockingIOError, FileNotFoundError) as error:
+        return isinstance(error, BlockingIOError)
+    except OSError:
+        return None
+    return False
+
+
+@contextlib.contextmanager
+def holding(path: Path) -> Iterator[None]:
+    """Keeps other processes out of a directory that this one has not opened. Raises StorageLocked, StorageError."""
+    if sys.platform == "win32":  # nothing can be moved there while somebody has it open
+        yield
+        return
+    import fcntl  # noqa: PLC0415  # not on Windows
+
+    try:
+        lock = (path / "LOCK").open("a+b")
+    except OSError as error:
+        raise StorageError("The data directory does not permit it: locking it failed.") from error
+    with lock:  # closing it gives the lock back
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageLocked("Another process records into this data directory.") from error
+        yield

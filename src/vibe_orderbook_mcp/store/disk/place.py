@@ -1,0 +1,102 @@
+"""The directory that history lies in: still the one that was opened, ours to change, and with room left.
+
+RocksDB says none of this in time. On a full disk it stays stuck after space was made, until it is closed. A directory
+that was removed is written on without an error, and all of it is lost. One that may not be changed any more is
+noticed when the next file is due, minutes later. So it is looked at before every write; that takes a few microseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from vibe_orderbook_mcp.model.errors import StorageError, WritingPaused
+
+_RESUME: Final = 1.25  # so much of the reserve has to be free again, or a full disk would be met every other second
+_MB: Final = 1e6
+OPENING_BYTES: Final = 400 * 2**20  # three threads with their stacks and heaps; hardly any of it is ever touched
+
+
+class PlaceGone(StorageError):
+    """The directory was removed or replaced: what was written since is lost, and so would be what comes."""
+
+
+class Place:
+    """Made when the database has been opened."""
+
+    def __init__(self, path: Path, reserve_bytes: int) -> None:
+        self._path = path
+        self._reserve_bytes = reserve_bytes
+        self._lock = _identity(path)
+        self._was_low = False
+
+    def check(self) -> None:
+        """Raises WritingPaused or PlaceGone when nothing may be written now."""
+        if self._lock is not None and _identity(self._path) != self._lock:
+            raise PlaceGone("The data directory was removed while it was in use.")
+        if not os.access(self._path, os.W_OK | os.X_OK):
+            raise WritingPaused("The data directory may not be written any more.")
+        free = free_bytes(self._path)
+        needed = self._reserve_bytes * (_RESUME if self._was_low else 1.0)
+        self._was_low = free < needed
+        if self._was_low:
+            resumes = self._reserve_bytes * _RESUME
+            raise WritingPaused(
+                f"The disk is nearly full: {math.floor(10 * free / _MB) / 10} MB are free, and writing resumes when "
+                f"{math.ceil(10 * resumes / _MB) / 10} MB are."
+            )
+
+
+def check_memory() -> None:
+    """Whether there is address space to open a database. Raises StorageError.
+
+    RocksDB ends the process where one of its threads cannot be started: so it is reserved first, and given back.
+    """
+    if sys.platform == "win32":  # to reserve would be to use it there
+        return
+    try:
+        mmap.mmap(-1, OPENING_BYTES).close()
+    except OSError as error:
+        raise StorageError(
+            f"Memory does not suffice to open the data directory: {OPENING_BYTES // 2**20} MB of address space are "
+            "needed for its threads. Raise the limit of the process (ulimit -v)."
+        ) from error
+
+
+def free_bytes(path: Path) -> int:
+    """Of the file system that a directory is on, or would be. Raises OSError."""
+    return shutil.disk_usage(existing_parent(path)).free
+
+
+def existing_parent(path: Path) -> Path:
+    return next((parent for parent in (path, *path.absolute().parents) if parent.exists()), Path("/"))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Of the lock file, which lives as long as the directory. None where it cannot be told."""
+    try:
+        found = (path / "LOCK").stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:  # not even to be looked at
+        raise WritingPaused("The data directory may not be read any more.") from error
+    return found.st_dev, found.st_ino
+
+
+def directory_bytes(path: Path) -> int:
+    total = 0
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                try:
+                    total += entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:  # dropped meanwhile
+                    continue
+    except OSError:
+        return total
+    return total

@@ -1,0 +1,1 @@
+"""Stored bytes: the code of rows, trades and roll-ups, and their keys. Pure."""

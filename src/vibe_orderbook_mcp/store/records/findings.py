@@ -1,0 +1,43 @@
+"""Findings as bytes: what detectors saw, `[1, end_ms, severity, rarity, evidence]` in MessagePack. PURE
+
+Start and type are in the key: a finding that goes on is written again in its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import ormsgpack
+
+from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
+
+VERSION: Final = 1
+
+
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a detector found. `evidence` holds plain values: numbers, text, None, lists and dicts of them."""
+
+    type: str
+    start_ms: int
+    end_ms: int | None = None  # None: it lasts
+    severity: str
+    rarity: float | None = None
+    evidence: dict[str, Any] = {}
+
+
+def encode_event(event: StoredEvent) -> bytes:
+    try:
+        return ormsgpack.packb([VERSION, event.end_ms, event.severity, event.rarity, event.evidence])
+    except TypeError as error:
+        raise StorageError(f"The evidence of {event.type!r} cannot be stored: it is not of plain values.") from error
+
+
+def decode_event(start_ms: int, kind: str, data: bytes) -> StoredEvent:
+    try:
+        version, end_ms, severity, rarity, evidence = ormsgpack.unpackb(data)
+    except (ValueError, TypeError) as error:
+        raise StorageCorrupt("A stored event cannot be read.") from error
+    if version != VERSION:
+        raise StorageCorrupt(f"An event of version {version!r}; this program reads version {VERSION}.")
+    return StoredEvent(type=kind, start_ms=start_ms, end_ms=end_ms, severity=severity, rarity=rarity, evidence=evidence)

@@ -1,0 +1,95 @@
+"""What is remembered of a symbol besides its seconds and trades. PURE
+
+`symbol:{symbol}` -> `[1, created, sealed, base, quote, tick_size, step_size, max_price, max_size, trading]`: the spec
+as last seen, and the second up to which whole minutes of trades are in blocks (None: none yet).
+`ids:{symbol}` -> `[first, last, first, last, ...]`: the aggregate trade ids that are held.
+`roll:{symbol}` -> how its trades are summed up (see `rollups`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+import ormsgpack
+
+from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.intervals import Interval
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.store.records.keys import symbol_bytes
+
+VERSION: Final = 1
+SYMBOL_LOW: Final = b"symbol:"
+SYMBOL_HIGH: Final = b"symbol;"
+
+
+class SymbolMeta(msgspec.Struct, frozen=True):
+    spec: SymbolSpec
+    created: int
+    sealed: int | None = None
+
+
+def symbol_key(symbol: str) -> bytes:
+    return SYMBOL_LOW + symbol_bytes(symbol)
+
+
+def ids_key(symbol: str) -> bytes:
+    return b"ids:" + symbol_bytes(symbol)
+
+
+def grid_key(symbol: str) -> bytes:
+    return b"roll:" + symbol_bytes(symbol)
+
+
+def encode_meta(meta: SymbolMeta) -> bytes:
+    spec = meta.spec
+    return ormsgpack.packb(
+        [
+            VERSION,
+            meta.created,
+            meta.sealed,
+            spec.base_asset,
+            spec.quote_asset,
+            str(spec.tick_size),
+            str(spec.step_size),
+            str(spec.max_price),
+            str(spec.max_size),
+            spec.trading,
+        ]
+    )
+
+
+def decode_meta(symbol: str, data: bytes) -> SymbolMeta:
+    try:
+        record: list[Any] = ormsgpack.unpackb(data)
+        if record[0] != VERSION:
+            raise StorageCorrupt(f"{symbol}: its description has version {record[0]!r}; this program reads {VERSION}.")
+        _, created, sealed, base, quote, tick_size, step_size, max_price, max_size, trading = record
+        spec = SymbolSpec(
+            symbol=symbol,
+            base_asset=base,
+            quote_asset=quote,
+            tick_size=Decimal(tick_size),
+            step_size=Decimal(step_size),
+            max_price=Decimal(max_price),
+            max_size=Decimal(max_size),
+            trading=trading,
+        )
+    except (ValueError, TypeError, IndexError, InvalidOperation) as error:
+        raise StorageCorrupt(f"The stored description of {symbol} cannot be read.") from error
+    return SymbolMeta(spec=spec, created=created, sealed=sealed)
+
+
+def encode_ids(intervals: Sequence[Interval]) -> bytes:
+    return ormsgpack.packb(list(chain.from_iterable(intervals)))
+
+
+def decode_ids(data: bytes) -> list[Interval]:
+    try:
+        flat: list[int] = ormsgpack.unpackb(data)
+        return list(zip(flat[::2], flat[1::2], strict=True))
+    except (ValueError, TypeError) as error:
+        raise StorageCorrupt("Stored trade ids cannot be read.") from error

@@ -1,1 +1,0 @@
-"""The MCP tools: one async method each, their results and their refusals."""

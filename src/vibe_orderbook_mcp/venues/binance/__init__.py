@@ -1,0 +1,1 @@
+"""Binance's public spot market data: wire messages, REST, limits, files of trades."""

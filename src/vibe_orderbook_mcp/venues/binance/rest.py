@@ -1,0 +1,259 @@
+"""Binance's public REST endpoints, within their weights."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Final, Self, TypeVar
+
+import httpx
+from loguru import logger
+
+from vibe_orderbook_mcp import __version__
+from vibe_orderbook_mcp.model.errors import ExchangeUnavailable, RateLimited, SymbolUnknown
+from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
+from vibe_orderbook_mcp.model.listed import Listing, Source
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.process.outbound import client_options, route, socks_errors
+from vibe_orderbook_mcp.process.repeats import Repeats
+from vibe_orderbook_mcp.process.unpacking import ACCEPTED, NotUnpacked, unpacked
+from vibe_orderbook_mcp.process.unreachable import unreachable
+from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.binance.refusals import parse_reply, wait_secs
+from vibe_orderbook_mcp.venues.binance.weights import GLANCES, LOOKUPS, OLDER_PAGES, PAGES, Lane, WeightBudget
+
+DEPTH_LIMIT = 5000
+# While much of the minute's weight is used (a storm of resyncs), a fifth of the levels costs a fifth of the weight.
+SHORT_DEPTH_LIMIT = 1000
+DEPTH_SHARE = 0.5
+GLANCE_LEVELS, GLANCE_WEIGHT = 100, 5
+AGG_TRADES_LIMIT = 1000
+TIMEOUT_SECS = 10.0
+# A whole answer, however it trickles in: the largest has 0.4 MB, and a snapshot that old would not join the stream.
+ANSWER_SECS = 30.0
+# A page of trades has 0.1 MB. What waits for one that never comes is not there when the exchange answers again.
+PAGE_SECS = 5.0
+# Of an answer as it comes and of every layer that is unpacked. 5000 levels a side are 0.4 MB, all symbols some 5 MB.
+MAX_BODY_BYTES = 16 * 1024 * 1024
+EXCHANGE_INFO = "/api/v3/exchangeInfo"
+# The simulated exchange and a replay say so of themselves in each answer; a real exchange knows no such header.
+SOURCE_HEADER: Final = "x-vibe-source"
+MADE_UP: Final[dict[str, Source]] = {"simulated": "simulated", "recording": "recording"}
+INFO_WEIGHT = 20
+INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
+# What a request raises that got no answer.
+UNREACHED: Final[tuple[type[Exception], ...]] = (httpx.HTTPError, httpx.InvalidURL, *socks_errors())
+
+# Which pages of trades a task asks for. A task that fetches older ones sets it for itself: what it may use up then, and
+# however long it waits, what is missing since a moment ago has a share of its own.
+PAGE_LANE: ContextVar[Lane] = ContextVar("page_lane", default=PAGES)
+
+T = TypeVar("T")
+
+
+class BinanceRest:
+    """One client for all requests: it knows what was spent and until when the exchange wants peace.
+
+    Every method raises ExchangeUnavailable, RateLimited or SymbolUnknown, nothing else.
+    """
+
+    def __init__(
+        self, base_url: str, *, budget: WeightBudget | None = None, timeout_secs: float = TIMEOUT_SECS
+    ) -> None:
+        # Pages of trades have connections of their own: however many are waited for, a snapshot gets one.
+        self._http, self._page_http = (
+            httpx.AsyncClient(
+                base_url=base_url,
+                timeout=timeout_secs,
+                headers={"User-Agent": f"vibe-orderbook-mcp/{__version__}", "Accept-Encoding": ACCEPTED},
+                limits=httpx.Limits(max_connections=8),
+                **client_options(base_url),
+            )
+            for _ in range(2)
+        )
+        self._base_url = base_url
+        self._timeout_secs = timeout_secs
+        self.budget = budget or WeightBudget()
+        self.source: Source | None = None  # None until the exchange has answered
+        self.requests = 0
+        self.failures: Counter[str] = Counter()  # by HTTP status; "no answer" that came, or could be read
+        self.skipped: Counter[str] = Counter()  # rows of answers that could not be read: levels, symbols, trades
+        self._said = Repeats()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+        await self._page_http.aclose()
+
+    def affordable_depth(self) -> int:
+        """How many levels a side a snapshot should have now: all, unless that would use up the minute's weight."""
+        now = time.monotonic()
+        return SHORT_DEPTH_LIMIT if self.budget.delay(250, now, share=DEPTH_SHARE) > 0 else DEPTH_LIMIT
+
+    async def depth(self, symbol: str, limit: int = DEPTH_LIMIT) -> DepthSnapshot:
+        weight = 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
+        parse = partial(messages.parse_snapshot, skipped=partial(self._note_skipped, "levels", symbol))
+        return await self._get(parse, "/api/v3/depth", weight, symbol, limit=limit)
+
+    async def glance(self, symbol: str) -> DepthSnapshot:
+        """The best levels alone, for little weight. Raises RateLimited at once while much of the weight is used up."""
+        if (delay := self.budget.delay(GLANCE_WEIGHT, time.monotonic(), lane=GLANCES)) > 0:
+            raise RateLimited("The share of the exchange's request limit for this is used up.", retry_after_secs=delay)
+        return await self._get(
+            messages.parse_snapshot, "/api/v3/depth", GLANCE_WEIGHT, symbol, lane=GLANCES, limit=GLANCE_LEVELS
+        )
+
+    async def symbol(self, symbol: str, *, is_lookup: bool = False) -> SymbolSpec:
+        """`is_lookup`: because a client asked. It then has a small share of the weight, and does not wait for it."""
+        parse = partial(messages.parse_symbol, symbol=symbol)
+        spec = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, symbol, lane=LOOKUPS if is_lookup else None)
+        if spec is None:
+            raise SymbolUnknown(symbol)
+        return spec
+
+    async def all_symbols(self) -> Listing:
+        """Everything that the exchange lists, as a client's look-up. Entries that cannot be read are left out."""
+        try:  # without the rules of accounts, which nobody here needs, the list is much shorter
+            raw = await self._get(bytes, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS, showPermissionSets="false")
+        except ExchangeUnavailable as error:
+            if error.status != httpx.codes.BAD_REQUEST:
+                raise
+            raw = await self._get(bytes, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS)
+        read_secs, skipped = time.monotonic(), list[int]()
+        try:  # thousands of entries: on a thread, books do not wait for it
+            listing = await asyncio.to_thread(
+                lambda: Listing(messages.parse_listing(raw, skipped.append), read_secs=read_secs)
+            )
+        except ExchangeUnavailable:
+            self.failures["no answer"] += 1
+            raise
+        if skipped:
+            self._note_skipped("symbols", "the exchange's list", sum(skipped))
+        return listing
+
+    async def listing(self, symbol: str) -> tuple[str, SymbolSpec]:
+        """What the exchange says of it now, and its word for whether it trades: TRADING, HALT, BREAK and others.
+
+        Waits while half of the weight is used up.
+        """
+
+        def parse(raw: bytes) -> tuple[str | None, SymbolSpec | None]:
+            return messages.parse_trading_status(raw, symbol), messages.parse_symbol(raw, symbol)
+
+        status, spec = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, symbol, share=0.5)
+        if status is None or spec is None:
+            raise SymbolUnknown(symbol)
+        return status, spec
+
+    async def server_time_ms(self) -> int:
+        """The exchange's clock."""
+        return await self._get(messages.parse_time, "/api/v3/time", 1)
+
+    async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
+        """Up to `limit` trades from `from_id` on, or the newest. Books come first: see `PAGE_LANE`."""
+        query: dict[str, Any] = {"limit": limit} if from_id is None else {"limit": limit, "fromId": from_id}
+        parse, lane = (
+            partial(messages.parse_trades, skipped=partial(self._note_skipped, "trades", symbol)),
+            PAGE_LANE.get(),
+        )
+        return await self._get(parse, "/api/v3/aggTrades", 4, symbol, lane=lane, **query)
+
+    async def _get(
+        self,
+        parse: Callable[[bytes], T],
+        path: str,
+        weight: int,
+        symbol: str | None = None,
+        *,
+        share: float = 1.0,
+        lane: Lane | None = None,
+        **query: str | int,
+    ) -> T:
+        if lane is LOOKUPS and (delay := self.budget.delay(weight, time.monotonic(), lane=lane)) > 0:
+            raise RateLimited(
+                "The share of the exchange's request limit for look-ups is used up.", retry_after_secs=delay
+            )
+        while (delay := self.budget.delay(weight, time.monotonic(), share=share, lane=lane)) > 0:
+            if delay > TIMEOUT_SECS and share == 1.0 and lane is None:
+                raise RateLimited("The exchange's request limit is used up.", retry_after_secs=delay)
+            await asyncio.sleep(delay)
+        self.budget.spend(weight, time.monotonic(), lane=lane)
+        self.requests += 1
+        try:
+            return parse(await self._fetch(path, symbol, query, lane))
+        except (ExchangeUnavailable, RateLimited) as error:
+            self.failures["no answer" if error.status is None else str(error.status)] += 1
+            raise
+
+    def _note_skipped(self, rows: str, what: str, count: int) -> None:
+        """Once, and then once a minute: the same answer may be asked for again."""
+        self.skipped[rows] += count
+        if (more := self._said.more((rows, what), time.monotonic())) is not None:
+            logger.warning("Skipped {} unreadable {} in an answer about {}{}", count, rows, what, more)
+
+    async def _fetch(self, path: str, symbol: str | None, query: dict[str, str | int], lane: Lane | None) -> bytes:
+        http, answer_secs = (self._page_http, PAGE_SECS) if lane in (PAGES, OLDER_PAGES) else (self._http, ANSWER_SECS)
+        try:
+            parameters: dict[str, str | int] = {**query} if symbol is None else {"symbol": symbol, **query}
+            async with asyncio.timeout(answer_secs), http.stream("GET", path, params=parameters) as response:
+                body = await read_bounded(response)
+        except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout, TimeoutError) as error:
+            secs = min(answer_secs, self._timeout_secs)
+            raise ExchangeUnavailable(
+                f"The exchange did not answer within {secs:.0f} s at {route(self._base_url)}."
+            ) from error
+        except UNREACHED as error:
+            raise ExchangeUnavailable(unreachable("The exchange", self._base_url, error)) from error
+        used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
+        if used.isdigit():
+            self.budget.observe(int(used), time.monotonic())
+        if response.status_code == httpx.codes.OK:
+            self.source = source_of(response.headers)
+            return body
+        raise self._refused(response, body, symbol)
+
+    def _refused(self, response: httpx.Response, body: bytes, symbol: str | None) -> Exception:
+        status, reply = response.status_code, parse_reply(body)
+        if (wait := wait_secs(status, response.headers, reply, time.time())) is not None:
+            self.budget.block(wait, time.monotonic())
+            return RateLimited(
+                f"The exchange asks to wait {wait:.0f} s (HTTP {status}).", retry_after_secs=wait, status=status
+            )
+        if status == httpx.codes.UNAVAILABLE_FOR_LEGAL_REASONS:
+            return ExchangeUnavailable(
+                "The exchange refuses this location (HTTP 451). Set VIBE_REST_URL and VIBE_WS_URL to a base that "
+                "serves it, for example https://api.binance.us with wss://stream.binance.us:9443.",
+                status=status,
+            )
+        if symbol is not None and status == httpx.codes.BAD_REQUEST and reply.code in INVALID_SYMBOL_CODES:
+            return SymbolUnknown(symbol)
+        return ExchangeUnavailable(f"The exchange answered HTTP {status}.", status=status)
+
+
+def source_of(headers: Mapping[str, str]) -> Source:
+    """Whose prices an answer has, by its own word."""
+    return MADE_UP.get(headers.get(SOURCE_HEADER, ""), "live")
+
+
+async def read_bounded(response: httpx.Response) -> bytes:
+    """The body of a streamed response, at most MAX_BODY_BYTES of it, packed or not. Raises ExchangeUnavailable."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_raw():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise ExchangeUnavailable("The exchange sent an answer that is too large.")
+        parts.append(part)
+    try:
+        return unpacked(b"".join(parts), response.headers.get("Content-Encoding", ""), MAX_BODY_BYTES)
+    except NotUnpacked as error:
+        raise ExchangeUnavailable(f"The exchange sent an answer that cannot be used: {error}.") from error

@@ -1,0 +1,168 @@
+"""One websocket connection to combined streams."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from itertools import count
+from typing import cast
+from urllib.parse import quote
+
+from loguru import logger
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
+from vibe_orderbook_mcp.process.outbound import proxy_for
+from vibe_orderbook_mcp.process.unreachable import unreachable
+from vibe_orderbook_mcp.venues.binance import messages
+
+OPEN_TIMEOUT_SECS = 10.0
+ACK_TIMEOUT_SECS = 5.0
+# The largest recorded frame has 70 KB; the whole book of a major as one frame would have 1 MB.
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+# Our own pings notice a peer that is gone without a word. The exchange allows 5 incoming messages a second.
+PING_EVERY_SECS = 15.0
+REQUEST_SPACING_SECS = 0.3
+PING_SEND_SECS = 1.0
+# More streams than this go into SUBSCRIBE requests: a longer URL is refused by some proxies.
+URL_STREAMS = 60
+
+
+class _Request:
+    """Streams that are asked for together, or given up. `failure`: None when that is confirmed, or why it is not."""
+
+    def __init__(self, streams: list[str], *, gives_up: bool = False) -> None:
+        self.streams = streams
+        self.gives_up = gives_up
+        self.failure: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+
+class Connection:
+    """An open connection. Iterate `frames()`; it ends when the connection does."""
+
+    def __init__(self, socket: ClientConnection, streams: list[str]) -> None:
+        self._socket = socket
+        self.streams = set(streams)  # that the exchange sends: what it says nothing of is silent, and not unheard
+        self._ids = count(1)
+        self._requests: dict[int, _Request] = {}
+        self._gathering: _Request | None = None  # waits for its turn to be sent, and takes more streams until then
+        self._sending = asyncio.Lock()
+        self.opened_ns = time.monotonic_ns()
+        self.frame_ns = self.opened_ns  # when the newest frame came
+
+    @classmethod
+    async def open(cls, base_url: str, streams: list[str]) -> Connection:
+        """Raises ExchangeUnavailable, and ConfigError where `outbound.check` would have."""
+        in_url = streams[:URL_STREAMS]
+        names = quote("/".join(in_url), safe="/@")
+        try:
+            socket = await connect(
+                f"{base_url}/stream?streams={names}",
+                open_timeout=OPEN_TIMEOUT_SECS,
+                close_timeout=1.0,
+                ping_interval=PING_EVERY_SECS,
+                ping_timeout=PING_EVERY_SECS,
+                max_size=MAX_FRAME_BYTES,
+                compression=None,
+                user_agent_header=None,
+                proxy=proxy_for(base_url),
+            )
+        except InvalidStatus as error:
+            status = error.response.status_code
+            raise ExchangeUnavailable(f"The exchange refused the stream (HTTP {status}).", status=status) from error
+        except (OSError, WebSocketException, ValueError) as error:  # a time-out is an OSError
+            logger.debug("Opening the exchange's stream failed: {!r}", error)
+            raise ExchangeUnavailable(unreachable("The exchange's stream", base_url, error)) from error
+        return cls(socket, in_url)
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield await self._socket.recv(decode=False)
+        except ConnectionClosed:
+            return
+
+    async def ping(self, answered: Callable[[int], None]) -> None:
+        """Ask whether it still answers. `answered` is called with when this was (monotonic ns), if an answer comes."""
+        sent_ns = time.monotonic_ns()
+
+        def pong(waiter: asyncio.Future[float]) -> None:
+            if not waiter.cancelled() and waiter.exception() is None:
+                answered(sent_ns)
+
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(PING_SEND_SECS):  # what goes out may be stuck as well
+                waiter = await self._socket.ping()
+            cast("asyncio.Future[float]", waiter).add_done_callback(pong)
+
+    async def subscribe(self, streams: list[str]) -> None:
+        """Returns when the exchange has confirmed. Raises ExchangeUnavailable when it does not.
+
+        What is asked for while another request keeps its distance goes into one: twenty symbols need two requests.
+        """
+        request = self._gathering
+        if request is not None and len(request.streams) + len(streams) <= URL_STREAMS:
+            request.streams += streams
+        else:
+            request = self._gathering = _Request(list(streams))
+            await self._send(request)
+        if (failure := await asyncio.shield(request.failure)) is not None:
+            raise ExchangeUnavailable(failure)
+
+    async def unsubscribe(self, streams: list[str]) -> None:
+        """Give streams up. Returns when the exchange has confirmed, or will not."""
+        await self._send(_Request(list(streams), gives_up=True))
+
+    async def _send(self, request: _Request) -> None:
+        request_id = next(self._ids)
+        self._requests[request_id] = request
+        try:
+            async with self._sending:
+                self._close_to_more(request)
+                wanted = messages.unsubscribe_request if request.gives_up else messages.subscribe_request
+                await self._socket.send(wanted(request_id, request.streams), text=True)
+                await asyncio.sleep(REQUEST_SPACING_SECS)
+            await asyncio.wait_for(asyncio.shield(request.failure), ACK_TIMEOUT_SECS)
+        except (ConnectionClosed, TimeoutError):
+            pass
+        finally:  # also when whoever sends is cancelled: others may wait for the same request
+            self._close_to_more(request)
+            del self._requests[request_id]
+            if not request.failure.done():
+                request.failure.set_result("The exchange did not confirm a subscription.")
+
+    def _close_to_more(self, request: _Request) -> None:
+        if self._gathering is request:
+            self._gathering = None
+
+    def acknowledge(self, reply: messages.Reply) -> None:
+        request = self._requests.get(reply.id)
+        if request is None or request.failure.done():
+            return
+        if reply.error is None:
+            if request.gives_up:
+                self.streams.difference_update(request.streams)
+            else:
+                self.streams.update(request.streams)
+            request.failure.set_result(None)
+        else:  # its words are for the log: a refusal's text reaches clients
+            logger.warning("The exchange refused a subscription: {}", reply.error[:200])
+            request.failure.set_result("The exchange refused a subscription.")
+
+    @property
+    def close_words(self) -> str:
+        """Why it ended. Behind a colon are the other side's own words, at most 123 bytes, for the log alone."""
+        code, words = self._socket.close_code, self._socket.close_reason
+        reason = f"code {code}" if code is not None else "no close frame"
+        return f"{reason}: {words}" if words else reason
+
+    async def close(self) -> None:
+        """Say goodbye, or at least close the socket: whoever waits for the former may be cancelled meanwhile."""
+        try:
+            with suppress(OSError, WebSocketException):
+                await self._socket.close()
+        finally:
+            self._socket.transport.abort()

@@ -1,0 +1,392 @@
+"""The live feed: which symbols are kept, on which connections, and how each gets back into sequence.
+
+A gap is repaired as soon as it is seen, in the background; nobody has to ask for the book first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Coroutine, Hashable
+
+from loguru import logger
+
+from vibe_orderbook_mcp.book.sync import Loaded, Outcome
+from vibe_orderbook_mcp.market.market import DELISTED, TRADING, Market, SymbolState
+from vibe_orderbook_mcp.model.errors import (
+    ExchangeError,
+    ExchangeUnavailable,
+    InexactSymbol,
+    RateLimited,
+    SymbolUnknown,
+)
+from vibe_orderbook_mcp.model.events import DepthUpdate
+from vibe_orderbook_mcp.model.listed import Listing
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.process.backoff import delays
+from vibe_orderbook_mcp.process.repeats import Repeats
+from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.checks import AUDIT_EVERY_SECS, BookChecks
+from vibe_orderbook_mcp.venues.directory import Directory
+from vibe_orderbook_mcp.venues.line import LIFETIME_SECS, Line
+from vibe_orderbook_mcp.venues.listing import ListingWatch
+
+SYMBOLS_A_LINE = 200  # two streams each; the exchange allows 1024
+SNAPSHOTS_AT_ONCE = 4
+# A quiet symbol's snapshot is accepted when its open stream has said nothing for so long after it.
+CONFIRM_AFTER_SECS = 2.0
+UNPROVEN_LOOK_SECS = 0.05
+UNKNOWN_RETRY_SECS = 300.0
+
+
+class Feed:
+    """Writes to `market`; reads sockets. One object for the process."""
+
+    def __init__(
+        self,
+        market: Market,
+        rest: BinanceRest,
+        ws_url: str,
+        *,
+        lifetime_secs: float = LIFETIME_SECS,
+        audit_every_secs: float = AUDIT_EVERY_SECS,
+    ) -> None:
+        self.market = market
+        self._rest = rest
+        self._ws_url = ws_url
+        self._lifetime_secs = lifetime_secs
+        self._checks = BookChecks(market, rest, audit_every_secs=audit_every_secs)
+        self.lines: list[Line] = []
+        self.malformed_frames: Counter[messages.Malformation] = Counter()  # frames that were skipped
+        self.last_error: str | None = None
+        self.failed: dict[str, str] = {}  # eager symbols that could not be subscribed yet, and why
+        self._live: dict[str, asyncio.Event] = {}
+        self._syncing: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._snapshots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        self._adding: dict[str, asyncio.Task[SymbolSpec]] = {}
+        self._directory = Directory(rest)
+        self._listing = ListingWatch(market, rest, self._resumed, self._regridded)
+        self._said = Repeats()
+        self._ends_noted = 0  # `reconnects` at the last end of a connection
+
+    # --- which symbols -------------------------------------------------------------------------------------
+
+    async def check_listed(self, symbol: str) -> None:
+        """Before a client's symbol takes a place. Raises SymbolUnknown, RateLimited; see `Directory.check`."""
+        if symbol not in self.wanted:
+            await self._directory.check(symbol)
+
+    @property
+    def listing(self) -> Listing | None:
+        """What the exchange lists; None until a client asked for a symbol that is not kept."""
+        return self._directory.listing
+
+    async def subscribe(self, symbol: str, *, is_lookup: bool = True) -> SymbolSpec:
+        """Keep this symbol from now on. Raises SymbolUnknown, InexactSymbol, ExchangeUnavailable, RateLimited.
+
+        `is_lookup`: a client asked, and what that costs comes out of the small share of clients' look-ups.
+        """
+        state = self.market.symbols.get(symbol)
+        if state is not None:
+            return state.spec
+        task = self._adding.get(symbol)
+        if task is None:
+            task = self._adding[symbol] = asyncio.create_task(self._add(symbol, is_lookup=is_lookup))
+            task.add_done_callback(lambda done: self._has_added(symbol, done))
+        return await asyncio.shield(task)
+
+    def _has_added(self, symbol: str, task: asyncio.Task[SymbolSpec]) -> None:
+        self._adding.pop(symbol, None)
+        if not task.cancelled():
+            task.exception()  # whoever waited was told; after a time-out nobody waits
+
+    def keep(self, symbol: str) -> None:
+        """Subscribe an eager symbol in the background and retry until it works."""
+        self._spawn(self._keep(symbol))
+
+    def drop(self, symbol: str) -> None:
+        """Keep the symbol no more. Its rows and trades have to be taken before."""
+        self.market.remove(symbol)
+        if (task := self._syncing.pop(symbol, None)) is not None:
+            task.cancel()
+        self._live.pop(symbol, None)
+        self._checks.forget(symbol)
+        self._listing.forget(symbol)
+        self._said.forget(symbol)
+        for line in self.lines:
+            if symbol in line.symbols:
+                line.symbols.discard(symbol)
+                self._spawn(line.drop(symbol))
+
+    async def wait_live(self, symbol: str, timeout_secs: float) -> bool:
+        """Whether the symbol has a proven book within the time."""
+        event = self._live.setdefault(symbol, asyncio.Event())
+        try:
+            await asyncio.wait_for(event.wait(), timeout_secs)
+        except TimeoutError:
+            return False
+        return True
+
+    async def aclose(self) -> None:
+        tasks = [*self._tasks, *self._syncing.values(), *self._adding.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, self._directory.aclose(), return_exceptions=True)
+
+    @property
+    def wanted(self) -> set[str]:
+        """Symbols that are kept, being added, or eager and not there yet."""
+        return {*self.market.symbols, *self._adding, *self.failed}
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self.lines) and all(line.connection is not None for line in self.lines)
+
+    @property
+    def reconnects(self) -> int:
+        return sum(line.reconnects for line in self.lines)
+
+    async def _keep(self, symbol: str) -> None:
+        waits = delays(1.0)
+        while True:
+            try:
+                await self.subscribe(symbol, is_lookup=False)
+            except SymbolUnknown as error:
+                self.failed[symbol] = str(error)
+                logger.error("Cannot subscribe to {}: {}", symbol, error)
+                await asyncio.sleep(UNKNOWN_RETRY_SECS)
+            except InexactSymbol as error:
+                self.failed[symbol] = str(error)
+                logger.error("Cannot subscribe to {}: {}", symbol, error)
+                return
+            except RateLimited as error:
+                self.failed[symbol] = str(error)
+                self._warn("subscribing", "Cannot subscribe to {} yet: {}", ", ".join(sorted(self.failed)), error)
+                await asyncio.sleep(error.retry_after_secs)
+            except ExchangeError as error:
+                self.failed[symbol] = self.last_error = str(error)
+                self._warn("subscribing", "Cannot subscribe to {} yet: {}", ", ".join(sorted(self.failed)), error)
+                await asyncio.sleep(next(waits))
+            else:
+                self.failed.pop(symbol, None)
+                logger.bind(symbol=symbol).info("Pre-subscribed to {} for snapshot persistence", symbol)
+                return
+
+    async def _add(self, symbol: str, *, is_lookup: bool) -> SymbolSpec:
+        spec = await self._rest.symbol(symbol, is_lookup=is_lookup)
+        spec.check_exact()
+        if self.market.exchange_ms(time.monotonic_ns()) is None:
+            # A quiet symbol may say nothing for minutes, and its seconds are to be stored from the first one on.
+            self.market.clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
+        status = TRADING if spec.trading else (await self._rest.listing(symbol))[0]
+        self._listing.note(self.market.add(spec), status)
+        line = self._line_with_room()
+        self.market.symbols[symbol].silence.pulse = line.pulse
+        try:
+            await line.add(symbol)
+        except ExchangeUnavailable as error:
+            # The symbol is on the line's list: it is part of the next connection, which this one is replaced by.
+            logger.warning("Subscribing to {} was not confirmed: {}", symbol, error)
+            line.replace("a subscription was not confirmed")
+        else:
+            if line.connection is not None:
+                self._resync(symbol)
+        return spec
+
+    def _line_with_room(self) -> Line:
+        line = next((line for line in self.lines if len(line.symbols) < SYMBOLS_A_LINE), None)
+        if line is None:
+            line = Line(self._ws_url, self, lifetime_secs=self._lifetime_secs)
+            self.lines.append(line)
+            self._spawn(line.run())
+            if len(self.lines) == 1:
+                self._spawn(self._checks.audit_forever())
+                self._spawn(self._checks.look_forever())
+                self._spawn(self._listing.run())
+        return line
+
+    # --- Receiver: what lines tell -------------------------------------------------------------------------
+
+    def depth(self, update: DepthUpdate, received_ns: int) -> None:
+        symbol = update.symbol
+        outcome = self.market.receive_depth(update, received_ns)
+        if outcome is Outcome.APPLIED:
+            live = self._live.get(symbol)
+            if live is None or not live.is_set():
+                self._note_live(symbol)
+        elif outcome is Outcome.GAP:
+            expected, got = self.market.symbols[symbol].sync.missed
+            self._warn(
+                ("gap", symbol),
+                "Gap in {} depth stream: expected {}, got {}; resyncing",
+                symbol,
+                expected,
+                got,
+                symbol=symbol,
+            )
+            self._lose(symbol)
+            self._resync(symbol)
+        elif outcome is Outcome.CROSSED:
+            self._warn(("crossed", symbol), "Crossed book of {}; resyncing", symbol, symbol=symbol)
+            self._lose(symbol)
+            self._resync(symbol)
+
+    def trade(self, message: messages.TradeMessage, received_ns: int) -> None:
+        self.market.receive_trade(message.symbol, message.trade())
+
+    def malformed(self, error: messages.MalformedMessage) -> None:
+        self.malformed_frames[error.kind] += 1
+        self._warn(error.kind, "Skipped a malformed frame ({}): {}", error.kind, str(error)[:200])
+
+    def connected(self, symbols: set[str], *, is_first: bool) -> None:
+        if is_first:
+            logger.info("Connected to the exchange: {} symbol(s) on one connection", len(symbols))
+        for symbol in symbols:
+            state = self.market.symbols.get(symbol)
+            if state is not None and state.sync.needs_snapshot:
+                self._resync(symbol)
+
+    def disconnected(self, symbols: set[str], reason: str) -> None:
+        if any(self._live[symbol].is_set() for symbol in symbols if symbol in self._live):
+            self._warn("lost", "Lost the exchange connection ({}); reconnecting", reason)
+        elif self.reconnects > self._ends_noted:  # it was open; why one cannot be opened its line says
+            self._warn("lost", "The exchange connection ended before a book was live ({}); reconnecting", reason)
+        self._ends_noted = self.reconnects
+        self.last_error = reason.partition(": ")[0]
+        self.market.disconnected(symbols)
+        for symbol in symbols:
+            self._lose(symbol)
+            task = self._syncing.pop(symbol, None)
+            if task is not None:
+                task.cancel()  # its snapshot would be older than the next connection
+
+    def last_update_id(self, symbol: str) -> int | None:
+        state = self.market.symbols.get(symbol)
+        return None if state is None or state.sync.book is None else state.sync.book.last_update_id
+
+    def is_stuck(self, symbols: set[str], now_ns: int) -> str | None:
+        for symbol in symbols:
+            state = self.market.symbols.get(symbol)
+            if state is not None and state.suspension is None and state.status(now_ns) == "stale":
+                return f"{symbol} has been silent for {(state.age_ns(now_ns) or 0) / 1e9:.0f} s"
+        return None
+
+    # --- getting back into sequence ------------------------------------------------------------------------
+
+    def _resync(self, symbol: str) -> None:
+        running = self._syncing.get(symbol)
+        if running is None or running.done():
+            task = self._syncing[symbol] = asyncio.create_task(self._sync(symbol))
+            task.add_done_callback(self._ended)
+
+    async def _sync(self, symbol: str) -> None:
+        """Fetch snapshots until one joins the stream. The stream is open: events are being buffered."""
+        waits = delays(0.25, 15.0)
+        market = self.market
+        while (state := market.symbols.get(symbol)) is not None and state.sync.needs_snapshot:
+            try:
+                async with self._snapshots:
+                    limit = self._rest.affordable_depth()
+                    snapshot = await self._rest.depth(symbol, limit)
+            except SymbolUnknown as error:
+                state.reason = str(error).rstrip(".")
+                self._listing.note(state, DELISTED)
+                await asyncio.sleep(UNKNOWN_RETRY_SECS)  # or until it is listed again, see `_resumed`
+                continue
+            except RateLimited as error:
+                self._note_refused(state, error)
+                await asyncio.sleep(error.retry_after_secs)
+                continue
+            except ExchangeError as error:
+                self._note_refused(state, error)
+                await asyncio.sleep(next(waits))
+                continue
+            loaded = market.load(symbol, snapshot, limit, time.monotonic_ns())
+            if loaded is Loaded.LIVE:
+                self._note_live(symbol)
+            elif loaded is Loaded.TOO_OLD:
+                logger.debug("Snapshot of {} is older than the stream; fetching another", symbol)
+                await asyncio.sleep(next(waits))
+            elif loaded is Loaded.UNPROVEN and await self._stays_silent(state):
+                market.confirm(symbol)
+                self._note_live(symbol)
+
+    def _note_refused(self, state: SymbolState, error: ExchangeError) -> None:
+        reason = str(error).rstrip(".")
+        state.reason = self.last_error = reason
+        waiting = [name for name, each in self.market.symbols.items() if each.reason == reason]
+        self._warn(("snapshot", reason), "Snapshot of {}: {}", ", ".join(sorted(waiting)), reason)
+
+    def _resumed(self, symbol: str) -> None:
+        """The symbol trades again: whoever waited for it to be listed need not wait any longer."""
+        state = self.market.symbols.get(symbol)
+        if state is not None and state.sync.needs_snapshot:
+            if (task := self._syncing.pop(symbol, None)) is not None:
+                task.cancel()
+            self._resync(symbol)
+
+    def _regridded(self, spec: SymbolSpec) -> None:
+        """The exchange counts the symbol's prices or sizes in other steps: what is kept of it begins anew."""
+        symbol, before = spec.symbol, self.market.symbols[spec.symbol].spec
+        try:
+            spec.check_exact()
+        except InexactSymbol as error:
+            logger.bind(symbol=symbol).error("{} is kept on its former grid: {}", symbol, error)  # it is subscribed
+            return
+        logger.bind(symbol=symbol).warning(
+            "The grid of {} has changed: prices in {:f} (were in {:f}), sizes in {:f} (were in {:f}); resyncing",
+            *(symbol, spec.tick_size, before.tick_size, spec.step_size, before.step_size),
+        )
+        self.market.regrid(spec)
+        self._lose(symbol)
+        if (task := self._syncing.pop(symbol, None)) is not None:
+            task.cancel()
+        if any(symbol in line.symbols and line.connection is not None for line in self.lines):
+            self._resync(symbol)
+
+    def _warn(self, about: Hashable, text: str, *values: object, symbol: str | None = None) -> None:
+        """Once, and then once a minute with how often: what repeats every few seconds would bury everything else."""
+        if (more := self._said.more(about, time.monotonic())) is not None:
+            (logger if symbol is None else logger.bind(symbol=symbol)).warning(text + "{}", *values, more)
+
+    async def _stays_silent(self, state: SymbolState) -> bool:
+        """Whether no event comes that proves or outruns the snapshot that was just loaded."""
+        deadline = time.monotonic() + CONFIRM_AFTER_SECS
+        while time.monotonic() < deadline:
+            if state.sync.is_proven or state.sync.needs_snapshot:
+                return False
+            await asyncio.sleep(UNPROVEN_LOOK_SECS)
+        return True
+
+    def _note_live(self, symbol: str) -> None:
+        state = self.market.symbols.get(symbol)
+        event = self._live.setdefault(symbol, asyncio.Event())
+        book = None if state is None else state.book
+        if book is None or event.is_set():
+            return
+        event.set()
+        logger.bind(symbol=symbol).info(
+            "Book of {} is live at update {}: {} bids, {} asks",
+            symbol,
+            book.last_update_id,
+            len(book.bids),
+            len(book.asks),
+        )
+
+    def _lose(self, symbol: str) -> None:
+        event = self._live.get(symbol)
+        if event is not None:
+            event.clear()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.opt(exception=error).error("A feed task ended unexpectedly")

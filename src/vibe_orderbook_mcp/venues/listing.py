@@ -1,0 +1,107 @@
+"""Whether kept symbols still trade, and on which grid: the exchange says so nowhere but in `exchangeInfo`.
+
+A halted or delisted symbol looks like a quiet one from its streams. So a symbol that has fallen silent is asked
+about soon, as is one whose prices have more places than its tick, and every other one now and then (a halted market
+may still cancel orders). One request at a time, with
+pauses, takes at most a fifteenth of the request weight, however many symbols are silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from loguru import logger
+
+from vibe_orderbook_mcp.market.market import DELISTED, TRADING, Market, SymbolState
+from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, SymbolUnknown
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+
+PAUSE_SECS = 3.0
+SILENT_EVERY_SECS = 15.0
+RESUMED_EVERY_SECS = 3.0  # while events come of a symbol that is said not to trade
+USUAL_EVERY_SECS = 900.0
+
+
+class ListingWatch:
+    """`run` until cancelled. `resumed(symbol)` is called when a suspended symbol trades again, `regridded(spec)` when
+    its prices or sizes are counted in other steps.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        rest: BinanceRest,
+        resumed: Callable[[str], None],
+        regridded: Callable[[SymbolSpec], None],
+        *,
+        pause_secs: float = PAUSE_SECS,
+    ) -> None:
+        self._market = market
+        self._rest = rest
+        self._resumed = resumed
+        self._regridded = regridded
+        self._pause_secs = pause_secs
+        self._asked: dict[str, float] = {}
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._pause_secs)
+            state = self._next(time.monotonic())
+            if state is None:
+                continue
+            self._asked[state.spec.symbol] = time.monotonic()
+            spec = None
+            try:
+                status, spec = await self._rest.listing(state.spec.symbol)
+            except SymbolUnknown:
+                status = DELISTED
+            except RateLimited as error:
+                await asyncio.sleep(error.retry_after_secs)
+                continue
+            except ExchangeError as error:
+                logger.debug("Whether {} trades could not be asked: {}", state.spec.symbol, error)
+                continue
+            self.note(state, status)
+            if spec is not None and self._market.symbols.get(spec.symbol) is state:
+                self._compare(state, spec)
+
+    def forget(self, symbol: str) -> None:
+        self._asked.pop(symbol, None)
+
+    def note(self, state: SymbolState, status: str) -> None:
+        """`status` is the exchange's own word, or DELISTED."""
+        symbol, before = state.spec.symbol, state.trading
+        if status == before:
+            return
+        state.trading = status
+        if status == TRADING:
+            logger.bind(symbol=symbol).info("{} trades again", symbol)
+            self._resumed(symbol)
+        else:
+            logger.bind(symbol=symbol).warning("{}", state.suspension)
+
+    def _compare(self, state: SymbolState, spec: SymbolSpec) -> None:
+        if (spec.tick_size, spec.step_size) != (state.spec.tick_size, state.spec.step_size):
+            self._regridded(spec)
+        elif spec != state.spec:
+            state.describe(spec)
+
+    def _next(self, now: float) -> SymbolState | None:
+        """The symbol that has waited longest of those whose turn has come."""
+        now_ns = time.monotonic_ns()
+        due = []
+        for symbol, state in self._market.symbols.items():
+            asked = self._asked.setdefault(symbol, now - SILENT_EVERY_SECS)
+            if now - asked >= _every_secs(state, now_ns, asked):
+                due.append((asked, state))
+        return min(due, key=lambda item: item[0])[1] if due else None
+
+
+def _every_secs(state: SymbolState, now_ns: int, asked: float) -> float:
+    if state.book is not None and state.suspension is None and not state.silence.is_unusual(now_ns):
+        return SILENT_EVERY_SECS if state.is_off_grid else USUAL_EVERY_SECS
+    has_spoken = state.received_ns is not None and state.received_ns > asked * 1e9
+    return RESUMED_EVERY_SECS if state.suspension is not None and has_spoken else SILENT_EVERY_SECS
