@@ -23,8 +23,8 @@ from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
 from vibe_orderbook_mcp.seconds.past_hour import PastHour
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 from vibe_orderbook_mcp.sim.driver import Drive, model_of
 
 SYMBOL = "BTCUSDT"

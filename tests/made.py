@@ -23,10 +23,10 @@ from vibe_orderbook_mcp.sim.model import Ids, MarketModel
 from vibe_orderbook_mcp.sim.scenarios import scenario_of
 from vibe_orderbook_mcp.sim.sinks import TextSink
 from vibe_orderbook_mcp.sim.trades import TradeLog
-from vibe_orderbook_mcp.sim.venue import SymbolState
-from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthUpdate, TradeFill, encode
+from vibe_orderbook_mcp.sim.venue import SymbolTruth
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthEvent, TradeFill, encode
 
-KINDS = {DepthUpdate: "depth@100ms", AggTrade: "aggTrade", TradeFill: "trade", BookTicker: "bookTicker"}
+KINDS = {DepthEvent: "depth@100ms", AggTrade: "aggTrade", TradeFill: "trade", BookTicker: "bookTicker"}
 DAY_SECS = 650
 SMALL_SECS = 30
 # Symbols of the older recordings -> whose market they have here, with the same tick where there is one.
@@ -55,7 +55,7 @@ def market(symbol: str, secs: int, *, seed: int = 1, answers_ms: tuple[int, ...]
     )
     model.watch_touch = True
     sink = TextSink(rules)
-    state = SymbolState(rules, model.book.ledger, TradeLog(0))
+    state = SymbolTruth(rules, model.book.ledger, TradeLog(0))
     for at_ms in range(100, secs * 1000 + 1, 100):
         model.play(START_MS + at_ms, sink)
         events, sink.events = sink.events, []

@@ -24,10 +24,7 @@ MOST_LINES = 70
 LONG: dict[str, int] = {}
 
 # Names of two classes. Nothing is added here.
-TWICE = {
-    *("Fill", "Histogram", "Imbalance", "Line", "Past", "Profile", "Session", "Span", "Standing", "Wall"),
-    *("DepthUpdate", "PriceMove", "Reply", "ServerShutdown", "SymbolState"),
-}
+TWICE: set[str] = set()
 
 # Called by name from outside: the SDK, logging, asyncio, uvicorn.
 CALLED_FROM_OUTSIDE = {"emit", "eof_received", "sse_app", "verify_token", "_should_upgrade"}

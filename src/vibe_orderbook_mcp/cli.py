@@ -25,7 +25,7 @@ from vibe_orderbook_mcp.model.listed import Source
 from vibe_orderbook_mcp.process.config import Settings, load_settings, unknown_variables
 from vibe_orderbook_mcp.process.logs import set_up_logging
 from vibe_orderbook_mcp.process.stderr import never_waiting
-from vibe_orderbook_mcp.process.stopping import leave_when_told, stop_signals
+from vibe_orderbook_mcp.process.stopping import leave_when_told, on_stop
 
 app = typer.Typer(
     name="vibe-orderbook-mcp",
@@ -352,10 +352,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 
     async def until_told() -> Any:
         task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
-        for number in stop_signals():
-            with contextlib.suppress(NotImplementedError):  # Windows has no such handlers; Ctrl-C raises there
-                loop.add_signal_handler(number, task.cancel)
+        on_stop(task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
             return await task
         return None

@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.analytics.results import iso, iso_second
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.model.rows import RowFlag
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 
 AT = WARM_SECS
 

@@ -31,9 +31,8 @@ from vibe_orderbook_mcp.book.book import BookSide
 from vibe_orderbook_mcp.model.errors import StorageCorrupt
 from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow, SideFlow
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
 from vibe_orderbook_mcp.seconds.refills import RefillChain, Turnover
-from vibe_orderbook_mcp.seconds.wall_watch import WallLife
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence, WallLife
 
 AT = WARM_SECS
 MS = (T0 + AT) * 1000

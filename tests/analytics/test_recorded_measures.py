@@ -22,7 +22,7 @@ from vibe_orderbook_mcp.analytics.usual.measures import Measures
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import BANDS_BPS, RowFlag, SecondRow
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 
 TIMES = 6
 WAIT_SECS = 70  # until a second counts for what is usual

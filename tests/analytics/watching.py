@@ -16,7 +16,7 @@ from tests.analytics.rows import row
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.model.rows import SecondRow, SideFlow
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 
 WARM_SECS = 3_800
 QUIET = LevelEvidence(has_limits=True)

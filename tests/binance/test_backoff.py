@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from vibe_orderbook_mcp.process.backoff import delays
+from vibe_orderbook_mcp.process.pace import delays
 
 
 def test_each_delay_lies_between_half_its_step_and_the_whole() -> None:

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from vibe_orderbook_mcp.venues.binance.refusals import LONGEST_WAIT_SECS, Reply, parse_reply, wait_secs
+from vibe_orderbook_mcp.venues.binance.refusals import LONGEST_WAIT_SECS, RefusalBody, parse_reply, wait_secs
 
 NOW = 1_792_570_080.0  # Wed, 21 Oct 2026 08:08:00 GMT
 DATE = {"Date": "Wed, 21 Oct 2026 08:08:00 GMT"}
 BAN = "Way too much request weight used; IP banned until %d. Please use WebSocket Streams."
 
 
-def banned(until_secs: float, code: int = -1003) -> Reply:
-    return Reply(code, BAN % round(until_secs * 1000))
+def banned(until_secs: float, code: int = -1003) -> RefusalBody:
+    return RefusalBody(code, BAN % round(until_secs * 1000))
 
 
 def test_a_ban_told_in_the_body_is_kept_to_whatever_the_status() -> None:
@@ -26,7 +26,7 @@ def test_the_longer_of_two_delays_counts() -> None:
 
 def test_a_delay_told_as_a_date_is_kept_to() -> None:
     headers = {**DATE, "Retry-After": "Wed, 21 Oct 2026 08:13:00 GMT"}
-    assert wait_secs(429, headers, Reply(), NOW) == 300
+    assert wait_secs(429, headers, RefusalBody(), NOW) == 300
 
 
 def test_the_answers_own_date_is_the_clock_where_this_machines_is_wrong() -> None:
@@ -38,7 +38,7 @@ def test_the_answers_own_date_is_the_clock_where_this_machines_is_wrong() -> Non
 
 
 def test_a_moment_that_has_passed_is_no_delay() -> None:
-    assert wait_secs(429, {**DATE, "Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, Reply(), NOW) == 60
+    assert wait_secs(429, {**DATE, "Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, RefusalBody(), NOW) == 60
     assert wait_secs(418, DATE, banned(NOW - 5), NOW) == 120
 
 
@@ -47,14 +47,15 @@ def test_no_ban_is_longer_than_the_exchanges_longest() -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [banned(NOW + 600, code=-1121), Reply(-1003, "x"), Reply(-1003, "banned until 12"), Reply()]
+    "reply",
+    [banned(NOW + 600, code=-1121), RefusalBody(-1003, "x"), RefusalBody(-1003, "banned until 12"), RefusalBody()],
 )
-def test_a_refusal_that_tells_no_delay_asks_for_none(reply: Reply) -> None:
+def test_a_refusal_that_tells_no_delay_asks_for_none(reply: RefusalBody) -> None:
     assert wait_secs(400, DATE, reply, NOW) is None
     assert wait_secs(418, DATE, reply, NOW) == 120
 
 
 def test_a_body_that_is_not_the_exchanges_own_tells_nothing() -> None:
     for body in (b"", b"<html>", b"[1]", b'{"code":"x"}', b"\xff", b"[" * 100_000):
-        assert parse_reply(body) == Reply()
+        assert parse_reply(body) == RefusalBody()
     assert parse_reply(b'{"code":-1121,"msg":{"a":1}}').code == -1121

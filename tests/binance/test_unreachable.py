@@ -17,7 +17,7 @@ from tests.shell.test_outbound import set_only
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.process.outbound import route
-from vibe_orderbook_mcp.process.repeats import Repeats
+from vibe_orderbook_mcp.process.pace import Repeats
 from vibe_orderbook_mcp.process.unreachable import why
 from vibe_orderbook_mcp.venues import connection
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest

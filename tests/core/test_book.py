@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from tests.core.exchange import depth, price_at, size_at
 from tests.core.implementations import SIDE_TYPES, needs_compiled
-from vibe_orderbook_mcp.book.audit import differing_levels
-from vibe_orderbook_mcp.book.book import BookSide, OrderBook
+from vibe_orderbook_mcp.book.book import BookSide, OrderBook, differing_levels
 from vibe_orderbook_mcp.model.events import DepthSnapshot, Side
 
 Ticks = tuple[int, int]  # price and size as whole numbers

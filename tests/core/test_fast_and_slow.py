@@ -16,9 +16,8 @@ from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import BookTop, RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
 from vibe_orderbook_mcp.seconds.tracker import SecondTracker
-from vibe_orderbook_mcp.seconds.wall_watch import WallLimits
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence, WallLimits
 
 Told = tuple[SecondRow, BookTop | None, LevelEvidence | None]
 COMPARE_EVERY = 97

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from vibe_orderbook_mcp.seconds.levels import LevelMemory
+from vibe_orderbook_mcp.seconds.traded import LevelMemory
 
 
 def test_volume_is_counted_for_the_life_of_a_level() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.core.rig import ASKS, BIDS, Rig
 from vibe_orderbook_mcp.book.book import BookSide
-from vibe_orderbook_mcp.book.ofi import Ladder, event_ofi, ladder
+from vibe_orderbook_mcp.book.row_sums import Ladder, event_ofi, ladder
 
 
 def rungs(*levels: tuple[float, float, float, float]) -> Ladder:

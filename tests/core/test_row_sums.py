@@ -20,7 +20,7 @@ from tests.core.exchange import price_at, size_at
 from tests.core.implementations import SIDE_TYPES, needs_compiled
 from vibe_orderbook_mcp.book import row_sums
 from vibe_orderbook_mcp.book.book import BookSide
-from vibe_orderbook_mcp.book.ofi import event_ofi, ladder
+from vibe_orderbook_mcp.book.row_sums import event_ofi, ladder
 from vibe_orderbook_mcp.model.rows import MLOFI_LEVELS
 
 compiled: ModuleType | None
@@ -133,7 +133,7 @@ def test_imbalances_of_events_add_up_level_by_level(
     module: Any, kind: Callable[..., BookSide], states: list[tuple[list[int], list[int]]], restarts: set[int]
 ) -> None:
     """Against the formula's own function, for books that empty, touch, thin out and are followed anew."""
-    summed = module.Imbalance()
+    summed = module.EventImbalance()
     before = None
     ofi: list[list[float]] = []
     depth: list[list[float]] = []

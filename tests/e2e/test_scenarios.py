@@ -29,7 +29,7 @@ from vibe_orderbook_mcp.market.market import Market, SymbolState
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 from vibe_orderbook_mcp.sim.driver import Drive, model_of
 from vibe_orderbook_mcp.sim.episode import Truth
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vibe_orderbook_mcp.process.repeats import Repeats
+from vibe_orderbook_mcp.process.pace import Repeats
 
 
 def test_the_first_line_is_written_and_those_behind_it_are_counted() -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.sim.catalog import PROFILES, profile_of
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
-from vibe_orderbook_mcp.sim.matching import Fill, MatchingBook
+from vibe_orderbook_mcp.sim.matching import LevelFill, MatchingBook
 from vibe_orderbook_mcp.sim.model import Ids, MarketModel
 from vibe_orderbook_mcp.sim.scenarios import scenario_of
-from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthUpdate, Event, TradeFill
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthEvent, Event, TradeFill
 
 START_MS = 1_700_000_000_000
 IDS = Ids(1000, 500, 900)
@@ -47,7 +47,7 @@ def test_replaying_the_events_onto_the_opening_book_gives_the_true_book(
     last_id, last_ms = IDS.update, START_MS
     ends: list[tuple[int, int]] = []
     for event in play(market, 4000, steps):
-        if not isinstance(event, DepthUpdate):
+        if not isinstance(event, DepthEvent):
             continue
         assert event.first_id == last_id + 1
         assert event.final_id >= event.first_id
@@ -86,7 +86,7 @@ def test_trades_take_exactly_what_they_say_from_the_levels(seed: int) -> None:
     taken: list[tuple[int, int, int, int]] = []
     book, take = market.book, market.book.take
 
-    def watched(side: int, lots: int, limit: int) -> list[Fill]:
+    def watched(side: int, lots: int, limit: int) -> list[LevelFill]:
         before, orders = dict(book.ledger.sides[side]), sum(book.ledger.sides[side].values())
         fills = take(side, lots, limit)
         for fill in fills:
@@ -128,7 +128,7 @@ def test_trade_ids_are_consecutive_and_a_trade_is_no_later_than_the_event_that_s
             mine = range(event.first_trade_id, event.last_trade_id + 1)
             assert Decimal(event.size) == sum(fills.pop(each) for each in mine)
             unshown.append(event.time_ms)
-        elif isinstance(event, DepthUpdate):
+        elif isinstance(event, DepthEvent):
             assert all(time_ms + 1 <= event.event_ms for time_ms in unshown)
             assert all(time_ms >= event.event_ms - 100 for time_ms in unshown)
             unshown.clear()
@@ -157,7 +157,7 @@ def test_the_majors_are_as_lively_as_the_recorded_market() -> None:
     market = model("BTCUSDT", 3, "normal")
     assert min(len(side) for side in market.book.ledger.sides) > 5000
     events = play(market, 60_000)
-    depth = [event for event in events if isinstance(event, DepthUpdate)]
+    depth = [event for event in events if isinstance(event, DepthEvent)]
     rows = sum(len(event.bids) + len(event.asks) for event in depth) / len(depth)
     ids = sum(event.final_id - event.first_id + 1 for event in depth) / len(depth)
     aggs, fills = (sum(isinstance(event, kind) for event in events) / 60 for kind in (AggTrade, TradeFill))
@@ -186,7 +186,7 @@ def test_a_book_that_was_torn_open_closes_around_the_fair_price(seed: int, low: 
 
 
 def test_the_slow_symbol_changes_every_few_seconds() -> None:
-    events = [e for e in play(model("WANUSDT", 3, "normal"), 120_000) if isinstance(e, DepthUpdate)]
+    events = [e for e in play(model("WANUSDT", 3, "normal"), 120_000) if isinstance(e, DepthEvent)]
     assert 10 < len(events) < 80
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.sim.catalog import profile_of
-from vibe_orderbook_mcp.sim.past import AggRow, Past
+from vibe_orderbook_mcp.sim.past import AggRow, PastTrades
 from vibe_orderbook_mcp.sim.trades import TradeLog
 
 START_MS = 1_795_000_001_623  # inside a block of ids
@@ -16,7 +16,7 @@ HOURS = 0.5
 
 
 def log(live: int = 50) -> TradeLog:
-    past = Past(profile_of("SOLUSDT"), seed=1, start_ms=START_MS, hours=HOURS)
+    past = PastTrades(profile_of("SOLUSDT"), seed=1, start_ms=START_MS, hours=HOURS)
     trades = TradeLog(past.first_live_id, past)
     for index in range(live):
         trade_id = past.first_live_trade_id + index
@@ -78,14 +78,14 @@ def test_without_bounds_the_newest_are_given_and_before_history_nothing_is() -> 
 def test_a_later_start_has_greater_ids_and_the_ids_in_between() -> None:
     """A server that comes back to a restarted exchange can fill what it missed by id."""
     profile = profile_of("SOLUSDT")
-    early = Past(profile, seed=1, start_ms=START_MS, hours=1)
-    late = Past(profile, seed=1, start_ms=START_MS + 600_000, hours=1)
+    early = PastTrades(profile, seed=1, start_ms=START_MS, hours=1)
+    late = PastTrades(profile, seed=1, start_ms=START_MS + 600_000, hours=1)
     assert late.first_live_id > early.first_live_id
     assert late.first_live_trade_id > early.first_live_trade_id
     assert late.from_id(early.first_live_id, 1)[0].agg_id == early.first_live_id
 
 
 def test_no_history_is_no_history() -> None:
-    past = Past(profile_of("SOLUSDT"), seed=1, start_ms=START_MS, hours=0)
+    past = PastTrades(profile_of("SOLUSDT"), seed=1, start_ms=START_MS, hours=0)
     assert past.from_id(0, 10) == []
     assert past.id_at(0) == past.first_live_id

@@ -479,7 +479,7 @@ def test_the_stream_stays_whole_and_the_same_however_time_is_stepped(
             fills += 1
             assert event.trade_id == fills
             assert Decimal(event.size) > 0
-        if not isinstance(event, wire.DepthUpdate):
+        if not isinstance(event, wire.DepthEvent):
             continue
         assert event.first_id == last_id + 1
         last_id = event.final_id
@@ -516,7 +516,7 @@ def test_the_drive_gives_the_numbers_that_the_text_spells() -> None:
     values = list(Drive(model_of("ADAUSDT"), Frame, Hit).until(START_MS + 5000))
     assert len(words) == len(values)
     for word, value in zip(words, values, strict=True):
-        if isinstance(word, wire.DepthUpdate):
+        if isinstance(word, wire.DepthEvent):
             assert isinstance(value, Frame)
             assert [(float(price), float(size)) for price, size in word.bids] == value.bids
             assert [(float(price), float(size)) for price, size in word.asks] == value.asks

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from vibe_orderbook_mcp.sim.commands import MAX_STREAMS, Session
+from vibe_orderbook_mcp.sim.commands import MAX_STREAMS, Subscriptions
 from vibe_orderbook_mcp.sim.rules import Grid
 from vibe_orderbook_mcp.sim.weights import Weights
-from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthUpdate, ServerShutdown, TradeFill, encode
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthEvent, ShutdownNotice, TradeFill, encode
 
 # web-socket-streams.md and rest-api.md of the exchange's documentation, comments taken out.
 AGG_TRADE = """{"e":"aggTrade","E":1672515782136,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,
@@ -31,9 +31,9 @@ SHUTDOWN = """{"e":"serverShutdown","E":1770123456789}"""
         (AGG_TRADE, AggTrade),
         (TRADE, TradeFill),
         (TICKER, BookTicker),
-        (DEPTH_UPDATE, DepthUpdate),
+        (DEPTH_UPDATE, DepthEvent),
         (DEPTH, Depth),
-        (SHUTDOWN, ServerShutdown),
+        (SHUTDOWN, ShutdownNotice),
     ],
 )
 def test_a_documented_sample_comes_out_as_it_went_in(sample: str, kind: type) -> None:
@@ -41,12 +41,12 @@ def test_a_documented_sample_comes_out_as_it_went_in(sample: str, kind: type) ->
     assert again == sample.replace("\n", "")
 
 
-def ask(session: Session, **request: Any) -> Any:
+def ask(session: Subscriptions, **request: Any) -> Any:
     return json.loads(session.answer(json.dumps(request)))
 
 
 def test_subscribing_listing_and_unsubscribing_answer_as_documented() -> None:
-    session = Session([], combined=False)
+    session = Subscriptions([], combined=False)
     assert ask(session, method="SUBSCRIBE", params=["btcusdt@aggTrade", "btcusdt@depth"], id=1) == {
         "result": None,
         "id": 1,
@@ -75,13 +75,13 @@ def test_subscribing_listing_and_unsubscribing_answer_as_documented() -> None:
     ],
 )
 def test_what_is_wrong_with_a_request_is_said_in_the_documented_words(request_text: str, code: int, words: str) -> None:
-    answer = json.loads(Session([], combined=False).answer(request_text))
+    answer = json.loads(Subscriptions([], combined=False).answer(request_text))
     assert answer["code"] == code
     assert words in answer["msg"]
 
 
 def test_a_connection_may_listen_to_1024_streams_and_no_more() -> None:
-    session = Session([f"s{n}@depth" for n in range(MAX_STREAMS)], combined=True)
+    session = Subscriptions([f"s{n}@depth" for n in range(MAX_STREAMS)], combined=True)
     assert ask(session, method="SUBSCRIBE", params=["s1@depth"], id=1) == {"result": None, "id": 1}
     assert "code" in ask(session, method="SUBSCRIBE", params=["one-more@depth"], id=2)
     assert len(session.streams) == MAX_STREAMS

@@ -27,7 +27,7 @@ from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, roll_bounds, roll_key
 from vibe_orderbook_mcp.store.records.meta import grid_key
-from vibe_orderbook_mcp.store.records.rollups import Histogram, RollGrid, decode_grid, encode_grid
+from vibe_orderbook_mcp.store.records.rollups import PriceRollup, RollGrid, decode_grid, encode_grid
 from vibe_orderbook_mcp.store.retention import retain
 from vibe_orderbook_mcp.store.window_sums import WindowSums
 
@@ -47,7 +47,7 @@ def _database(history: History) -> Database:
     return history._database
 
 
-def _expect(found: Histogram, trades: list[Trade], start_ms: int, end_ms: int) -> None:
+def _expect(found: PriceRollup, trades: list[Trade], start_ms: int, end_ms: int) -> None:
     inside = [t for t in trades if start_ms <= t.time_ms < end_ms]
     grid = RollGrid(found.width_ticks, found.tick_exp)
     assert found == plainly(inside, grid, found.tick_exp, found.lot_exp)

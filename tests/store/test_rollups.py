@@ -13,7 +13,7 @@ from vibe_orderbook_mcp.model.errors import StorageCorrupt
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.store.records.packing import number, pack, to_number, unpack
 from vibe_orderbook_mcp.store.records.rollups import (
-    Histogram,
+    PriceRollup,
     RollGrid,
     add_block,
     add_trades,
@@ -26,7 +26,7 @@ from vibe_orderbook_mcp.store.records.rollups import (
 )
 
 
-def plainly(trades: list[Trade], grid: RollGrid, tick_exp: int, lot_exp: int) -> Histogram:
+def plainly(trades: list[Trade], grid: RollGrid, tick_exp: int, lot_exp: int) -> PriceRollup:
     """What a roll-up should say, worked out with decimals, one trade after the other."""
     total = empty_histogram(grid, lot_exp)
     total.width_ticks *= 10 ** (tick_exp - grid.tick_exp)

@@ -8,7 +8,7 @@ from tests.store.values import BTC, ETH, START, batch, record, trade
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE
 from vibe_orderbook_mcp.store.records.findings import StoredEvent
-from vibe_orderbook_mcp.store.status import UNDER_WAY_SECS, Span, SymbolStatus, TradeSpan, store_status
+from vibe_orderbook_mcp.store.status import UNDER_WAY_SECS, StoredSpan, SymbolStatus, TradeSpan, store_status
 
 pytestmark = pytest.mark.anyio
 
@@ -30,20 +30,20 @@ async def test_status_counts_what_is_there_and_what_is_missing(tmp_path: Path) -
     await writer.close()
     assert status.schema_version == 1
     assert status.disk_bytes > 0
-    rows = Span(first=START, last=START + 6009, count=len(seconds), gaps=2, missing_secs=15)
+    rows = StoredSpan(first=START, last=START + 6009, count=len(seconds), gaps=2, missing_secs=15)
     trades = TradeSpan(first_ms=trade(0).time_ms, last_ms=trade(900).time_ms, count=781, holes=2, missing_ids=120)
-    books = Span(first=START + 3, last=START + 6009, count=len(seconds) - 3, gaps=2, missing_secs=15)
+    books = StoredSpan(first=START + 3, last=START + 6009, count=len(seconds) - 3, gaps=2, missing_secs=15)
     assert status.symbols == (
         SymbolStatus(symbol=BTC.symbol, snapshots=books, rows=rows, trades=trades),
-        SymbolStatus(symbol=ETH.symbol, snapshots=None, rows=Span(START, START, 1, 0, 0), trades=None, events=3),
+        SymbolStatus(symbol=ETH.symbol, snapshots=None, rows=StoredSpan(START, START, 1, 0, 0), trades=None, events=3),
     )
 
 
 async def test_a_gap_is_open_when_more_is_missing_than_what_is_under_way() -> None:
-    span = Span(first=100, last=199, count=90, gaps=1, missing_secs=10)
+    span = StoredSpan(first=100, last=199, count=90, gaps=1, missing_secs=10)
     assert span.until(200 + UNDER_WAY_SECS) == span
     assert span.until(190) == span  # by another clock
-    assert span.until(260) == Span(first=100, last=199, count=90, gaps=2, missing_secs=70)
+    assert span.until(260) == StoredSpan(first=100, last=199, count=90, gaps=2, missing_secs=70)
 
 
 async def test_status_of_an_empty_store_is_empty(tmp_path: Path) -> None:

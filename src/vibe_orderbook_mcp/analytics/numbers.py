@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from math import isfinite
+from math import isfinite, sqrt
 from typing import overload
 
 from vibe_orderbook_mcp.model.symbol import SymbolSpec, decimal_text
@@ -88,3 +89,33 @@ def plain(value: Decimal) -> str:
     """An exact decimal without trailing zeros or exponent."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@dataclass(frozen=True, slots=True)
+class FittedLine:
+    """y = intercept + slope * x. `r2` is None when y does not vary, `t` when there is no residual to judge by."""
+
+    slope: float
+    intercept: float
+    r2: float | None
+    t: float | None
+    n: int
+
+
+def fit_line(x: Sequence[float], y: Sequence[float]) -> FittedLine | None:
+    """The line of least squares, or None when x does not vary."""
+    n = len(x)
+    if n < 2 or min(x) == max(x):
+        return None
+    mean_x, mean_y = sum(x) / n, sum(y) / n
+    sxx = sum((value - mean_x) ** 2 for value in x)
+    slope = ratio(sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)), sxx)
+    if slope is None:
+        return None
+    intercept = mean_y - slope * mean_x
+    residual = sum((b - intercept - slope * a) ** 2 for a, b in zip(x, y, strict=True))
+    total = sum((b - mean_y) ** 2 for b in y)
+    unexplained = ratio(residual, total)
+    error = sqrt(residual / (n - 2) / sxx) if n > 2 else 0.0
+    r2 = None if unexplained is None else max(0.0, 1 - unexplained)
+    return FittedLine(slope, intercept, r2, ratio(slope, error), n)

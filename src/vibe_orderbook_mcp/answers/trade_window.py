@@ -17,10 +17,10 @@ from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.records.rollups import Histogram, add_trades, empty_histogram, grid_for
+from vibe_orderbook_mcp.store.records.rollups import PriceRollup, add_trades, empty_histogram, grid_for
 from vibe_orderbook_mcp.store.summing import HistoryView
 
-Traded = tuple[Span, Histogram, TapeCoverage]
+Traded = tuple[Span, PriceRollup, TapeCoverage]
 
 
 async def traded_window(runtime: Runtime, history: History, state: SymbolState, span: Span) -> Traded:
@@ -56,7 +56,7 @@ async def traded_window(runtime: Runtime, history: History, state: SymbolState, 
 
 async def _window(
     runtime: Runtime, view: HistoryView, spec: SymbolSpec, span: Span, waiting: Sequence[Trade]
-) -> tuple[Histogram, TapeCoverage]:
+) -> tuple[PriceRollup, TapeCoverage]:
     start_ms, end_ms = span.start * 1000, span.end * 1000
     if await view.spec(spec.symbol) is None and waiting:  # nothing is stored: its prices decide how wide bins are
         histogram = empty_histogram(grid_for(waiting[0].price, spec.tick_exp), spec.lot_exp)
@@ -71,7 +71,7 @@ async def coverage(
     view: HistoryView,
     symbol: str,
     span: Span,
-    sums: Histogram | None = None,
+    sums: PriceRollup | None = None,
     waiting: Sequence[Trade] = (),
 ) -> TapeCoverage:
     """Which part of the window's trades is held, by their ids; `sums` are theirs, if known. Raises StorageError."""

@@ -120,8 +120,8 @@ cdef struct Ladder:
     double sizes[LEVELS]
 
 
-cdef class Imbalance:
-    """See `row_sums.Imbalance`."""
+cdef class EventImbalance:
+    """See `row_sums.EventImbalance`."""
 
     cdef Ladder _bids
     cdef Ladder _asks
@@ -137,7 +137,7 @@ cdef class Imbalance:
 
     def __deepcopy__(self, _memo):
         """Plain Python's is copied as any object."""
-        cdef Imbalance other = Imbalance.__new__(Imbalance)
+        cdef EventImbalance other = EventImbalance.__new__(EventImbalance)
         other._bids, other._asks, other._levels = self._bids, self._asks, self._levels
         other._most, other._events = self._most, self._events
         other._ofi[:], other._depth[:] = self._ofi, self._depth

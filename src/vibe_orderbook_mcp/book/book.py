@@ -57,3 +57,24 @@ class OrderBook:
     @property
     def is_two_sided(self) -> bool:
         return self.bids.best is not None and self.asks.best is not None
+
+
+def differing_levels(kept: OrderBook, fresh: OrderBook) -> list[tuple[Side, float, float, float]]:
+    """(side, price, kept size, fresh size) of levels that differ within both horizons; sizes are 0 when absent."""
+    return _differing(kept.bids, fresh.bids) + _differing(kept.asks, fresh.asks)
+
+
+def _differing(kept: BookSide, fresh: BookSide) -> list[tuple[Side, float, float, float]]:
+    kept_sizes, fresh_sizes = kept.sizes, fresh.sizes
+    return [
+        (kept.side, price, kept_sizes.get(price, 0.0), fresh_sizes.get(price, 0.0))
+        for price in kept_sizes.keys() | fresh_sizes.keys()
+        if kept_sizes.get(price, 0.0) != fresh_sizes.get(price, 0.0)
+        and not kept.is_beyond_horizon(price)
+        and not fresh.is_beyond_horizon(price)
+    ]
+
+
+def is_same(kept: OrderBook, fresh: DepthSnapshot) -> bool:
+    """Whether the levels of `fresh`, the best of both sides, are those that are kept."""
+    return kept.bids.top(len(fresh.bids)) == fresh.bids and kept.asks.top(len(fresh.asks)) == fresh.asks

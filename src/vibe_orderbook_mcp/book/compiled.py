@@ -11,7 +11,7 @@ import os
 from inspect import isfunction, signature
 
 from vibe_orderbook_mcp.book.book_side import BookSide, Ladder
-from vibe_orderbook_mcp.book.row_sums import HeldRows, Imbalance, on_grid
+from vibe_orderbook_mcp.book.row_sums import EventImbalance, HeldRows, on_grid
 
 IS_COMPILED = False
 
@@ -37,12 +37,12 @@ if os.environ.get("VIBE_PURE_PYTHON", "") in ("", "0"):
             (BookSide, sides.BookSide),
             (Ladder, sides.Ladder),
             (HeldRows, sums.HeldRows),
-            (Imbalance, sums.Imbalance),
+            (EventImbalance, sums.EventImbalance),
         )
         for kind, built in pairs:
             _check(kind, built)
-        built_all = sides.BookSide, sides.Ladder, sums.HeldRows, sums.Imbalance, sums.on_grid
-        BookSide, Ladder, HeldRows, Imbalance, on_grid = built_all  # type: ignore[misc]  # the same to who reads types
+        built_all = sides.BookSide, sides.Ladder, sums.HeldRows, sums.EventImbalance, sums.on_grid
+        BookSide, Ladder, HeldRows, EventImbalance, on_grid = built_all  # type: ignore[misc]  # the same to who reads types
         IS_COMPILED = True
 
-__all__ = ["IS_COMPILED", "BookSide", "HeldRows", "Imbalance", "Ladder", "on_grid"]
+__all__ = ["IS_COMPILED", "BookSide", "EventImbalance", "HeldRows", "Ladder", "on_grid"]

@@ -1,7 +1,7 @@
 """What a second's row sums up of every event, in plain Python: `_row_sums` compiles it, for it is most of a row's cost.
 
 * `HeldRows`: rows of one side of an event until it is settled, and what their levels were added and cancelled then;
-* `Imbalance`: order-flow imbalance and size at the best ten levels (`ofi`);
+* `EventImbalance`: order-flow imbalance and size at the best ten levels (`event_ofi`);
 * `on_grid`: sums of doubles put back on the exchange's grid, where they are exact.
 """
 
@@ -14,7 +14,33 @@ from operator import add
 from typing import NamedTuple
 
 from vibe_orderbook_mcp.book.book_side import BookSide
-from vibe_orderbook_mcp.book.ofi import Ladder, event_ofi, ladder
+from vibe_orderbook_mcp.model.rows import MLOFI_LEVELS
+
+# Prices and sizes of the best levels: bid prices, bid sizes, ask prices, ask sizes.
+Ladder = tuple[list[float], list[float], list[float], list[float]]
+
+
+def ladder(bids: BookSide, asks: BookSide, levels: int = MLOFI_LEVELS) -> Ladder | None:
+    """None while a side is empty or the book is crossed: a new chain starts after that."""
+    if bids.best is None or asks.best is None or bids.best >= asks.best:
+        return None
+    return (*bids.best_levels(levels), *asks.best_levels(levels))
+
+
+def event_ofi(before: Ladder, after: Ladder) -> list[float]:
+    """The order-flow imbalance of one event at each level, best first; as many levels as all four sides have.
+
+    Xu, Gould & Howison, "Multi-Level Order-Flow Imbalance in a Limit Order Book" (2018); level 1 is the measure of
+    Cont, Kukanov & Stoikov, "The Price Impact of Order Book Events" (2014). Between 100 ms frames the path of the
+    book is unknown, so this is the imbalance of 100 ms states.
+
+    Bid part: the new size when the m-th price rose, the change when it is equal, minus the old size when it fell.
+    Ask part the mirror image, and it counts against. Base units.
+    """
+    return [
+        (q1 if b1 > b0 else q1 - q0 if b1 == b0 else -q0) - (r1 if a1 < a0 else r1 - r0 if a1 == a0 else -r0)
+        for b0, q0, a0, r0, b1, q1, a1, r1 in zip(*before, *after, strict=False)
+    ]
 
 
 class SettledRows(NamedTuple):
@@ -79,7 +105,7 @@ def on_grid(values: Iterable[float], exp: int) -> tuple[float, ...]:
     return tuple(round(value, exp) for value in values)
 
 
-class Imbalance:
+class EventImbalance:
     """The order-flow imbalance of each event, summed over a second's events level by level, best first."""
 
     __slots__ = ("_before", "_depth", "_ofi")

@@ -23,7 +23,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp.collect.lost import SymbolSeconds
 from vibe_orderbook_mcp.model.errors import StorageError, StorageLocked, WritingPaused
-from vibe_orderbook_mcp.process.backoff import delays
+from vibe_orderbook_mcp.process.pace import delays
 from vibe_orderbook_mcp.store.disk.failures import Damaged, DiskFull
 from vibe_orderbook_mcp.store.disk.layout import Layout
 from vibe_orderbook_mcp.store.disk.lock import is_held

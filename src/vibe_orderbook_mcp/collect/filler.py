@@ -25,7 +25,7 @@ from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, StorageE
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.intervals import Interval
 from vibe_orderbook_mcp.model.rows import TradeBatch
-from vibe_orderbook_mcp.process.backoff import delays
+from vibe_orderbook_mcp.process.pace import delays
 from vibe_orderbook_mcp.venues.binance.rest import AGG_TRADES_LIMIT, PAGE_LANE, BinanceRest
 from vibe_orderbook_mcp.venues.binance.weights import OLDER_PAGES
 

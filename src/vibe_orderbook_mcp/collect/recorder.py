@@ -23,7 +23,7 @@ from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS
 from vibe_orderbook_mcp.model.errors import StorageError, WritingPaused
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
-from vibe_orderbook_mcp.process.repeats import EVERY_SECS, Repeats
+from vibe_orderbook_mcp.process.pace import EVERY_SECS, Repeats
 from vibe_orderbook_mcp.seconds.tracker import CLOSE_MS
 
 TICK_SECS = 1.0

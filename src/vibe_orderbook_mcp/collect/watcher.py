@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.market.market import SymbolState
 from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.model.rows import SecondRow
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.records.findings import StoredEvent
 

@@ -13,8 +13,7 @@ from vibe_orderbook_mcp.analytics.anomalies.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
 from vibe_orderbook_mcp.analytics.profile.thin_zones import RestingGrid
-from vibe_orderbook_mcp.book.audit import differing_levels, is_same
-from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.book import OrderBook, differing_levels, is_same
 from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome, is_gap
 from vibe_orderbook_mcp.market.silence import Silence
 from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS, ExchangeClock

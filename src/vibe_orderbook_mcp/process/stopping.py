@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -18,6 +20,14 @@ def stop_signals() -> tuple[signal.Signals, ...]:
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
         signals.append(hangup)
     return tuple(signals)
+
+
+def on_stop(call: Callable[[], object]) -> None:
+    """Call it in the running loop at each signal to stop."""
+    loop = asyncio.get_running_loop()
+    for number in stop_signals():
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises, and what ends the process kills it
+            loop.add_signal_handler(number, call)
 
 
 def leave_when_told(before_exit: Callable[[], None] | None = None) -> None:

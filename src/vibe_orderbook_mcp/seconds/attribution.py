@@ -18,9 +18,9 @@ from math import inf
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.compiled import HeldRows
 from vibe_orderbook_mcp.model.events import DepthUpdate, Side, Trade
-from vibe_orderbook_mcp.seconds.levels import LevelMemory
 from vibe_orderbook_mcp.seconds.open_second import OpenSecond, Touched
 from vibe_orderbook_mcp.seconds.refills import RefillWatch
+from vibe_orderbook_mcp.seconds.traded import LevelMemory
 from vibe_orderbook_mcp.seconds.wall_watch import WallWatch
 
 JOIN_MS = 300

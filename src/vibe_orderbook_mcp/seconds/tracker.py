@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vibe_orderbook_mcp.book.book import OrderBook
-from vibe_orderbook_mcp.book.compiled import Imbalance
+from vibe_orderbook_mcp.book.compiled import EventImbalance
 from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS
 from vibe_orderbook_mcp.model.events import DepthUpdate, Side, Trade
 from vibe_orderbook_mcp.model.rows import BookTop, RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.seconds.attribution import Attribution
 from vibe_orderbook_mcp.seconds.capture import capture_fields, capture_top
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
-from vibe_orderbook_mcp.seconds.levels import LevelMemory
 from vibe_orderbook_mcp.seconds.open_second import OpenSecond
 from vibe_orderbook_mcp.seconds.taker_groups import TakerGroups
-from vibe_orderbook_mcp.seconds.wall_watch import WallLimits
+from vibe_orderbook_mcp.seconds.traded import LevelMemory
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence, WallLimits
 
 # A second is final this long after its end: joins are settled by then (attribution.HOLD_MS), late trades are in.
 CLOSE_MS = 700
@@ -52,7 +51,7 @@ class SecondTracker:
         self._touch: tuple[float | None, float | None] = (None, None)  # the best prices that `_spread` lies between
         self._is_silent = False
         self._loss = RowFlag.PARTIAL  # why there is no book
-        self._imbalance = Imbalance()
+        self._imbalance = EventImbalance()
         self._had_book = False
         self._skip_flow = False
         self._groups = TakerGroups()

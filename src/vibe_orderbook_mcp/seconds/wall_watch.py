@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 
 from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.seconds.refills import RefillChain, Turnover
+from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
 
 # What is left of a level that "vanished", as a share of the most it showed.
 GONE_SHARE: Final = 0.2
@@ -108,3 +110,11 @@ class WallWatch:
     def clear(self) -> None:
         """The book was lost: nobody saw what became of them."""
         self._walls.clear()
+
+
+class LevelEvidence(msgspec.Struct, frozen=True, gc=False):
+    has_limits: bool  # whether it was known from which size a level is a wall
+    walls: tuple[WallLife, ...] = ()  # large levels that vanished within ten seconds
+    chains: tuple[RefillChain, ...] = ()  # refilled levels that were hit in this second
+    turnovers: tuple[Turnover, ...] = ()  # of levels that are no longer hit
+    sweeps: tuple[TakerGroup, ...] = ()  # the largest taker groups of each side, at three prices or more

@@ -30,7 +30,7 @@ from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.process import stderr
 from vibe_orderbook_mcp.process.config import Settings
-from vibe_orderbook_mcp.process.stopping import stop_signals
+from vibe_orderbook_mcp.process.stopping import on_stop
 from vibe_orderbook_mcp.serve.introduction import TITLES, instructions
 from vibe_orderbook_mcp.serve.limits import MESSAGES_PATH, HttpLimits, InFlight, Refusals, caller_of
 from vibe_orderbook_mcp.serve.metrics import Metrics
@@ -140,10 +140,8 @@ class VibeServer(MCPServer[Runtime]):
         The SDK's own loop dies on SIGTERM without cleaning up and hangs on SIGINT in a thread that reads stdin; so
         after a signal everything is closed here and the process left without waiting for that thread.
         """
-        loop, told = asyncio.get_running_loop(), asyncio.Event()
-        for number in stop_signals():
-            with contextlib.suppress(NotImplementedError):  # Windows: the host kills, the store survives that
-                loop.add_signal_handler(number, told.set)
+        told = asyncio.Event()
+        on_stop(told.set)
         self.runtime.recorder.says_each_second = False  # hosts keep what a server says in a file that nobody reads
         async with self.runtime.hold():
             with self.runtime.session("stdio"):

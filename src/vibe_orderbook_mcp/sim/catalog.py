@@ -16,7 +16,7 @@ from vibe_orderbook_mcp.sim.rules import Grid, Rules
 MAJOR_MAKES: Final = 420.0  # resting orders a second in BTCUSDT
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
+class TradingStyle(msgspec.Struct, frozen=True, kw_only=True):
     """How one symbol trades in the scenario 'normal'."""
 
     rules: Rules
@@ -31,7 +31,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 def _profile(
     base: str, price: str, tick_exp: int, lot_exp: int, *, usd: float, activity: float, levels: int, vol: float = 1.0
-) -> Profile:
+) -> TradingStyle:
     """`usd` is the median resting order's worth, `activity` the liveliness relative to BTCUSDT."""
     grid, lots = Grid(tick_exp), Grid(lot_exp)
     ticks = grid.units(price)
@@ -46,7 +46,7 @@ def _profile(
         max_price=grid.text(10 ** (len(str(ticks)) + 1)),
         max_size=lots.text(max_lots),
     )
-    return Profile(
+    return TradingStyle(
         rules=rules,
         open_ticks=ticks,
         makes=MAJOR_MAKES * activity,
@@ -58,7 +58,7 @@ def _profile(
     )
 
 
-PROFILES: Final[dict[str, Profile]] = {
+PROFILES: Final[dict[str, TradingStyle]] = {
     profile.rules.symbol: profile
     for profile in (
         _profile("BTC", "67650.01", 2, 5, usd=900, activity=1.0, levels=6600),
@@ -104,7 +104,7 @@ DEFAULT_SYMBOLS: Final = (
 )
 
 
-def profile_of(symbol: str) -> Profile:
+def profile_of(symbol: str) -> TradingStyle:
     try:
         return PROFILES[symbol]
     except KeyError:

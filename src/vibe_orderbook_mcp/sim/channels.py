@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from vibe_orderbook_mcp.sim.venue import SymbolState, Wanted
-from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthUpdate, Event, TextLevel, TradeFill, encode
+from vibe_orderbook_mcp.sim.venue import SymbolTruth, Wanted
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthEvent, Event, TextLevel, TradeFill, encode
 
 PARTIAL_LEVELS = (5, 10, 20)
 SLOW_MS = 1000
@@ -20,7 +20,7 @@ class Message(NamedTuple):
 class Channels:
     """The streams of one symbol. Only what somebody listens to is encoded."""
 
-    def __init__(self, state: SymbolState) -> None:
+    def __init__(self, state: SymbolTruth) -> None:
         self._state = state
         self._name = state.rules.symbol.lower()
         self._slow: _SlowDepth | None = None
@@ -28,14 +28,14 @@ class Channels:
 
     def messages(self, events: Sequence[Event], wanted: Wanted) -> Iterator[Message]:
         for event in events:
-            if isinstance(event, DepthUpdate):
+            if isinstance(event, DepthEvent):
                 yield from self._depth(event, wanted)
                 continue
             kind = _KIND[type(event)]
             if wanted(stream := f"{self._name}@{kind}"):
                 yield Message(stream, encode(event))
 
-    def _depth(self, event: DepthUpdate, wanted: Wanted) -> Iterator[Message]:
+    def _depth(self, event: DepthEvent, wanted: Wanted) -> Iterator[Message]:
         if wanted(stream := f"{self._name}@depth@100ms"):
             yield Message(stream, encode(event))
         slow_turn = event.event_ms - self._partial_ms >= SLOW_MS
@@ -62,19 +62,19 @@ class Channels:
 class _SlowDepth:
     """Depth events merged into one of a second: ids contiguous, the newest size of every touched level."""
 
-    def __init__(self, first: DepthUpdate) -> None:
+    def __init__(self, first: DepthEvent) -> None:
         self.began_ms = first.event_ms
         self._first_id = first.first_id
         self._bids: dict[str, TextLevel] = {}
         self._asks: dict[str, TextLevel] = {}
         self.add(first)
 
-    def add(self, event: DepthUpdate) -> None:
+    def add(self, event: DepthEvent) -> None:
         self._bids.update((level[0], level) for level in event.bids)
         self._asks.update((level[0], level) for level in event.asks)
 
-    def merged(self, last: DepthUpdate) -> DepthUpdate:
-        return DepthUpdate(
+    def merged(self, last: DepthEvent) -> DepthEvent:
+        return DepthEvent(
             last.event_ms,
             last.symbol,
             self._first_id,

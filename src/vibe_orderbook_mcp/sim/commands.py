@@ -25,7 +25,7 @@ class Refused(Exception):
         self.with_id = with_id
 
 
-class Session:
+class Subscriptions:
     """What one connection listens to, and how it wants it wrapped."""
 
     def __init__(self, streams: list[str], *, combined: bool) -> None:

@@ -37,7 +37,7 @@ class Mood(NamedTuple):
 USUAL: Final = Mood()
 
 
-class Standing(msgspec.Struct):
+class StandingOrder(msgspec.Struct):
     """One order of a scenario that stood for a while. Times in ms, price and sizes in the market's units."""
 
     start_ms: int
@@ -65,7 +65,7 @@ class Truth(msgspec.Struct, kw_only=True):
     side: str | None = None
     price: float | None = None
     numbers: dict[str, float] = {}
-    orders: list[Standing] = []
+    orders: list[StandingOrder] = []
 
 
 class Episode(Generic[R]):

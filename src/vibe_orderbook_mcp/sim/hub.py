@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from vibe_orderbook_mcp.sim.channels import Message
 from vibe_orderbook_mcp.sim.faults import Faults
-from vibe_orderbook_mcp.sim.wire import ServerShutdown, encode
+from vibe_orderbook_mcp.sim.wire import ShutdownNotice, encode
 
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -81,7 +81,7 @@ class Hub:
             self.frames_sent += 1
 
     def announce_shutdown(self, event_ms: int) -> None:
-        payload = encode(ServerShutdown(event_ms))
+        payload = encode(ShutdownNotice(event_ms))
         for listener in list(self.listeners.values()):
             wrapped = wrap("!serverShutdown", payload) if listener.combined else payload
             listener.deliver(frame(wrapped, TEXT))

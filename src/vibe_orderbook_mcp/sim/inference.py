@@ -10,7 +10,7 @@ from typing import Any, Final
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.recordings import Record
 from vibe_orderbook_mcp.sim.rules import PLACES, Grid, Rules
-from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthUpdate, TradeFill
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthEvent, TradeFill
 
 QUOTES: Final = (
     *("FDUSD", "USDT", "USDC", "TUSD", "BUSD", "USDS", "IDRT", "BIDR", "BVND"),
@@ -59,9 +59,9 @@ class SymbolFacts:
 
     def add(self, record: Record) -> None:
         what = record.what
-        if isinstance(what, DepthUpdate | Depth):
+        if isinstance(what, DepthEvent | Depth):
             self.has_answer |= isinstance(what, Depth)
-            if isinstance(what, DepthUpdate):
+            if isinstance(what, DepthEvent):
                 self._first_id = min(self._first_id, what.first_id) if self.has_depth else what.first_id
                 self._last_id = max(self._last_id, what.final_id)
                 self.has_depth = True
@@ -118,7 +118,7 @@ class RecordingFacts:
                 continue
             in_file[record.path].add(record.symbol)
             self.symbols.setdefault(record.symbol, SymbolFacts()).add(record)
-            if not self.first_event_ms and isinstance(record.what, DepthUpdate | AggTrade | TradeFill):
+            if not self.first_event_ms and isinstance(record.what, DepthEvent | AggTrade | TradeFill):
                 # Recorders' clocks are off by seconds: exchange time is receive time plus this difference.
                 self.first_event_ms = record.what.event_ms - (record.received_ns - self.first_ns) // 1_000_000
         for record in unnamed:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from vibe_orderbook_mcp.model.errors import ConfigError
-from vibe_orderbook_mcp.sim.catalog import Profile
+from vibe_orderbook_mcp.sim.catalog import TradingStyle
 from vibe_orderbook_mcp.sim.episode import Truth
 from vibe_orderbook_mcp.sim.model import Ids, MarketModel
-from vibe_orderbook_mcp.sim.past import AggRow, Past
+from vibe_orderbook_mcp.sim.past import AggRow, PastTrades
 from vibe_orderbook_mcp.sim.scenarios import AnyRequest, Scenario
 from vibe_orderbook_mcp.sim.trades import TradeLog
-from vibe_orderbook_mcp.sim.venue import Drained, Publish, SymbolState, Wanted
-from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthUpdate, Event, TradeFill
+from vibe_orderbook_mcp.sim.venue import Drained, Publish, SymbolTruth, Wanted
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthEvent, Event, TradeFill
 
 STEP_MS: Final = 20  # trades reach clients at most this much late
 SLICE_MS: Final = 200  # after a pause (a suspended laptop) time is made up in slices, so that sockets stay alive
@@ -27,7 +27,7 @@ class ModelVenue:
 
     def __init__(
         self,
-        profiles: Sequence[Profile],
+        profiles: Sequence[TradingStyle],
         *,
         seed: int,
         scenario: Scenario,
@@ -35,19 +35,19 @@ class ModelVenue:
         start_ms: int,
         manual: bool,
     ) -> None:
-        self.states: dict[str, SymbolState] = {}
+        self.states: dict[str, SymbolTruth] = {}
         self._models: dict[str, MarketModel] = {}
         self._offset_ms = start_ms - int(time.time() * 1000)
         self._manual_ms = start_ms if manual else None
         self._publish: Publish = lambda _symbol, _events: None
         self._wanted: Wanted = lambda _stream: False
         for profile in profiles:
-            past = Past(profile, seed=seed, start_ms=start_ms, hours=history_hours)
+            past = PastTrades(profile, seed=seed, start_ms=start_ms, hours=history_hours)
             ids = Ids(start_ms * UPDATE_IDS_A_SECOND // 1000, past.first_live_id - 1, past.first_live_trade_id - 1)
             model = MarketModel(profile, seed=seed, start_ms=start_ms, ids=ids, scenario=scenario)
             symbol = profile.rules.symbol
             self._models[symbol] = model
-            self.states[symbol] = SymbolState(profile.rules, model.book.ledger, TradeLog(past.first_live_id, past))
+            self.states[symbol] = SymbolTruth(profile.rules, model.book.ledger, TradeLog(past.first_live_id, past))
 
     def now_ms(self) -> int:
         if self._manual_ms is not None:
@@ -115,7 +115,7 @@ class ModelVenue:
             self._remember(self.states[symbol], events)
             self._publish(symbol, _delivered(model, events, to_ms))
 
-    def _remember(self, state: SymbolState, events: Sequence[Event]) -> None:
+    def _remember(self, state: SymbolTruth, events: Sequence[Event]) -> None:
         price, size = state.rules.price.units, state.rules.size.units
         for event in events:
             if isinstance(event, AggTrade):
@@ -151,6 +151,6 @@ def _delivered(model: MarketModel, events: list[Event], now_ms: int) -> list[Eve
         event
         for event in events
         if not programme.loses(
-            isinstance(event, DepthUpdate), now_ms if isinstance(event, BookTicker) else event.event_ms
+            isinstance(event, DepthEvent), now_ms if isinstance(event, BookTicker) else event.event_ms
         )
     ]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from vibe_orderbook_mcp.sim.ledger import ASK, BID, Ledger
 
 
-class Fill(NamedTuple):
+class LevelFill(NamedTuple):
     """What a taker order took from one level: a size for each resting order it met."""
 
     price: int
@@ -99,9 +99,9 @@ class MatchingBook:
         self._remove(order_id)
         return self._rest(side, price, lots)
 
-    def take(self, side: int, lots: int, limit: int) -> list[Fill]:
+    def take(self, side: int, lots: int, limit: int) -> list[LevelFill]:
         """A taker order eats resting orders of `side` from the best on, up to `limit`; what is left is dropped."""
-        fills: list[Fill] = []
+        fills: list[LevelFill] = []
         queues, sizes = self._queues[side], self.ledger.sides[side]
         while lots:
             price = self.best(side)
@@ -127,7 +127,7 @@ class MatchingBook:
             if not queue:
                 del queues[price]
                 self._keys[side].pop()
-            fills.append(Fill(price, taken))
+            fills.append(LevelFill(price, taken))
         return fills
 
     def _show_next(self, order_id: int, queue: dict[int, int]) -> int:

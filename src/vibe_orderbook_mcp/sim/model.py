@@ -19,7 +19,7 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Final, NamedTuple
 
-from vibe_orderbook_mcp.sim.catalog import MAJOR_MAKES, Profile
+from vibe_orderbook_mcp.sim.catalog import MAJOR_MAKES, TradingStyle
 from vibe_orderbook_mcp.sim.episode import USUAL, Mood, Truth
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.matching import MatchingBook
@@ -57,7 +57,7 @@ class Ids(NamedTuple):
 
 
 class MarketModel:
-    def __init__(self, profile: Profile, *, seed: int, start_ms: int, ids: Ids, scenario: Scenario) -> None:
+    def __init__(self, profile: TradingStyle, *, seed: int, start_ms: int, ids: Ids, scenario: Scenario) -> None:
         self.profile = profile
         self.rules = profile.rules
         self.name = f"{seed}:{profile.rules.symbol}"

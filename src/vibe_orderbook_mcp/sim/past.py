@@ -12,7 +12,7 @@ from functools import lru_cache
 from random import Random
 from typing import Final, NamedTuple
 
-from vibe_orderbook_mcp.sim.catalog import Profile
+from vibe_orderbook_mcp.sim.catalog import TradingStyle
 
 BLOCK: Final = 64
 FILLS_A_BLOCK: Final = 2 * BLOCK
@@ -31,10 +31,10 @@ class AggRow(NamedTuple):
     buyer_is_maker: bool
 
 
-class Past:
+class PastTrades:
     """Aggregate trades with ids below `first_live_id`, ending at the opening price."""
 
-    def __init__(self, profile: Profile, *, seed: int, start_ms: int, hours: float) -> None:
+    def __init__(self, profile: TradingStyle, *, seed: int, start_ms: int, hours: float) -> None:
         self._profile = profile
         self._name = f"{seed}:{profile.rules.symbol}"
         self._start_ms = start_ms

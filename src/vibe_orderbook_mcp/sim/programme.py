@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from vibe_orderbook_mcp.model.errors import ConfigError
-from vibe_orderbook_mcp.sim.delivery import FrozenFeedEpisode, ResyncEpisode
 from vibe_orderbook_mcp.sim.episode import Episode, Truth
 from vibe_orderbook_mcp.sim.quoting import UpdateBurstEpisode, WallEpisode
 from vibe_orderbook_mcp.sim.scenarios import (
@@ -20,12 +19,12 @@ from vibe_orderbook_mcp.sim.scenarios import (
     Iceberg,
     NewsBurst,
     OneSidedFlow,
+    RepeatedWall,
     Request,
     Resync,
     Squeeze,
     Sweep,
     UpdateBurst,
-    Wall,
     Withdrawal,
     mirrored,
 )
@@ -33,6 +32,36 @@ from vibe_orderbook_mcp.sim.shocks import SqueezeEpisode, SweepEpisode, Withdraw
 from vibe_orderbook_mcp.sim.sinks import Sink
 from vibe_orderbook_mcp.sim.trading import IcebergEpisode, NewsBurstEpisode, OneSidedFlowEpisode
 from vibe_orderbook_mcp.sim.withdrawing import DrainEpisode, EmptySideEpisode
+
+
+class FrozenFeedEpisode(Episode[FrozenFeed]):
+    changes_market = False
+
+    def begin(self, at: float) -> None:
+        self.truth.numbers |= {"lost_depth": 0, "lost_trades": 0}
+
+    def loses(self, is_depth: bool, time_ms: int) -> bool:
+        # An event that ends with the last millisecond is told: the market's time is past it when it is published.
+        end_ms = self.end_ms if self.truth.end_ms is None else self.truth.end_ms
+        if self.truth.start_ms is None or not self.start_ms <= time_ms < end_ms:
+            return False
+        self.truth.numbers["lost_depth" if is_depth else "lost_trades"] += 1
+        return True
+
+
+class ResyncEpisode(Episode[Resync]):
+    changes_market = False
+
+    def begin(self, at: float) -> None:
+        self.truth.numbers["lost_depth"] = 0
+
+    def loses(self, is_depth: bool, time_ms: int) -> bool:
+        lost = self.truth.numbers.get("lost_depth", 0)
+        if not is_depth or self.truth.start_ms is None or time_ms < self.start_ms or lost >= self.request.frames:
+            return False
+        self.truth.numbers["lost_depth"] = lost + 1
+        return True
+
 
 if TYPE_CHECKING:
     from vibe_orderbook_mcp.sim.model import MarketModel
@@ -46,7 +75,7 @@ EPISODES: Final[dict[type[Request], type[Episode[Any]]]] = {
     UpdateBurst: UpdateBurstEpisode,
     NewsBurst: NewsBurstEpisode,
     Iceberg: IcebergEpisode,
-    Wall: WallEpisode,
+    RepeatedWall: WallEpisode,
     Drain: DrainEpisode,
     EmptySide: EmptySideEpisode,
     Sweep: SweepEpisode,

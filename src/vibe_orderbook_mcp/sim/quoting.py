@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from vibe_orderbook_mcp.sim.episode import SIDES, Episode, Mood, Standing
+from vibe_orderbook_mcp.sim.episode import SIDES, Episode, Mood, StandingOrder
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
-from vibe_orderbook_mcp.sim.scenarios import UpdateBurst, Wall
+from vibe_orderbook_mcp.sim.scenarios import RepeatedWall, UpdateBurst
 from vibe_orderbook_mcp.sim.sinks import Sink
 
 GUARD: Final = 20.0  # usual orders that hold the touch while a burst goes on
@@ -64,7 +64,7 @@ class UpdateBurstEpisode(Episode[UpdateBurst]):
             self.market.book.cancel(order)
 
 
-class WallEpisode(Episode[Wall]):
+class WallEpisode(Episode[RepeatedWall]):
     """The market itself is as usual."""
 
     def begin(self, at: float) -> None:
@@ -99,7 +99,7 @@ class WallEpisode(Episode[Wall]):
         total = sum(sizes[each] for each in book.prices(side, touch - reach if side == BID else touch + reach))
         self._lots = max(1, round(total * WALL_SHARE * self.random.uniform(0.9, 1.3)))
         self._order = book.place(side, price, self._lots)
-        standing = Standing(int(at), int(at), self.price(price), self.size(self._lots), 0.0)
+        standing = StandingOrder(int(at), int(at), self.price(price), self.size(self._lots), 0.0)
         self.truth.orders.append(standing)
 
     def _withdraw(self, at: float) -> None:

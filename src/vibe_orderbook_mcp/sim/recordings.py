@@ -15,7 +15,7 @@ from loguru import logger
 from vibe_orderbook_mcp.frames.lines import RecordedLine, read_lines, with_answers
 from vibe_orderbook_mcp.frames.venues import LABELS, Recognizer
 from vibe_orderbook_mcp.model.errors import ConfigError
-from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthUpdate, Event, TextLevel, TradeFill
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthEvent, Event, TextLevel, TradeFill
 
 SERVED: Final = ("binance", "binance-us")
 
@@ -50,7 +50,7 @@ class _Line(msgspec.Struct, rename={"last_update_id": "lastUpdateId"}):
 
 _LINE: Final = msgspec.json.Decoder(_Line)
 _KINDS: Final[dict[str, type[Event]]] = {
-    "depth": DepthUpdate,
+    "depth": DepthEvent,
     "aggTrade": AggTrade,
     "trade": TradeFill,
     "bookTicker": BookTicker,

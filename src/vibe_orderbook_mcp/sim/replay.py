@@ -23,8 +23,8 @@ from vibe_orderbook_mcp.sim.rules import Rules
 from vibe_orderbook_mcp.sim.server import VenueServer
 from vibe_orderbook_mcp.sim.streams import StreamLimits
 from vibe_orderbook_mcp.sim.trades import TradeLog
-from vibe_orderbook_mcp.sim.venue import Drained, Publish, SymbolState, Wanted
-from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthUpdate, Event, TradeFill
+from vibe_orderbook_mcp.sim.venue import Drained, Publish, SymbolTruth, Wanted
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthEvent, Event, TradeFill
 
 SNAPSHOT_WAIT_S: Final = 9.0  # the exchange itself gives up on a request after ten
 YIELD_NS: Final = 20_000_000  # how much of the recording is played without letting others run
@@ -60,9 +60,9 @@ class ReplayedSymbol:
     """
 
     def __init__(self, rules: Rules, *, has_aggregates: bool) -> None:
-        self.state = SymbolState(rules, Ledger(0), TradeLog(0))
+        self.state = SymbolTruth(rules, Ledger(0), TradeLog(0))
         self.live = False
-        self._waiting: list[DepthUpdate] = []
+        self._waiting: list[DepthEvent] = []
         self._aggregator = None if has_aggregates else Aggregator(rules.size)
         self._traded = False
 
@@ -72,7 +72,7 @@ class ReplayedSymbol:
         out = self.tick(record.received_ns)
         if isinstance(what, Depth):
             self._begin(what)
-        elif isinstance(what, DepthUpdate):
+        elif isinstance(what, DepthEvent):
             self._apply(what)
             out.append(what)
         elif isinstance(what, TradeFill):
@@ -109,7 +109,7 @@ class ReplayedSymbol:
         for event in waiting:
             self._apply(event)
 
-    def _apply(self, event: DepthUpdate) -> None:
+    def _apply(self, event: DepthEvent) -> None:
         ledger = self.state.ledger
         if not self.live:
             self._waiting.append(event)
@@ -279,7 +279,7 @@ class ReplayVenue:
             self._open.add(symbol)
         if isinstance(record.what, Depth):
             self._wake()
-        elif isinstance(record.what, DepthUpdate) and played.live and wanted(_depth_stream(symbol)):
+        elif isinstance(record.what, DepthEvent) and played.live and wanted(_depth_stream(symbol)):
             self._heard.add(symbol)
 
     async def _wait_for_clients(self, record: Record | None, wanted: Wanted) -> None:
@@ -292,7 +292,7 @@ class ReplayVenue:
             self._asked.discard(symbol)
             if not await self._until(lambda stream=stream: wanted(stream)):  # type: ignore[misc]  # bound at once
                 self._listened.discard(stream)
-        if record is None or not isinstance(record.what, DepthUpdate):
+        if record is None or not isinstance(record.what, DepthEvent):
             return
         symbol = record.what.symbol
         if symbol in self._heard and symbol not in self._asked:

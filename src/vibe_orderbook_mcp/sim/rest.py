@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.sim.faults import Faults
 from vibe_orderbook_mcp.sim.past import AggRow
 from vibe_orderbook_mcp.sim.rules import RATE_LIMITS, Grid, Rules
 from vibe_orderbook_mcp.sim.tickers import day_ticker
-from vibe_orderbook_mcp.sim.venue import SymbolState, Venue
+from vibe_orderbook_mcp.sim.venue import SymbolTruth, Venue
 from vibe_orderbook_mcp.sim.weights import Weights
 from vibe_orderbook_mcp.sim.wire import encode
 
@@ -203,7 +203,7 @@ class Rest:
         return await self._each(request, lambda state: day_ticker(state, self._venue.now_ms(), mini=mini))
 
     async def _price(self, request: Request) -> Any:
-        def answer(state: SymbolState) -> dict[str, Any]:
+        def answer(state: SymbolTruth) -> dict[str, Any]:
             last, touch = state.trades.last(), state.touch()
             price = state.rules.price.text(last.price) if last else touch.bid if touch else "0.00000000"
             return {"symbol": state.rules.symbol, "price": price}
@@ -211,7 +211,7 @@ class Rest:
         return await self._each(request, answer)
 
     async def _book_ticker(self, request: Request) -> Any:
-        def answer(state: SymbolState) -> dict[str, Any]:
+        def answer(state: SymbolTruth) -> dict[str, Any]:
             touch, none = state.touch(), "0.00000000"
             return {
                 "symbol": state.rules.symbol,
@@ -223,7 +223,7 @@ class Rest:
 
         return await self._each(request, answer)
 
-    async def _each(self, request: Request, answer: Callable[[SymbolState], dict[str, Any]]) -> Any:
+    async def _each(self, request: Request, answer: Callable[[SymbolTruth], dict[str, Any]]) -> Any:
         """One object for `symbol`, a list for `symbols` or none."""
         chosen = self._chosen(request)
         for state in chosen:
@@ -231,7 +231,7 @@ class Rest:
         answers = [answer(state) for state in chosen]
         return answers[0] if "symbol" in request.query_params else answers
 
-    def _state(self, request: Request) -> SymbolState:
+    def _state(self, request: Request) -> SymbolTruth:
         symbol = request.query_params.get("symbol")
         if not symbol:
             raise Invalid(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
@@ -242,7 +242,7 @@ class Rest:
     def _lists(self, symbol: str) -> bool:
         return symbol in self._venue.states and self._faults.suspension(symbol) != "DELISTED"
 
-    def _chosen(self, request: Request) -> list[SymbolState]:
+    def _chosen(self, request: Request) -> list[SymbolTruth]:
         params = request.query_params
         if "symbol" in params and "symbols" in params:
             raise Invalid(-1128, "Combination of optional parameters invalid.")

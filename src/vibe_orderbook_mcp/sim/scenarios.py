@@ -83,7 +83,7 @@ class Iceberg(Request, tag="iceberg", frozen=True):
     tranche: Annotated[float, msgspec.Meta(ge=0.1, le=1000.0)] = 5.0  # in usual orders
 
 
-class Wall(Request, tag="wall", frozen=True):
+class RepeatedWall(Request, tag="wall", frozen=True):
     """Again and again a wall comes within 50 bps of mid, stands for 3 to 8 s and goes untraded."""
 
     seconds: Length = 60.0
@@ -146,7 +146,7 @@ AnyRequest = (
     | UpdateBurst
     | NewsBurst
     | Iceberg
-    | Wall
+    | RepeatedWall
     | Drain
     | EmptySide
     | Sweep

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from vibe_orderbook_mcp.sim.matching import Fill
+from vibe_orderbook_mcp.sim.matching import LevelFill
 from vibe_orderbook_mcp.sim.rules import Rules
-from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthUpdate, Event, TextLevel, TradeFill
+from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, DepthEvent, Event, TextLevel, TradeFill
 
 Units = list[tuple[int, int]]
 Numbers = list[tuple[float, float]]
@@ -25,7 +25,7 @@ class Sink(Protocol):
 
     def depth(self, event_ms: int, first_id: int, final_id: int, bids: Units, asks: Units) -> None: ...
 
-    def fill(self, fill: Fill, time_ms: int, agg_id: int, first_trade_id: int, buyer_is_maker: bool) -> None: ...
+    def fill(self, fill: LevelFill, time_ms: int, agg_id: int, first_trade_id: int, buyer_is_maker: bool) -> None: ...
 
     def touch(self, update_id: int, top: tuple[int, int, int, int]) -> None: ...
 
@@ -39,10 +39,10 @@ class TextSink:
         self._price, self._size = rules.price.text, rules.size.text
 
     def depth(self, event_ms: int, first_id: int, final_id: int, bids: Units, asks: Units) -> None:
-        update = DepthUpdate(event_ms, self._symbol, first_id, final_id, self._text(bids), self._text(asks))
+        update = DepthEvent(event_ms, self._symbol, first_id, final_id, self._text(bids), self._text(asks))
         self.events.append(update)
 
-    def fill(self, fill: Fill, time_ms: int, agg_id: int, first_trade_id: int, buyer_is_maker: bool) -> None:
+    def fill(self, fill: LevelFill, time_ms: int, agg_id: int, first_trade_id: int, buyer_is_maker: bool) -> None:
         price, symbol, trade_id = self._price(fill.price), self._symbol, first_trade_id
         for lots in fill.sizes:
             size = self._size(lots)
@@ -81,7 +81,7 @@ class NumberSink(Generic[D, T]):
             self._make_depth(self._symbol, event_ms, first_id, final_id, self.numbers(bids), self.numbers(asks))
         )
 
-    def fill(self, fill: Fill, time_ms: int, agg_id: int, first_trade_id: int, buyer_is_maker: bool) -> None:
+    def fill(self, fill: LevelFill, time_ms: int, agg_id: int, first_trade_id: int, buyer_is_maker: bool) -> None:
         if self.loses is not None and self.loses(False, time_ms):
             return
         price, size = fill.price / self._price, sum(fill.sizes) / self._size

@@ -23,7 +23,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from vibe_orderbook_mcp.sim.commands import MAX_STREAMS, Session
+from vibe_orderbook_mcp.sim.commands import MAX_STREAMS, Subscriptions
 from vibe_orderbook_mcp.sim.hub import TEXT, Hub, frame
 
 MESSAGES_A_SECOND: Final = 5
@@ -58,7 +58,7 @@ class StreamConnection(asyncio.Protocol):
         self._subscribed = subscribed
         self._siblings: set[Any] = server_state.connections  # uvicorn closes these on shutdown and waits for them
         self._protocol = ServerProtocol(max_size=64 * 1024)
-        self._session: Session | None = None
+        self._session: Subscriptions | None = None
         self._incoming: deque[float] = deque(maxlen=MESSAGES_A_SECOND + 1)
         self._timers: list[asyncio.TimerHandle] = []
         self._room = asyncio.Event()
@@ -165,7 +165,7 @@ class StreamConnection(asyncio.Protocol):
         self._protocol.send_response(response)
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             return
-        self._session = Session(streams, combined=self.combined)
+        self._session = Subscriptions(streams, combined=self.combined)
         self._hub.listeners[self.number] = self
         self._flush()  # the 101 goes out before any frame
         self._listen(streams)
@@ -198,7 +198,7 @@ class StreamConnection(asyncio.Protocol):
         elif frame_in.opcode is Opcode.TEXT and self._session is not None:
             self._command(self._session, bytes(frame_in.data).decode(errors="replace"))
 
-    def _command(self, session: Session, text: str) -> None:
+    def _command(self, session: Subscriptions, text: str) -> None:
         before = set(session.streams)
         answer = session.answer(text)
         self.combined = session.combined

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from vibe_orderbook_mcp.sim.venue import SymbolState
+from vibe_orderbook_mcp.sim.venue import SymbolTruth
 
 DAY_MS: Final = 86_400_000
 SAMPLE: Final = 1000
 
 
-def day_ticker(state: SymbolState, now_ms: int, *, mini: bool) -> dict[str, Any]:
+def day_ticker(state: SymbolTruth, now_ms: int, *, mini: bool) -> dict[str, Any]:
     """Prices come from the first and the newest trades of the day; volume is their mean times the day's count.
 
     A day of a major is millions of trades, and nobody checks a simulated 24 h volume to the digit.

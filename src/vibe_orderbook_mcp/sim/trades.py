@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections import deque
 
-from vibe_orderbook_mcp.sim.past import AggRow, Past
+from vibe_orderbook_mcp.sim.past import AggRow, PastTrades
 from vibe_orderbook_mcp.sim.wire import TradeFill
 
 KEPT_LIVE = 2_000_000  # 33 bytes each: more than a day of a major
@@ -15,7 +15,7 @@ KEPT_LIVE = 2_000_000  # 33 bytes each: more than a day of a major
 class TradeLog:
     """Aggregate trades with consecutive ids: those from before the start, then the live ones."""
 
-    def __init__(self, first_live_id: int, past: Past | None = None) -> None:
+    def __init__(self, first_live_id: int, past: PastTrades | None = None) -> None:
         self._past = past
         self._first_live = first_live_id
         # Columns: a day of trades must not cost a day of objects.

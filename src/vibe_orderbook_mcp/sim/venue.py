@@ -17,7 +17,7 @@ Drained = Callable[[], Awaitable[None]]
 TruthSides = tuple[list[TextLevel], list[TextLevel]]
 
 
-class SymbolState:
+class SymbolTruth:
     """One symbol's book and trades as they truly are, and the questions REST asks of them. No I/O."""
 
     def __init__(self, rules: Rules, ledger: Ledger, trades: TradeLog) -> None:
@@ -62,7 +62,7 @@ class SymbolState:
 class Venue(Protocol):
     """An exchange without sockets. `run` plays it and publishes; the rest answers questions about now."""
 
-    states: dict[str, SymbolState]
+    states: dict[str, SymbolTruth]
     source: str  # "simulated" or "recording"
 
     def now_ms(self) -> int: ...

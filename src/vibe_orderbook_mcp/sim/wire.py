@@ -13,7 +13,7 @@ import msgspec
 TextLevel = tuple[str, str]
 
 
-class DepthUpdate(
+class DepthEvent(
     msgspec.Struct,
     tag_field="e",
     tag="depthUpdate",
@@ -116,10 +116,10 @@ class Depth(msgspec.Struct, rename={"last_update_id": "lastUpdateId"}):
     asks: list[TextLevel]
 
 
-class ServerShutdown(msgspec.Struct, tag_field="e", tag="serverShutdown", rename={"event_ms": "E"}):
+class ShutdownNotice(msgspec.Struct, tag_field="e", tag="serverShutdown", rename={"event_ms": "E"}):
     event_ms: int
 
 
-Event = DepthUpdate | AggTrade | TradeFill | BookTicker
+Event = DepthEvent | AggTrade | TradeFill | BookTicker
 
 encode: Final = msgspec.json.Encoder().encode

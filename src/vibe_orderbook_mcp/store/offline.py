@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.store.disk.lock import is_recorded_into
 from vibe_orderbook_mcp.store.export import Format, export_snapshots, export_trades
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.rescue import set_aside
-from vibe_orderbook_mcp.store.status import Span, StoreStatus, SymbolStatus, TradeSpan, store_status
+from vibe_orderbook_mcp.store.status import StoredSpan, StoreStatus, SymbolStatus, TradeSpan, store_status
 
 LAST_SECOND = 9_999_999_999
 
@@ -124,7 +124,7 @@ def _lines(item: SymbolStatus, until: int | None) -> list[tuple[str, ...]]:
     return out
 
 
-def _seconds(span: Span) -> tuple[str, ...]:
+def _seconds(span: StoredSpan) -> tuple[str, ...]:
     return (
         _utc(span.first * 1000),
         _utc(span.last * 1000),

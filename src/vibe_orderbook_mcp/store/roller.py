@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.store.disk.rocks import Database, Put
 from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, parse_key, roll_bounds, roll_key, symbol_bounds
 from vibe_orderbook_mcp.store.records.rollups import (
     HOUR,
-    Histogram,
+    PriceRollup,
     RollGrid,
     add_block,
     add_histogram,
@@ -39,7 +39,7 @@ class Roller:
         self._symbol = symbol
         self._grid = grid
         self._lot_exp = lot_exp
-        self._blocks: dict[bytes, Histogram] = {}
+        self._blocks: dict[bytes, PriceRollup] = {}
 
     def change(self, minute: int, trades: Sequence[Trade], fresh: Sequence[Trade]) -> None:
         """A block now holds `trades`, of which `fresh` were not in it before."""
@@ -73,7 +73,7 @@ class Roller:
                 add_histogram(total, block)
         self._blocks[roll_key(HOURS, self._symbol, hour)] = total
 
-    def _block(self, key: bytes) -> Histogram:
+    def _block(self, key: bytes) -> PriceRollup:
         if key not in self._blocks:
             stored = self._database.get(ROLL, key)
             empty = empty_histogram(self._grid, self._lot_exp)

@@ -13,7 +13,7 @@ from vibe_orderbook_mcp.store.summing import HistoryView
 UNDER_WAY_SECS = 5  # from the end of a second until it is stored, with what a busy machine needs
 
 
-class Span(msgspec.Struct, frozen=True):
+class StoredSpan(msgspec.Struct, frozen=True):
     """Stored seconds: from the first to the last, how many, and what is missing between."""
 
     first: int
@@ -22,7 +22,7 @@ class Span(msgspec.Struct, frozen=True):
     gaps: int
     missing_secs: int
 
-    def until(self, second: int) -> Span:
+    def until(self, second: int) -> StoredSpan:
         """With the gap that is open at that second, where it is one: the newest seconds are always under way."""
         open_secs = second - self.last - 1
         if open_secs <= UNDER_WAY_SECS:
@@ -42,8 +42,8 @@ class TradeSpan(msgspec.Struct, frozen=True):
 
 class SymbolStatus(msgspec.Struct, frozen=True):
     symbol: str
-    snapshots: Span | None
-    rows: Span | None
+    snapshots: StoredSpan | None
+    rows: StoredSpan | None
     trades: TradeSpan | None
     events: int = 0
 
@@ -78,7 +78,7 @@ async def store_status(history: History) -> StoreStatus:
     )
 
 
-async def count_seconds(pieces: AsyncIterator[list[int]]) -> Span | None:
+async def count_seconds(pieces: AsyncIterator[list[int]]) -> StoredSpan | None:
     first = last = None
     count = gaps = 0
     async for seconds in pieces:
@@ -92,7 +92,7 @@ async def count_seconds(pieces: AsyncIterator[list[int]]) -> Span | None:
         last = seconds[-1]
     if first is None or last is None:
         return None
-    return Span(first=first, last=last, count=count, gaps=gaps, missing_secs=last - first + 1 - count)
+    return StoredSpan(first=first, last=last, count=count, gaps=gaps, missing_secs=last - first + 1 - count)
 
 
 async def count_trades(view: HistoryView, symbol: str) -> TradeSpan | None:

@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.store import held, reader, rolled
 from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Ask, Reading
 from vibe_orderbook_mcp.store.records.findings import StoredEvent
-from vibe_orderbook_mcp.store.records.rollups import Histogram, TradeSums
+from vibe_orderbook_mcp.store.records.rollups import PriceRollup, TradeSums
 from vibe_orderbook_mcp.store.window_sums import Steps, WindowSums
 
 EVENTS_A_PIECE: Final = 500
@@ -42,7 +42,7 @@ class Summing(Reading):
         self._window_sums = window_sums
         self._places = places
 
-    async def histogram(self, symbol: str, start_ms: int, end_ms: int) -> Histogram:
+    async def histogram(self, symbol: str, start_ms: int, end_ms: int) -> PriceRollup:
         """Trades of a window by price: what summing up `trades` would give, as exactly, in a fraction of the time."""
         return await self._in_pieces(lambda reads: self._window_sums.histogram(reads, symbol, start_ms, end_ms))
 

@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.store.disk.layout import TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.records.keys import HOURS, milli_bounds, second_bounds
 from vibe_orderbook_mcp.store.records.rollups import (
-    Histogram,
+    PriceRollup,
     RollGrid,
     TradeSums,
     add_block,
@@ -48,13 +48,13 @@ class _Base(msgspec.Struct, frozen=True):
     grid: RollGrid
     lot_exp: int
 
-    def empty(self) -> Histogram:
+    def empty(self) -> PriceRollup:
         return empty_histogram(self.grid, self.lot_exp)
 
 
 class WindowSums:
     def __init__(self) -> None:
-        self._spans: dict[bool, OrderedDict[tuple[str, int, int], tuple[list[bytes], Histogram]]] = {
+        self._spans: dict[bool, OrderedDict[tuple[str, int, int], tuple[list[bytes], PriceRollup]]] = {
             True: OrderedDict(),
             False: OrderedDict(),
         }
@@ -66,7 +66,7 @@ class WindowSums:
             for span in [span for span in spans if span[0] == symbol]:
                 del spans[span]
 
-    def histogram(self, database: Reads, symbol: str, start_ms: int, end_ms: int) -> Steps[Histogram]:
+    def histogram(self, database: Reads, symbol: str, start_ms: int, end_ms: int) -> Steps[PriceRollup]:
         state = rolled.roll_state(database, symbol)
         base = _Base(state.grid or rolled.grid(database, symbol), state.lot_exp)
         total = base.empty()
@@ -97,7 +97,7 @@ class WindowSums:
             yield from self._add_raw(database, symbol, start_ms, end_ms, total, base)
             return
         spans = rolled.spans(first, last)
-        if isinstance(total, Histogram) and base is not None:
+        if isinstance(total, PriceRollup) and base is not None:
             # Hours first: the greatest sum is copied then, not added bin by bin.
             for kind, start, end in sorted(spans, key=lambda span: span[0] != HOURS):
                 yield from self._add_span(database, symbol, kind, start, end, total, base)
@@ -109,7 +109,7 @@ class WindowSums:
         yield from self._add_raw(database, symbol, last * 1000, end_ms, total, base)
 
     def _add_span(
-        self, database: Reads, symbol: str, kind: bytes, start: int, end: int, total: Histogram, base: _Base
+        self, database: Reads, symbol: str, kind: bytes, start: int, end: int, total: PriceRollup, base: _Base
     ) -> Steps[None]:
         """Roll-ups are summed up once, and again when one of them has changed."""
         if start >= end:
@@ -167,7 +167,7 @@ class _Parts:
     def __init__(self, decode: Callable[[bytes], list[Trade]], kept: int) -> None:
         self._decode = decode
         self._kept = kept
-        self._known: OrderedDict[tuple[bytes, _Base], list[tuple[int, Histogram]]] = OrderedDict()
+        self._known: OrderedDict[tuple[bytes, _Base], list[tuple[int, PriceRollup]]] = OrderedDict()
 
     def add(self, total: TradeSums, block: bytes, base: _Base | None, start_ms: int, end_ms: int) -> None:
         """The block's trades from `start_ms` to before `end_ms`."""
@@ -178,7 +178,7 @@ class _Parts:
             if start_ms <= second * 1000 < end_ms:
                 _add(total, part)
 
-    def _parts(self, block: bytes, base: _Base) -> list[tuple[int, Histogram]]:
+    def _parts(self, block: bytes, base: _Base) -> list[tuple[int, PriceRollup]]:
         found = self._known.pop((block, base), None)
         if found is None:
             by_second: dict[int, list[Trade]] = defaultdict(list)
@@ -195,8 +195,8 @@ class _Parts:
         return found
 
 
-def _add(total: TradeSums, part: Histogram) -> None:
+def _add(total: TradeSums, part: PriceRollup) -> None:
     """`part` stays as it is: it is kept."""
-    if isinstance(total, Histogram):
+    if isinstance(total, PriceRollup):
         is_alike = (part.tick_exp, part.lot_exp) == (total.tick_exp, total.lot_exp)
         add_histogram(total, part if is_alike else msgspec.structs.replace(part))

@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.book.sync import Loaded
 from vibe_orderbook_mcp.market.market import Market, SymbolState
 from vibe_orderbook_mcp.market.silence import LOOK_NS
 from vibe_orderbook_mcp.model.errors import ExchangeError
-from vibe_orderbook_mcp.process.backoff import delays
+from vibe_orderbook_mcp.process.pace import delays
 from vibe_orderbook_mcp.venues.binance.rest import DEPTH_LIMIT, BinanceRest
 
 AUDIT_EVERY_SECS = 900.0

@@ -24,8 +24,7 @@ from vibe_orderbook_mcp.model.errors import (
 from vibe_orderbook_mcp.model.events import DepthUpdate
 from vibe_orderbook_mcp.model.listed import Listing
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.process.backoff import delays
-from vibe_orderbook_mcp.process.repeats import Repeats
+from vibe_orderbook_mcp.process.pace import Repeats, delays
 from vibe_orderbook_mcp.venues.binance import messages
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
 from vibe_orderbook_mcp.venues.checks import AUDIT_EVERY_SECS, BookChecks

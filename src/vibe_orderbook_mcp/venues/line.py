@@ -20,8 +20,7 @@ from vibe_orderbook_mcp.book.handover import Handover
 from vibe_orderbook_mcp.market.silence import Pulse
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.model.events import DepthUpdate
-from vibe_orderbook_mcp.process.backoff import delays
-from vibe_orderbook_mcp.process.repeats import Repeats
+from vibe_orderbook_mcp.process.pace import Repeats, delays
 from vibe_orderbook_mcp.venues.binance import messages
 from vibe_orderbook_mcp.venues.connection import URL_STREAMS, Connection
 

@@ -18,9 +18,9 @@ import msgspec
 from loguru import logger
 
 from vibe_orderbook_mcp.model.errors import ConfigError, ExchangeError, ExchangeUnavailable, StorageError, SymbolUnknown
-from vibe_orderbook_mcp.process.backoff import delays
 from vibe_orderbook_mcp.process.outbound import check, client_options, route
 from vibe_orderbook_mcp.process.output_file import check_output, open_output
+from vibe_orderbook_mcp.process.pace import delays
 from vibe_orderbook_mcp.process.unpacking import ACCEPTED
 from vibe_orderbook_mcp.process.unreachable import unreachable
 from vibe_orderbook_mcp.venues.binance.rest import ANSWER_SECS, UNREACHED, read_bounded

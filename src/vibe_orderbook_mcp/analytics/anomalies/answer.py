@@ -22,9 +22,8 @@ from vibe_orderbook_mcp.analytics.results import (
     iso_second,
     left_out_if_none,
 )
-from vibe_orderbook_mcp.analytics.resyncs import resync_text
 from vibe_orderbook_mcp.analytics.usual.own_band import BandChoice, band_change_text
-from vibe_orderbook_mcp.analytics.window_age import age_warnings, newest_used_ms
+from vibe_orderbook_mcp.analytics.window_notes import age_warnings, newest_used_ms, resync_text
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut, Span, check_coverage
 from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.model.symbol import SymbolSpec

@@ -14,7 +14,6 @@ from vibe_orderbook_mcp.analytics.anomalies.fleeting import FleetingCount, Fleet
 from vibe_orderbook_mcp.analytics.anomalies.iceberg import Icebergs
 from vibe_orderbook_mcp.analytics.anomalies.shock import MarketShocks
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding, FindingType
-from vibe_orderbook_mcp.analytics.resyncs import LOST, clock
 from vibe_orderbook_mcp.analytics.usual.baseline import SIDE_MINUTES_NEEDED, Baseline
 from vibe_orderbook_mcp.analytics.usual.figures import Amounts, Sample
 from vibe_orderbook_mcp.analytics.usual.hours import decode, encode
@@ -23,11 +22,12 @@ from vibe_orderbook_mcp.analytics.usual.normal import Normal
 from vibe_orderbook_mcp.analytics.usual.own_rate import OwnRates
 from vibe_orderbook_mcp.analytics.usual.row_cost import round_trip_bps
 from vibe_orderbook_mcp.analytics.usual.tails import VALUES_NEEDED
+from vibe_orderbook_mcp.analytics.window_notes import LOST, clock
 from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.model.rows import BANDS_BPS, RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.seconds.evidence import LevelEvidence
 from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 
 ROWS_KEPT: Final = 310  # the longest window of a tool, and a little
 RECENT_MOST: Final = 200

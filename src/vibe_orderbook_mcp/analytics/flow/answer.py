@@ -36,7 +36,7 @@ from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeBuckets
 from vibe_orderbook_mcp.analytics.flow.volatility import hour_volatility
 from vibe_orderbook_mcp.analytics.numbers import counted, decimals, exact_mid, readable, significant
 from vibe_orderbook_mcp.analytics.results import Status, Window, iso, iso_second
-from vibe_orderbook_mcp.analytics.window_age import NEAR_SECS, age_warnings, newest_used_ms
+from vibe_orderbook_mcp.analytics.window_notes import NEAR_SECS, age_warnings, newest_used_ms
 from vibe_orderbook_mcp.analytics.window_price import WindowPrice, window_price
 from vibe_orderbook_mcp.analytics.windows import (
     OK_COVERAGE,

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vibe_orderbook_mcp.analytics.numbers import ratio
-from vibe_orderbook_mcp.analytics.regression import fit_line
+from vibe_orderbook_mcp.analytics.numbers import fit_line, ratio
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut, Rows, Span, cut
 
 HOUR_SECS = 3600

@@ -8,8 +8,7 @@ from typing import Literal
 
 from vibe_orderbook_mcp.analytics.flow.impact import moves
 from vibe_orderbook_mcp.analytics.flow.past import EqualWindow, EqualWindows
-from vibe_orderbook_mcp.analytics.numbers import ratio
-from vibe_orderbook_mcp.analytics.regression import fit_line
+from vibe_orderbook_mcp.analytics.numbers import fit_line, ratio
 from vibe_orderbook_mcp.analytics.windows import (
     Cut,
     Rows,

@@ -22,7 +22,7 @@ from vibe_orderbook_mcp.analytics.flow.order_flow import (
 )
 from vibe_orderbook_mcp.analytics.numbers import counted, price_text, readable
 from vibe_orderbook_mcp.analytics.results import clock_text
-from vibe_orderbook_mcp.analytics.window_age import NEAR_SECS
+from vibe_orderbook_mcp.analytics.window_notes import NEAR_SECS
 from vibe_orderbook_mcp.analytics.window_price import WindowPrice
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Span, WindowTotals
 from vibe_orderbook_mcp.model.symbol import SymbolSpec

@@ -31,11 +31,10 @@ from vibe_orderbook_mcp.analytics.results import (
     iso_second,
     left_out_if_none,
 )
-from vibe_orderbook_mcp.analytics.resyncs import resync_text
 from vibe_orderbook_mcp.analytics.usual.measures import Measures
 from vibe_orderbook_mcp.analytics.usual.normal import FULL_SECS, Normal
 from vibe_orderbook_mcp.analytics.usual.own_band import band_change_text
-from vibe_orderbook_mcp.analytics.window_age import age_warnings, newest_used_ms
+from vibe_orderbook_mcp.analytics.window_notes import age_warnings, newest_used_ms, resync_text
 from vibe_orderbook_mcp.analytics.windows import (
     MIN_COVERAGE,
     OK_COVERAGE,

@@ -8,8 +8,8 @@ from typing import Final
 from vibe_orderbook_mcp.analytics.health.score import HARD, Component, HealthLevel, market_class, usd_rate_of
 from vibe_orderbook_mcp.analytics.health.seconds import NOW_SECS, Health, middle_by_depth, middle_by_spread
 from vibe_orderbook_mcp.analytics.numbers import readable
-from vibe_orderbook_mcp.analytics.resyncs import clock
 from vibe_orderbook_mcp.analytics.usual.normal import FULL_SECS, MINUTE, Normal
+from vibe_orderbook_mcp.analytics.window_notes import clock
 from vibe_orderbook_mcp.model.rows import BANDS_BPS
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 

@@ -23,7 +23,7 @@ CAP_QUANTILE: Final = 0.98
 BREAKS: Final = int(RowFlag.GAP | RowFlag.RESYNC | RowFlag.CROSSED | RowFlag.DISCONNECTED | RowFlag.PARTIAL)
 
 
-class PriceMove(NamedTuple):
+class LargestMove(NamedTuple):
     """The move that is largest against its own horizon's usual one."""
 
     z: float
@@ -72,7 +72,7 @@ class PriceMoves:
         """How much of the trailing hour is known; a first value needs 15 minutes of it."""
         return LEFT_OUT_SECS + GRID_SECS * len(self._squares)
 
-    def second(self, row: SecondRow) -> PriceMove | None:
+    def second(self, row: SecondRow) -> LargestMove | None:
         """The move that ends with this second. None: no mid, a break, or too little history."""
         if row.second != self._newest + 1 or row.flags & BREAKS:
             self._mids.clear()
@@ -99,16 +99,16 @@ class PriceMoves:
         self._waiting.extendleft(reversed(older._waiting))
         self._weigh()
 
-    def _largest(self, mid: float | None) -> PriceMove | None:
+    def _largest(self, mid: float | None) -> LargestMove | None:
         if self._variance is None or not mid:
             return None
         tick_bps = 1e4 * self._tick / mid
-        best: PriceMove | None = None
+        best: LargestMove | None = None
         for secs in HORIZONS_SECS:
             if (bps := self.move_bps(secs)) is not None:
                 z = price_z(bps, secs, self._variance, tick_bps)
                 if best is None or z > best.z:
-                    best = PriceMove(z, bps, secs)
+                    best = LargestMove(z, bps, secs)
         return best
 
     def _step(self, second: int) -> None:

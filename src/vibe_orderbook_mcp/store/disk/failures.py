@@ -14,7 +14,7 @@ from loguru import logger
 from rocksdict import DbClosedError
 
 from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError, StorageLocked
-from vibe_orderbook_mcp.process.repeats import Repeats
+from vibe_orderbook_mcp.process.pace import Repeats
 from vibe_orderbook_mcp.store.disk.layout import SCHEMA_VERSION
 
 

@@ -97,7 +97,7 @@ class TradeSums(msgspec.Struct, kw_only=True):
         return self.last_agg_id - self.first_agg_id + 1 - self.trades
 
 
-class Histogram(TradeSums, kw_only=True):
+class PriceRollup(TradeSums, kw_only=True):
     """The same by price: `bins[b]` are buy lots, sell lots and trades from `b * width_ticks` to the next bin."""
 
     width_ticks: int
@@ -113,8 +113,8 @@ def grid_for(price: float, tick_exp: int) -> RollGrid:
     return RollGrid(width_ticks=10 ** max(0, power + tick_exp), tick_exp=tick_exp)
 
 
-def empty_histogram(grid: RollGrid, lot_exp: int) -> Histogram:
-    return Histogram(tick_exp=grid.tick_exp, lot_exp=lot_exp, width_ticks=grid.width_ticks)
+def empty_histogram(grid: RollGrid, lot_exp: int) -> PriceRollup:
+    return PriceRollup(tick_exp=grid.tick_exp, lot_exp=lot_exp, width_ticks=grid.width_ticks)
 
 
 # --- adding -----------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def add_trades(total: TradeSums, trades: Sequence[Trade]) -> None:
             part.buy_lots += lot
             part.buy_quote_units += price * lot
     _add_sums(total, part)
-    if isinstance(total, Histogram):
+    if isinstance(total, PriceRollup):
         bins, width = total.bins, total.width_ticks
         for trade, price, lot in zip(trades, prices, lots, strict=True):
             place = price // width
@@ -171,14 +171,14 @@ def add_block(total: TradeSums, data: bytes) -> None:
             tick_exp, lot_exp = max(part.tick_exp, total.tick_exp), max(part.lot_exp, total.lot_exp)
             _refine(part, tick_exp, lot_exp)
             _refine(total, tick_exp, lot_exp)
-        if isinstance(total, Histogram):
+        if isinstance(total, PriceRollup):
             _add_bins(total, record, part)
         _add_sums(total, part)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise StorageCorrupt("A stored roll-up of trades cannot be read.") from error
 
 
-def _add_bins(total: Histogram, record: list[Any], part: TradeSums) -> None:
+def _add_bins(total: PriceRollup, record: list[Any], part: TradeSums) -> None:
     width = record[1] * 10 ** (part.tick_exp - record[2])
     if width != total.width_ticks or part.low_ticks is None:
         raise StorageCorrupt("Stored roll-ups of one symbol have bins of different widths.")
@@ -197,7 +197,7 @@ def _add_bins(total: Histogram, record: list[Any], part: TradeSums) -> None:
             bins[place] = (held[0] + buy, held[1] + sell, held[2] + count)
 
 
-def add_histogram(total: Histogram, part: Histogram) -> None:
+def add_histogram(total: PriceRollup, part: PriceRollup) -> None:
     """`part` may be put on a finer grid."""
     tick_exp, lot_exp = max(part.tick_exp, total.tick_exp), max(part.lot_exp, total.lot_exp)
     _refine(part, tick_exp, lot_exp)
@@ -244,7 +244,7 @@ def _refine(sums: TradeSums, tick_exp: int, lot_exp: int) -> None:
         value = getattr(sums, name)
         if value is not None:
             setattr(sums, name, value * ticks)
-    if isinstance(sums, Histogram):
+    if isinstance(sums, PriceRollup):
         sums.width_ticks *= ticks
         if lots != 1:
             sums.bins = {place: (buys * lots, sells * lots, n) for place, (buys, sells, n) in sums.bins.items()}
@@ -253,7 +253,7 @@ def _refine(sums: TradeSums, tick_exp: int, lot_exp: int) -> None:
 # --- blocks -----------------------------------------------------------------------------------------------------
 
 
-def encode_block(block: Histogram) -> bytes:
+def encode_block(block: PriceRollup) -> bytes:
     """Of at least one trade."""
     low, first_id, first_ms = block.low_ticks or 0, block.first_agg_id or 0, block.first_ms or 0
     places = sorted(block.bins)
@@ -286,7 +286,7 @@ def encode_block(block: Histogram) -> bytes:
     )
 
 
-def decode_block(data: bytes, grid: RollGrid) -> Histogram:
+def decode_block(data: bytes, grid: RollGrid) -> PriceRollup:
     block = empty_histogram(grid, 0)
     add_block(block, data)
     return block

@@ -20,22 +20,22 @@ _UNTIL = re.compile(r"banned until ([0-9]{12,15})", re.IGNORECASE | re.ASCII)
 SAME_CLOCK_SECS = 2.0
 
 
-class Reply(msgspec.Struct):
+class RefusalBody(msgspec.Struct):
     """The body of a refusal."""
 
     code: int | None = None
     msg: object = ""
 
 
-def parse_reply(body: bytes) -> Reply:
+def parse_reply(body: bytes) -> RefusalBody:
     """Without a code for what is none of the exchange's own."""
     try:
-        return msgspec.json.decode(body, type=Reply)
+        return msgspec.json.decode(body, type=RefusalBody)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Reply()
+        return RefusalBody()
 
 
-def wait_secs(status: int, headers: Mapping[str, str], reply: Reply, wall_secs: float) -> float | None:
+def wait_secs(status: int, headers: Mapping[str, str], reply: RefusalBody, wall_secs: float) -> float | None:
     """How long no request may be sent, at least 1 s; None when the answer asks for no pause.
 
     A ban is told by status 418, by `Retry-After` (seconds, or a date) and by the text of error -1003 ("banned until

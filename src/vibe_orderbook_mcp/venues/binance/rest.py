@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.model.listed import Listing, Source
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.process.outbound import client_options, route, socks_errors
-from vibe_orderbook_mcp.process.repeats import Repeats
+from vibe_orderbook_mcp.process.pace import Repeats
 from vibe_orderbook_mcp.process.unpacking import ACCEPTED, NotUnpacked, unpacked
 from vibe_orderbook_mcp.process.unreachable import unreachable
 from vibe_orderbook_mcp.venues.binance import messages

@@ -1,8 +1,9 @@
-"""Log lines that would repeat: the first is written, then one a minute that tells how many were not. Pure."""
+"""How often: log lines that would repeat, and pauses between attempts."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import random
+from collections.abc import Hashable, Iterator
 
 EVERY_SECS = 60.0
 
@@ -30,3 +31,11 @@ class Repeats:
         self._said_secs[about] = now_secs
         unsaid = self._unsaid.pop(about, 0)
         return f" ({unsaid} more like this since the last line)" if unsaid else ""
+
+
+def delays(first_secs: float = 0.25, most_secs: float = 30.0, factor: float = 2.0) -> Iterator[float]:
+    """Each delay is drawn between half of its step and the whole of it, so that clients do not come in step."""
+    step = first_secs
+    while True:
+        yield step * (0.5 + random.random() / 2)  # noqa: S311  # spreading load, not a secret
+        step = min(most_secs, step * factor)

@@ -1,4 +1,7 @@
-"""Seconds in which this server had lost the book: left out of every figure, and named. The market did nothing there."""
+"""What an answer has to say of its window beside the figures: how old its newest part is, and when the book was lost.
+
+Seconds in which this server had lost the book are left out of every figure and named: the market did nothing there.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from vibe_orderbook_mcp.analytics.results import iso_second
+from vibe_orderbook_mcp.analytics.windows import Cut
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 
 LOST: Final = int(RowFlag.GAP | RowFlag.RESYNC | RowFlag.DISCONNECTED)
@@ -43,3 +47,32 @@ def _clocks(seconds: list[int]) -> str:
     if len(seconds) > NAMED_MOST:
         return f"{len(seconds)} times, last at {clock(seconds[-1])}"
     return "at " + ", ".join(clock(second) for second in seconds)
+
+
+# Rows come a second at a time and a little late: a figure so many seconds from an end of the window is of that end.
+NEAR_SECS: Final = 2
+
+
+def newest_end(window: Cut) -> int | None:
+    """The end (seconds since the epoch) of the newest second with a book or trades; None: there is none."""
+    return next(
+        (row.second + 1 for row in reversed(window.rows) if row.covered_ms or row.events or row.agg_trades), None
+    )
+
+
+def newest_used_ms(window: Cut, heard_ms: int) -> int:
+    """Exchange time of the newest event that figures of the window rest on. `heard_ms` is that of the newest event that
+    came: seconds may be missing before it, because nobody watched then or because they are not over."""
+    newest = newest_end(window)
+    return heard_ms if newest is None else min(heard_ms, newest * 1000)
+
+
+def age_warnings(window: Cut) -> list[str]:
+    """That the window's last seconds are not there, where more than NEAR_SECS are missing."""
+    newest = newest_end(window)
+    if newest is None or window.span.end - newest <= NEAR_SECS:
+        return []
+    return [
+        f"The newest second seen ended at {iso_second(newest)}, {window.span.end - newest} s before the end of the"
+        " window: later ones are not in these figures."
+    ]
