@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 from itertools import pairwise
@@ -103,10 +104,15 @@ def test_an_hour_comes_back_from_its_bytes() -> None:
     assert len(encode(blocks[0])) < 10_000
 
 
-@pytest.mark.parametrize("damage", [b"", b"x", encode(warm().baseline.take_blocks()[0])[:-40]])
-def test_a_damaged_hour_is_refused(damage: bytes) -> None:
+@pytest.mark.parametrize(
+    "damaged",
+    [lambda _: b"", lambda _: b"x", lambda hour: hour[:-40]],
+    ids=["empty", "of one byte", "without its end"],
+)
+def test_a_damaged_hour_is_refused(damaged: Callable[[bytes], bytes]) -> None:
+    hour = encode(warm().baseline.take_blocks()[0])
     with pytest.raises(StorageCorrupt):
-        decode(damage)
+        decode(damaged(hour))
 
 
 def test_another_version_is_refused() -> None:
