@@ -6,7 +6,8 @@ median.
 Three consecutive seconds raise it, thirty quiet ones clear it. An empty side needs two.
 
 Books of quiet markets lose most of their depth for some seconds now and then, and a coarse tick makes half of it dear:
-it is told when depth was also rare by the symbol's own rate (level 2 of `own_rate`) within the last ten seconds.
+it is told when, within the last ten seconds, depth was also rare by the symbol's own rate (level 2 of `own_rate`), and
+what is gone and what it costs were together more than its own episodes come to (`strain`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from vibe_orderbook_mcp.analytics.anomalies.strain import LASTING_SECS, OwnStrain, strain_of
 from vibe_orderbook_mcp.analytics.findings import SEVERITIES, Evidence, Finding, Severity
 from vibe_orderbook_mcp.analytics.flow.volatility import VarianceTimes
 from vibe_orderbook_mcp.analytics.numbers import ratio
@@ -32,7 +34,6 @@ COST, COST_CRITICAL = 2.0, 4.0
 CANCEL, CANCEL_CRITICAL = 0.8, 0.9
 CANCEL_SECS: Final = 5
 CONFIRM_SECS: Final = 2
-LASTING_SECS: Final = 3
 RARE_RANK: Final = 0.999
 RARE_LEVEL: Final = 2
 RARE_SECS: Final = 10
@@ -56,6 +57,11 @@ class CrashState:
     cancel_share: float | None = None
     side: Side | None = None  # the thinner one
     is_one_sided: bool = False
+
+    @property
+    def strain(self) -> float | None:
+        """In halvings. None unless half of the depth is gone and the book is dear."""
+        return strain_of(self.depth_drop, max((self.spread_times or 0.0) / SPREAD, (self.cost_times or 0.0) / COST))
 
 
 def crash_level(drop: float | None, times: float | None, cancel: float | None, cost: float | None = None) -> CrashLevel:
@@ -108,6 +114,7 @@ class CrashWatch:
         self._before_second = -1
         self._last = 0  # the newest second at any level
         self._rare = -RARE_SECS  # the newest second in which depth was rare by the symbol's own rate
+        self._strain = OwnStrain()
         self.state: CrashState | None = None  # of the newest second; None: excluded
 
     @property
@@ -129,6 +136,8 @@ class CrashWatch:
         if (measures.level("depth") or 0) >= RARE_LEVEL:
             self._rare = second
         state = self.state = self._read(row, sample, measures, baseline)
+        strain = None if state is None else state.strain
+        self._strain.second(second, strain, baseline, is_told=self._open is not None)
         before = self._before if self._before_second == second - 1 else None
         self._before, self._before_second = state, second
         if state is not None and state.level != "none":
@@ -156,6 +165,9 @@ class CrashWatch:
         rising = self._rising = self._finding(state, confirmed, known, start_ms, baseline, measures)
         is_lasting = (second + 1) * 1000 - start_ms >= LASTING_SECS * 1000
         is_rare = second - self._rare < RARE_SECS
+        if confirmed != "watch":  # a book that is not dear is not strained
+            strongest = self._strain.strongest
+            is_rare = is_rare and strongest is not None and strongest.is_rare
         if not ((is_lasting and is_rare) or (confirmed == "critical" and state.is_one_sided)):
             return None
         self._open, self._rising = rising, None
@@ -209,6 +221,9 @@ class CrashWatch:
         ):
             if value is not None and not state.is_one_sided:
                 evidence[name] = value
+        strain, limit = (None, None) if state.is_one_sided else self._strain.strongest or (None, None)
+        if strain is not None:
+            evidence["strain_halvings"] = strain
         standing = None
         if state.depth_drop is not None and (usual := baseline.median("depth_own")) is not None:
             standing = baseline.standing("depth_own", (1.0 - state.depth_drop) * usual)
@@ -221,17 +236,19 @@ class CrashWatch:
             n_eff=None if standing is None else standing.n_eff,
             side=state.side,
             evidence=evidence,
-            thresholds=(
-                {
-                    "depth_drop": DROP_CRITICAL,
-                    "spread_times": SPREAD_CRITICAL,
-                    "cost_times": COST_CRITICAL,
-                    "cancel_share": CANCEL_CRITICAL,
-                }
-                if level == "critical"
-                else {"depth_drop": DROP, "spread_times": SPREAD, "cost_times": COST, "cancel_share": CANCEL}
-            ),
+            thresholds=_thresholds(level) | ({} if limit is None else {"strain_halvings": limit}),
         )
+
+
+def _thresholds(level: CrashLevel) -> dict[str, float]:
+    if level != "critical":
+        return {"depth_drop": DROP, "spread_times": SPREAD, "cost_times": COST, "cancel_share": CANCEL}
+    return {
+        "depth_drop": DROP_CRITICAL,
+        "spread_times": SPREAD_CRITICAL,
+        "cost_times": COST_CRITICAL,
+        "cancel_share": CANCEL_CRITICAL,
+    }
 
 
 def _lower(one: CrashState | None, other: CrashState | None) -> CrashLevel:

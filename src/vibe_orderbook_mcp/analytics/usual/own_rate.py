@@ -69,26 +69,14 @@ class _Streak:
         self.peak: Peak = (second, value)
 
 
-class OwnRates:
-    """`second` for every second in turn. Peaks are kept with the baseline."""
+class Episodes:
+    """Of each episode of a measure the peak. Peaks are kept with the baseline."""
 
     def __init__(self) -> None:
-        self._running: dict[Measure, _Streak] = {}
+        self._running: dict[str, _Streak] = {}
 
-    def second(self, second: int, values: dict[Measure, float], baseline: Baseline) -> Levels:
-        """The level of each value. A running episode is not compared with its own peak."""
-        is_ready, days = baseline.is_ready, days_of(baseline)
-        out: Levels = {}
-        for measure, value in values.items():
-            level = 0
-            if value >= FLOORS[measure][0]:
-                level = level_of(measure, value, peaks_of(baseline, measure, second), days)
-                self._grow(measure, second, value)
-            out[measure] = Reached(value, level if is_ready else None)
-        self._end(second, baseline)
-        return out
-
-    def _grow(self, measure: Measure, second: int, value: float) -> None:
+    def grow(self, measure: str, second: int, value: float) -> None:
+        """A value at or above the floor."""
         running = self._running.get(measure)
         if running is None:
             self._running[measure] = _Streak(second, value)
@@ -97,7 +85,7 @@ class OwnRates:
         if value > running.peak[1]:
             running.peak = second, value
 
-    def _end(self, second: int, baseline: Baseline) -> None:
+    def end(self, second: int, baseline: Baseline) -> None:
         """A peak counts a minute after the end of its episode; once, though a restart sees it again."""
         for measure, running in list(self._running.items()):
             if second - running.last < APART_SECS:
@@ -108,12 +96,32 @@ class OwnRates:
                 baseline.add_peak(measure, running.peak)
 
 
+class OwnRates:
+    """`second` for every second in turn."""
+
+    def __init__(self) -> None:
+        self._episodes = Episodes()
+
+    def second(self, second: int, values: dict[Measure, float], baseline: Baseline) -> Levels:
+        """The level of each value. A running episode is not compared with its own peak."""
+        is_ready, days = baseline.is_ready, days_of(baseline)
+        out: Levels = {}
+        for measure, value in values.items():
+            level = 0
+            if value >= FLOORS[measure][0]:
+                level = level_of(measure, value, peaks_of(baseline, measure, second), days)
+                self._episodes.grow(measure, second, value)
+            out[measure] = Reached(value, level if is_ready else None)
+        self._episodes.end(second, baseline)
+        return out
+
+
 def days_of(baseline: Baseline) -> float:
     """How much of the last day was watched."""
     return min(1.0, baseline.seconds / DAY_SECS)
 
 
-def peaks_of(baseline: Baseline, measure: Measure, second: int) -> list[float]:
+def peaks_of(baseline: Baseline, measure: str, second: int) -> list[float]:
     """Of the 24 h before."""
     return [value for _, value in baseline.peaks(measure, second - DAY_SECS)]
 

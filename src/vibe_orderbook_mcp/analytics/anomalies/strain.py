@@ -1,0 +1,90 @@
+"""How strained a book is: how little of its depth is left and how dear it is, as one number for three seconds.
+
+In halvings: of depth below the trailing hour's median, and of dearness above what `crash_precursor` calls dear. The
+least of three seconds in a row, in each of which half of the depth is gone and the book is dear: 1 at least. 6 is
+an eighth of the depth at eight times what is dear.
+
+A quiet book reaches 1 up to 200 times a day, so that alone is no alarm. How far a symbol's own episodes reach is
+learned from their peaks (`tails.alarm_level`), until there are enough of them nothing is asked of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import log2
+from typing import Final, NamedTuple
+
+from vibe_orderbook_mcp.analytics.usual.baseline import Baseline
+from vibe_orderbook_mcp.analytics.usual.own_rate import Episodes, days_of, peaks_of
+from vibe_orderbook_mcp.analytics.usual.tails import alarm_level
+
+NAME: Final = "strain"
+LASTING_SECS: Final = 3
+FLOOR_HALVINGS: Final = 1.0
+LEAST_LEFT: Final = 1e-3
+REMEMBERED_SECS: Final = 10
+# Few episodes with one far out among them ask for more than an emptied book has. A sixteenth of the depth at sixteen
+# times what is dear is told whatever the symbol.
+MOST_HALVINGS: Final = 8.0
+# At 0.1, as of single events, the limits of simulated days were 8 to 10 halvings: a side that drains comes to 6 to 8.
+ALARMS_A_DAY: Final = 0.5
+# Sums of lots carry rounding; a threshold met exactly is met.
+ROUNDING_HALVINGS: Final = 1e-9
+
+
+class Strain(NamedTuple):
+    """Of the three seconds that end now, in halvings."""
+
+    halvings: float
+    limit: float | None  # what the symbol's own episodes exceed ALARMS_A_DAY times; None: too few are known
+
+    @property
+    def is_rare(self) -> bool:
+        return self.limit is None or self.halvings >= self.limit
+
+
+def strain_of(depth_drop: float | None, dearness: float) -> float | None:
+    """Of one second. `dearness`: how many times what is dear. None: no such second."""
+    if depth_drop is None or dearness <= 0.0:
+        return None
+    halvings, doublings = -log2(max(1.0 - depth_drop, LEAST_LEFT)), log2(dearness)
+    if halvings < FLOOR_HALVINGS - ROUNDING_HALVINGS or doublings < -ROUNDING_HALVINGS:
+        return None
+    return halvings + doublings
+
+
+class OwnStrain:
+    """`second` for every second in turn. Peaks are kept with the baseline."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[tuple[int, float]] = deque(maxlen=LASTING_SECS)  # strained ones
+        self._recent: deque[tuple[int, Strain]] = deque()
+        self._episodes = Episodes()
+
+    def second(self, second: int, halvings: float | None, baseline: Baseline, *, is_told: bool) -> None:
+        """`halvings` are of this second alone. `is_told`: an alarm is running.
+
+        What is rare counts as what would just have been rare, and no more: one crash must not hide the next.
+        """
+        self._episodes.end(second, baseline)
+        while self._recent and self._recent[0][0] <= second - REMEMBERED_SECS:
+            self._recent.popleft()
+        if halvings is None:
+            return
+        self._seconds.append((second, halvings))
+        if len(self._seconds) < LASTING_SECS or self._seconds[0][0] != second - LASTING_SECS + 1:
+            return
+        least = min(value for _, value in self._seconds)
+        peaks = [(value, 1) for value in peaks_of(baseline, NAME, second)]
+        known = alarm_level(peaks, days_of(baseline), a_day=ALARMS_A_DAY)
+        limit = None if known is None else min(known, MOST_HALVINGS)
+        self._recent.append((second, Strain(least, limit)))
+        if limit is not None:
+            self._episodes.grow(NAME, second, min(least, limit))
+        elif not is_told:
+            self._episodes.grow(NAME, second, least)
+
+    @property
+    def strongest(self) -> Strain | None:
+        """Of the last ten seconds."""
+        return max((strain for _, strain in self._recent), key=lambda strain: strain.halvings, default=None)
