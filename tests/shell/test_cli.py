@@ -13,13 +13,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from pyarrow import parquet  # type: ignore[import-untyped]  # has none
 
+from tests import forked
 from tests.e2e.processes import environment, started
 from tests.e2e.rig import until
+from tests.forked import Output
 from tests.patience import PATIENCE_SECS
 from tests.store.values import START, batch, record
 from tests.tools.serving import exchange
@@ -30,10 +31,7 @@ COMMANDS = ("serve", "demo", "sim", "record", "verify", "export", "import", "sta
 AT_ONCE = 3
 
 
-class Output(NamedTuple):
-    code: int
-    out: bytes
-    err: str
+Calls = Sequence[tuple[tuple[str, ...], dict[str, object]]]
 
 
 async def command(*arguments: str, cwd: Path, **variables: object) -> Output:
@@ -47,7 +45,9 @@ async def command(*arguments: str, cwd: Path, **variables: object) -> Output:
     return Output(process.returncode, out, err.decode())
 
 
-def commands(cwd: Path, calls: Sequence[tuple[tuple[str, ...], dict[str, object]]]) -> list[Output]:
+def from_start(cwd: Path, calls: Calls) -> list[Output]:
+    """Each started as its users start it."""
+
     async def run() -> list[Output]:
         room = asyncio.Semaphore(AT_ONCE)
 
@@ -58,6 +58,13 @@ def commands(cwd: Path, calls: Sequence[tuple[tuple[str, ...], dict[str, object]
         return await asyncio.gather(*(one(*call) for call in calls))
 
     return asyncio.run(run())
+
+
+def commands(cwd: Path, calls: Calls) -> list[Output]:
+    """One after another, in processes that have the modules."""
+    outputs = [forked.command(*arguments, cwd=cwd, env=environment(**variables)) for arguments, variables in calls]
+    assert not any("Traceback" in output.err for output in outputs)
+    return outputs
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +85,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_and_version(tmp_path: Path) -> None:
     calls: list[tuple[tuple[str, ...], dict[str, object]]] = [(("--help",), {}), (("--version",), {})]
     calls += [((name, "--help"), {}) for name in COMMANDS]
-    main, version, *rest = commands(tmp_path, calls)
+    main, version, *rest = from_start(tmp_path, calls)
     assert (version.code, version.out.decode().strip()) == (0, __version__)
     for name, output in zip(("--help", *COMMANDS), (main, *rest), strict=True):
         assert output.code == 0, name

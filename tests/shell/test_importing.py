@@ -13,7 +13,8 @@ import pytest
 
 from tests.e2e.processes import environment, started
 from tests.e2e.rig import until
-from tests.shell.test_cli import Output, commands
+from tests.forked import Output
+from tests.shell.test_cli import commands
 from tests.store.values import batch
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp.frames.lines import read_lines
@@ -43,7 +44,7 @@ def zipped(path: Path, **files: str) -> Path:
 
 
 def run(tmp_path: Path, *calls: tuple[str, ...]) -> list[Output]:
-    return [commands(tmp_path, [(call, {"data_path": tmp_path / "db"})])[0] for call in calls]
+    return commands(tmp_path, [(call, {"data_path": tmp_path / "db"}) for call in calls])
 
 
 def exported(output: Output) -> list[tuple[int, int, str, str, str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.e2e.processes import environment, started
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
@@ -233,11 +234,11 @@ def test_the_program_stops_with_one_sentence_and_a_simulated_exchange_needs_no_p
                 env = {name: value for name, value in env.items() if name in cleared({}) or name in given} | {
                     "VIBE_DATA_PATH": str(tmp_path / "db")
                 }
-                async with started(*arguments, cwd=tmp_path, env=env) as command:
-                    assert await command.ended() == 2
-                    said = [line for line in command.lines if " starts: " not in line]  # what it was about to do
-                    assert len(said) == 1, command.lines
-                    assert said[0].startswith(f"Error: {expected}; it must be"), command.lines
+                output = forked.command(*arguments, cwd=tmp_path, env=env)
+                assert output.code == 2
+                said = [line for line in output.err.splitlines() if " starts: " not in line]  # what it was about to do
+                assert len(said) == 1, output.err
+                assert said[0].startswith(f"Error: {expected}; it must be"), output.err
         async with exchange() as sim:
             wrong = {
                 "ALL_PROXY": "ftp://x",
