@@ -512,13 +512,100 @@ def test_after_a_loss_the_micro_price_starts_a_new_chain() -> None:
 def test_resting_depth_is_looked_at_where_each_second_ends_and_not_while_a_book_is_lost() -> None:
     """The time average is of books that were seen: a symbol without one adds nothing to it."""
     exchange = Exchange().live()
-    assert exchange.state.resting.depth("bid") is None
+    assert exchange.state.resting_grid.depth("bid") is None
     for update_id in range(11, 41):
         exchange.event(update_id, update_id, after_ms=1000)
-    depth = exchange.state.resting.depth("bid")
+    depth = exchange.state.resting_grid.depth("bid")
     assert depth is not None
     assert depth.samples == 30 // LOOK_SECS
     exchange.market.disconnected({SYMBOL})
-    assert exchange.state.resting.depth("bid") is None
+    assert exchange.state.resting_grid.depth("bid") is None
     exchange.event(50, 50, after_ms=5000)
-    assert exchange.state.resting.depth("bid") is None
+    assert exchange.state.resting_grid.depth("bid") is None
+
+
+# --- what answers are made of --------------------------------------------------------------------------------
+
+
+def test_a_moment_says_what_was_so_when_it_was_made() -> None:
+    """An answer takes a while, and events go on: its price, its age and its status must be of one and the same book."""
+    exchange = Exchange()
+    nothing = exchange.state.moment(exchange.now_ns)
+    exchange.live()
+    exchange.market.receive_trade(SYMBOL, Trade(1, START_MS + 50, 100.5, 1.0, 1, 1, buyer_is_maker=False))
+    exchange.now_ms += 40
+    live = exchange.state.moment(exchange.now_ns)
+    before = msgspec.structs.asdict(live)
+    exchange.event(11, 11, [(100.5, 1.0)], after_ms=60)
+    exchange.market.disconnected({SYMBOL})
+    lost = exchange.state.moment(exchange.now_ns)
+    assert msgspec.structs.asdict(live) == before
+    assert (nothing.status, nothing.now_ms, nothing.has_book, nothing.newest_ms, nothing.age_ns) == (
+        *("syncing", None, False, None, None),
+    )
+    assert (live.status, live.reason, live.mid, live.last_price, live.last_trade_ms) == (
+        *("live", "", 100.5, 100.5, START_MS + 50),
+    )
+    assert (live.now_ms, live.newest_ms, live.silent_secs) == (START_MS + 140, START_MS + 100, 0.04)
+    assert (live.last_update_id, live.loads, live.defect) == (10, 1, None)
+    assert (lost.status, lost.reason, lost.mid, lost.newest_ms) == (
+        *("syncing", "reconnecting to the exchange", None, START_MS + 200),
+    )
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "defect"),
+    [
+        ([], ASKS, "one side of the book is empty"),
+        (BIDS, [], "one side of the book is empty"),
+        ([], [], "the book is empty"),
+        (BIDS, ASKS, None),
+    ],
+)
+def test_a_moment_says_what_a_live_book_lacks_for_a_market(
+    bids: list[tuple[float, float]], asks: list[tuple[float, float]], defect: str | None
+) -> None:
+    """A halted market may have no bids at all; its book is in sequence, and there is no mid."""
+    exchange = Exchange()
+    exchange.event(10, 10)
+    exchange.market.load(SYMBOL, DepthSnapshot(10, bids, asks), 5000, exchange.now_ns)
+    now = exchange.state.moment(exchange.now_ns)
+    assert (now.status, now.defect, now.mid is None) == ("live", defect, defect is not None)
+
+
+def test_two_books_at_the_same_update_are_told_apart() -> None:
+    """A fresh copy at the same update may know levels that the former one did not."""
+    exchange = Exchange().live(10)
+    before = exchange.state.moment(exchange.now_ns)
+    exchange.market.begin_audit(SYMBOL)
+    exchange.market.load_audit(SYMBOL, snapshot(10), 5000, exchange.now_ns)
+    after = exchange.state.moment(exchange.now_ns)
+    assert (before.last_update_id, after.last_update_id) == (10, 10)
+    assert before.loads != after.loads
+
+
+def test_a_frame_keeps_its_levels_their_ages_and_what_was_traded_there() -> None:
+    """The wall that an answer describes is the one that stood when it was asked for."""
+    exchange = Exchange()
+    assert exchange.state.frame() is None
+    exchange.live()
+    exchange.event(11, 11, [(100.5, 3.0)])
+    came_ms = START_MS + exchange.now_ms
+    exchange.market.receive_trade(SYMBOL, Trade(1, came_ms + 20, 100.5, 1.0, 1, 1, buyer_is_maker=True))
+    exchange.event(12, 12, [(100.5, 2.0)])
+    exchange.event(13, 13, after_ms=1000)  # what came with which event is settled by now
+    frames = exchange.state.frame(), exchange.state.frame(1)
+    exchange.event(14, 14, [(100.5, 0.0)])
+    exchange.event(15, 15, [(100.5, 9.0)])
+    exchange.event(16, 16, after_ms=1000)
+    near, best = frames
+    assert near is not None
+    assert best is not None
+    assert (near.last_update_id, near.event_ms, near.view.best_bid) == (13, came_ms + 1100, 100.5)
+    assert near.level_history("bid", 100.5) == (came_ms, 1.0)
+    assert near.level_history("bid", 100.0) == (None, 0.0)
+    assert near.level_history("ask", 100.5) == (None, 0.0)
+    assert (list(best.view.bids), list(best.view.asks)) == ([(100.5, 2.0)], [(101.0, 4.0)])
+    now = exchange.state.frame()
+    assert now is not None
+    assert now.level_history("bid", 100.5) == (came_ms + 1300, 0.0)

@@ -91,3 +91,19 @@ def test_a_ladder_stays_as_the_side_was(kind: type[BookSide]) -> None:
         assert list(ladder) == list(all_of_it)[:2]
         assert (ladder.side, ladder.price(0), len(all_of_it), len(book.ladder(-1))) == (side, best, 4, 0)
         assert [book.count_to(limit) for limit in (99.0, 101.5, 104.0)] == ([3, 1, 0] if side == "bid" else [0, 1, 3])
+
+
+@pytest.mark.parametrize("kind", SIDE_TYPES)
+@pytest.mark.parametrize("side", BOTH)
+def test_a_ladder_knows_since_when_its_levels_stand_and_forgets_none(kind: type[BookSide], side: Side) -> None:
+    """An answer that is made on a thread must not see a level come back younger than the book that it describes."""
+    book = kind(side, [(100.0, 1.0), (101.0, 2.0)])
+    book.apply([(102.0, 1.0), (103.0, 1.0)], 5_000)
+    ladder = book.ladder(4)
+    book.apply([(102.0, 0.0), (103.0, 2.0)], 6_000)
+    book.apply([(102.0, 4.0)], 7_000)
+    assert [ladder.since_ms(price) for price in (99.0, 100.0, 101.0, 102.0, 102.5, 103.0, 104.0)] == [
+        *(None, None, None, 5_000, None, 5_000, None)
+    ]
+    assert [book.ladder(4).since_ms(price) for price in (102.0, 103.0)] == [7_000, 5_000]
+    assert [book.ladder(1).since_ms(price) for price in (101.0, 102.0)] == [None, None]  # neither is the best one

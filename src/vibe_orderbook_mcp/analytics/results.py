@@ -8,13 +8,12 @@ that is not set, `detail` that was not asked for) are left out of the JSON.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from vibe_orderbook_mcp.model.listed import Source
-
-Status = Literal["live", "stale", "syncing"]
+from vibe_orderbook_mcp.model.moment import Status
 
 
 def _shortened(schema: dict[str, Any]) -> None:

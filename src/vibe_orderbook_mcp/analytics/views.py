@@ -1,14 +1,38 @@
-"""Books as the analytics take them: ladders, as far as they are needed. Pure."""
+"""Books as the analytics take them: values that stay as they are, cut out as far as they are needed. Pure."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from vibe_orderbook_mcp.analytics.snapshot import BookView, limit_at
 from vibe_orderbook_mcp.book.book import BookSide, OrderBook
 from vibe_orderbook_mcp.book.compiled import Ladder
+from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.model.rows import STORED_LEVELS
 
 # Walls lie within 1 % of mid, the other figures of a book within 1 % of its best prices; a little for rounding.
 NEAR_BPS = 101
+
+
+@dataclass(frozen=True, slots=True)
+class BookFrame:
+    """A book at one update: its levels, since when they stand, and what was traded against them since then.
+
+    `traded` has base units by side and price; a level without an entry had no trade. Levels are known to have come at
+    some time only where `near` or `view` has cut them out whole, as ladders.
+    """
+
+    view: BookView
+    last_update_id: int
+    event_ms: int | None  # the exchange's time of the newest event; None: only a snapshot so far
+    traded: Mapping[Side, Mapping[float, float]]
+
+    def level_history(self, side: Side, price: float) -> tuple[int | None, float]:
+        """When the level there came (None: before anybody looked), and base units traded against it since then."""
+        levels = self.view.side(side)
+        since_ms = levels.since_ms(price) if isinstance(levels, Ladder) else None
+        return since_ms, self.traded[side].get(price, 0.0)
 
 
 def view(book: OrderBook, levels: int | None = None) -> BookView:

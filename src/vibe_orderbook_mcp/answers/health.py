@@ -6,9 +6,10 @@ import time
 
 from pydantic import Field
 
-from vibe_orderbook_mcp.analytics.results import Answer, Envelope, Status, iso
+from vibe_orderbook_mcp.analytics.results import Answer, Envelope, iso
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.model.moment import Status
 
 ALL = "ALL"  # the symbol of an answer about all of them
 

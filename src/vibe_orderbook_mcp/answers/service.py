@@ -22,8 +22,8 @@ from vibe_orderbook_mcp.analytics.profile.coverage import too_early
 from vibe_orderbook_mcp.analytics.profile.result import VolumeProfileAnswer
 from vibe_orderbook_mcp.analytics.profile.vacuums_answer import liquidity_vacuums_answer
 from vibe_orderbook_mcp.analytics.profile.vacuums_result import LiquidityVacuumsAnswer
-from vibe_orderbook_mcp.analytics.results import Status, of_window
-from vibe_orderbook_mcp.analytics.views import NEAR_BPS, near_view, view
+from vibe_orderbook_mcp.analytics.results import of_window
+from vibe_orderbook_mcp.analytics.views import view
 from vibe_orderbook_mcp.analytics.windows import Span, cut, held_part, missing_trades
 from vibe_orderbook_mcp.answers.access import (
     broken,
@@ -48,13 +48,12 @@ from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.collect.watcher import finding_of
 from vibe_orderbook_mcp.market.market import SymbolState
 from vibe_orderbook_mcp.model.errors import StorageError
-from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.model.listed import Source
+from vibe_orderbook_mcp.model.moment import Moment, Status
 from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.seconds.traded import with_trades
 from vibe_orderbook_mcp.store.history import History
 
-SIDES: tuple[Side, Side] = ("bid", "ask")
 MOST_LEVELS = 1000
 FEW_LEVELS = 100  # so many take 2 ms: they need not wait for their turn
 LEVELS_KEPT = 8  # answers
@@ -96,16 +95,17 @@ class Tools:
         return self._runtime.source
 
     async def orderbook_l1(self, symbol: object) -> L1Answer:
-        state, book = await self._book(symbol)
-        traded = state.seconds.levels.traded
+        state, _ = await self._book(symbol)
+        if (frame := state.frame(notional=max(NOTIONALS))) is None:
+            raise not_live(self._runtime, state)
         return l1_answer(
             state.spec,
-            near_view(book, NEAR_BPS, notional=max(NOTIONALS)),
-            last_update_id=book.last_update_id,
+            frame.view,
+            last_update_id=frame.last_update_id,
             microprice=state.microprice_table,
             baseline=state.watch.baseline,
             findings=state.watch.open,
-            level_history=lambda side, price: (book.side(side).since_ms(price), traded(side, price)),
+            level_history=frame.level_history,
             **self._facts(state),
         )
 
@@ -220,7 +220,7 @@ class Tools:
             if price is None or trade_ms is None:
                 raise not_live(self._runtime, state)
             facts["as_of_ms"], trade_age_secs = trade_ms, max(0, self._now_ms(state) - trade_ms) / 1000
-        resting = [depth for side in SIDES if (depth := state.resting.depth(side)) is not None]
+        resting = state.resting()
         return liquidity_vacuums_answer(
             state.spec,
             histogram,
@@ -397,27 +397,22 @@ class Tools:
 
     def _facts(self, state: SymbolState, end: int | None = None) -> Facts:
         """`end` is that of a window: events behind it were not used."""
-        now_ns = time.monotonic_ns()
-        book = state.book
-        newest_ms = book.event_ms if book is not None else state.heard_ms
+        now = state.moment(time.monotonic_ns())
+        newest_ms = now.newest_ms
         as_of_ms = (newest_ms or 0) if end is None else min(newest_ms or end * 1000, end * 1000)
         return Facts(
-            as_of_ms=as_of_ms,
-            age_ms=(state.age_ns(now_ns) or 0) // 1_000_000,
-            status=state.status(now_ns),
-            warnings=self._warnings(state, now_ns),
+            as_of_ms=as_of_ms, age_ms=(now.age_ns or 0) // 1_000_000, status=now.status, warnings=_warnings(now)
         )
 
-    def _warnings(self, state: SymbolState, now_ns: int) -> list[str]:
-        warnings: list[str] = []
-        if state.suspension is not None:
-            warnings.append(f"{state.suspension} Nothing can be traded at these prices.")
-        elif state.status(now_ns) == "stale":
-            silent = (state.age_ns(now_ns) or 0) / 1e9
-            warnings.append(f"Nothing has come for {silent:.0f} s: this is the last known book, not the present one.")
-        elif state.book is None:
-            warnings.append(f"The book is resyncing: {state.reason}. Figures are of the seconds that were covered.")
-        return warnings
+
+def _warnings(now: Moment) -> list[str]:
+    if now.suspension is not None:
+        return [f"{now.suspension} Nothing can be traded at these prices."]
+    if now.status == "stale":
+        return [f"Nothing has come for {now.silent_secs:.0f} s: this is the last known book, not the present one."]
+    if not now.has_book:
+        return [f"The book is resyncing: {now.reason}. Figures are of the seconds that were covered."]
+    return []
 
 
 def _still_reading(read_secs: int) -> str:

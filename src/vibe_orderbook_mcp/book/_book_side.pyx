@@ -170,6 +170,7 @@ cdef class BookSide:
         for place in range(count):
             found._prices[place] = self._sign * self._keys[self._count - 1 - place]
             found._sizes[place] = self._sizes[self._count - 1 - place]
+            found._since_ms[place] = self._since_ms[self._count - 1 - place]
         return found
 
     def count_to(self, double limit):
@@ -300,6 +301,7 @@ cdef class Ladder:
     cdef readonly str side
     cdef double *_prices
     cdef double *_sizes  # behind the prices, in one piece of memory
+    cdef long long *_since_ms  # behind the sizes
     cdef Py_ssize_t _count
     cdef double _sign
 
@@ -313,6 +315,7 @@ cdef class Ladder:
         self._make_room(len(rows))
         for place in range(self._count):
             self._prices[place], self._sizes[place] = rows[place]
+            self._since_ms[place] = 0
 
     def __dealloc__(self):
         PyMem_Free(self._prices)
@@ -339,6 +342,13 @@ cdef class Ladder:
         if not 0 <= place < self._count:
             raise IndexError(place)
         return self._prices[place]
+
+    def since_ms(self, double price):
+        """When the level there came; None where nothing stands, or since before anybody looked."""
+        cdef Py_ssize_t place = self.count_to(price) - 1
+        if place >= 0 and self._prices[place] == price and self._since_ms[place]:
+            return self._since_ms[place]
+        return None
 
     def levels(self, Py_ssize_t start, Py_ssize_t stop):
         """Prices and sizes from one place to another, as a slice has them."""
@@ -401,10 +411,11 @@ cdef class Ladder:
     cdef void _make_room(self, Py_ssize_t count) except *:
         PyMem_Free(self._prices)
         self._count = 0
-        self._prices = <double *>PyMem_Malloc(max(2 * count, 1) * sizeof(double))
+        self._prices = <double *>PyMem_Malloc(max(count, 1) * (2 * sizeof(double) + sizeof(long long)))
         if self._prices == NULL:
             raise MemoryError
         self._sizes = self._prices + count
+        self._since_ms = <long long *>(self._sizes + count)
         self._count = count
 
 

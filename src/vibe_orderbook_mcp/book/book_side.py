@@ -108,6 +108,7 @@ class BookSide:
         """The best `count` levels as they stand now."""
         ladder = Ladder(self.side)
         ladder._prices, ladder._sizes = self.best_levels(max(0, count))
+        ladder._since_ms = {price: self._since_ms[price] for price in ladder._prices if price in self._since_ms}
         return ladder
 
     def count_to(self, limit: float) -> int:
@@ -149,6 +150,7 @@ class Ladder(Sequence[tuple[float, float]]):
         self._sign = 1.0 if side == "bid" else -1.0
         self._prices = [price for price, _ in levels]
         self._sizes = [size for _, size in levels]
+        self._since_ms: dict[float, int] = {}
 
     def __len__(self) -> int:
         return len(self._prices)
@@ -166,6 +168,10 @@ class Ladder(Sequence[tuple[float, float]]):
         if place < 0:
             raise IndexError(place)
         return self._prices[place]
+
+    def since_ms(self, price: float) -> int | None:
+        """When the level there came; None where nothing stands, or since before anybody looked."""
+        return self._since_ms.get(price)
 
     def levels(self, start: int, stop: int) -> tuple[list[float], list[float]]:
         """Prices and sizes from one place to another, as a slice has them."""

@@ -7,17 +7,18 @@ between sees one moment.
 from __future__ import annotations
 
 from math import inf
-from typing import Literal
 
 from vibe_orderbook_mcp.analytics.anomalies.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
-from vibe_orderbook_mcp.analytics.profile.thin_zones import RestingGrid
+from vibe_orderbook_mcp.analytics.profile.thin_zones import RestingDepth, RestingGrid
+from vibe_orderbook_mcp.analytics.views import NEAR_BPS, BookFrame, near_view, view
 from vibe_orderbook_mcp.book.book import OrderBook, differing_levels, is_same
 from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome, is_gap
 from vibe_orderbook_mcp.market.silence import Silence
 from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS, ExchangeClock
-from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Side, Trade
+from vibe_orderbook_mcp.model.moment import Moment, Status
 from vibe_orderbook_mcp.model.rows import RowFlag
 from vibe_orderbook_mcp.model.symbol import ORDERS_A_LEVEL, SymbolSpec
 from vibe_orderbook_mcp.model.tape import TradeTape
@@ -27,11 +28,10 @@ from vibe_orderbook_mcp.seconds.tracker import SecondTracker
 # The exchange's word for a symbol that trades; others are HALT, BREAK, END_OF_DAY... DELISTED is ours: it has none.
 TRADING, DELISTED = "TRADING", "DELISTED"
 
-Status = Literal["live", "stale", "syncing"]
-
 DAY_MS = 86_400_000
 # With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
 FEW_LEVELS = 200
+SIDES: tuple[Side, Side] = ("bid", "ask")
 
 
 class Session:
@@ -65,19 +65,21 @@ class Session:
 class SymbolState:
     """One symbol: its book, rows, tape, and what has happened to them."""
 
-    def __init__(self, spec: SymbolSpec) -> None:
+    def __init__(self, spec: SymbolSpec, clock: ExchangeClock | None = None) -> None:
+        """`clock` is the exchange's, the same one for all of its instruments."""
         self.spec = spec
+        self._clock = clock or ExchangeClock()
         self.sync = BookSync()
         self.seconds = SecondTracker(spec)
         self.tape = TradeTape()
         self.microprice = MicropriceModel()
         self.watch = SymbolWatch(spec)
-        self.resting = RestingGrid(spec)
+        self.resting_grid = RestingGrid(spec)
         self.past = PastHour()
         self.tick = float(spec.tick_size)
         self.seconds.wall_rule = lambda book: wall_limits(book.bids, book.asks, self.tick)
         # Where a second ends all levels are in order anyway, and symbols come one after the other, not all in one tick.
-        self.seconds.look = lambda book, end_ms: self.resting.sample(end_ms, book.bids, book.asks)
+        self.seconds.look = lambda book, end_ms: self.resting_grid.sample(end_ms, book.bids, book.asks)
         self.microprice_table: MicropriceTable | None = None  # solved hourly, off the event path
         self.reason = "waiting for the first snapshot"  # why the book is not live
         self.trading = TRADING  # the exchange's word for whether the symbol trades, or DELISTED
@@ -114,6 +116,41 @@ class SymbolState:
         self.gaps, self.crossings, self.resyncs = before.gaps, before.crossings, before.resyncs
         self.audits, self.audit_mismatches = before.audits, before.audit_mismatches
         self.impossible_trades = before.impossible_trades
+
+    def moment(self, now_ns: int) -> Moment:
+        """What is so now."""
+        book, tape = self.book, self.tape
+        return Moment(
+            spec=self.spec,
+            status=self.status(now_ns),
+            now_ms=self._clock.now_ms(now_ns),
+            age_ns=self.age_ns(now_ns),
+            reason=self.reason,
+            suspension=self.suspension,
+            is_delisted=self.trading == DELISTED,
+            last_update_id=None if book is None else book.last_update_id,
+            loads=self.resyncs + self.audits,
+            defect=None if book is None else defect_of(book),
+            event_ms=None if book is None else book.event_ms,
+            heard_ms=self.heard_ms,
+            mid=self.mid,
+            last_price=tape.last_price,
+            last_trade_ms=tape.last_ms,
+            day_volumes=self.session_volumes,
+        )
+
+    def frame(self, levels: int | None = None, *, notional: float = 0.0) -> BookFrame | None:
+        """The best `levels` a side; without a number what lies near the best prices, or as far as an order of
+        `notional` quote units reaches. None without a book in proven sequence.
+        """
+        if (book := self.book) is None:
+            return None
+        cut = near_view(book, NEAR_BPS, notional=notional) if levels is None else view(book, levels)
+        return BookFrame(cut, book.last_update_id, book.event_ms, self.seconds.levels.amounts)
+
+    def resting(self) -> list[RestingDepth]:
+        """What rested by price during the last minute, bids first; of a side that was not seen nothing."""
+        return [depth for side in SIDES if (depth := self.resting_grid.depth(side)) is not None]
 
     @property
     def is_off_grid(self) -> bool:
@@ -190,6 +227,13 @@ class SymbolState:
             self.heard_ms = event_ms
 
 
+def defect_of(book: OrderBook) -> str | None:
+    """What the exchange's book lacks for a market, None for nothing."""
+    if not book.is_two_sided:
+        return "one side of the book is empty" if book.bids.best or book.asks.best else "the book is empty"
+    return "the book is crossed" if book.is_crossed else None
+
+
 class Market:
     """All symbols and the exchange's clock. `now_ns` arguments are a monotonic clock's."""
 
@@ -198,11 +242,11 @@ class Market:
         self.clock = ExchangeClock()
 
     def add(self, spec: SymbolSpec) -> SymbolState:
-        return self.symbols.setdefault(spec.symbol, SymbolState(spec))
+        return self.symbols.setdefault(spec.symbol, SymbolState(spec, self.clock))
 
     def regrid(self, spec: SymbolSpec) -> SymbolState:
         """A kept symbol's prices or sizes are counted in other steps from now on. Its book has to be loaded again."""
-        state = SymbolState(spec)
+        state = SymbolState(spec, self.clock)
         state.succeed(self.symbols[spec.symbol])
         self.symbols[spec.symbol] = state
         return state
@@ -355,7 +399,7 @@ class Market:
         state.reason = reason
         state.shadow = None
         state.seconds.lost(flag)
-        state.resting.clear()
+        state.resting_grid.clear()
         state.microprice.break_chain()
 
     def _settle_shadow(self, state: SymbolState) -> None:

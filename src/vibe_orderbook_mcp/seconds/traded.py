@@ -121,6 +121,11 @@ class LevelMemory:
         """Base units traded against the level since it was first seen."""
         return self._traded[side].get(price, 0.0)
 
+    @property
+    def amounts(self) -> dict[Side, dict[float, float]]:
+        """A copy: what `traded` says of each level that it says something of."""
+        return {side: traded.copy() for side, traded in self._traded.items()}
+
     def keep_standing(self, shown: Callable[[Side, float], float]) -> None:
         """Forget levels that went without an event, such as those that a fresh copy of the book does not reach."""
         for side, traded in self._traded.items():

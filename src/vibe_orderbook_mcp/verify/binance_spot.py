@@ -17,7 +17,7 @@ from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Id, Leve
 from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
     BookAnswer,
-    BookFrame,
+    BookUpdate,
     Following,
     Part,
     TextPair,
@@ -122,11 +122,11 @@ class BinanceSpotRules:
         return None
 
 
-def _book_frame(depth: _Depth) -> BookFrame:
+def _book_frame(depth: _Depth) -> BookUpdate:
     if depth.u < depth.U:
         raise UnreadableFrame(f"u {depth.u} < U {depth.U}")
     update = DepthUpdate(depth.s, depth.E, depth.U, depth.u, _numbers(depth.b), _numbers(depth.a))
-    return BookFrame(depth.s, update, depth.b, depth.a)
+    return BookUpdate(depth.s, update, depth.b, depth.a)
 
 
 def _answer(line: RecordedLine) -> BookAnswer:

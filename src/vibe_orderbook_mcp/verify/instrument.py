@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.verify.comparison import Comparison, IdSequence
-from vibe_orderbook_mcp.verify.parts import BestPrices, BookAnswer, BookFrame, TextPair, TradeNumber, VenueRules
+from vibe_orderbook_mcp.verify.parts import BestPrices, BookAnswer, BookUpdate, TextPair, TradeNumber, VenueRules
 from vibe_orderbook_mcp.verify.text_book import TextBook
 
 Verified = Literal["book", "chain", "nothing"]
@@ -49,7 +49,7 @@ class InstrumentCheck:
         self._comparison = Comparison()
         self._ids = {"aggregate": IdSequence(), "fill": IdSequence()}
 
-    def frame(self, line: int, frame: BookFrame) -> Top | None:
+    def frame(self, line: int, frame: BookUpdate) -> Top | None:
         """The best levels, where the frame could be applied."""
         self.frames += 1
         update, last_id = frame.update, self._last_id
@@ -128,14 +128,14 @@ class InstrumentCheck:
             "faults": [fault._asdict() for fault in sorted(self.faults)[:MOST_FAULTS]],
         }
 
-    def _joined(self, frame: BookFrame) -> TextBook | None:
+    def _joined(self, frame: BookUpdate) -> TextBook | None:
         for answer in self._answers:
             fits = self._rules.joins(answer.snapshot.last_update_id, frame.update)
             if fits and (answer.symbol or _is_near(answer.snapshot, frame.update)):
                 return TextBook(answer)
         return None
 
-    def _apply(self, line: int, book: TextBook, frame: BookFrame) -> Top:
+    def _apply(self, line: int, book: TextBook, frame: BookUpdate) -> Top:
         book.apply(frame)
         self.applied += 1
         if book.book.is_crossed:

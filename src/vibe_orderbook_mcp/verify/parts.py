@@ -21,7 +21,7 @@ class UnreadableFrame(VibeError):
     """A frame of the venue that is not what its documents say. The message gives the reason."""
 
 
-class BookFrame(NamedTuple):
+class BookUpdate(NamedTuple):
     """A change of a book. `bids` and `asks` are the levels of `update` as text, in the same order."""
 
     symbol: str
@@ -56,7 +56,7 @@ class TradeNumber(NamedTuple):
     number: int
 
 
-Part = BookFrame | BookAnswer | BestPrices | TradeNumber
+Part = BookUpdate | BookAnswer | BestPrices | TradeNumber
 
 
 class VenueProof(NamedTuple):

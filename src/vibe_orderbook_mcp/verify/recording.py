@@ -18,7 +18,7 @@ from vibe_orderbook_mcp.verify.instrument import InstrumentCheck, Top
 from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
     BookAnswer,
-    BookFrame,
+    BookUpdate,
     TradeNumber,
     UnreadableFrame,
     VenueRules,
@@ -83,7 +83,7 @@ def _take(
             raise ConfigError(f"{path.name}, line {line.number}, cannot be read: {error}.") from error
         check_of(symbol).unread(number, str(error))
         return
-    if isinstance(part, BookFrame):
+    if isinstance(part, BookUpdate):
         shown = check_of(part.symbol).frame(number, part)
         if shown is not None and top is not None:
             top(shown)

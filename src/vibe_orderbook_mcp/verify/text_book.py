@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.model.events import Level, Side
-from vibe_orderbook_mcp.verify.parts import BookAnswer, BookFrame, TextPair
+from vibe_orderbook_mcp.verify.parts import BookAnswer, BookUpdate, TextPair
 
 
 class TextBook:
@@ -18,7 +18,7 @@ class TextBook:
         self._note("bid", answer.snapshot.bids, answer.bids)
         self._note("ask", answer.snapshot.asks, answer.asks)
 
-    def apply(self, frame: BookFrame) -> None:
+    def apply(self, frame: BookUpdate) -> None:
         self.book.apply(frame.update)
         self._note("bid", frame.update.bids, frame.bids)
         self._note("ask", frame.update.asks, frame.asks)

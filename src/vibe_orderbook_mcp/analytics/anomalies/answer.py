@@ -15,7 +15,6 @@ from vibe_orderbook_mcp.analytics.flow.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, readable, significant
 from vibe_orderbook_mcp.analytics.results import (
     Answer,
-    Status,
     Window,
     WindowedEnvelope,
     iso,
@@ -26,6 +25,7 @@ from vibe_orderbook_mcp.analytics.usual.own_band import BandChoice, band_change_
 from vibe_orderbook_mcp.analytics.window_notes import age_warnings, newest_used_ms, resync_text
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut, Span, check_coverage
 from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 EVIDENCE_DIGITS: Final = 5

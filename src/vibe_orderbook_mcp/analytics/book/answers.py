@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.analytics.book.usual import UsualBook, usual_book, usual
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_levels, exact_price, exact_size, plain, significant
-from vibe_orderbook_mcp.analytics.results import Answer, Envelope, Status, iso, left_out_if_false, left_out_if_none
+from vibe_orderbook_mcp.analytics.results import Answer, Envelope, iso, left_out_if_false, left_out_if_none
 from vibe_orderbook_mcp.analytics.snapshot import (
     BookView,
     DepthCurve,
@@ -37,6 +37,7 @@ from vibe_orderbook_mcp.analytics.walls import (
     price_groups,
 )
 from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.rows import BANDS_BPS
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 

@@ -35,7 +35,7 @@ from vibe_orderbook_mcp.analytics.flow.summary import UNHEARD_SECS, flow_summary
 from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeBuckets
 from vibe_orderbook_mcp.analytics.flow.volatility import hour_volatility
 from vibe_orderbook_mcp.analytics.numbers import counted, decimals, exact_mid, readable, significant
-from vibe_orderbook_mcp.analytics.results import Status, Window, iso, iso_second
+from vibe_orderbook_mcp.analytics.results import Window, iso, iso_second
 from vibe_orderbook_mcp.analytics.window_notes import NEAR_SECS, age_warnings, newest_used_ms
 from vibe_orderbook_mcp.analytics.window_price import WindowPrice, window_price
 from vibe_orderbook_mcp.analytics.windows import (
@@ -49,6 +49,7 @@ from vibe_orderbook_mcp.analytics.windows import (
     quality,
     total,
 )
+from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.rows import RowFlag
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 

@@ -24,7 +24,6 @@ from vibe_orderbook_mcp.analytics.health.text import PHRASES, SILENT_MOST, healt
 from vibe_orderbook_mcp.analytics.numbers import decimals, readable, significant
 from vibe_orderbook_mcp.analytics.results import (
     Answer,
-    Status,
     Window,
     WindowedEnvelope,
     iso,
@@ -47,6 +46,7 @@ from vibe_orderbook_mcp.analytics.windows import (
     secs_until,
 )
 from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 

@@ -41,8 +41,9 @@ from vibe_orderbook_mcp.analytics.profile.text import (
     profile_summary,
     standing_text,
 )
-from vibe_orderbook_mcp.analytics.results import Status, iso
+from vibe_orderbook_mcp.analytics.results import iso
 from vibe_orderbook_mcp.analytics.windows import Span
+from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 NODES_SHOWN = 3

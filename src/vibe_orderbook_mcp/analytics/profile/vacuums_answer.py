@@ -43,8 +43,9 @@ from vibe_orderbook_mcp.analytics.profile.vacuums_result import (
     VacuumZone,
     Where,
 )
-from vibe_orderbook_mcp.analytics.results import Status, iso
+from vibe_orderbook_mcp.analytics.results import iso
 from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Span
+from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 ZONES_SHOWN = 4  # in each direction
