@@ -46,9 +46,7 @@ def pattern(spec: SymbolSpec) -> list[Second]:
             market.receive_trade(SYMBOL, event)
         else:
             market.receive_depth(event, event.event_ms * 1_000_000)
-        state.tape.take()
-        for row, _ in state.seconds.take():
-            seconds.append((row, state.seconds.take_evidence(row.second)))
+        seconds += [(each.record.row, each.evidence) for each in state.take().seconds]
     return seconds
 
 

@@ -105,9 +105,9 @@ class Asking:
         runtime = self.server.runtime
         for _ in range(2):  # a clock that is told twice believes it
             runtime.market.clock.observe(self._end * 1000 + 900, time.monotonic_ns())
-        if (book := self.state.sync.book) is not None:
+        if (book := self.state.copy) is not None:
             book.event_ms = self._end * 1000 + 900
-            self.state.silence.begin(time.monotonic_ns())
+            self.state._chronicle.silence.begin(time.monotonic_ns())
 
     def _final(self, row: SecondRow) -> None:
         if (

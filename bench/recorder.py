@@ -29,7 +29,8 @@ from bench.sets import MessageSet, recorded
 from bench.synthetic import synthetic
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.recorder import Recorder
-from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.process.logs import set_up_logging
@@ -63,8 +64,8 @@ def events_of(messages: MessageSet) -> Iterator[tuple[int, Event]]:
 class Clocked:
     """Time that a tracker spends where a second ends: its capture, its row. Other calls of `roll` are the event's."""
 
-    def __init__(self, state: SymbolState) -> None:
-        self._tracker = state.seconds
+    def __init__(self, state: InstrumentOwner) -> None:
+        self._tracker = state._recorded.seconds
         self._roll = self._tracker.roll
         self._second: int | None = None
         self._finished = 0
@@ -163,9 +164,9 @@ def _tick(
     logged: list[float],
     watched_us: list[float],
 ) -> None:
-    def observe(state: SymbolState, row: Any, evidence: Any) -> None:
+    def observe(owner: InstrumentOwner, row: Any, evidence: Any) -> None:
         began = time.thread_time_ns()
-        state.watch.second(row, evidence)
+        owner.watch.second(row, evidence)
         watched_us.append((time.thread_time_ns() - began) / 1e3)
 
     recorder.watcher.observe = observe  # type: ignore[method-assign]  # no past to restore, and timed alone
@@ -198,10 +199,11 @@ def bytes_on_disk() -> dict[str, Any]:
                 market.receive_trade(messages.symbol, event)
             else:
                 market.receive_depth(event, received_ms * 1_000_000)
-        seconds += [SecondRecord(messages.spec, row, top) for row, top in state.seconds.take()]
-        taken = state.tape.take()
-        trades += len(taken)
-        batches.append(TradeBatch(messages.spec, taken))
+        taken = state.take()
+        seconds += [each.record for each in taken.seconds]
+        if taken.trades is not None:
+            trades += len(taken.trades.trades)
+            batches.append(taken.trades)
     seconds.sort(key=lambda record: record.row.second)
     with tempfile.TemporaryDirectory() as folder:
         database = Database.open(Path(folder) / "db", Layout(cap_mb=1024, retention_days=7))
@@ -240,16 +242,15 @@ def memory() -> dict[str, Any]:
                 market.receive_trade(state.spec.symbol, event)
             else:
                 market.receive_depth(_named(event, state.spec.symbol), received_ms * 1_000_000)
-            for row, _ in state.seconds.take():
-                _keep(state, row)
-            state.tape.take()
+            for each in state.take().seconds:
+                state.watch.second(each.record.row, each.evidence)
         newest = state.watch.rows[-1]
         for later in range(1, KEPT_SECS):  # the same minute again and again, until an hour is over
             _keep(state, msgspec.structs.replace(state.watch.rows[-60], second=newest.second + later))
     del messages, event  # which are many megabytes themselves
     gc.collect()
     whole, _ = tracemalloc.get_traced_memory()
-    books = [state.sync.book for state in market.symbols.values()]
+    books = [state.copy for state in market.symbols.values()]
     del market, state, newest
     gc.collect()
     alone, _ = tracemalloc.get_traced_memory()
@@ -257,9 +258,9 @@ def memory() -> dict[str, Any]:
     return {"books_mb": alone / 1e6, "beyond_mb": (whole - alone) / 1e6, "symbols": len(books)}
 
 
-def _keep(state: SymbolState, row: SecondRow) -> None:
+def _keep(state: InstrumentOwner, row: SecondRow) -> None:
     state.past.add(row)
-    state.watch.second(row, state.seconds.take_evidence(row.second))
+    state.watch.second(row)
 
 
 async def measure(symbols: int) -> dict[str, Any]:

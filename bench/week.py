@@ -73,7 +73,8 @@ def template() -> tuple[MessageSet, list[SecondRow]]:
             market.receive_depth(event, received_ms * 1_000_000)
         elif isinstance(event, TradeMessage):
             market.receive_trade(event.symbol, event.trade())
-    return messages, [row for row, _ in state.seconds.take() if row.covered_ms == 1000 and not row.flags]
+    rows = [each.record.row for each in state.take().seconds]
+    return messages, [row for row in rows if row.covered_ms == 1000 and not row.flags]
 
 
 def hour_of_trades(per_hour: int, seed: int = 7) -> list[Trade]:

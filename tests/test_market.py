@@ -9,7 +9,9 @@ from tests.core.exchange import SPEC, SYMBOL, depth
 from vibe_orderbook_mcp.analytics.profile.thin_zones import LOOK_SECS
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
-from vibe_orderbook_mcp.market.market import DAY_MS, FEW_LEVELS, Market, Session, SymbolState
+from vibe_orderbook_mcp.market.day_volume import DAY_MS, DayVolume
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import FEW_LEVELS, InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 
@@ -59,16 +61,16 @@ class Exchange:
         return self.state.status(self.now_ns)
 
     def rows(self) -> list[SecondRow]:
-        self.state.seconds.finish()
-        return [row for row, _ in self.state.seconds.take()]
+        self.state._recorded.seconds.finish()
+        return [row for row, _ in self.state._recorded.seconds.take()]
 
 
 def test_a_symbol_is_added_once() -> None:
     """A second subscription must not throw the book away."""
     exchange = Exchange().live()
     assert exchange.market.add(SPEC) is exchange.state
-    exchange.market.remove(SYMBOL)
-    exchange.market.remove(SYMBOL)
+    exchange.market.give_up(SYMBOL)
+    exchange.market.give_up(SYMBOL)
     assert exchange.market.symbols == {}
 
 
@@ -78,11 +80,8 @@ def test_what_comes_for_a_symbol_that_is_not_kept_is_ignored() -> None:
     assert market.receive_depth(depth(1, 1), 0) is None
     assert market.receive_trade(SYMBOL, Trade(1, 1, 1.0, 1.0, 1, 1, buyer_is_maker=True)) is False
     assert market.load(SYMBOL, snapshot(1), 5000, 0) is Loaded.NOT_NEEDED
-    assert market.load_audit(SYMBOL, snapshot(1), 5000, 0) is Loaded.NOT_NEEDED
     market.confirm(SYMBOL)
     market.disconnected({SYMBOL})
-    market.begin_audit(SYMBOL)
-    market.end_audit(SYMBOL)
     assert market.symbols == {}
     assert market.exchange_ms(0) is None
 
@@ -107,7 +106,7 @@ def test_a_book_is_shown_from_its_proof_to_its_loss() -> None:
         ("syncing", "resyncing after a gap in the stream"),
         ("syncing", "reconnecting to the exchange"),
     ]
-    assert (exchange.state.gaps, exchange.state.resyncs, exchange.state.crossings) == (1, 2, 0)
+    assert (exchange.state.counts.gaps, exchange.state.counts.resyncs, exchange.state.counts.crossings) == (1, 2, 0)
 
 
 def test_an_unproven_book_is_not_shown_until_it_is_confirmed() -> None:
@@ -126,7 +125,7 @@ def test_a_confirmation_that_comes_too_late_does_not_hide_why_the_book_is_gone()
     exchange.event(20, 21)
     exchange.market.confirm(SYMBOL)
     assert (exchange.status(), exchange.state.reason) == ("syncing", "the first snapshot was older than the stream")
-    assert exchange.state.gaps == 0
+    assert exchange.state.counts.gaps == 0
 
 
 def test_a_crossed_book_is_given_up_and_counted() -> None:
@@ -135,7 +134,7 @@ def test_a_crossed_book_is_given_up_and_counted() -> None:
     exchange.event(11, 11, [(101.0, 1.0)])
     assert exchange.status() == "syncing"
     assert exchange.event(12, 12) is Outcome.CROSSED
-    assert exchange.state.crossings == 1
+    assert exchange.state.counts.crossings == 1
     assert exchange.state.reason == "resyncing after the book crossed"
     assert exchange.rows()[0].flags & RowFlag.CROSSED
 
@@ -145,10 +144,10 @@ def test_a_snapshot_that_does_not_fit_changes_nothing() -> None:
     exchange = Exchange()
     exchange.event(11, 12)
     assert exchange.load(3) is Loaded.TOO_OLD
-    assert exchange.state.resyncs == 0
+    assert exchange.state.counts.resyncs == 0
     exchange.load(11)
     assert exchange.load(50) is Loaded.NOT_NEEDED
-    assert exchange.state.resyncs == 1
+    assert exchange.state.counts.resyncs == 1
     assert exchange.book.last_update_id == 12
 
 
@@ -175,7 +174,7 @@ def test_ids_are_counted_once_when_events_overlap() -> None:
     exchange.event(14, 17)
     assert exchange.event(12, 17) is Outcome.OLD
     exchange.event(18, 18)
-    assert (exchange.state.events, exchange.state.old_events) == (3, 1)
+    assert (exchange.state.counts.events, exchange.state.counts.old_events) == (3, 1)
     row = exchange.rows()[0]
     assert (row.events, row.ids) == (3, 8)
 
@@ -188,8 +187,8 @@ def test_a_trade_beyond_what_the_exchange_accepts_is_skipped() -> None:
     for price, size in ((most_price * 1.01, 1.0), (100.0, most_size * 1000)):
         trade = Trade(6, START_MS + 150, price, size, 9, 9, buyer_is_maker=False)
         assert not exchange.market.receive_trade(SYMBOL, trade)
-    assert (exchange.state.trades, exchange.state.impossible_trades) == (1, 2)
-    assert exchange.state.last_price == most_price
+    assert (exchange.state.counts.trades, exchange.state.counts.impossible_trades) == (1, 2)
+    assert exchange.state.moment(exchange.now_ns).last_price == most_price
 
 
 def test_a_book_off_its_grid_says_so_and_starts_anew_on_another_one() -> None:
@@ -205,11 +204,11 @@ def test_a_book_off_its_grid_says_so_and_starts_anew_on_another_one() -> None:
     spec = msgspec.structs.replace(SPEC, tick_size=SPEC.tick_size / 10)
     after = exchange.state = exchange.market.regrid(spec)
     assert exchange.market.symbols[SYMBOL] is after
-    assert (after.spec, after.book, after.events, after.trades) == (spec, None, before.events, 1)
-    assert [trade.agg_id for trade in after.tape.take()] == [1]
-    assert not after.tape.receive(Trade(1, START_MS + 50, 101.0, 1.0, 1, 1, buyer_is_maker=False))
-    assert [row.second - START_MS // 1000 for row, _ in after.seconds.take()] == [0, 1, 2, 3]
-    assert before.seconds.take() == []
+    assert (after.spec, after.book, after.counts.events, after.counts.trades) == (spec, None, before.counts.events, 1)
+    assert [trade.agg_id for trade in after._chronicle.tape.take()] == [1]
+    assert not after._chronicle.tape.receive(Trade(1, START_MS + 50, 101.0, 1.0, 1, 1, buyer_is_maker=False))
+    assert [row.second - START_MS // 1000 for row, _ in after._recorded.seconds.take()] == [0, 1, 2, 3]
+    assert before._recorded.seconds.take() == []
     exchange.live(20)
     exchange.event(21, 21, [(100.0 + finer, 1.0)])
     assert not after.is_off_grid
@@ -221,7 +220,7 @@ def test_trades_are_told_once() -> None:
     trade = Trade(5, START_MS + 150, 101.0, 2.0, 7, 8, buyer_is_maker=False)
     assert exchange.market.receive_trade(SYMBOL, trade)
     assert not exchange.market.receive_trade(SYMBOL, trade)
-    assert exchange.state.trades == 1
+    assert exchange.state.counts.trades == 1
     assert exchange.rows()[0].buy_volume == 2.0
 
 
@@ -245,7 +244,7 @@ def test_a_book_is_stale_after_thirty_of_its_usual_intervals_but_not_before_five
     exchange = Exchange().live()
     for update_id in range(11, 31):
         exchange.event(update_id, update_id, after_ms=pace_ms)
-    assert exchange.state.stale_after_ns == pytest.approx(stale_after_ms * 1_000_000)
+    assert exchange.state._chronicle.silence.stale_after_ns == pytest.approx(stale_after_ms * 1_000_000)
     exchange.now_ms += stale_after_ms - 10
     assert exchange.status() == "live"
     exchange.now_ms += 20
@@ -265,10 +264,10 @@ def test_the_age_of_a_book_is_never_negative() -> None:
 
 def test_the_pace_is_measured_between_events() -> None:
     """The first one has nothing before it."""
-    state = SymbolState(SPEC)
+    state = InstrumentOwner(SPEC)
     for place in range(11):
-        state.note_event(place * 2 * SECOND_NS)
-    assert state.stale_after_ns == pytest.approx(60 * SECOND_NS)
+        state._chronicle.silence.event(place * 2 * SECOND_NS)
+    assert state._chronicle.silence.stale_after_ns == pytest.approx(60 * SECOND_NS)
 
 
 def test_a_book_runs_short_when_the_market_nears_the_edge_of_what_was_loaded() -> None:
@@ -289,23 +288,23 @@ def test_a_book_runs_short_when_the_market_nears_the_edge_of_what_was_loaded() -
 
 
 def audited(exchange: Exchange) -> tuple[int, int]:
-    return exchange.state.audits, exchange.state.audit_mismatches
+    return exchange.state.counts.audits, exchange.state.counts.audit_mismatches
 
 
 def test_an_equal_copy_takes_the_books_place() -> None:
     """It knows as much and is fresh; the book goes on at the same update without a resync."""
     exchange = Exchange().live(10)
-    exchange.market.begin_audit(SYMBOL)
+    exchange.state.begin_audit()
     before = exchange.book
     exchange.event(11, 12, [(100.0, 6.0)])
-    assert exchange.market.load_audit(SYMBOL, snapshot(10), 5000, exchange.now_ns) is Loaded.LIVE
+    assert exchange.state.load_audit(snapshot(10), 5000) is Loaded.LIVE
     assert audited(exchange) == (1, 0)
     assert exchange.book is not before
     assert exchange.book.event_ms == before.event_ms
-    assert exchange.state.shadow is None
+    assert not exchange.state.is_audited
     assert exchange.event(13, 13, [(100.0, 8.0)]) is Outcome.APPLIED
     assert exchange.book.bids.sizes[100.0] == 8.0
-    assert exchange.state.resyncs == 1
+    assert exchange.state.counts.resyncs == 1
 
 
 def test_a_fresh_copy_is_as_old_as_the_book_whose_place_it_takes() -> None:
@@ -314,9 +313,9 @@ def test_a_fresh_copy_is_as_old_as_the_book_whose_place_it_takes() -> None:
     exchange.event(11, 11, [(98.5, 3.0)])
     since_ms = exchange.book.bids.since_ms(98.5)
     assert since_ms is not None
-    exchange.market.begin_audit(SYMBOL)
+    exchange.state.begin_audit()
     fresh = snapshot(11, [*exchange.book.bids.top(9)])
-    exchange.market.load_audit(SYMBOL, fresh, 5000, exchange.now_ns)
+    exchange.state.load_audit(fresh, 5000)
     assert audited(exchange) == (1, 0)
     assert exchange.book.bids.since_ms(98.5) == since_ms
     assert exchange.book.bids.since_ms(100.0) is None
@@ -325,9 +324,9 @@ def test_a_fresh_copy_is_as_old_as_the_book_whose_place_it_takes() -> None:
 def test_a_snapshot_ahead_of_the_book_is_compared_when_the_book_has_caught_up() -> None:
     """REST and the stream are not in step."""
     exchange = Exchange().live(10)
-    exchange.market.begin_audit(SYMBOL)
+    exchange.state.begin_audit()
     ahead = snapshot(13, [(100.0, 6.0), (99.0, 7.0)])
-    assert exchange.market.load_audit(SYMBOL, ahead, 5000, exchange.now_ns) is Loaded.UNPROVEN
+    assert exchange.state.load_audit(ahead, 5000) is Loaded.UNPROVEN
     assert audited(exchange) == (0, 0)
     exchange.event(11, 12, [(100.0, 9.0)])
     assert audited(exchange) == (0, 0)
@@ -339,9 +338,9 @@ def test_a_tampered_book_is_found_and_mended() -> None:
     """What the sequence cannot show: a level that went wrong although no id is missing."""
     exchange = Exchange().live(10)
     exchange.book.bids.apply([(99.0, 1.0)])
-    exchange.market.begin_audit(SYMBOL)
+    exchange.state.begin_audit()
     exchange.event(11, 11)
-    exchange.market.load_audit(SYMBOL, snapshot(11), 5000, exchange.now_ns)
+    exchange.state.load_audit(snapshot(11), 5000)
     assert audited(exchange) == (1, 1)
     assert exchange.book.bids.sizes[99.0] == 7.0
 
@@ -350,25 +349,25 @@ def test_a_snapshot_from_before_the_audit_cannot_be_used() -> None:
     """The events between the two were not kept for the second copy."""
     exchange = Exchange().live(10)
     exchange.event(11, 12)
-    exchange.market.begin_audit(SYMBOL)
-    assert exchange.market.load_audit(SYMBOL, snapshot(11), 5000, exchange.now_ns) is Loaded.TOO_OLD
-    assert exchange.market.load_audit(SYMBOL, snapshot(12), 5000, exchange.now_ns) is Loaded.UNPROVEN
+    exchange.state.begin_audit()
+    assert exchange.state.load_audit(snapshot(11), 5000) is Loaded.TOO_OLD
+    assert exchange.state.load_audit(snapshot(12), 5000) is Loaded.UNPROVEN
     assert audited(exchange) == (1, 0)
 
 
 def test_an_audit_ends_with_the_book_or_by_wish() -> None:
     """Without a book there is nothing to compare with, and its copy would go on buffering."""
     exchange = Exchange()
-    exchange.market.begin_audit(SYMBOL)
-    assert exchange.state.shadow is None
+    exchange.state.begin_audit()
+    assert not exchange.state.is_audited
     exchange.live(10)
-    exchange.market.begin_audit(SYMBOL)
+    exchange.state.begin_audit()
     exchange.event(15, 15)
-    assert exchange.market.load_audit(SYMBOL, snapshot(15), 5000, exchange.now_ns) is Loaded.NOT_NEEDED
+    assert exchange.state.load_audit(snapshot(15), 5000) is Loaded.NOT_NEEDED
     exchange.load(15)
-    exchange.market.begin_audit(SYMBOL)
-    exchange.market.end_audit(SYMBOL)
-    assert exchange.market.load_audit(SYMBOL, snapshot(15), 5000, exchange.now_ns) is Loaded.NOT_NEEDED
+    exchange.state.begin_audit()
+    exchange.state.end_audit()
+    assert exchange.state.load_audit(snapshot(15), 5000) is Loaded.NOT_NEEDED
     assert audited(exchange) == (0, 0)
 
 
@@ -417,16 +416,16 @@ def session_trade(agg_id: int, time_ms: int, size: float, *, is_sell: bool = Fal
     return Trade(agg_id, time_ms, 1.0, size, agg_id, agg_id, buyer_is_maker=is_sell)
 
 
-def volumes(state: SymbolState, *trades: Trade) -> tuple[float, float] | None:
+def volumes(state: InstrumentOwner, *trades: Trade) -> tuple[float, float] | None:
     for trade in trades:
-        state.tape.receive(trade)
-        state.session.add(trade)
-    return state.session_volumes
+        state._chronicle.tape.receive(trade)
+        state._chronicle.day.add(trade)
+    return state.day_volumes
 
 
 def test_a_session_is_whole_from_the_first_midnight_on() -> None:
     """Half a day's volume under the name of a day's would be wrong by half."""
-    state = SymbolState(SPEC)
+    state = InstrumentOwner(SPEC)
     assert volumes(state, session_trade(1, DAY_MS - 5, 9.0)) is None
     assert volumes(state, session_trade(2, DAY_MS, 1.0), session_trade(3, DAY_MS + 9, 0.5, is_sell=True)) == (1.0, 0.5)
     assert volumes(state, session_trade(4, 2 * DAY_MS + 1, 3.0)) == (3.0, 0.0)
@@ -434,19 +433,19 @@ def test_a_session_is_whole_from_the_first_midnight_on() -> None:
 
 def test_a_missing_trade_costs_the_session_until_it_comes() -> None:
     """One that was fetched into the archive is no hole of the tape any more, but its volume was not added here."""
-    state = SymbolState(SPEC)
+    state = InstrumentOwner(SPEC)
     volumes(state, session_trade(1, DAY_MS - 5, 9.0), session_trade(2, DAY_MS, 1.0))
     assert volumes(state, session_trade(4, DAY_MS + 9, 1.0)) is None
     assert volumes(state, session_trade(3, DAY_MS + 8, 1.0)) == (3.0, 0.0)
     assert volumes(state, session_trade(6, DAY_MS + 9, 1.0)) is None
-    state.tape.fill(5, 5)
-    assert state.session_volumes is None
+    state.fill(5, 5)
+    assert state.day_volumes is None
     assert volumes(state, session_trade(7, 2 * DAY_MS, 2.0)) == (2.0, 0.0)
 
 
 def test_a_late_trade_of_yesterday_is_not_todays_volume() -> None:
     """Order of arrival is not order of time, at midnight neither. Its id belongs to the count all the same."""
-    session = Session()
+    session = DayVolume()
     for trade in (
         session_trade(1, DAY_MS - 5, 9.0),
         session_trade(3, DAY_MS, 1.0),
@@ -454,7 +453,6 @@ def test_a_late_trade_of_yesterday_is_not_todays_volume() -> None:
     ):
         session.add(trade)
     assert session.volumes == (1.0, 0.0)
-    assert session.is_whole
 
 
 def test_time_before_a_gap_was_not_seen() -> None:
@@ -464,8 +462,8 @@ def test_time_before_a_gap_was_not_seen() -> None:
         exchange.event(update_id, update_id, after_ms=100)
     last_ms = START_MS + exchange.now_ms
     exchange.event(40, 41, after_ms=5_000)  # nine updates are missing
-    exchange.state.seconds.finish()
-    taken = exchange.state.seconds.take()
+    exchange.state._recorded.seconds.finish()
+    taken = exchange.state._recorded.seconds.take()
     assert sum(row.covered_ms for row, _ in taken) == 2_000  # from the first event to the last that joined
     assert all(top is None for row, top in taken if (row.second + 1) * 1000 > last_ms)
 
@@ -476,7 +474,7 @@ def test_silence_between_two_events_that_join_is_time_that_was_seen() -> None:
     exchange.event(11, 11, after_ms=100)
     exchange.event(12, 12, after_ms=5_000)
     exchange.event(13, 13, after_ms=2_000)
-    rows = [row for row, _ in exchange.state.seconds.take()]
+    rows = [row for row, _ in exchange.state._recorded.seconds.take()]
     assert [row.covered_ms for row in rows[1:4]] == [1000, 1000, 1000]
 
 
@@ -485,11 +483,11 @@ def test_silence_beyond_what_is_usual_is_not_seen_when_the_clock_closes_its_seco
     exchange = Exchange().live()
     for update_id in range(11, 31):
         exchange.event(update_id, update_id, after_ms=100)
-    assert exchange.state.quiet_ns == SECOND_NS
+    assert exchange.state._chronicle.silence.quiet_ns == SECOND_NS
     exchange.now_ms += 6_000
-    exchange.state.seconds.stale()  # what the recorder says of a symbol that is silent beyond `quiet_ns`
-    exchange.state.seconds.roll(START_MS + exchange.now_ms)
-    taken = exchange.state.seconds.take()
+    exchange.state._recorded.seconds.stale()  # what the recorder says of a symbol that is silent beyond `quiet_ns`
+    exchange.state._recorded.seconds.roll(START_MS + exchange.now_ms)
+    taken = exchange.state._recorded.seconds.take()
     assert sum(row.covered_ms for row, _ in taken) == 2_000
     assert [top for row, top in taken][3:] == [None] * (len(taken) - 3)
     exchange.event(31, 31)
@@ -501,27 +499,27 @@ def test_after_a_loss_the_micro_price_starts_a_new_chain() -> None:
     exchange = Exchange().live()
     for update_id in range(11, 21):
         exchange.event(update_id, update_id, [(100.99, float(update_id))])
-    counted = exchange.state.microprice.transitions
+    counted = exchange.state._microprice.transitions
     assert counted > 0
     exchange.event(40, 41)
     exchange.load(41)
     exchange.event(42, 42, [(100.99, 3.0)])
-    assert exchange.state.microprice.transitions == counted  # one state, no step to it
+    assert exchange.state._microprice.transitions == counted  # one state, no step to it
 
 
 def test_resting_depth_is_looked_at_where_each_second_ends_and_not_while_a_book_is_lost() -> None:
     """The time average is of books that were seen: a symbol without one adds nothing to it."""
     exchange = Exchange().live()
-    assert exchange.state.resting_grid.depth("bid") is None
+    assert exchange.state._resting.depth("bid") is None
     for update_id in range(11, 41):
         exchange.event(update_id, update_id, after_ms=1000)
-    depth = exchange.state.resting_grid.depth("bid")
+    depth = exchange.state._resting.depth("bid")
     assert depth is not None
     assert depth.samples == 30 // LOOK_SECS
     exchange.market.disconnected({SYMBOL})
-    assert exchange.state.resting_grid.depth("bid") is None
+    assert exchange.state._resting.depth("bid") is None
     exchange.event(50, 50, after_ms=5000)
-    assert exchange.state.resting_grid.depth("bid") is None
+    assert exchange.state._resting.depth("bid") is None
 
 
 # --- what answers are made of --------------------------------------------------------------------------------
@@ -577,8 +575,8 @@ def test_two_books_at_the_same_update_are_told_apart() -> None:
     """A fresh copy at the same update may know levels that the former one did not."""
     exchange = Exchange().live(10)
     before = exchange.state.moment(exchange.now_ns)
-    exchange.market.begin_audit(SYMBOL)
-    exchange.market.load_audit(SYMBOL, snapshot(10), 5000, exchange.now_ns)
+    exchange.state.begin_audit()
+    exchange.state.load_audit(snapshot(10), 5000)
     after = exchange.state.moment(exchange.now_ns)
     assert (before.last_update_id, after.last_update_id) == (10, 10)
     assert before.loads != after.loads

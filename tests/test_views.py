@@ -56,7 +56,7 @@ def test_recorded_books_answer_alike_from_a_part_and_from_all(symbol: str) -> No
             market.load(symbol, what, DEPTH_LIMIT, received_ns)
         elif isinstance(what, DepthUpdate):
             market.receive_depth(what, received_ns)
-            if state.book is not None and state.events % 100 == 0:
+            if state.book is not None and state.counts.events % 100 == 0:
                 check(recording.spec, state.book)
                 checked += 1
     assert checked > 60

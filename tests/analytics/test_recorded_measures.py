@@ -52,7 +52,7 @@ def played(symbol: str) -> Played:
             market.receive_depth(what, received_ns)
         elif market.receive_trade(symbol, what):
             trades.append(what)
-        once += [(row, state.seconds.take_evidence(row.second)) for row, _ in state.seconds.take()]
+        once += [(each.record.row, each.evidence) for each in state.take().seconds]
     watch, length = SymbolWatch(recording.spec), once[-1][0].second - once[0][0].second + 1
     rows, told = [], []
     for turn in range(TIMES):

@@ -1,4 +1,4 @@
-"""A book and its tracker, driven as `Market` drives them."""
+"""A book and its tracker, driven as `RecordedBook` drives them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from tests.core.recordings import DEPTH_LIMIT, YEAR_2021, YEAR_2024, Recording, 
 from tests.recordings import needs_recordings
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import Outcome
-from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.rows import SecondRow
 
@@ -47,7 +48,7 @@ class Comparison:
 
 
 @cache
-def replay(year: str, symbol: str) -> tuple[SymbolState, Comparison, list[SecondRow]]:
+def replay(year: str, symbol: str) -> tuple[InstrumentOwner, Comparison, list[SecondRow]]:
     recording = recorded(year, symbol)
     market = Market()
     state = market.add(recording.spec)
@@ -61,8 +62,7 @@ def replay(year: str, symbol: str) -> tuple[SymbolState, Comparison, list[Second
             market.load(recording.symbol, one, DEPTH_LIMIT, received_ns)
         else:
             market.receive_trade(recording.symbol, one)
-    state.seconds.finish()
-    return state, comparison, [row for row, _ in state.seconds.take()]
+    return state, comparison, [each.record.row for each in state.finish().seconds]
 
 
 @pytest.mark.parametrize(("year", "symbol"), BUSY + SMALL)
@@ -70,8 +70,8 @@ def test_every_book_is_what_the_exchange_showed(year: str, symbol: str) -> None:
     """The whole path on real frames: no gap is imagined, no book crosses, and the top is the one that traders saw."""
     state, comparison, rows = replay(year, symbol)
     comparison.assert_holds()
-    assert (state.gaps, state.crossings, state.resyncs) == (0, 0, 1)
-    assert state.tape.duplicates == 0
+    assert (state.counts.gaps, state.counts.crossings, state.counts.resyncs) == (0, 0, 1)
+    assert state.duplicate_trades == 0
     assert [row.second for row in rows] == list(range(rows[0].second, rows[-1].second + 1))
     assert all(row.covered_ms == 1000 for row in rows if row.mid is not None and not row.flags)
     volumes: dict[tuple[int, bool], Decimal] = {}
@@ -111,13 +111,13 @@ def test_lost_frames_are_noticed_and_no_book_is_wrong_while_it_is_live(year: str
             lost += 1
             is_missing = True
             continue
-        had_book = state.sync.book is not None
+        had_book = state.copy is not None
         outcome = market.receive_depth(update, received_ns)
         expected = Outcome.BUFFERED if not had_book else Outcome.GAP if is_missing else Outcome.APPLIED
         assert outcome is expected
         noticed += outcome is Outcome.GAP
         is_missing = False
-        if not state.sync.needs_snapshot:
+        if not state.needs_snapshot:
             answer = None
         elif answer is None:
             answer = place, rest_answer(complete)
@@ -133,10 +133,10 @@ def test_lost_frames_are_noticed_and_no_book_is_wrong_while_it_is_live(year: str
                 assert_true_side(state.book.asks, complete.asks.sizes)
     comparison.assert_holds()
     assert lost > 50
-    assert noticed == state.gaps
+    assert noticed == state.counts.gaps
     assert noticed > 0.9 * lost  # the others were lost while a snapshot was under way
-    assert state.resyncs in (noticed, noticed + 1)
-    assert state.crossings == 0
+    assert state.counts.resyncs in (noticed, noticed + 1)
+    assert state.counts.crossings == 0
     assert live > 0.9 * len(frames)
 
 

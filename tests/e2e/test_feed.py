@@ -69,9 +69,9 @@ def test_a_gap_is_said_and_repaired_without_being_asked() -> None:
             async with SimExchange(config()) as sim, feeding(sim.rest_url, sim.ws_url, SYMBOLS, market) as feed:
                 await all_live(feed, SYMBOLS)
                 sim.faults.add(Drop(symbol="BTCUSDT", count=1))
-                await until(lambda: market.symbols["BTCUSDT"].gaps == 1)
+                await until(lambda: market.symbols["BTCUSDT"].counts.gaps == 1)
                 await until(lambda: market.symbols["BTCUSDT"].book is not None)
-                assert market.symbols["ETHUSDT"].gaps == 0
+                assert market.symbols["ETHUSDT"].counts.gaps == 0
         expected, got = (int(text.strip(",;")) for text in _gap_line(logged.messages))
         assert got > expected
 
@@ -101,8 +101,8 @@ def test_a_planned_change_of_connection_misses_no_event_and_no_trade() -> None:
             await until(lambda: all(len(market.tops[symbol]) > seen[symbol] + 5 for symbol in SYMBOLS))
             for symbol in SYMBOLS:
                 state = market.symbols[symbol]
-                assert (state.gaps, state.resyncs) == (0, 1)
-                assert state.tape.holes == []
+                assert (state.counts.gaps, state.counts.resyncs) == (0, 1)
+                assert state.holes == []
             assert line.reconnects == 0
             assert wrong_tops(market, sim) == []
 
@@ -118,7 +118,7 @@ def test_a_symbol_asked_for_later_is_subscribed_on_the_same_connection() -> None
             assert await feed.wait_live("SOLUSDT", PATIENCE_SECS)
             assert len({spec.symbol for spec in specs}) == 1
             assert len(feed.lines) == 1
-            assert market.symbols["BTCUSDT"].resyncs == 1
+            assert market.symbols["BTCUSDT"].counts.resyncs == 1
             assert wrong_tops(market, sim) == []
 
     asyncio.run(run())
@@ -190,9 +190,9 @@ def test_an_audit_finds_the_book_equal_to_a_fresh_copy() -> None:
             feeding(sim.rest_url, sim.ws_url, SYMBOLS, market, audit_every_secs=1.0) as feed,
         ):
             await all_live(feed, SYMBOLS)
-            await until(lambda: all(market.symbols[symbol].audits >= 2 for symbol in SYMBOLS))
-            assert all(market.symbols[symbol].audit_mismatches == 0 for symbol in SYMBOLS)
-            assert all(market.symbols[symbol].resyncs == 1 for symbol in SYMBOLS)
+            await until(lambda: all(market.symbols[symbol].counts.audits >= 2 for symbol in SYMBOLS))
+            assert all(market.symbols[symbol].counts.audit_mismatches == 0 for symbol in SYMBOLS)
+            assert all(market.symbols[symbol].counts.resyncs == 1 for symbol in SYMBOLS)
             assert wrong_tops(market, sim) == []
 
     asyncio.run(run())
@@ -213,9 +213,9 @@ def test_an_audit_notices_a_level_that_is_wrong() -> None:
                 assert state.book is not None
                 far = state.book.bids.prices[len(state.book.bids.prices) // 10]  # a level that seldom changes
                 state.book.bids.apply([(far, state.book.bids.size_at(far) + 1.0)])
-                await until(lambda: state.audit_mismatches == 1)
-                await until(lambda: state.audits >= 3)
-                assert state.audit_mismatches == 1
+                await until(lambda: state.counts.audit_mismatches == 1)
+                await until(lambda: state.counts.audits >= 3)
+                assert state.counts.audit_mismatches == 1
                 await until(lambda: "Audit of BTCUSDT found levels that differ" in logged)
 
     asyncio.run(run())
@@ -253,13 +253,17 @@ def test_a_snapshot_with_an_unreadable_level_does_not_take_the_place_of_a_book_t
         ):
             await all_live(feed, ("BTCUSDT",))
             state, skipped = feed.market.symbols["BTCUSDT"], feed._rest.skipped
-            await until(lambda: state.audits > 0)
+            await until(lambda: state.counts.audits > 0)
             number = sim.faults.add(CorruptRest(mode="bad_rows", endpoint="depth"))
             await until(lambda: skipped["levels"] >= 2)
-            audits = state.audits
+            audits = state.counts.audits
             await until(lambda: skipped["levels"] >= 3)
-            assert (state.audits, state.audit_mismatches, state.status(time.monotonic_ns())) == (audits, 0, "live")
+            assert (state.counts.audits, state.counts.audit_mismatches, state.status(time.monotonic_ns())) == (
+                audits,
+                0,
+                "live",
+            )
             sim.faults.remove(number)
-            await until(lambda: state.audits > audits)
+            await until(lambda: state.counts.audits > audits)
 
     asyncio.run(run())

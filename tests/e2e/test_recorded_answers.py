@@ -57,15 +57,15 @@ def replay(symbol: str) -> Replay:
             market.receive_depth(what, received_ns)
         elif market.receive_trade(symbol, what):
             out.trades.append(what)
-        for row, _ in state.seconds.take():
+        for record, evidence in state.take().seconds:
+            row = record.row
             out.rows.append(row)
-            out.told += state.watch.second(row, state.seconds.take_evidence(row.second))
+            out.told += state.watch.second(row, evidence)
             if row.second % ANSWER_EVERY_SECS == 0:
                 out.answers += answers(market, out, symbol, received_ns)
-    state.seconds.finish()
-    for row, _ in state.seconds.take():
-        out.rows.append(row)
-        out.told += state.watch.second(row, state.seconds.take_evidence(row.second))
+    for record, evidence in state.finish().seconds:
+        out.rows.append(record.row)
+        out.told += state.watch.second(record.row, evidence)
     return out
 
 

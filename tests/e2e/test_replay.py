@@ -53,7 +53,7 @@ async def play(market: WatchedMarket, path: Path, *faults: Fault) -> None:
 
         def lags(symbol: str) -> bool:
             has_begun = sim.venue.states[symbol].ledger.last_id > 0
-            return has_begun and market.symbols[symbol].sync.needs_snapshot
+            return has_begun and market.symbols[symbol].needs_snapshot
 
         sim.hub.taken = taken
         for fault in faults:
@@ -72,14 +72,14 @@ def test_every_top_of_two_recorded_days_equals_the_recorded_ticker(tmp_path: Pat
     tickers = book_tickers(day_files())
     for symbol in SYMBOLS:
         state = market.symbols[symbol]
-        assert (state.gaps, state.crossings, state.resyncs) == (0, 0, 1)
+        assert (state.counts.gaps, state.counts.crossings, state.counts.resyncs) == (0, 0, 1)
         applied = market.count(symbol, Outcome.APPLIED)
         assert applied == DEPTH_EVENTS[symbol] - BEFORE_THE_BOOK[symbol] or not HAS_REAL
         assert applied > 6000
         equal, different = compare(market.tops[symbol], tickers[symbol])
         assert equal + different >= applied - 10
         assert different <= equal / 1000
-        assert state.tape.holes == []
+        assert state.holes == []
 
 
 def test_with_one_percent_lost_every_gap_is_noticed_and_no_wrong_top_is_live(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_with_one_percent_lost_every_gap_is_noticed_and_no_wrong_top_is_live(tmp
         state = market.symbols[symbol]
         ids = market.received[symbol][BEFORE_THE_BOOK[symbol] - 1 :]
         lost = sum(following[0] > event[1] + 1 for event, following in pairwise(ids))
-        assert (state.gaps, state.resyncs, state.crossings) == (lost, lost + 1, 0)
+        assert (state.counts.gaps, state.counts.resyncs, state.counts.crossings) == (lost, lost + 1, 0)
         assert lost > 50
         equal, different = compare(market.tops[symbol], tickers[symbol])
         assert equal + different >= len(ids) - lost - 10

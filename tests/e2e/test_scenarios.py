@@ -25,7 +25,8 @@ from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.recorder import Recorder
 from vibe_orderbook_mcp.collect.watcher import Watcher
-from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
@@ -47,7 +48,7 @@ WRITE_LAG_SECS = 5  # as in `tools.service`: rows that are newer than this end a
 class Straight(Watcher):
     """There is no archive whose past must be read before the first row is looked at."""
 
-    def observe(self, state: SymbolState, row: SecondRow, evidence: LevelEvidence | None) -> None:
+    def observe(self, state: InstrumentOwner, row: SecondRow, evidence: LevelEvidence | None) -> None:
         state.watch.second(row, evidence)
 
 
@@ -97,7 +98,7 @@ class Stage:
                     self.market.receive_depth(event, event.event_ms * 1_000_000)
                 else:
                     self.market.receive_trade(self.drive.symbol, event)
-            if self.state.sync.needs_snapshot:
+            if self.state.needs_snapshot:
                 self._load()
             self._recorder.tick(self._now_ns)
             if self.watch.rows and (not self.rows or self.rows[-1].second < self.watch.rows[-1].second):
@@ -377,7 +378,7 @@ def test_one_sided_flow_is_strong_and_no_alarm(symbol: str, side: str) -> None:
 def test_a_resync_is_nothing_but_a_resync(symbol: str) -> None:
     stage = warm(symbol)
     truth = stage.happen("resync", frames=10)
-    assert stage.state.gaps == 1
+    assert stage.state.counts.gaps == 1
     assert any(row.flags & RowFlag.GAP for row in stage.rows)
     assert any(row.flags & RowFlag.RESYNC for row in stage.rows)
     assert alarms(stage, truth) == []
@@ -404,5 +405,5 @@ def test_a_frozen_feed_lowers_health_within_ten_seconds_and_is_no_alarm(symbol: 
     assert sum(row.covered_ms for row in unseen) == 0
     stage.play(BEFORE_SECS + AFTER_SECS)
     assert alarms(stage, truth) == []
-    assert stage.state.gaps == 1
+    assert stage.state.counts.gaps == 1
     assert stage.health().status == "live"

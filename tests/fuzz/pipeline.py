@@ -11,7 +11,8 @@ import msgspec
 from tests.fuzz.frames import frame, frames
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.recorder import Recorder
-from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.sim.driver import SNAPSHOT_LEVELS, Drive, model_of
@@ -68,7 +69,7 @@ class Pipeline:
         for drive in self.drives:
             state = self.market.symbols[drive.symbol]
             assert_sane(state)
-            if state.sync.needs_snapshot and self.chance.random() < 0.05:
+            if state.needs_snapshot and self.chance.random() < 0.05:
                 self.load(drive, now_ns)
 
     def load(self, drive: Drive[DepthUpdate, Trade], now_ns: int) -> None:
@@ -106,7 +107,7 @@ class Pipeline:
             state = self.market.symbols[drive.symbol]
             self.seen["rows read back"] += len(await self.rows(history, state))
 
-    async def rows(self, history: History, state: SymbolState) -> list[SecondRow]:
+    async def rows(self, history: History, state: InstrumentOwner) -> list[SecondRow]:
         rows = await history.rows(state.spec.symbol, 0, 4_102_444_800)
         seconds = [row.second for row in rows]
         assert seconds == sorted(set(seconds))
@@ -123,7 +124,7 @@ def note(side: dict[float, float], levels: list[tuple[float, float]]) -> None:
             del side[price]
 
 
-def assert_sane(state: SymbolState) -> None:
+def assert_sane(state: InstrumentOwner) -> None:
     """Whatever came: a book that is served has its best prices the right way round."""
     book = state.book
     if book is not None and book.bids.best is not None and book.asks.best is not None:

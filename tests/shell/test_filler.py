@@ -61,7 +61,7 @@ def test_trades_that_the_stream_lost_are_fetched_and_the_hole_is_closed(tmp_path
                 runtime = started_on(sim, tmp_path / "db")
                 async with runtime.hold():
                     await until(lambda: runtime.recorder.trades_stored["BTCUSDT"] > 0)
-                    tape = runtime.market.symbols["BTCUSDT"].tape
+                    tape = runtime.market.symbols["BTCUSDT"]._chronicle.tape
                     sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=5))
                     await until(lambda: bool(tape.holes))
                     lost = tape.last_id or 0
@@ -121,7 +121,7 @@ def test_what_was_missed_is_fetched_although_no_later_trade_shows_that_it_is_mis
                 await until_whole(first, "BTCUSDT", beyond=unseen)
                 sim.faults.clear()
                 await until_whole(first, "BTCUSDT", beyond=newest_id(sim))
-                await until(lambda: not first.market.symbols["BTCUSDT"].tape.holes)
+                await until(lambda: not first.market.symbols["BTCUSDT"].holes)
                 sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=10**9))
             stopped_at = newest_id(sim)
             await until(lambda: newest_id(sim) > stopped_at + 10)  # nobody listens
@@ -187,7 +187,7 @@ def test_ids_that_the_exchange_has_no_more_are_given_up_and_not_asked_for_again(
                     await _asks_no_more(second, rest)
                     assert len(await ids_of(second, "BTCUSDT")) == 2
                     # A hole that can be filled still is.
-                    tape = second.market.symbols["BTCUSDT"].tape
+                    tape = second.market.symbols["BTCUSDT"]._chronicle.tape
                     sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=2))
                     await until(lambda: bool(tape.holes))
                     await until(lambda: tape.holes == [])
@@ -257,7 +257,7 @@ def test_when_the_exchange_asks_to_wait_the_filler_waits_and_an_error_is_tried_a
             runtime = started_on(sim, path)
             async with counted(runtime) as rest, runtime.hold():
                 await until(lambda: runtime.recorder.trades_stored["BTCUSDT"] > 0)
-                tape = runtime.market.symbols["BTCUSDT"].tape
+                tape = runtime.market.symbols["BTCUSDT"]._chronicle.tape
                 sim.faults.add(fault)
                 sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=3))
                 await until(lambda: rest.pause_secs is not None and tape.holes == [])
@@ -351,7 +351,7 @@ def test_trades_of_seconds_that_were_dropped_before_anything_was_held_are_fetche
         archive = Archive(tmp_path / "db", cap_mb=64, retention_days=7)
         market = market_at(START + 3)
         recorder = Recorder(market, archive)
-        tape = market.symbols["BTCUSDT"].tape
+        tape = market.symbols["BTCUSDT"]._chronicle.tape
         for agg_id in range(11, 31):
             tape.receive(trade(agg_id))
             recorder.tick(time.monotonic_ns())

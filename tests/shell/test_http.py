@@ -279,7 +279,7 @@ def test_metrics_are_those_that_are_promised_and_true(tmp_path: Path) -> None:
             runtime = served.runtime
             await until_ready(served)
             sim.faults.add(Drop(symbol="BTCUSDT", count=1))
-            await until(lambda: runtime.market.symbols["BTCUSDT"].resyncs == 2)
+            await until(lambda: runtime.market.symbols["BTCUSDT"].counts.resyncs == 2)
             await until(lambda: all(runtime.recorder.snapshots_stored[s] >= 2 for s in ("BTCUSDT", "ETHUSDT")))
             async with Client(f"{served.url}/mcp") as client:
                 await answer(client, "orderbook_l1", symbol="BTCUSDT")
@@ -287,18 +287,18 @@ def test_metrics_are_those_that_are_promised_and_true(tmp_path: Path) -> None:
             sim.faults.add(Stall())
             states = runtime.market.symbols
             while True:  # until what was under way is in
-                events, began_ns = [state.events for state in states.values()], time.monotonic_ns()
+                events, began_ns = [state.counts.events for state in states.values()], time.monotonic_ns()
                 found = await scrape(served)
                 ended_ns = time.monotonic_ns()
-                if events == [state.events for state in states.values()]:
+                if events == [state.counts.events for state in states.values()]:
                     break
             assert {name for name, *_ in found} >= PROMISED
             books = "compiled" if IS_COMPILED else "python"
             assert found["vibe_build_info", books, platform.python_version(), __version__] == 1
             for symbol in ("BTCUSDT", "ETHUSDT"):
                 state = states[symbol]
-                assert found["vibe_depth_events_total", symbol] == state.events > 0
-                assert found["vibe_resyncs_total", symbol] == state.resyncs
+                assert found["vibe_depth_events_total", symbol] == state.counts.events > 0
+                assert found["vibe_resyncs_total", symbol] == state.counts.resyncs
                 assert found["vibe_snapshots_stored_total", symbol] >= 2
                 assert found["vibe_trades_stored_total", symbol] > 0
                 youngest, oldest = ((state.age_ns(now_ns) or 0) / 1e9 for now_ns in (began_ns, ended_ns))
@@ -340,7 +340,7 @@ def test_open_sessions_are_counted_by_transport_and_leave_the_count_with_the_cli
                     assert await sessions(served) == (2, 0, 0)  # over HTTP there are none
                 await come_to(served, (1, 0, 0))
             await come_to(served, (0, 0, 0))
-            assert served.runtime.market.symbols["BTCUSDT"].resyncs == 1  # clients come and go, the book stays
+            assert served.runtime.market.symbols["BTCUSDT"].counts.resyncs == 1  # clients come and go, the book stays
 
     asyncio.run(run())
 

@@ -16,9 +16,9 @@ from tests.e2e.rig import runtime_for, until
 from tests.patience import PATIENCE_SECS
 from tests.tools.serving import exchange
 from vibe_orderbook_mcp.collect.archive import Archive
-from vibe_orderbook_mcp.collect.recorder import UNHEARD_MOST_MS, Recorder
+from vibe_orderbook_mcp.collect.recorder import Recorder
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.silence import Pulse
+from vibe_orderbook_mcp.market.silence import UNHEARD_MOST_MS, Pulse
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.sim.faults import RestStatus
@@ -35,7 +35,8 @@ class Played:
     def __init__(self, path: Path, pace_ms: int = 100) -> None:
         self.market = Market()
         self.state = self.market.add(SPEC)
-        self.pulse = self.state.silence.pulse = Pulse()
+        self.pulse = Pulse()
+        self.state.follow(self.pulse)
         self.recorder = Recorder(self.market, Archive(path, cap_mb=64, retention_days=1))
         self.now_ms = 0
         self.update_id = 10
@@ -66,14 +67,12 @@ class Played:
             if answers and self.now_ms % 1000 == 300:
                 self.pulse.pong(now_ns - 100_000_000, now_ns)
                 self.market.clock.observe(START_MS + self.now_ms, now_ns)
-            silence = self.state.silence
-            if silence.is_to_ask(now_ns):
-                silence.asked_ns = now_ns
+            if self.state.ask(now_ns):
                 if isinstance(look, DepthSnapshot):
                     fresh = DepthSnapshot(max(self.update_id, look.last_update_id), look.bids, look.asks)
-                    self.market.look(SYMBOL, fresh, now_ns, now_ns)
+                    self.state.compare(fresh, now_ns, now_ns)
                 elif look == "fails":
-                    silence.unanswered()
+                    self.state.unanswered()
             if self.now_ms % 1000 == 900:
                 self.recorder.tick(now_ns)
 
@@ -210,7 +209,8 @@ def uncovered_of(symbol: str, path: Path, *, is_watched: bool) -> tuple[int, int
     market, pulse = Market(), Pulse()
     recorder = Recorder(market, Archive(path, cap_mb=64, retention_days=1))
     state = market.add(recording.spec)
-    state.silence.pulse = pulse if is_watched else None
+    if is_watched:
+        state.follow(pulse)
     tick_ns = 0
     for received_ns, one in thinned(recording):
         while tick_ns and tick_ns + SECOND_NS <= received_ns:
@@ -224,7 +224,7 @@ def uncovered_of(symbol: str, path: Path, *, is_watched: bool) -> tuple[int, int
             market.receive_depth(one, received_ns)
         else:
             market.load(symbol, one, DEPTH_LIMIT, received_ns)
-    assert (state.gaps, state.crossings, state.resyncs) == (0, 0, 1)
+    assert (state.counts.gaps, state.counts.crossings, state.counts.resyncs) == (0, 0, 1)
     rows = [record.row for tick in recorder._queue for record in tick.seconds]
     begun = next(place for place, row in enumerate(rows) if row.covered_ms == 1000)
     return sum(row.covered_ms < 1000 for row in rows[begun:]), len(rows) - begun
@@ -233,10 +233,9 @@ def uncovered_of(symbol: str, path: Path, *, is_watched: bool) -> tuple[int, int
 def confirm(market: Market, symbol: str, now_ns: int) -> None:
     """The exchange, asked, has the book that the stream told so far."""
     state = market.symbols[symbol]
-    if (book := state.book) is not None and state.silence.is_to_ask(now_ns):
-        state.silence.asked_ns = now_ns
+    if (book := state.book) is not None and state.ask(now_ns):
         same = DepthSnapshot(book.last_update_id, book.bids.top(100), book.asks.top(100))
-        market.look(symbol, same, now_ns, now_ns)
+        state.compare(same, now_ns, now_ns)
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])

@@ -74,7 +74,9 @@ def test_every_second_of_every_symbol_is_stored_the_last_one_at_the_stop(tmp_pat
                 )
                 async with runtime.hold():
                     await until(lambda: all(runtime.recorder.snapshots_stored[s] >= 4 for s in ("BTCUSDT", "WANUSDT")))
-                    last = {symbol: state.tape.last_id or 0 for symbol, state in runtime.market.symbols.items()}
+                    last = {
+                        symbol: state._chronicle.tape.last_id or 0 for symbol, state in runtime.market.symbols.items()
+                    }
                     heard_ms = runtime.market.symbols["BTCUSDT"].heard_ms
         assert "Snapshot persistence task started for 2 symbols" in logged
         order = [line for line in logged.messages if line.startswith("Snapshot persistence task s")]
@@ -157,12 +159,12 @@ def test_while_the_disk_fails_books_go_on_and_seconds_wait_to_be_written_in_orde
                     assert archive.history is not None
                     archive.history = flaky = Flaky(archive.history, 2)  # type: ignore[assignment]  # stands in for one
                     await until(lambda: flaky.failures == 0)
-                    events = runtime.market.symbols["BTCUSDT"].events
+                    events = runtime.market.symbols["BTCUSDT"].counts.events
                     assert recorder.queue_ticks >= 1
                     assert archive.error == "Writing history failed: the disk is full."
-                    await until(lambda: runtime.market.symbols["BTCUSDT"].events > events + 3)
+                    await until(lambda: runtime.market.symbols["BTCUSDT"].counts.events > events + 3)
                     sim.faults.add(Drop(symbol="ETHUSDT", count=1))  # resyncs meanwhile as ever
-                    await until(lambda: runtime.market.symbols["ETHUSDT"].resyncs == 2)
+                    await until(lambda: runtime.market.symbols["ETHUSDT"].counts.resyncs == 2)
                     await until(lambda: recorder.queue_ticks == 0 and archive.error is None)
                     assert flaky.reopened == 2
                     assert archive.errors == 2
@@ -242,7 +244,7 @@ class Quiet:
 
     def pass_second(self) -> None:
         for state in self.states:
-            state.seconds.roll(self.second * 1000 + 900)
+            state._recorded.seconds.roll(self.second * 1000 + 900)
         self.second += 1
 
     def tick(self) -> None:
@@ -477,8 +479,8 @@ def test_a_mistake_of_ours_is_logged_and_recording_goes_on(tmp_path: Path) -> No
                 async with runtime.hold():
                     await until(lambda: runtime.recorder.snapshots_stored["BTCUSDT"] >= 1)
                     state = runtime.market.symbols["BTCUSDT"]
-                    state.seconds.__class__ = Broken
-                    await until(lambda: getattr(state.seconds, "failures", 1) == 0)
+                    state._recorded.seconds.__class__ = Broken
+                    await until(lambda: getattr(state._recorded.seconds, "failures", 1) == 0)
                     assert runtime.archive.history is not None
                     mistaken = Mistaken(runtime.archive.history, 1)
                     runtime.archive.history = mistaken  # type: ignore[assignment]  # stands in for one

@@ -55,7 +55,7 @@ def test_a_recording_is_served_again_and_its_books_are_the_recorded_ones(tmp_pat
     tickers = book_tickers((path,))
     for symbol in SYMBOLS:
         state = market.symbols[symbol]
-        assert (state.gaps, state.crossings) == (0, 0)
+        assert (state.counts.gaps, state.counts.crossings) == (0, 0)
         equal, different = compare(market.tops[symbol], tickers[symbol])
         assert equal >= 1
         assert different == 0

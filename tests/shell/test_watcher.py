@@ -14,7 +14,7 @@ from vibe_orderbook_mcp.analytics.anomalies.answer import anomalies_answer
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.watcher import RETRY_SECS, Watcher
-from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.model.rows import SecondRecord
 from vibe_orderbook_mcp.store.history import History
@@ -43,7 +43,7 @@ def test_history_that_comes_late_is_taken_in_and_not_written_over(tmp_path: Path
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
         try:
             archive = SimpleNamespace(mode="recording", history=history)
-            former, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            former, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             for row in rows[:BEFORE]:
                 former.observe(state, row, None)
                 await settled(former)
@@ -53,7 +53,7 @@ def test_history_that_comes_late_is_taken_in_and_not_written_over(tmp_path: Path
             known = state.watch.baseline.seconds
 
             archive.mode, archive.history = "unavailable", None
-            watcher, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            watcher, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             for row in rows[BEFORE : BEFORE + ALONE]:
                 watcher.observe(state, row, None)
                 await settled(watcher)
@@ -90,7 +90,7 @@ def test_seconds_that_another_process_counted_too_count_once(tmp_path: Path) -> 
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
         try:
             archive = SimpleNamespace(mode="recording", history=history)
-            other, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            other, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             for row in rows[:BEFORE]:
                 other.observe(state, row, None)
                 await settled(other)
@@ -98,8 +98,8 @@ def test_seconds_that_another_process_counted_too_count_once(tmp_path: Path) -> 
             await other.save_hours(history, [state])
 
             archive.mode, archive.history = "unavailable", None
-            watcher, whole = Watcher(cast("Archive", archive)), SymbolState(BTC)
-            state = SymbolState(BTC)
+            watcher, whole = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
+            state = InstrumentOwner(BTC)
             for number, row in enumerate(rows):
                 whole.watch.second(row)
                 if number >= BEFORE:
@@ -124,7 +124,7 @@ def test_a_finding_of_a_former_process_still_touches_the_window_after_a_restart(
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
         try:
             archive = SimpleNamespace(mode="recording", history=history)
-            former, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            former, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             for row in (*rows, *again):
                 former.observe(state, row, None)
                 await settled(former)
@@ -132,7 +132,7 @@ def test_a_finding_of_a_former_process_still_touches_the_window_after_a_restart(
             await former.save_hours(history, [state])
             await former.save(history)
 
-            watcher, state = Watcher(cast("Archive", archive)), SymbolState(BTC)
+            watcher, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             after = calm(BEFORE + 29, 30)
             for row in after:
                 watcher.observe(state, row, None)

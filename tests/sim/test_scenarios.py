@@ -356,7 +356,7 @@ def rows_of(name: str, symbol: str = "BTCUSDT", **fields: Any) -> tuple[list[Sec
             market.receive_depth(event, event.event_ms * 1_000_000)
         else:
             market.receive_trade(symbol, event)
-        rows += [row for row, _ in state.seconds.take()]
+        rows += [each.record.row for each in state.take().seconds]
     return rows, truth, market
 
 
@@ -431,7 +431,7 @@ def test_a_withdrawal_leaves_the_touch_and_little_behind_it(symbol: str, side: s
 def test_the_market_finds_the_resync_and_the_empty_side() -> None:
     rows, truth, market = rows_of("resync", "ADAUSDT")
     flagged = [row for row in rows if row.flags & RowFlag.GAP]
-    assert market.symbols["ADAUSDT"].gaps == 1
+    assert market.symbols["ADAUSDT"].counts.gaps == 1
     assert len(flagged) == 1
     assert truth.start_ms is not None
     assert 0 <= flagged[0].second * 1000 + 1000 - truth.start_ms < 2000
@@ -439,7 +439,7 @@ def test_the_market_finds_the_resync_and_the_empty_side() -> None:
     one_sided = [row for row in rows if row.flags & RowFlag.ONE_SIDED]
     assert 8 <= len(one_sided) <= 10
     assert {row.best_bid for row in one_sided} == {None}
-    assert market.symbols["ADAUSDT"].gaps == market.symbols["ADAUSDT"].crossings == 0
+    assert market.symbols["ADAUSDT"].counts.gaps == market.symbols["ADAUSDT"].counts.crossings == 0
 
 
 # What must hold whatever is played

@@ -52,7 +52,7 @@ def test_the_touch_follows_from_the_levels_and_the_levels_are_the_exchanges(mode
     async def run() -> None:
         async with serving(tmp_path / "db", exchange(), mode=mode) as (sim, server, client):
             state = server.runtime.market.symbols[SYMBOL]
-            await until(lambda: state.events >= 3)
+            await until(lambda: state.counts.events >= 3)
             sim.faults.add(Stall())
             touch = {"last_update_id": None}
             async with asyncio.timeout(PATIENCE_SECS):
@@ -154,7 +154,7 @@ def test_health_counts_what_happened(tmp_path: Path) -> None:
             runtime, began = server.runtime, time.monotonic()
             states = runtime.market.symbols
             sim.faults.add(Drop(symbol=SYMBOL, count=1))
-            await until(lambda: states[SYMBOL].gaps == 1 and states[SYMBOL].resyncs == 2)
+            await until(lambda: states[SYMBOL].counts.gaps == 1 and states[SYMBOL].counts.resyncs == 2)
             # Trades: an unreadable depth frame would be another gap.
             sim.faults.add(Corrupt(symbol=SYMBOL, channel="trades", mode="truncated", count=2))
             await until(lambda: runtime.feed.malformed_frames.total() == 2)
@@ -183,7 +183,7 @@ def test_a_frozen_feed_is_called_stale_and_never_served_as_live(tmp_path: Path) 
     async def run() -> None:
         async with serving(tmp_path / "db", exchange()) as (sim, server, client):
             state = server.runtime.market.symbols[SYMBOL]
-            await until(lambda: state.events > 12)  # its pace is known
+            await until(lambda: state.counts.events > 12)  # its pace is known
             sim.faults.add(Stall(seconds=60))
             async with asyncio.timeout(PATIENCE_SECS):
                 while (touch := await answer(client, "orderbook_l1", symbol=SYMBOL))["status"] == "live":
@@ -219,7 +219,7 @@ def test_health_without_an_exchange_tells_neither_a_date_nor_a_recording_that_is
                 client = await stack.enter_async_context(Client(server))
                 assert await server.runtime.feed.wait_live(SYMBOL, PATIENCE_SECS)
             state = server.runtime.market.symbols[SYMBOL]
-            await until(lambda: state.sync.book is None)
+            await until(lambda: state.copy is None)
             assert state.heard_ms is not None
             assert (await answer(client, "orderbook_health"))["as_of"] == iso(state.heard_ms)
 
@@ -284,7 +284,7 @@ def test_a_market_without_a_price_is_not_called_out_of_sequence(tmp_path: Path) 
             assert (await answer(client, "orderbook_l1", symbol="WANUSDT"))["status"] == "live"
             state = server.runtime.market.symbols["WANUSDT"]
             await until(lambda: state.book is not None and state.book.bids.best is None)
-            state.tape.last_price = None  # whatever may have traded meanwhile
+            state._chronicle.tape.last_price = None  # whatever may have traded meanwhile
             told = await refusal(client, "get_liquidity_vacuums", symbol="WANUSDT", duration_hours=1)
             assert told["code"] == "insufficient_historical_data"
             assert "The book of WANUSDT is live, but one side of the book is empty" in told["message"]
@@ -318,7 +318,7 @@ def test_after_a_dropped_frame_only_the_gap_is_left_out(tmp_path: Path) -> None:
             state = server.runtime.market.symbols[SYMBOL]
             await until(lambda: sum(row.covered_ms for row in state.watch.rows) > 8_000)
             sim.faults.add(Drop(symbol=SYMBOL, count=1))
-            await until(lambda: state.gaps == 1 and state.book is not None)
+            await until(lambda: state.counts.gaps == 1 and state.book is not None)
             await until(lambda: any(row.flags & RowFlag.GAP for row in state.watch.rows))
             for tool in ("get_microstructure_health", "detect_market_anomalies"):
                 told = await answer(client, tool, symbol=SYMBOL, window_duration_secs=10)

@@ -11,7 +11,7 @@ from tests.analytics.books import BTC
 from vibe_orderbook_mcp.analytics.windows import Span, missing_trades
 from vibe_orderbook_mcp.answers.service import Tools
 from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import SecondRow, TradeBatch
 from vibe_orderbook_mcp.seconds.traded import trade_fields
@@ -37,7 +37,7 @@ def test_a_window_across_a_restart_has_the_trades_that_the_profile_has(tmp_path:
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
         try:
             runtime = cast("Runtime", SimpleNamespace(archive=SimpleNamespace(history=history), forgetters=[]))
-            tools, state = Tools(runtime), SymbolState(BTC)
+            tools, state = Tools(runtime), InstrumentOwner(BTC)
             await history.add_trades(TradeBatch(BTC, tuple(trade(n) for n in range(58))))
             seen = [row(n) for n in range(60) if n < 20 or n >= 30]
             for start in (0, 25):

@@ -41,11 +41,11 @@ def test_names_that_do_not_exist_cost_one_request_and_keep_no_book_waiting(tmp_p
             for number in range(258):
                 body = await refusal(client, L1, symbol=f"NOPE{number}USDT")
                 assert body["code"] == "symbol_not_found"
-            assert rest.requests - before <= 1 + state.resyncs
+            assert rest.requests - before <= 1 + state.counts.resyncs
             assert rest.budget.used_by[LOOKUPS] == INFO_WEIGHT
             sim.faults.add(Drop(symbol="BTCUSDT", count=1))
-            resyncs = state.resyncs
-            await until(lambda: state.resyncs > resyncs, 20)
+            resyncs = state.counts.resyncs
+            await until(lambda: state.counts.resyncs > resyncs, 20)
             assert (await answer(client, L1, symbol="ETHUSDT"))["status"] == "live"  # the list has it
             assert set(server.runtime.feed.wanted) == {"BTCUSDT", "ETHUSDT"}
 

@@ -282,7 +282,7 @@ def test_while_the_book_resyncs_the_client_is_told_when_to_ask_again(tmp_path: P
             assert await server.runtime.feed.wait_live("BTCUSDT", PATIENCE_SECS)
             sim.faults.add(SlowRest(delay=30, endpoint="depth"))
             sim.faults.add(Drop(symbol="BTCUSDT", count=1))
-            await until(lambda: server.runtime.market.symbols["BTCUSDT"].gaps == 1)
+            await until(lambda: server.runtime.market.symbols["BTCUSDT"].counts.gaps == 1)
             first, second, third, other = await asyncio.gather(
                 refusal(client, L1, **BTC),
                 refusal(client, L2, **BTC),

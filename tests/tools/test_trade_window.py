@@ -16,7 +16,7 @@ from tests.tools.serving import answer, exchange, serving
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.answers.trade_window import traded_window
 from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
@@ -44,7 +44,7 @@ async def test_trades_that_are_not_written_yet_are_in_the_profile(tmp_path: Path
         history = runtime.archive.history
         assert history is not None
         stored = await history.trades("BTCUSDT", 0, 10**13 - 1000)
-        waiting = [*runtime.recorder.waiting("BTCUSDT"), *runtime.market.symbols["BTCUSDT"].tape.pending]
+        waiting = [*runtime.recorder.waiting("BTCUSDT"), *runtime.market.symbols["BTCUSDT"].pending_trades]
         until_then = {trade.agg_id for trade in (*stored, *waiting) if trade.time_ms < end_ms}
         assert body["trades"] == len(until_then) > len(stored)
         assert max(until_then) - min(until_then) + 1 == len(until_then)
@@ -77,11 +77,11 @@ async def test_trades_of_the_queue_count_once(tmp_path: Path) -> None:
     history = await History.open(tmp_path, cap_mb=64, retention_days=7)
     listed = trades(range(100, 200), 100)
     await history.add_trades(TradeBatch(SPEC, listed[:60]))
-    span, found, tape = await traded_window(runtime_with(*listed[40:]), history, SymbolState(SPEC), DAY)
+    span, found, tape = await traded_window(runtime_with(*listed[40:]), history, InstrumentOwner(SPEC), DAY)
     assert (span, found.trades, found.last_agg_id) == (DAY, 100, 199)
     assert (tape.held, tape.missing, tape.complete_since_ms) == (100, 0, (NOW - 100) * 1000)
     lost = listed[70:]  # ten between were lost: nothing is whole from before them
-    _, found, tape = await traded_window(runtime_with(*lost), history, SymbolState(SPEC), DAY)
+    _, found, tape = await traded_window(runtime_with(*lost), history, InstrumentOwner(SPEC), DAY)
     assert (found.trades, tape.missing, tape.complete_since_ms) == (90, 10, lost[0].time_ms)
     await history.close()
 
@@ -90,7 +90,7 @@ async def test_a_profile_of_nothing_but_the_queue_has_fine_bins(tmp_path: Path) 
     """In the first second of a symbol, or while the disk has failed from the start."""
     history = await History.open(tmp_path, cap_mb=64, retention_days=7)
     listed = trades(range(100, 110), 10)
-    _, found, tape = await traded_window(runtime_with(*listed), history, SymbolState(SPEC), DAY)
+    _, found, tape = await traded_window(runtime_with(*listed), history, InstrumentOwner(SPEC), DAY)
     assert (found.trades, found.width_ticks, found.tick_exp) == (10, 1, 2)
     assert tape.answered(DAY) == Span(NOW - 10, NOW)
     await history.close()
@@ -101,12 +101,12 @@ async def test_where_most_is_missing_the_whole_part_is_answered(tmp_path: Path) 
     history = await History.open(tmp_path, cap_mb=64, retention_days=7)
     await history.add_trades(TradeBatch(SPEC, trades(range(1000, 1010), 8 * 3600)))
     await history.add_trades(TradeBatch(SPEC, trades(range(10_000, 10_720), 7200, step=10)))
-    _, found, tape = await traded_window(runtime_with(), history, SymbolState(SPEC), DAY)
+    _, found, tape = await traded_window(runtime_with(), history, InstrumentOwner(SPEC), DAY)
     assert (found.trades, tape.held, tape.missing, tape.missing_before) == (720, 720, 0, 8990)
     assert tape.answered(DAY) == Span(NOW - 7200, NOW)
     assert tape.held_share(DAY) == 1.0
     await history.add_trades(TradeBatch(SPEC, trades(range(1010, 9000), 8 * 3600 - 100)))
-    _, found, tape = await traded_window(runtime_with(), history, SymbolState(SPEC), DAY)
+    _, found, tape = await traded_window(runtime_with(), history, InstrumentOwner(SPEC), DAY)
     assert (found.trades, tape.missing, tape.missing_before) == (8720, 1000, 0)  # with a small hole it is all of it
     await history.close()
 
@@ -118,7 +118,7 @@ async def test_beside_a_recorder_a_window_ends_where_its_seconds_end(tmp_path: P
     await writer.append(rows, [TradeBatch(SPEC, trades(range(100, 103), 30))])
     reader = await History.open_secondary(tmp_path)
     hour = Span(NOW - 3600, NOW)
-    span, found, _ = await traded_window(runtime_with(), reader, SymbolState(SPEC), hour)
+    span, found, _ = await traded_window(runtime_with(), reader, InstrumentOwner(SPEC), hour)
     assert (span, found.trades) == (Span(NOW - 27 - 3600, NOW - 27), 3)
     await reader.close()
     await writer.close()

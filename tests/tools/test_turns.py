@@ -113,10 +113,10 @@ def test_the_same_levels_of_the_same_book_are_written_once(tmp_path: Path) -> No
     async def run() -> None:
         async with serving(tmp_path / "db", exchange()) as (sim, server, _client):
             state = server.runtime.market.symbols[SYMBOL]
-            await until(lambda: state.events >= 3)
+            await until(lambda: state.counts.events >= 3)
             before = await server.call_tool("orderbook_l2", {"symbol": SYMBOL, "levels": 500})
-            newest = state.events
-            await until(lambda: state.events > newest)
+            newest = state.counts.events
+            await until(lambda: state.counts.events > newest)
             sim.faults.add(Stall())
             first = second = before
             async with asyncio.timeout(PATIENCE_SECS):

@@ -23,7 +23,7 @@ from vibe_orderbook_mcp.answers.row_cache import hour_and_window
 from vibe_orderbook_mcp.answers.session import stored_session
 from vibe_orderbook_mcp.answers.volume_clock import CHECK_MS, VolumeClocks
 from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, SideFlow, TouchedLevel, TradeBatch
@@ -85,7 +85,7 @@ def an_hour_of_rows(seed: int = 3) -> list[SecondRow]:
 def test_flow_from_memory_is_flow_from_whole_rows(tmp_path: Path, secs: int, seen_secs: int) -> None:
     """What is kept of seconds that are over suffices for every figure, wherever memory ends and the disk begins."""
     rows = an_hour_of_rows()
-    state = SymbolState(SPEC)
+    state = InstrumentOwner(SPEC)
     span = Span(NOW - secs, NOW)
     facts: dict[str, Any] = {"as_of_ms": NOW * 1000, "age_ms": 1, "status": "live", "detail": True}
 

@@ -38,7 +38,7 @@ def test_zones_are_dated_by_the_mid_that_they_are_measured_from(
     async def run() -> None:
         async with serving(tmp_path / "db", market(), backfill_hours=1) as (sim, server, client):
             state = server.runtime.market.symbols[SYMBOL]
-            await until(lambda: state.events >= 3 and bool(state.watch.rows))
+            await until(lambda: state.counts.events >= 3 and bool(state.watch.rows))
             await answer(client, "get_liquidity_vacuums", **HOUR)
             sim.faults.add(Stall())
             async with asyncio.timeout(PATIENCE_SECS):
@@ -60,13 +60,13 @@ def test_zones_without_a_mid_are_dated_by_the_last_trade(tmp_path: Path, monkeyp
     async def run() -> None:
         async with serving(tmp_path / "db", market(), backfill_hours=1) as (sim, server, client):
             state = server.runtime.market.symbols[SYMBOL]
-            await until(lambda: state.tape.last_ms is not None)
+            await until(lambda: state._chronicle.tape.last_ms is not None)
             await answer(client, "get_liquidity_vacuums", **HOUR)
             sim.scenario("empty_side", SYMBOL, side="bid", seconds=60)
             await until(lambda: state.book is not None and state.mid is None)
-            first = state.tape.last_ms
+            first = state._chronicle.tape.last_ms
             zones = await answer(client, "get_liquidity_vacuums", **HOUR)
-            last = state.tape.last_ms
+            last = state._chronicle.tape.last_ms
             assert first is not None
             assert last is not None
             assert iso(first) <= zones["as_of"] <= iso(last)

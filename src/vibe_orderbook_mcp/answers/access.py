@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.collect.places import NoRoom
 from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.market.market import DELISTED, SymbolState
+from vibe_orderbook_mcp.market.chronicle import DELISTED
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import (
     ExchangeError,
     InexactSymbol,
@@ -27,7 +28,7 @@ RETRY_SECS = 2.0
 WRITE_LAG_SECS = 2.0  # a second can be read so long after its end
 
 
-async def live_state(runtime: Runtime, symbol: str) -> SymbolState:
+async def live_state(runtime: Runtime, symbol: str) -> InstrumentOwner:
     """The symbol with a proven book. Raises Refusal when there is none in time."""
     deadline = time.monotonic() + ANSWER_SECS
     state = known_state(runtime, symbol) or await _subscribe(runtime, symbol, deadline)
@@ -41,7 +42,7 @@ async def live_state(runtime: Runtime, symbol: str) -> SymbolState:
     return state
 
 
-def known_state(runtime: Runtime, symbol: str) -> SymbolState | None:
+def known_state(runtime: Runtime, symbol: str) -> InstrumentOwner | None:
     """The symbol if it is kept; who asks about it keeps it."""
     runtime.places.ask(symbol, time.monotonic())
     return runtime.market.symbols.get(symbol)
@@ -54,7 +55,7 @@ def broken(book: OrderBook) -> str | None:
     return "the book is crossed" if book.is_crossed else None
 
 
-def not_live(runtime: Runtime, state: SymbolState) -> Refusal:
+def not_live(runtime: Runtime, state: InstrumentOwner) -> Refusal:
     symbol = state.spec.symbol
     if state.book is not None and (lack := broken(state.book)) is not None:
         return Refusal(
@@ -84,7 +85,7 @@ def not_live(runtime: Runtime, state: SymbolState) -> Refusal:
     )
 
 
-async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> SymbolState:
+async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> InstrumentOwner:
     try:
         # Not `wait_for`: on Python 3.11 it begins a moment later, and calls of that moment would not count each other.
         async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
@@ -156,7 +157,7 @@ def _make_room(runtime: Runtime, symbol: str) -> None:
 
 
 @contextlib.contextmanager
-def explained(state: SymbolState) -> Iterator[None]:
+def explained(state: InstrumentOwner) -> Iterator[None]:
     """A window that cannot be answered while nothing comes: waiting as such does not help, and the refusal says so."""
     try:
         yield

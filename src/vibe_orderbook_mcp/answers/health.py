@@ -8,7 +8,7 @@ from pydantic import Field
 
 from vibe_orderbook_mcp.analytics.results import Answer, Envelope, iso
 from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.moment import Status
 
 ALL = "ALL"  # the symbol of an answer about all of them
@@ -62,9 +62,7 @@ def health_answer(runtime: Runtime) -> HealthAnswer:
     symbols = [_symbol_health(runtime, state, now_ns) for state in market.symbols.values()]
     ages = [item.age_ms for item in symbols if item.age_ms is not None]
     states = market.symbols.values()
-    books_ms = [
-        book.event_ms for state in states if (book := state.sync.book) is not None and book.event_ms is not None
-    ]
+    books_ms = [book.event_ms for state in states if (book := state.copy) is not None and book.event_ms is not None]
     # Without a book it is the last that was heard of any; before the first event only the clock of this machine tells.
     newest_ms = max(books_ms or [state.heard_ms for state in states if state.heard_ms is not None], default=None)
     not_live = [item for item in symbols if item.status != "live"]
@@ -137,7 +135,7 @@ def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
     return is_ready, body
 
 
-def why_not_live(state: SymbolState, now_ns: int) -> str:
+def why_not_live(state: InstrumentOwner, now_ns: int) -> str:
     """Empty when it is."""
     if state.suspension is not None:
         return state.suspension.rstrip(".")
@@ -148,7 +146,7 @@ def why_not_live(state: SymbolState, now_ns: int) -> str:
     return f"silent for {(state.age_ns(now_ns) or 0) / 1e9:.0f} s"
 
 
-def _symbol_health(runtime: Runtime, state: SymbolState, now_ns: int) -> SymbolHealth:
+def _symbol_health(runtime: Runtime, state: InstrumentOwner, now_ns: int) -> SymbolHealth:
     symbol, book, age = state.spec.symbol, state.book, state.age_ns(now_ns)
     return SymbolHealth(
         symbol=symbol,
@@ -158,11 +156,11 @@ def _symbol_health(runtime: Runtime, state: SymbolState, now_ns: int) -> SymbolH
         last_update_id=None if book is None else book.last_update_id,
         bid_levels=0 if book is None else len(book.bids),
         ask_levels=0 if book is None else len(book.asks),
-        events=state.events,
-        gaps=state.gaps,
-        resyncs=state.resyncs,
-        audits=state.audits,
-        audit_mismatches=state.audit_mismatches,
+        events=state.counts.events,
+        gaps=state.counts.gaps,
+        resyncs=state.counts.resyncs,
+        audits=state.counts.audits,
+        audit_mismatches=state.counts.audit_mismatches,
         snapshots_stored=runtime.recorder.snapshots_stored[symbol],
         trades_stored=runtime.recorder.trades_stored[symbol] + runtime.filler.filled[symbol],
     )

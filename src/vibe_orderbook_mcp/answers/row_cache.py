@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.seconds.past_hour import KEPT_FIELDS, KEPT_SECS, kept
 from vibe_orderbook_mcp.store.history import History
 
 
-async def hour_and_window(history: History, state: SymbolState, span: Span) -> list[SecondRow]:
+async def hour_and_window(history: History, state: InstrumentOwner, span: Span) -> list[SecondRow]:
     """Ascending rows of up to KEPT_SECS before the window's end: whole ones of the window, what `PastHour` keeps of
     those before it. Raises StorageError.
 
@@ -23,7 +23,7 @@ async def hour_and_window(history: History, state: SymbolState, span: Span) -> l
     return [*earlier, *window]
 
 
-async def hour_before(history: History, state: SymbolState, span: Span) -> list[SecondRow]:
+async def hour_before(history: History, state: InstrumentOwner, span: Span) -> list[SecondRow]:
     """What `PastHour` keeps of the rows before the window, ascending. Raises StorageError."""
     if not state.past.is_filled:
         until = state.past.oldest or span.end

@@ -46,7 +46,7 @@ from vibe_orderbook_mcp.answers.volume_clock import VolumeClocks
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.collect.watcher import finding_of
-from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.model.listed import Source
 from vibe_orderbook_mcp.model.moment import Moment, Status
@@ -102,7 +102,7 @@ class Tools:
             state.spec,
             frame.view,
             last_update_id=frame.last_update_id,
-            microprice=state.microprice_table,
+            microprice=state.microprice,
             baseline=state.watch.baseline,
             findings=state.watch.open,
             level_history=frame.level_history,
@@ -119,12 +119,12 @@ class Tools:
                 raise not_live(self._runtime, state)
             return self._levels(state, present, count)
 
-    def _levels(self, state: SymbolState, book: OrderBook, count: int) -> L2Answer:
+    def _levels(self, state: InstrumentOwner, book: OrderBook, count: int) -> L2Answer:
         """Callers who ask for the same levels of the same book get the same lists."""
         facts = self._facts(state)
         as_of, known = facts["as_of_ms"], (state.spec.symbol, count)
         # Two books that stand at the same update may know different levels: one was loaded later.
-        loaded = state.resyncs, state.audits
+        loaded = state.counts.resyncs, state.counts.audits
         basis = (state.spec, loaded, book.last_update_id, as_of, facts["status"], *facts["warnings"])
         found = self._newest_levels.get(known)
         if found is None or found[0] != basis:
@@ -153,7 +153,7 @@ class Tools:
                 buckets = session = None
                 if with_detail:
                     buckets = await self._clocks.buckets(history, state.spec, end * 1000)
-                    session = state.session_volumes
+                    session = state.day_volumes
                     if session is None:
                         session = await stored_session(history, state.spec.symbol, list(state.watch.rows), end)
             except StorageError as error:
@@ -216,7 +216,8 @@ class Tools:
         # The book is newer than the window's end, by up to seconds: the answer is dated by the price it measures from.
         facts, price, trade_age_secs = self._facts(state), state.mid, None
         if price is None:
-            price, trade_ms = state.tape.last_price, state.tape.last_ms
+            now = state.moment(time.monotonic_ns())
+            price, trade_ms = now.last_price, now.last_trade_ms
             if price is None or trade_ms is None:
                 raise not_live(self._runtime, state)
             facts["as_of_ms"], trade_age_secs = trade_ms, max(0, self._now_ms(state) - trade_ms) / 1000
@@ -300,7 +301,7 @@ class Tools:
     async def orderbook_health(self) -> HealthAnswer:
         return health_answer(self._runtime)
 
-    async def _traded(self, state: SymbolState, hours: int) -> Traded:
+    async def _traded(self, state: InstrumentOwner, hours: int) -> Traded:
         """The trades of the last hours by price, and which part of them is held."""
         name, history, end = state.spec.symbol, history_of(self._runtime), self._proven_end(state)
         span = Span(end - hours * HOUR_SECS, end)
@@ -313,14 +314,14 @@ class Tools:
 
         return await self._shared.get(("traded", name, hours), self._basis(history, state, span), read)
 
-    def _basis(self, history: History, state: SymbolState, span: Span) -> tuple[object, ...]:
+    def _basis(self, history: History, state: InstrumentOwner, span: Span) -> tuple[object, ...]:
         """What an answer about stored and finished seconds rests on: while none of it changes, nor does the answer."""
         name, runtime = state.spec.symbol, self._runtime
         newest = state.watch.rows[-1].second if state.watch.rows else None
         stored, filled = runtime.recorder.trades_stored[name], runtime.filler.filled[name]
         return history, state, span, newest, stored, filled, name in runtime.filler.exhausted
 
-    async def _vpin(self, state: SymbolState, end: int) -> Vpin | None:
+    async def _vpin(self, state: InstrumentOwner, end: int) -> Vpin | None:
         """None while it is not known: it stands beside what was asked for."""
         history = self._runtime.archive.history
         if history is None:
@@ -331,20 +332,20 @@ class Tools:
             return None
         return None if buckets is None else buckets.vpin()
 
-    async def _usual_move(self, state: SymbolState, span: Span) -> float | None:
+    async def _usual_move(self, state: InstrumentOwner, span: Span) -> float | None:
         """How far mid usually moves in equal windows of the hour before, in ticks. None: less than 15 minutes of it."""
         history = self._runtime.archive.history
         earlier = state.past.before(span.start)
         if history is not None:
             with suppress(StorageError):  # memory has what this process saw
                 earlier = await hour_before(history, state, span)
-        return kappa_ticks(earlier, cut(earlier, span), state.tick)
+        return kappa_ticks(earlier, cut(earlier, span), float(state.spec.tick_size))
 
-    async def _flow_rows(self, history: History, state: SymbolState, span: Span) -> list[SecondRow]:
+    async def _flow_rows(self, history: History, state: InstrumentOwner, span: Span) -> list[SecondRow]:
         """Rows of the hour before the window and of the window. Raises StorageError."""
         return await self._with_late_trades(state, await hour_and_window(history, state, span), span)
 
-    async def _with_late_trades(self, state: SymbolState, rows: list[SecondRow], span: Span) -> list[SecondRow]:
+    async def _with_late_trades(self, state: InstrumentOwner, rows: list[SecondRow], span: Span) -> list[SecondRow]:
         """Rows of a window whose trades were fetched by id after they were final, or of which nobody watched a part,
         summed up anew."""
         window = cut(rows, span).rows
@@ -362,40 +363,40 @@ class Tools:
             return rows
         return [*(row for row in rows if row.second < span.start), *whole, *(r for r in rows if r.second >= span.end)]
 
-    async def _known(self, symbol: str) -> SymbolState:
+    async def _known(self, symbol: str) -> InstrumentOwner:
         """A symbol with a past can be asked about while its book resyncs; one never used is subscribed first."""
         state = known_state(self._runtime, symbol)
         return state if state is not None else await live_state(self._runtime, symbol)
 
-    async def _book(self, symbol: object) -> tuple[SymbolState, OrderBook]:
+    async def _book(self, symbol: object) -> tuple[InstrumentOwner, OrderBook]:
         state = await live_state(self._runtime, symbol_of(symbol))
         book = state.book
         if book is None:
             raise not_live(self._runtime, state)
         return state, book
 
-    def _now_ms(self, state: SymbolState) -> int:
+    def _now_ms(self, state: InstrumentOwner) -> int:
         """The exchange's time."""
         now_ms = self._runtime.market.exchange_ms(time.monotonic_ns())
         if now_ms is None:
             raise not_live(self._runtime, state)
         return now_ms
 
-    def _end(self, state: SymbolState) -> int:
+    def _end(self, state: InstrumentOwner) -> int:
         """The end of a window that reaches up to now: behind the newest row, unless rows have stopped coming."""
         now = self._now_ms(state) // 1000
         rows = state.watch.rows
         newest = rows[-1].second + 1 if rows else None
         return newest if newest is not None and now - WRITE_LAG_SECS <= newest <= now else now
 
-    def _proven_end(self, state: SymbolState) -> int:
+    def _proven_end(self, state: InstrumentOwner) -> int:
         """The same, but no later than the last event while nothing comes: trades since then may be missing."""
         end = self._end(state)
         if state.status(time.monotonic_ns()) == "live" or state.heard_ms is None:
             return end
         return min(end, state.heard_ms // 1000)
 
-    def _facts(self, state: SymbolState, end: int | None = None) -> Facts:
+    def _facts(self, state: InstrumentOwner, end: int | None = None) -> Facts:
         """`end` is that of a window: events behind it were not used."""
         now = state.moment(time.monotonic_ns())
         newest_ms = now.newest_ms

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from vibe_orderbook_mcp.analytics.profile.coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Span
 from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.market.market import SymbolState
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
@@ -23,14 +23,14 @@ from vibe_orderbook_mcp.store.summing import HistoryView
 Traded = tuple[Span, PriceRollup, TapeCoverage]
 
 
-async def traded_window(runtime: Runtime, history: History, state: SymbolState, span: Span) -> Traded:
+async def traded_window(runtime: Runtime, history: History, state: InstrumentOwner, span: Span) -> Traded:
     """The window, the trades of the part that can be answered, and its coverage. Raises StorageError.
 
     The part goes back to the oldest trade that is held. Where more than half of its trades are missing, it is what
     comes after the last of them, if that is the larger part.
     """
     symbol = state.spec.symbol
-    collected = [*runtime.recorder.waiting(symbol), *state.tape.pending]
+    collected = [*runtime.recorder.waiting(symbol), *state.pending_trades]
     async with history.view() as view:
         if not history.writable:
             span = await _recorded(view, symbol, span)

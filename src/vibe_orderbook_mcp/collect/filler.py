@@ -19,7 +19,8 @@ from loguru import logger
 from vibe_orderbook_mcp.analytics.profile.coverage import Backfill
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.hole_report import HoleReport, Reason
-from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, StorageError
 from vibe_orderbook_mcp.model.events import Trade
@@ -50,16 +51,16 @@ class _Lookback:
     def __init__(self, newest_ms: int) -> None:
         self.began = time.monotonic()
         self.newest_ms = newest_ms
-        self.reached_ms = newest_ms
+        self.back_to_ms = newest_ms
         self.ids = 0
         self.is_done = False
 
     def progress(self, target_ms: int) -> Backfill | None:
         """None when it is through, or has not said anything yet."""
-        passed_ms, secs = self.newest_ms - self.reached_ms, time.monotonic() - self.began
+        passed_ms, secs = self.newest_ms - self.back_to_ms, time.monotonic() - self.began
         if self.is_done or passed_ms <= 0 or secs <= 0:
             return None
-        left = (self.reached_ms - target_ms) * self.ids / passed_ms
+        left = (self.back_to_ms - target_ms) * self.ids / passed_ms
         return Backfill(reaches_ms=target_ms, ids_left=max(0, round(left)), ids_per_sec=self.ids / secs)
 
 
@@ -102,8 +103,8 @@ class Filler:
             while True:
                 await asyncio.sleep(LOOK_EVERY_SECS)
                 self._log.say(time.monotonic())
-                for symbol, state in list(self._market.symbols.items()):
-                    self._work(symbol, "holes", self._fill_symbol, state)
+                for symbol, owner in list(self._market.symbols.items()):
+                    self._work(symbol, "holes", self._fill_symbol, owner)
         finally:
             for task in self._tasks.values():
                 task.cancel()
@@ -150,54 +151,54 @@ class Filler:
         if self._backfill_ms:
             before = [(0, oldest - 1)] if oldest else []
         else:  # what came since the start and could not be written, or was lost on the way
-            state = self._market.symbols.get(symbol)
-            holes = [] if state is None else state.tape.holes
+            owner = self._market.symbols.get(symbol)
+            holes = () if owner is None else owner.holes
             before = [(low, min(high, oldest - 1)) for low, high in holes if low < oldest]
         gaps = intervals.union(before, intervals.holes(held, oldest, held[-1][1]))
         gaps = intervals.difference(gaps, self._given_up.get(symbol, []))
         return intervals.drop_below(gaps, self._floor.get(symbol, 0))[::-1]
 
-    async def _fill_symbol(self, state: SymbolState) -> None:
-        symbol = state.spec.symbol
-        if self._newest_asked.get(symbol) != state.resyncs:
-            await self._fill_newest(state)
-        if state.tape.holes:  # one may have been filled, or given up, before a later trade showed it
+    async def _fill_symbol(self, owner: InstrumentOwner) -> None:
+        symbol = owner.spec.symbol
+        if self._newest_asked.get(symbol) != owner.counts.resyncs:
+            await self._fill_newest(owner)
+        if owner.holes:  # one may have been filled, or given up, before a later trade showed it
             held = await self._archive.writable().ids(symbol)
             for first, last in [*held, *self._given_up.get(symbol, [])]:
-                state.tape.fill(first, last)
+                owner.fill(first, last)
         missing, pages = await self.missing(symbol), PAGES_A_TURN
         holes = [hole for hole in missing if hole[0] != self._floor.get(symbol, 0)]
         if len(holes) < len(missing):
-            self._work(symbol, "older", self._look_back, state, *missing[-1])
+            self._work(symbol, "older", self._look_back, owner, *missing[-1])
         if intervals.count(holes) > FEW_IDS:
             PAGE_LANE.set(OLDER_PAGES)  # of this task, which ends with this turn
         for low, high in holes:
             if pages > 0:
-                pages = await self._fill_range(state, low, high, pages)
+                pages = await self._fill_range(owner, low, high, pages)
 
-    async def _look_back(self, state: SymbolState, low: int, high: int) -> None:
+    async def _look_back(self, owner: InstrumentOwner, low: int, high: int) -> None:
         """Trades before the oldest one held."""
         PAGE_LANE.set(OLDER_PAGES)
-        await self._fill_range(state, low, high, PAGES_A_TURN)
+        await self._fill_range(owner, low, high, PAGES_A_TURN)
 
-    async def _fill_newest(self, state: SymbolState) -> None:
+    async def _fill_newest(self, owner: InstrumentOwner) -> None:
         """The newest trades, whenever events were missed or nobody listened before. The stream shows a hole only with
         its next trade, which a quiet symbol may not have for an hour; until then the window would look whole.
         """
-        symbol, history, resyncs = state.spec.symbol, self._archive.writable(), state.resyncs
+        symbol, history, resyncs = owner.spec.symbol, self._archive.writable(), owner.counts.resyncs
         held = await history.ids(symbol)
         if held or self._backfill_ms:
             newest = held[-1][1] if held else -1
             page = await self._page(symbol, None)
             if missed := tuple(trade for trade in page if trade.agg_id > newest):
-                await self._store(state, missed)
+                await self._store(owner, missed)
             elif not held and not page:
                 self.exhausted.add(symbol)  # it has never traded
         self._newest_asked[symbol] = resyncs
 
-    async def _fill_range(self, state: SymbolState, low: int, high: int, pages: int) -> int:
+    async def _fill_range(self, owner: InstrumentOwner, low: int, high: int, pages: int) -> int:
         """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the pages that are left."""
-        symbol = state.spec.symbol
+        symbol = owner.spec.symbol
         is_lookback = low == self._floor.get(symbol, 0)
         oldest_ms = self._oldest_wanted_ms(is_lookback=is_lookback)
         while high >= low and pages > 0 and oldest_ms is not None:
@@ -208,11 +209,11 @@ class Filler:
             if not wanted:
                 self._give_up(symbol, low, high)
                 break
-            await self._store(state, wanted)
+            await self._store(owner, wanted)
             self._give_up_skipped(symbol, wanted)
             if is_lookback:
                 lookback = self._lookback.setdefault(symbol, _Lookback(wanted[-1].time_ms))
-                lookback.reached_ms = wanted[0].time_ms
+                lookback.back_to_ms = wanted[0].time_ms
                 lookback.ids += len(wanted)
             if wanted[0].time_ms < oldest_ms:
                 self._end_lookback(symbol, wanted[0].agg_id)
@@ -232,18 +233,18 @@ class Filler:
         finally:
             self._turn.release()
 
-    async def _store(self, state: SymbolState, trades: tuple[Trade, ...]) -> None:
+    async def _store(self, owner: InstrumentOwner, trades: tuple[Trade, ...]) -> None:
         """All but those that cannot be stored: one of them must not cost its page, again and again."""
-        symbol = state.spec.symbol
-        result = await self._archive.writable().add_trades(TradeBatch(state.spec, trades))
+        symbol = owner.spec.symbol
+        result = await self._archive.writable().add_trades(TradeBatch(owner.spec, trades))
         if (why := result.failed.get(symbol)) is None:
-            state.tape.fill(trades[0].agg_id, trades[-1].agg_id)
+            owner.fill(trades[0].agg_id, trades[-1].agg_id)
             self.filled[symbol] += len(trades)
             self._log.filled(symbol, len(trades), time.time())
         elif len(trades) > 1:
             middle = len(trades) // 2
-            await self._store(state, trades[:middle])
-            await self._store(state, trades[middle:])
+            await self._store(owner, trades[:middle])
+            await self._store(owner, trades[middle:])
         else:
             bad = trades[0].agg_id
             logger.debug("Trade {} of {} cannot be stored: {}", bad, symbol, why)
@@ -267,9 +268,9 @@ class Filler:
         self._log.lost(symbol, ids, why)
         self._given_up[symbol] = intervals.union(self._given_up.get(symbol, []), ids)
         self.given_up[symbol] += intervals.count(ids)
-        if (state := self._market.symbols.get(symbol)) is not None:
+        if (owner := self._market.symbols.get(symbol)) is not None:
             for first, last in ids:
-                state.tape.fill(first, last)  # nobody waits for them any more
+                owner.fill(first, last)  # nobody waits for them any more
 
     def _end_lookback(self, symbol: str, floor: int) -> None:
         self._floor[symbol] = max(self._floor.get(symbol, 0), floor)

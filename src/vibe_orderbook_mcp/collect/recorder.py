@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -18,7 +19,8 @@ from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.housekeeping import Housekeeping
 from vibe_orderbook_mcp.collect.lost import SymbolSeconds
 from vibe_orderbook_mcp.collect.watcher import Watcher
-from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner, Notice, Ticked
 from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS
 from vibe_orderbook_mcp.model.errors import StorageError, WritingPaused
 from vibe_orderbook_mcp.model.events import Trade
@@ -30,11 +32,6 @@ TICK_SECS = 1.0
 # Where in a second of the exchange's clock the tick is due: the second before is final then (seconds.CLOSE_MS), an
 # event later than that has shown it (one comes every 100 ms), and was 100 ms late at most.
 TICK_AT_MS = CLOSE_MS + 200
-# A symbol that says nothing has its seconds closed by the clock, this long after the exchange's time.
-QUIET_LAG_MS = 1_500
-QUIET_NS = QUIET_LAG_MS * 1_000_000
-# What a connection had to say while it did not answer may still come: its seconds stay open for so long.
-UNHEARD_MOST_MS = 6_000
 QUEUE_TICKS = 600
 BATCH_TICKS = 10  # how many waiting ticks one write may catch up
 # What is still said of history once a minute while it cannot be written.
@@ -45,8 +42,6 @@ STILL = {
     "unavailable": "History still cannot be opened",
 }
 STOP_WAIT_SECS = 1.0  # how long a stop waits for history that is being opened
-MICROPRICE_FIRST_TICKS = 60
-MICROPRICE_AGAIN_TICKS = 3600
 
 
 class Tick(msgspec.Struct):
@@ -74,8 +69,6 @@ class Recorder:
         self._tasks: list[asyncio.Task[None]] = []
         self._said = Repeats()
         self._waits_since_secs: float | None = None  # or since that was last said
-        self._bookless: set[str] = set()
-        self._stale: set[str] = set()
         self.says_each_second = True  # a line a second and symbol at INFO; else at DEBUG, and one line a minute
         self.snapshots_stored: Counter[str] = Counter()
         self.trades_stored: Counter[str] = Counter()
@@ -130,9 +123,7 @@ class Recorder:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.watcher.aclose()
-        for state in self._market.symbols.values():
-            state.seconds.finish()
-        self.tick(time.monotonic_ns())
+        self._enqueue([(owner, owner.finish()) for owner in self._market.symbols.values()])
         with suppress(TimeoutError):  # what is being opened may still take what waits
             await asyncio.wait_for(self._archive.settled.wait(), STOP_WAIT_SECS)
         history = self._archive.history
@@ -154,17 +145,11 @@ class Recorder:
         now_ms = self._market.exchange_ms(now_ns)
         if now_ms is not None and self.is_running:
             self._note_clock(now_ms)
-        tick = Tick([], [])
-        for state in list(self._market.symbols.values()):
-            if now_ms is not None:
-                _close_silent(state, now_ns, now_ms)
-            if self.is_running:
-                self._note_skipped(state, now_ns)
-                self._note_stale(state, now_ns)
-            self._learn_microprice(state)
-            self._collect(state, tick)
-        self._enqueue(tick)
+        ticked = [(owner, owner.tick(now_ns)) for owner in self._market.symbols.values()]
+        self._enqueue(ticked)
         if self.is_running:
+            for owner, each in ticked:
+                self._say(owner, each.notices, now_ns)
             self._note_waiting(now_ns / 1e9)
 
     def _waiting_seconds(self) -> SymbolSeconds:
@@ -187,36 +172,32 @@ class Recorder:
                 archive.error or "the disk has not answered",
             )
 
-    def _collect(self, state: SymbolState, tick: Tick) -> None:
-        for row, top in state.seconds.take():
-            state.past.add(row)
-            self.watcher.observe(state, row, state.seconds.take_evidence(row.second))
-            tick.seconds.append(SecondRecord(state.spec, row, top))
-        if taken := state.tape.take():
-            tick.trades.append(TradeBatch(state.spec, taken))
-
-    def _enqueue(self, tick: Tick) -> None:
+    def _enqueue(self, ticked: Sequence[tuple[InstrumentOwner, Ticked]]) -> None:
+        """What became final, past the detectors and into the queue."""
+        tick = Tick([], [])
+        for owner, each in ticked:
+            for second in each.seconds:
+                self.watcher.observe(owner, second.record.row, second.evidence)
+                tick.seconds.append(second.record)
+            if each.trades is not None:
+                tick.trades.append(each.trades)
         if (tick.seconds or tick.trades) and self._archive.mode != "read_only":
             self._queue.append(tick)
             self._drop_overflow()
             self._queued.set()
 
-    def forget(self, state: SymbolState) -> None:
+    def forget(self, owner: InstrumentOwner) -> None:
         """The symbol is kept no more: what it has is queued, its last second as partial, and nothing of it is left."""
-        symbol = state.spec.symbol
-        state.seconds.finish()
-        self._collect(state, tick := Tick([], []))
-        self._enqueue(tick)
-        self.watcher.forget(state)
-        self._house.forget(symbol, (state.seconds.reached_ms or 0) + 1000)
-        self._bookless.discard(symbol)
-        self._stale.discard(symbol)
+        symbol = owner.spec.symbol
+        self._enqueue([(owner, owner.finish())])
+        self.watcher.forget(owner)
+        self._house.forget(symbol, owner.reached_ms + 1000)
         self._said.forget(symbol)
 
     def _note_clock(self, now_ms: int) -> None:
         """A second is recorded once, so a clock that was put back records nothing new before it is where it was."""
         was_back = self.clock_back_secs > 0
-        newest_ms = max((state.seconds.reached_ms for state in self._market.symbols.values()), default=0)
+        newest_ms = max((owner.reached_ms for owner in self._market.symbols.values()), default=0)
         back_ms = newest_ms - now_ms
         self.clock_back_secs = back_ms / 1000 if back_ms > (0 if was_back else PLAUSIBLE_MS) else 0.0
         if self.clock_back_secs and not was_back:
@@ -227,29 +208,17 @@ class Recorder:
         elif was_back and not self.clock_back_secs:
             logger.info("The exchange's clock is where it was: recording goes on")
 
-    def _note_skipped(self, state: SymbolState, now_ns: int) -> None:
-        symbol, book = state.spec.symbol, state.book
-        if book is not None and (book.bids.best is not None or book.asks.best is not None):
-            self._bookless.discard(symbol)
-        elif symbol not in self._bookless:  # in its first second a new symbol has none yet
-            self._bookless.add(symbol)
-        elif (more := self._said.more(("skipped", symbol), now_ns / 1e9)) is not None:
-            logger.bind(symbol=symbol).warning("Skipping snapshot for {}: empty orderbook{}", symbol, more)
-
-    def _note_stale(self, state: SymbolState, now_ns: int) -> None:
-        symbol, is_stale = state.spec.symbol, state.status(now_ns) == "stale"
-        if is_stale and state.suspension is None and symbol not in self._stale:
-            silent = (state.age_ns(now_ns) or 0) / 1e9
-            logger.bind(symbol=symbol).warning("{} has been silent for {:.0f} s: its book is stale", symbol, silent)
-            self._stale.add(symbol)
-        elif symbol in self._stale and state.status(now_ns) == "live":
-            logger.bind(symbol=symbol).info("{} is live again", symbol)
-            self._stale.discard(symbol)
-
-    def _learn_microprice(self, state: SymbolState) -> None:
-        every = MICROPRICE_FIRST_TICKS if state.microprice_table is None else MICROPRICE_AGAIN_TICKS
-        if self._house.ticks % every == 0:
-            state.microprice_table = state.microprice.solve() or state.microprice_table
+    def _say(self, owner: InstrumentOwner, notices: Sequence[Notice], now_ns: int) -> None:
+        symbol = owner.spec.symbol
+        named = logger.bind(symbol=symbol)
+        for notice in notices:
+            if notice is Notice.STALE:
+                silent_secs = (owner.age_ns(now_ns) or 0) / 1e9
+                named.warning("{} has been silent for {:.0f} s: its book is stale", symbol, silent_secs)
+            elif notice is Notice.LIVE_AGAIN:
+                named.info("{} is live again", symbol)
+            elif (more := self._said.more(("skipped", symbol), now_ns / 1e9)) is not None:
+                named.warning("Skipping snapshot for {}: empty orderbook{}", symbol, more)
 
     def _drop_overflow(self) -> None:
         was_dropped = self.seconds_dropped
@@ -257,8 +226,8 @@ class Recorder:
             lost = self._queue.popleft()
             self._archive.lost.add(lost.seconds)
             for batch in lost.trades:
-                if (state := self._market.symbols.get(batch.spec.symbol)) is not None:
-                    state.tape.lose(batch.trades)
+                if (owner := self._market.symbols.get(batch.spec.symbol)) is not None:
+                    owner.lose_trades(batch.trades)
         if self.seconds_dropped > was_dropped and self._said.more("dropped", time.monotonic()) is not None:
             self._say_dropped()
 
@@ -346,32 +315,6 @@ class Recorder:
             if not isinstance(failure, WritingPaused):
                 logger.error("Keeping history in order failed: {}", failure)
             raise failure from error
-
-
-def _close_silent(state: SymbolState, now_ns: int, now_ms: int) -> None:
-    """Close the seconds of a silent symbol by the clock: as covered as far as signs reach (`market.silence`).
-
-    While it is not known whether silence or loss is behind it, they stay open: the next event or the answer of the
-    exchange decides. What is final is not changed again, so that is not waited for without end.
-    """
-    silence, seconds, age = state.silence, state.seconds, state.age_ns(now_ns)
-    due_ms = now_ms - QUIET_LAG_MS
-    if age is None or state.sync.needs_snapshot:
-        seconds.roll(due_ms)
-    elif silence.pulse is None:
-        if age > state.quiet_ns:
-            seconds.stale()
-        if age > QUIET_NS:
-            seconds.roll(due_ms)
-    elif age > QUIET_NS:
-        seen_ms = now_ms - (now_ns - silence.pulse.seen_ns) // 1_000_000
-        is_asked_for = silence.is_doubtful(now_ns) and not silence.is_unanswered
-        if silence.is_behind(now_ns) or due_ms - seen_ms > UNHEARD_MOST_MS or silence.is_overdue(now_ns):
-            seconds.stale()
-            seconds.roll(due_ms)
-        elif not is_asked_for:
-            seconds.stands()
-            seconds.roll(min(due_ms, seen_ms))
 
 
 def secs_to_tick(exchange_ms: int | None) -> float:

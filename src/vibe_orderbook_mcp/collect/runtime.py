@@ -86,12 +86,12 @@ class Runtime:
     def make_room(self, symbol: str) -> None:
         """A place for a symbol that a client asks for, before it is subscribed. Raises NoRoom."""
         leaving = self.places.take(symbol, self.feed.wanted, time.monotonic())
-        if leaving is not None and (state := self.market.symbols.get(leaving)) is not None:
+        if leaving is not None and (owner := self.market.symbols.get(leaving)) is not None:
             logger.bind(symbol=leaving).info(
                 "{} is kept no more: nobody has asked about it for longer than about others, and {} needs a place",
                 *(leaving, symbol),
             )
-            self.recorder.forget(state)
+            self.recorder.forget(owner)
             self.filler.forget(leaving)
             self.feed.drop(leaving)
             for forget in self.forgetters:

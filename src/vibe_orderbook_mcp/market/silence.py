@@ -14,6 +14,8 @@ the silence is unusual, while the exchange's own book does not say otherwise.
 
 from __future__ import annotations
 
+from vibe_orderbook_mcp.seconds.tracker import SecondTracker
+
 # A connection that has given no sign for so long, asked once a second, does not answer.
 UNHEARD_NS = 3_000_000_000
 # A major that says nothing for 3 s is stuck, an illiquid symbol may say nothing for minutes: so many of its usual
@@ -31,6 +33,11 @@ QUIET_MOST_NS = 30_000_000_000
 LOOK_NS = 2_000_000_000
 IN_FLIGHT_NS = 1_000_000_000
 ASK_AGAIN_NS = 3_000_000_000
+# A symbol that says nothing has its seconds closed by the clock, this long after the exchange's time.
+QUIET_LAG_MS = 1_500
+QUIET_NS = QUIET_LAG_MS * 1_000_000
+# What a connection had to say while it did not answer may still come: its seconds stay open for so long.
+UNHEARD_MOST_MS = 6_000
 
 
 class Pulse:
@@ -149,3 +156,31 @@ class Silence:
     def _allowed_ns(self) -> int:
         quiet_ns = self.quiet_ns
         return max(quiet_ns, min(QUIET_MOST_NS, quiet_ns << self._looks))
+
+
+def close_silent(seconds: SecondTracker, silence: Silence, now_ns: int, now_ms: int, *, is_lost: bool) -> None:
+    """Close the seconds of a silent symbol by the clock: as covered as far as signs reach.
+
+    While it is not known whether silence or loss is behind it, they stay open: the next event or the answer of the
+    exchange decides. What is final is not changed again, so that is not waited for without end. `is_lost`: there is no
+    book. `now_ms` is the exchange's time.
+    """
+    due_ms, event_ns = now_ms - QUIET_LAG_MS, silence.event_ns
+    if event_ns is None or is_lost:
+        seconds.roll(due_ms)
+        return
+    age_ns = now_ns - event_ns
+    if silence.pulse is None:
+        if age_ns > silence.quiet_ns:
+            seconds.stale()
+        if age_ns > QUIET_NS:
+            seconds.roll(due_ms)
+    elif age_ns > QUIET_NS:
+        seen_ms = now_ms - (now_ns - silence.pulse.seen_ns) // 1_000_000
+        is_asked_for = silence.is_doubtful(now_ns) and not silence.is_unanswered
+        if silence.is_behind(now_ns) or due_ms - seen_ms > UNHEARD_MOST_MS or silence.is_overdue(now_ns):
+            seconds.stale()
+            seconds.roll(due_ms)
+        elif not is_asked_for:
+            seconds.stands()
+            seconds.roll(min(due_ms, seen_ms))

@@ -46,3 +46,8 @@ class ExchangeClock:
         """None before the first event."""
         offset = self._offset
         return None if offset is None else offset + now_ns // 1_000_000
+
+
+def believable(event_ms: int, now_ms: int | None) -> int:
+    """An event's time, or what may be believed of it: a damaged time stamp must not close hours of seconds."""
+    return event_ms if now_ms is None or event_ms <= now_ms + PLAUSIBLE_MS else now_ms + PLAUSIBLE_MS

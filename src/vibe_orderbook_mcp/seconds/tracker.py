@@ -32,8 +32,8 @@ EVIDENCE_SECS = 120
 class SecondTracker:
     """Turns one symbol's applied events and trades into rows. Exchange time is handed in; nothing reads a clock.
 
-    Order of calls: `roll` with an event's time *before* the event is applied to the book, because what stands in
-    the book until then is the end of the seconds that are over; then `applied`.
+    `RecordedBook` calls it in the order that it needs: `roll` with an event's time *before* the event is applied to the
+    book, because what stands in the book until then is the end of the seconds that are over; then `applied`.
     """
 
     def __init__(self, spec: SymbolSpec) -> None:

@@ -109,8 +109,8 @@ class _RuntimeCollector(Collector):
             ("vibe_audit_mismatches", "Comparisons that found a difference.", "audit_mismatches"),
         ]
         for name, text, field in counters:
-            yield _per_symbol(name, text, {symbol: getattr(state, field) for symbol, state in states.items()})
-        duplicates = {symbol: state.tape.duplicates for symbol, state in states.items()}
+            yield _per_symbol(name, text, {symbol: getattr(state.counts, field) for symbol, state in states.items()})
+        duplicates = {symbol: state.duplicate_trades for symbol, state in states.items()}
         yield _per_symbol("vibe_trades_duplicate", "Trades that had come already.", duplicates)
         yield _per_symbol("vibe_snapshots_stored", "Seconds written.", {s: stored[s] for s in states})
         yield _per_symbol("vibe_trades_stored", "Trades written as they came.", {s: trades[s] for s in states})
@@ -119,7 +119,7 @@ class _RuntimeCollector(Collector):
         yield _per_symbol("vibe_trades_given_up", "Trades that the exchange does not have or broke.", given_up)
         holes = GaugeMetricFamily("vibe_trade_holes", "Open holes in the ids of this run.", labels=["symbol"])
         for symbol, state in states.items():
-            holes.add_metric([symbol], len(state.tape.holes))
+            holes.add_metric([symbol], len(state.holes))
         yield holes
 
     def _process(self) -> Iterator[Metric]:

@@ -12,7 +12,8 @@ import time
 from loguru import logger
 
 from vibe_orderbook_mcp.book.sync import Loaded
-from vibe_orderbook_mcp.market.market import Market, SymbolState
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.market.silence import LOOK_NS
 from vibe_orderbook_mcp.model.errors import ExchangeError
 from vibe_orderbook_mcp.process.pace import delays
@@ -46,17 +47,17 @@ class BookChecks:
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
-            for symbol, state in list(self._market.symbols.items()):
-                if state.audit_mismatches > self._said.get(symbol, 0):
-                    self._said[symbol] = state.audit_mismatches
+            for symbol, owner in list(self._market.symbols.items()):
+                if owner.counts.audit_mismatches > self._said.get(symbol, 0):
+                    self._said[symbol] = owner.counts.audit_mismatches
                     logger.error("Audit of {} found levels that differ from the exchange's; mended", symbol)
                 began = self._began.setdefault(symbol, now)
-                if state.shadow is not None and now > began + AUDIT_PATIENCE_SECS:
-                    self._market.end_audit(symbol)
-                pause = SHORT_AUDIT_SECS if state.is_running_short else self._audit_every_secs
-                if now >= began + pause and state.book is not None and state.shadow is None:
+                if owner.is_audited and now > began + AUDIT_PATIENCE_SECS:
+                    owner.end_audit()
+                pause = SHORT_AUDIT_SECS if owner.is_running_short else self._audit_every_secs
+                if now >= began + pause and owner.book is not None and not owner.is_audited:
                     self._began[symbol] = now
-                    await self._audit(symbol, state)
+                    await self._audit(symbol, owner)
             for symbol in self._began.keys() - self._market.symbols.keys():
                 self.forget(symbol)  # it was given up during an audit
 
@@ -66,10 +67,9 @@ class BookChecks:
             while True:
                 await asyncio.sleep(LOOK_EVERY_SECS)
                 now_ns = time.monotonic_ns()
-                for symbol, state in list(self._market.symbols.items()):
-                    if state.book is not None and state.suspension is None and state.silence.is_to_ask(now_ns):
-                        state.silence.asked_ns = now_ns
-                        looking = asyncio.create_task(self._look(symbol, state))
+                for symbol, owner in list(self._market.symbols.items()):
+                    if owner.ask(now_ns):
+                        looking = asyncio.create_task(self._look(symbol, owner))
                         self._looks.add(looking)
                         looking.add_done_callback(self._looks.discard)
                         await asyncio.sleep(LOOK_SPACING_SECS)
@@ -77,35 +77,34 @@ class BookChecks:
             for looking in self._looks:
                 looking.cancel()
 
-    async def _audit(self, symbol: str, state: SymbolState) -> None:
-        market = self._market
-        market.begin_audit(symbol)
+    async def _audit(self, symbol: str, owner: InstrumentOwner) -> None:
+        owner.begin_audit()
         waits = delays(0.5, 4.0)
         try:
             for _ in range(5):
                 snapshot = await self._rest.depth(symbol)
                 if snapshot.bids_cut or snapshot.asks_cut:  # it may know less than the book, and again if asked again
-                    if state.is_running_short:  # not every ten seconds for that
+                    if owner.is_running_short:  # not every ten seconds for that
                         self._began[symbol] = time.monotonic() + self._audit_every_secs - SHORT_AUDIT_SECS
-                    market.end_audit(symbol)
+                    owner.end_audit()
                     return
-                loaded = market.load_audit(symbol, snapshot, DEPTH_LIMIT, time.monotonic_ns())
+                loaded = owner.load_audit(snapshot, DEPTH_LIMIT)
                 if loaded is not Loaded.TOO_OLD:
                     break
                 await asyncio.sleep(next(waits))
             else:
-                market.end_audit(symbol)
+                owner.end_audit()
         except ExchangeError as error:
-            market.end_audit(symbol)
+            owner.end_audit()
             logger.debug("Audit of {} put off: {}", symbol, error)
 
-    async def _look(self, symbol: str, state: SymbolState) -> None:
+    async def _look(self, symbol: str, owner: InstrumentOwner) -> None:
         asked_ns = time.monotonic_ns()
         try:
             async with asyncio.timeout(LOOK_NS / 1e9):
                 snapshot = await self._rest.glance(symbol)
         except (ExchangeError, TimeoutError) as error:
             logger.debug("Whether {} is quiet could not be asked: {!r}", symbol, error)
-            state.silence.unanswered()
+            owner.unanswered()
         else:
-            self._market.look(symbol, snapshot, asked_ns, time.monotonic_ns())
+            owner.compare(snapshot, asked_ns, time.monotonic_ns())

@@ -13,7 +13,9 @@ from collections.abc import Coroutine, Hashable
 from loguru import logger
 
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
-from vibe_orderbook_mcp.market.market import DELISTED, TRADING, Market, SymbolState
+from vibe_orderbook_mcp.market.chronicle import DELISTED, TRADING
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import (
     ExchangeError,
     ExchangeUnavailable,
@@ -88,9 +90,9 @@ class Feed:
 
         `is_lookup`: a client asked, and what that costs comes out of the small share of clients' look-ups.
         """
-        state = self.market.symbols.get(symbol)
-        if state is not None:
-            return state.spec
+        owner = self.market.symbols.get(symbol)
+        if owner is not None:
+            return owner.spec
         task = self._adding.get(symbol)
         if task is None:
             task = self._adding[symbol] = asyncio.create_task(self._add(symbol, is_lookup=is_lookup))
@@ -108,7 +110,7 @@ class Feed:
 
     def drop(self, symbol: str) -> None:
         """Keep the symbol no more. Its rows and trades have to be taken before."""
-        self.market.remove(symbol)
+        self.market.give_up(symbol)
         if (task := self._syncing.pop(symbol, None)) is not None:
             task.cancel()
         self._live.pop(symbol, None)
@@ -181,9 +183,10 @@ class Feed:
             # A quiet symbol may say nothing for minutes, and its seconds are to be stored from the first one on.
             self.market.clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
         status = TRADING if spec.trading else (await self._rest.listing(symbol))[0]
-        self._listing.note(self.market.add(spec), status)
+        owner = self.market.add(spec)
+        self._listing.note(owner, status)
         line = self._line_with_room()
-        self.market.symbols[symbol].silence.pulse = line.pulse
+        owner.follow(line.pulse)
         try:
             await line.add(symbol)
         except ExchangeUnavailable as error:
@@ -217,7 +220,7 @@ class Feed:
             if live is None or not live.is_set():
                 self._note_live(symbol)
         elif outcome is Outcome.GAP:
-            expected, got = self.market.symbols[symbol].sync.missed
+            expected, got = self.market.symbols[symbol].missed
             self._warn(
                 ("gap", symbol),
                 "Gap in {} depth stream: expected {}, got {}; resyncing",
@@ -244,8 +247,8 @@ class Feed:
         if is_first:
             logger.info("Connected to the exchange: {} symbol(s) on one connection", len(symbols))
         for symbol in symbols:
-            state = self.market.symbols.get(symbol)
-            if state is not None and state.sync.needs_snapshot:
+            owner = self.market.symbols.get(symbol)
+            if owner is not None and owner.needs_snapshot:
                 self._resync(symbol)
 
     def disconnected(self, symbols: set[str], reason: str) -> None:
@@ -263,14 +266,15 @@ class Feed:
                 task.cancel()  # its snapshot would be older than the next connection
 
     def last_update_id(self, symbol: str) -> int | None:
-        state = self.market.symbols.get(symbol)
-        return None if state is None or state.sync.book is None else state.sync.book.last_update_id
+        owner = self.market.symbols.get(symbol)
+        copy = None if owner is None else owner.copy
+        return None if copy is None else copy.last_update_id
 
     def is_stuck(self, symbols: set[str], now_ns: int) -> str | None:
         for symbol in symbols:
-            state = self.market.symbols.get(symbol)
-            if state is not None and state.suspension is None and state.status(now_ns) == "stale":
-                return f"{symbol} has been silent for {(state.age_ns(now_ns) or 0) / 1e9:.0f} s"
+            owner = self.market.symbols.get(symbol)
+            if owner is not None and owner.suspension is None and owner.status(now_ns) == "stale":
+                return f"{symbol} has been silent for {(owner.age_ns(now_ns) or 0) / 1e9:.0f} s"
         return None
 
     # --- getting back into sequence ------------------------------------------------------------------------
@@ -285,22 +289,22 @@ class Feed:
         """Fetch snapshots until one joins the stream. The stream is open: events are being buffered."""
         waits = delays(0.25, 15.0)
         market = self.market
-        while (state := market.symbols.get(symbol)) is not None and state.sync.needs_snapshot:
+        while (owner := market.symbols.get(symbol)) is not None and owner.needs_snapshot:
             try:
                 async with self._snapshots:
                     limit = self._rest.affordable_depth()
                     snapshot = await self._rest.depth(symbol, limit)
             except SymbolUnknown as error:
-                state.reason = str(error).rstrip(".")
-                self._listing.note(state, DELISTED)
+                owner.wait(str(error).rstrip("."))
+                self._listing.note(owner, DELISTED)
                 await asyncio.sleep(UNKNOWN_RETRY_SECS)  # or until it is listed again, see `_resumed`
                 continue
             except RateLimited as error:
-                self._note_refused(state, error)
+                self._note_refused(owner, error)
                 await asyncio.sleep(error.retry_after_secs)
                 continue
             except ExchangeError as error:
-                self._note_refused(state, error)
+                self._note_refused(owner, error)
                 await asyncio.sleep(next(waits))
                 continue
             loaded = market.load(symbol, snapshot, limit, time.monotonic_ns())
@@ -309,20 +313,21 @@ class Feed:
             elif loaded is Loaded.TOO_OLD:
                 logger.debug("Snapshot of {} is older than the stream; fetching another", symbol)
                 await asyncio.sleep(next(waits))
-            elif loaded is Loaded.UNPROVEN and await self._stays_silent(state):
+            elif loaded is Loaded.UNPROVEN and await self._stays_silent(owner):
                 market.confirm(symbol)
                 self._note_live(symbol)
 
-    def _note_refused(self, state: SymbolState, error: ExchangeError) -> None:
+    def _note_refused(self, owner: InstrumentOwner, error: ExchangeError) -> None:
         reason = str(error).rstrip(".")
-        state.reason = self.last_error = reason
+        self.last_error = reason
+        owner.wait(reason)
         waiting = [name for name, each in self.market.symbols.items() if each.reason == reason]
         self._warn(("snapshot", reason), "Snapshot of {}: {}", ", ".join(sorted(waiting)), reason)
 
     def _resumed(self, symbol: str) -> None:
         """The symbol trades again: whoever waited for it to be listed need not wait any longer."""
-        state = self.market.symbols.get(symbol)
-        if state is not None and state.sync.needs_snapshot:
+        owner = self.market.symbols.get(symbol)
+        if owner is not None and owner.needs_snapshot:
             if (task := self._syncing.pop(symbol, None)) is not None:
                 task.cancel()
             self._resync(symbol)
@@ -351,19 +356,19 @@ class Feed:
         if (more := self._said.more(about, time.monotonic())) is not None:
             (logger if symbol is None else logger.bind(symbol=symbol)).warning(text + "{}", *values, more)
 
-    async def _stays_silent(self, state: SymbolState) -> bool:
+    async def _stays_silent(self, owner: InstrumentOwner) -> bool:
         """Whether no event comes that proves or outruns the snapshot that was just loaded."""
         deadline = time.monotonic() + CONFIRM_AFTER_SECS
         while time.monotonic() < deadline:
-            if state.sync.is_proven or state.sync.needs_snapshot:
+            if owner.is_proven or owner.needs_snapshot:
                 return False
             await asyncio.sleep(UNPROVEN_LOOK_SECS)
         return True
 
     def _note_live(self, symbol: str) -> None:
-        state = self.market.symbols.get(symbol)
+        owner = self.market.symbols.get(symbol)
         event = self._live.setdefault(symbol, asyncio.Event())
-        book = None if state is None else state.book
+        book = None if owner is None else owner.book
         if book is None or event.is_set():
             return
         event.set()

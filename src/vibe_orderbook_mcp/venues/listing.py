@@ -14,7 +14,9 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from vibe_orderbook_mcp.market.market import DELISTED, TRADING, Market, SymbolState
+from vibe_orderbook_mcp.market.chronicle import DELISTED, TRADING
+from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, SymbolUnknown
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
@@ -49,59 +51,58 @@ class ListingWatch:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(self._pause_secs)
-            state = self._next(time.monotonic())
-            if state is None:
+            owner = self._next(time.monotonic())
+            if owner is None:
                 continue
-            self._asked[state.spec.symbol] = time.monotonic()
+            self._asked[owner.spec.symbol] = time.monotonic()
             spec = None
             try:
-                status, spec = await self._rest.listing(state.spec.symbol)
+                status, spec = await self._rest.listing(owner.spec.symbol)
             except SymbolUnknown:
                 status = DELISTED
             except RateLimited as error:
                 await asyncio.sleep(error.retry_after_secs)
                 continue
             except ExchangeError as error:
-                logger.debug("Whether {} trades could not be asked: {}", state.spec.symbol, error)
+                logger.debug("Whether {} trades could not be asked: {}", owner.spec.symbol, error)
                 continue
-            self.note(state, status)
-            if spec is not None and self._market.symbols.get(spec.symbol) is state:
-                self._compare(state, spec)
+            self.note(owner, status)
+            if spec is not None and self._market.symbols.get(spec.symbol) is owner:
+                self._compare(owner, spec)
 
     def forget(self, symbol: str) -> None:
         self._asked.pop(symbol, None)
 
-    def note(self, state: SymbolState, status: str) -> None:
+    def note(self, owner: InstrumentOwner, status: str) -> None:
         """`status` is the exchange's own word, or DELISTED."""
-        symbol, before = state.spec.symbol, state.trading
-        if status == before:
+        symbol = owner.spec.symbol
+        if not owner.trades_as(status):
             return
-        state.trading = status
         if status == TRADING:
             logger.bind(symbol=symbol).info("{} trades again", symbol)
             self._resumed(symbol)
         else:
-            logger.bind(symbol=symbol).warning("{}", state.suspension)
+            logger.bind(symbol=symbol).warning("{}", owner.suspension)
 
-    def _compare(self, state: SymbolState, spec: SymbolSpec) -> None:
-        if (spec.tick_size, spec.step_size) != (state.spec.tick_size, state.spec.step_size):
+    def _compare(self, owner: InstrumentOwner, spec: SymbolSpec) -> None:
+        if (spec.tick_size, spec.step_size) != (owner.spec.tick_size, owner.spec.step_size):
             self._regridded(spec)
-        elif spec != state.spec:
-            state.describe(spec)
+        elif spec != owner.spec:
+            owner.describe(spec)
 
-    def _next(self, now: float) -> SymbolState | None:
+    def _next(self, now: float) -> InstrumentOwner | None:
         """The symbol that has waited longest of those whose turn has come."""
         now_ns = time.monotonic_ns()
         due = []
-        for symbol, state in self._market.symbols.items():
+        for symbol, owner in self._market.symbols.items():
             asked = self._asked.setdefault(symbol, now - SILENT_EVERY_SECS)
-            if now - asked >= _every_secs(state, now_ns, asked):
-                due.append((asked, state))
+            if now - asked >= _every_secs(owner, now_ns, asked):
+                due.append((asked, owner))
         return min(due, key=lambda item: item[0])[1] if due else None
 
 
-def _every_secs(state: SymbolState, now_ns: int, asked: float) -> float:
-    if state.book is not None and state.suspension is None and not state.silence.is_unusual(now_ns):
-        return SILENT_EVERY_SECS if state.is_off_grid else USUAL_EVERY_SECS
-    has_spoken = state.received_ns is not None and state.received_ns > asked * 1e9
-    return RESUMED_EVERY_SECS if state.suspension is not None and has_spoken else SILENT_EVERY_SECS
+def _every_secs(owner: InstrumentOwner, now_ns: int, asked: float) -> float:
+    if owner.book is not None and owner.suspension is None and not owner.is_unusually_silent(now_ns):
+        return SILENT_EVERY_SECS if owner.is_off_grid else USUAL_EVERY_SECS
+    has_spoken = owner.received_ns is not None and owner.received_ns > asked * 1e9
+    return RESUMED_EVERY_SECS if owner.suspension is not None and has_spoken else SILENT_EVERY_SECS

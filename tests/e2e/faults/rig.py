@@ -65,7 +65,7 @@ class JudgedMarket(Market):
             if self.sim is not None and not self.sim.faults.skew_ms():
                 late_secs = (self.sim.venue.now_ms() - update.event_ms) / 1000
                 self.most_late_secs = max(self.most_late_secs, late_secs)
-            self.applied[update.symbol].append((time.monotonic(), self.symbols[update.symbol].resyncs))
+            self.applied[update.symbol].append((time.monotonic(), self.symbols[update.symbol].counts.resyncs))
             self.judge(update.symbol)
         return outcome
 

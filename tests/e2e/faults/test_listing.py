@@ -22,7 +22,7 @@ async def suspended(watch: Watch, **statuses: str) -> None:
     """Suspend symbols and wait until the program knows."""
     symbols = watch.market.symbols
     await watch.all_live()
-    await until(lambda: all(symbols[symbol].events > 12 for symbol in statuses))
+    await until(lambda: all(symbols[symbol].counts.events > 12 for symbol in statuses))
     for symbol, status in statuses.items():
         watch.sim.faults.add(Suspend(symbol=symbol, status=status))  # type: ignore[arg-type]  # one of its
     await until(lambda: all(symbols[symbol].trading == status for symbol, status in statuses.items()))
@@ -108,10 +108,10 @@ def test_a_symbol_whose_tick_changes_is_kept_on_its_new_grid(
             await watch.settled()
             assert watch.logged.count("The grid of BTCUSDT has changed: prices in 0.001") == 1
             assert symbols["ETHUSDT"] is other
-            assert symbols["BTCUSDT"].resyncs == before.resyncs + 1
+            assert symbols["BTCUSDT"].counts.resyncs == before.counts.resyncs + 1
             assert watch.metric("vibe_reconnects_total") == 0
             history = watch.runtime.archive.writable()
-            stored, at = recorder.snapshots_stored["BTCUSDT"], before.tape.last_id or 0
+            stored, at = recorder.snapshots_stored["BTCUSDT"], before._chronicle.tape.last_id or 0
             await until(lambda: recorder.snapshots_stored["BTCUSDT"] >= stored + 2)
             await watch.store_is_true()
             (held,) = await history.ids("BTCUSDT")

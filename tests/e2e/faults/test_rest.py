@@ -168,16 +168,16 @@ def test_trades_that_cannot_be_read_cost_themselves(outcome: Outcome, tmp_path: 
 
     async def run() -> None:
         async with live(tmp_path, backfill_hours=1, symbols="BTCUSDT") as watch:
-            await until(lambda: watch.market.symbols["BTCUSDT"].trades > 5)
+            await until(lambda: watch.market.symbols["BTCUSDT"].counts.trades > 5)
             began = time.monotonic()
             watch.sim.faults.add(CorruptRest(mode="bad_rows", endpoint="aggTrades"))
             watch.sim.faults.add(Drop(channel="trades", count=2 * BAD_EVERY))
-            filler, tape = watch.runtime.filler, watch.market.symbols["BTCUSDT"].tape
+            filler, tape = watch.runtime.filler, watch.market.symbols["BTCUSDT"]._chronicle.tape
             await until(lambda: filler.given_up["BTCUSDT"] >= 2 and not tape.holes)
             filled_at = time.monotonic()
             assert await filler.missing("BTCUSDT") == []
-            requests, looks = watch.runtime.rest.requests, watch.market.symbols["BTCUSDT"].trades
-            await until(lambda: watch.market.symbols["BTCUSDT"].trades > looks + 50)  # some seconds
+            requests, looks = watch.runtime.rest.requests, watch.market.symbols["BTCUSDT"].counts.trades
+            await until(lambda: watch.market.symbols["BTCUSDT"].counts.trades > looks + 50)  # some seconds
             assert watch.runtime.rest.requests - requests <= 3  # nothing of it is asked for again; others ask too
             watch.sim.faults.clear()
             await watch.settled()
@@ -230,8 +230,8 @@ def test_missing_trades_are_there_soon_after_the_exchange_answers_again(
 
     async def run() -> None:
         async with live(tmp_path) as watch:
-            await until(lambda: all(state.trades > 5 for state in watch.market.symbols.values()))
-            tape = watch.market.symbols["BTCUSDT"].tape
+            await until(lambda: all(state.counts.trades > 5 for state in watch.market.symbols.values()))
+            tape = watch.market.symbols["BTCUSDT"]._chronicle.tape
             began = time.monotonic()
             for each in fault:
                 watch.sim.faults.add(each)

@@ -130,7 +130,7 @@ def test_a_connection_that_died_without_a_word_is_replaced(is_cut: bool, outcome
             async with watching(sim, tmp_path, ws_url=f"ws://127.0.0.1:{relay.port}") as watch:
                 await watch.all_live()
                 # Whoever is silent now is unusual only once its pace is known.
-                await until(lambda: all(watch.market.symbols[s].events > 12 for s in SYMBOLS))
+                await until(lambda: all(watch.market.symbols[s].counts.events > 12 for s in SYMBOLS))
                 began = time.monotonic()
                 relay.freeze()
                 await until(lambda: "stale" in watch.statuses_seen)
@@ -175,7 +175,7 @@ def test_a_storm_of_disconnects_is_weathered(outcome: Outcome, tmp_path: Path) -
 def test_an_exchange_that_falls_silent_is_stale_until_it_speaks(outcome: Outcome, tmp_path: Path) -> None:
     async def run() -> None:
         async with live(tmp_path) as watch:
-            await until(lambda: all(watch.market.symbols[s].events > 12 for s in SYMBOLS))  # its pace is known
+            await until(lambda: all(watch.market.symbols[s].counts.events > 12 for s in SYMBOLS))  # its pace is known
             began, over = await watch.suffer([Stall(seconds=6.0)])
             assert "stale" in watch.statuses_seen
             await watch.settled()
@@ -194,7 +194,7 @@ def test_a_stream_that_stops_on_a_connection_that_goes_on_is_noticed(outcome: Ou
 
     async def run() -> None:
         async with live(tmp_path) as watch:
-            await until(lambda: all(watch.market.symbols[s].events > 12 for s in SYMBOLS))  # its pace is known
+            await until(lambda: all(watch.market.symbols[s].counts.events > 12 for s in SYMBOLS))  # its pace is known
             began = time.monotonic()
             watch.sim.faults.add(Stall(symbol="BTCUSDT"))
             await until(lambda: watch.statuses() == {"BTCUSDT": "stale", "ETHUSDT": "live"})
@@ -223,7 +223,7 @@ def test_a_quiet_symbol_is_live_and_its_seconds_are_covered(outcome: Outcome, tm
             watch.statuses_seen.clear()
             state = watch.market.symbols["WANUSDT"]
             for _ in range(15):  # it was lively a moment ago: each silence is an unusual one
-                state.silence.event(time.monotonic_ns())
+                state._chronicle.silence.event(time.monotonic_ns())
             stored = watch.runtime.recorder.snapshots_stored
             await until(lambda: stored["WANUSDT"] >= 25)
             assert watch.statuses_seen == {"live"}
@@ -243,7 +243,7 @@ def test_a_quiet_symbol_is_live_and_its_seconds_are_covered(outcome: Outcome, tm
 def test_trades_are_stored_whole_whatever_becomes_of_their_frames(outcome: Outcome, tmp_path: Path) -> None:
     async def run() -> None:
         async with live(tmp_path) as watch:
-            await until(lambda: watch.market.symbols["BTCUSDT"].trades > 5)
+            await until(lambda: watch.market.symbols["BTCUSDT"].counts.trades > 5)
             began, over = await watch.suffer(
                 [
                     Drop(channel="trades", probability=0.3, seconds=1.5),
@@ -255,8 +255,8 @@ def test_trades_are_stored_whole_whatever_becomes_of_their_frames(outcome: Outco
                     Corrupt(channel="trades", mode="nan", count=1),
                 ]
             )
-            state, seen = watch.market.symbols["BTCUSDT"], watch.market.symbols["BTCUSDT"].trades
-            await until(lambda: state.trades > seen and watch.runtime.filler.filled["BTCUSDT"] > 0)
+            state, seen = watch.market.symbols["BTCUSDT"], watch.market.symbols["BTCUSDT"].counts.trades
+            await until(lambda: state.counts.trades > seen and watch.runtime.filler.filled["BTCUSDT"] > 0)
             await until(lambda: watch.metric("vibe_trade_holes") == 0)
             filled_at = time.monotonic()
             await watch.settled()

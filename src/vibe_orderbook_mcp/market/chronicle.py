@@ -1,0 +1,60 @@
+"""What is known of an instrument on any grid: its trades, its past, and what has happened to it. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vibe_orderbook_mcp.market.day_volume import DayVolume
+from vibe_orderbook_mcp.market.silence import Silence
+from vibe_orderbook_mcp.model.tape import TradeTape
+from vibe_orderbook_mcp.seconds.past_hour import PastHour
+
+# The exchange's word for a symbol that trades; others are HALT, BREAK, END_OF_DAY... DELISTED is ours: it has none.
+TRADING, DELISTED = "TRADING", "DELISTED"
+
+
+class Counts(msgspec.Struct):
+    """What has happened since the start. `InstrumentOwner` counts; everybody else reads."""
+
+    events: int = 0  # depth events that were applied
+    old_events: int = 0  # those that the book contained already
+    gaps: int = 0
+    crossings: int = 0
+    resyncs: int = 0  # snapshots that were joined with the stream, the first one included
+    audits: int = 0
+    audit_mismatches: int = 0
+    trades: int = 0
+    impossible_trades: int = 0  # beyond the instrument's own limits: skipped
+
+    @property
+    def loads(self) -> int:
+        """How often the book was loaded, or exchanged for a fresh copy."""
+        return self.resyncs + self.audits
+
+
+class Chronicle:
+    """Everything that an owner hands on to its successor when the exchange changes the tick or the step size."""
+
+    __slots__ = ("counts", "day", "heard_ms", "past", "silence", "tape", "trading")
+
+    def __init__(self) -> None:
+        self.tape = TradeTape()
+        self.day = DayVolume()
+        self.past = PastHour()
+        self.silence = Silence()
+        self.counts = Counts()
+        self.trading = TRADING  # the exchange's word for whether the symbol trades, or DELISTED
+        self.heard_ms: int | None = None  # exchange time of the newest event of book or trades; stays without a book
+
+    def heard(self, event_ms: int) -> None:
+        """An event came; the newest one by its own time counts."""
+        if self.heard_ms is None or event_ms > self.heard_ms:
+            self.heard_ms = event_ms
+
+    def suspension(self, symbol: str) -> str | None:
+        """Why the instrument cannot be traded, as a sentence; None when it can."""
+        if self.trading == TRADING:
+            return None
+        if self.trading == DELISTED:
+            return f"The exchange does not list {symbol} any more."
+        return f"Trading in {symbol} is suspended at the exchange (status {self.trading})."

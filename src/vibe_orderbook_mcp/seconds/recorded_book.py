@@ -1,0 +1,104 @@
+"""A book in proven sequence and the seconds that are made of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome, is_gap
+from vibe_orderbook_mcp.model.clock import believable
+from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.model.rows import RowFlag
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.seconds.tracker import SecondTracker
+
+# What the second of a loss is marked with.
+LOSSES: Final = {Outcome.OUTRUN: RowFlag.RESYNC, Outcome.GAP: RowFlag.GAP, Outcome.CROSSED: RowFlag.CROSSED}
+
+
+class RecordedBook:
+    """Everything that changes the book goes through here, and is counted in its second in the same call.
+
+    So there is one order: what stood until an event's time is the end of the seconds that are over, then the book
+    changes, then the event counts. `seconds` may be read, closed by the clock and given trades; events come by
+    `receive` alone.
+    """
+
+    __slots__ = ("_sync", "seconds")
+
+    def __init__(self, spec: SymbolSpec) -> None:
+        self._sync = BookSync()
+        self.seconds = SecondTracker(spec)
+
+    @property
+    def book(self) -> OrderBook | None:
+        """The book, if it is in proven sequence."""
+        sync = self._sync
+        return sync.book if sync.is_live else None
+
+    @property
+    def copy(self) -> OrderBook | None:
+        """The book as it is being kept: perhaps not proved yet, or crossed for one event."""
+        return self._sync.book
+
+    @property
+    def is_proven(self) -> bool:
+        return self._sync.is_proven
+
+    @property
+    def needs_snapshot(self) -> bool:
+        return self._sync.needs_snapshot
+
+    @property
+    def missed(self) -> tuple[int, int]:
+        """(expected first id, first id received) of the last gap."""
+        return self._sync.missed
+
+    def receive(self, update: DepthUpdate, now_ms: int | None) -> Outcome:
+        """The next event. `now_ms` is the exchange's time, as far as it is known."""
+        sync, seconds = self._sync, self.seconds
+        book = sync.book
+        known_id = -1 if book is None else book.last_update_id
+        if update.final_id > known_id:
+            if book is not None and is_gap(known_id, update):
+                seconds.stale()  # events are missing since the last one: that time was not seen
+            seconds.roll(believable(update.event_ms, now_ms))
+        was_proven = sync.is_proven
+        outcome = sync.receive(update)
+        if outcome is Outcome.APPLIED:
+            if not was_proven and book is not None:
+                seconds.synced(book)
+            seconds.applied(update, sync.before, update.final_id - max(known_id, update.first_id - 1))
+        elif (flag := LOSSES.get(outcome)) is not None:
+            seconds.lost(flag)
+        return outcome
+
+    def load(self, snapshot: DepthSnapshot, limit: int, now_ms: int | None) -> Loaded:
+        """A snapshot of at most `limit` levels a side. It has no time of its own: it counts as of now."""
+        loaded = self._sync.load(snapshot, limit=limit)
+        book = self._sync.book
+        if loaded in (Loaded.LIVE, Loaded.UNPROVEN) and book is not None:
+            if book.event_ms is None:
+                book.event_ms = now_ms
+            if book.event_ms is not None:
+                # The time without a book ends here, not where the next event shows that it has passed.
+                self.seconds.roll(believable(book.event_ms, now_ms))
+            if loaded is Loaded.LIVE:
+                self.seconds.synced(book)
+        return loaded
+
+    def confirm(self) -> None:
+        """The stream is open and silent: the snapshot stands. See `BookSync.confirm`."""
+        self._sync.confirm()
+        if (book := self.book) is not None:
+            self.seconds.synced(book)
+
+    def lose(self, flag: RowFlag) -> None:
+        """The connection is gone, and with it the proof of sequence."""
+        self._sync.reset()
+        self.seconds.lost(flag)
+
+    def swap(self, fresh: OrderBook) -> None:
+        """An equal copy takes the book's place: the seconds go on."""
+        self._sync.book = fresh
+        self.seconds.swapped(fresh)
