@@ -30,7 +30,7 @@ from bench.synthetic import synthetic
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.recorder import Recorder
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.market.owner import FinalSecond, InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.process.logs import set_up_logging
@@ -164,9 +164,9 @@ def _tick(
     logged: list[float],
     watched_us: list[float],
 ) -> None:
-    def observe(owner: InstrumentOwner, row: Any, evidence: Any) -> None:
+    def observe(owner: InstrumentOwner, final: FinalSecond) -> None:
         began = time.thread_time_ns()
-        owner.watch.second(row, evidence)
+        owner.watch.second(final.record.row, final.evidence)
         watched_us.append((time.thread_time_ns() - began) / 1e3)
 
     recorder.watcher.observe = observe  # type: ignore[method-assign]  # no past to restore, and timed alone

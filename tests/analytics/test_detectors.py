@@ -535,12 +535,12 @@ def test_a_finding_comes_back_from_history() -> None:
         thresholds={"refills": 3.0},
     )
     stored = to_stored(finding)
-    assert stored["type"] == "iceberg bid 60000.01"
+    assert stored.type == "iceberg bid 60000.01"
     assert from_stored(stored) == finding
     with pytest.raises(StorageCorrupt):
-        from_stored({**stored, "evidence": {}})
+        from_stored(msgspec.structs.replace(stored, evidence={}))
     with pytest.raises(StorageCorrupt):
-        from_stored({**stored, "type": "omen"})
+        from_stored(msgspec.structs.replace(stored, type="omen"))
 
 
 def test_nobody_is_accused() -> None:

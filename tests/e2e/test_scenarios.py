@@ -26,11 +26,10 @@ from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.recorder import Recorder
 from vibe_orderbook_mcp.collect.watcher import Watcher
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.market.owner import FinalSecond, InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 from vibe_orderbook_mcp.sim.driver import Drive, model_of
 from vibe_orderbook_mcp.sim.episode import Truth
 
@@ -48,8 +47,8 @@ WRITE_LAG_SECS = 5  # as in `tools.service`: rows that are newer than this end a
 class Straight(Watcher):
     """There is no archive whose past must be read before the first row is looked at."""
 
-    def observe(self, state: InstrumentOwner, row: SecondRow, evidence: LevelEvidence | None) -> None:
-        state.watch.second(row, evidence)
+    def observe(self, owner: InstrumentOwner, final: FinalSecond) -> None:
+        owner.watch.second(final.record.row, final.evidence)
 
 
 class Stage:

@@ -13,10 +13,11 @@ from tests.analytics.watching import quiet_rows
 from vibe_orderbook_mcp.analytics.anomalies.answer import anomalies_answer
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.collect.archive import Archive
-from vibe_orderbook_mcp.collect.watcher import RETRY_SECS, Watcher
-from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.collect.watcher import Watcher
+from vibe_orderbook_mcp.market.detection import RETRY_SECS
+from vibe_orderbook_mcp.market.owner import FinalSecond, InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError
-from vibe_orderbook_mcp.model.rows import SecondRecord
+from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow
 from vibe_orderbook_mcp.store.history import History
 
 BEFORE, ALONE = 4000, 200  # what is alone for over a minute has counted seconds of its own
@@ -30,9 +31,12 @@ class Closed(SimpleNamespace):
 
 
 async def settled(watcher: Watcher) -> None:
-    restoring = watcher._watched[BTC.symbol].restoring
-    if restoring is not None:
-        await restoring
+    if BTC.symbol in watcher._restoring:
+        await watcher._restoring[BTC.symbol][1]
+
+
+def final(row: SecondRow) -> FinalSecond:
+    return FinalSecond(SecondRecord(BTC, row, None), None)
 
 
 def test_history_that_comes_late_is_taken_in_and_not_written_over(tmp_path: Path) -> None:
@@ -45,7 +49,7 @@ def test_history_that_comes_late_is_taken_in_and_not_written_over(tmp_path: Path
             archive = SimpleNamespace(mode="recording", history=history)
             former, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             for row in rows[:BEFORE]:
-                former.observe(state, row, None)
+                former.observe(state, final(row))
                 await settled(former)
             await history.append([SecondRecord(BTC, row, None) for row in rows[:BEFORE]])
             await former.save_hours(history, [state])
@@ -55,7 +59,7 @@ def test_history_that_comes_late_is_taken_in_and_not_written_over(tmp_path: Path
             archive.mode, archive.history = "unavailable", None
             watcher, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             for row in rows[BEFORE : BEFORE + ALONE]:
-                watcher.observe(state, row, None)
+                watcher.observe(state, final(row))
                 await settled(watcher)
             assert len(state.watch.rows) == ALONE  # it does not wait
             assert state.watch.baseline.secs_until_ready > 0
@@ -64,12 +68,12 @@ def test_history_that_comes_late_is_taken_in_and_not_written_over(tmp_path: Path
 
             archive.mode, archive.history = "recording", Closed()
             late = iter(rows[BEFORE + ALONE :])
-            watcher.observe(state, next(late), None)
+            watcher.observe(state, final(next(late)))
             await settled(watcher)
             assert state.watch.baseline.secs_until_ready > 0
             archive.history = history
             for _ in range(RETRY_SECS + 2):
-                watcher.observe(state, next(late), None)
+                watcher.observe(state, final(next(late)))
                 await settled(watcher)
             assert state.watch.baseline.secs_until_ready == 0
             assert state.watch.baseline.seconds > known
@@ -92,7 +96,7 @@ def test_seconds_that_another_process_counted_too_count_once(tmp_path: Path) -> 
             archive = SimpleNamespace(mode="recording", history=history)
             other, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             for row in rows[:BEFORE]:
-                other.observe(state, row, None)
+                other.observe(state, final(row))
                 await settled(other)
             await history.append([SecondRecord(BTC, row, None) for row in rows[:BEFORE]])
             await other.save_hours(history, [state])
@@ -105,7 +109,7 @@ def test_seconds_that_another_process_counted_too_count_once(tmp_path: Path) -> 
                 if number >= BEFORE:
                     archive.mode, archive.history = "recording", history
                 if number >= BEFORE - shared:
-                    watcher.observe(state, row, None)
+                    watcher.observe(state, final(row))
                     await settled(watcher)
             assert state.watch.baseline.secs_until_ready == 0
             assert state.watch.baseline.seconds == whole.watch.baseline.seconds
@@ -126,7 +130,7 @@ def test_a_finding_of_a_former_process_still_touches_the_window_after_a_restart(
             archive = SimpleNamespace(mode="recording", history=history)
             former, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             for row in (*rows, *again):
-                former.observe(state, row, None)
+                former.observe(state, final(row))
                 await settled(former)
             await history.append([SecondRecord(BTC, row, None) for row in (*rows, *again)])
             await former.save_hours(history, [state])
@@ -135,13 +139,46 @@ def test_a_finding_of_a_former_process_still_touches_the_window_after_a_restart(
             watcher, state = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
             after = calm(BEFORE + 29, 30)
             for row in after:
-                watcher.observe(state, row, None)
+                watcher.observe(state, final(row))
                 await settled(watcher)
             end = after[-1].second + 1
             answer = anomalies_answer(state.watch, Span(end - 120, end), as_of_ms=end * 1000, age_ms=0, status="live")
             assert [each.type for each in answer.findings] == ["update_burst", "update_burst"]
             assert all(each.end is not None for each in answer.findings)
             assert "Update burst" in answer.summary
+        finally:
+            await history.close()
+
+    asyncio.run(run())
+
+
+def test_an_instrument_that_is_given_up_and_comes_back_begins_with_all_that_was_learned_of_it(tmp_path: Path) -> None:
+    """What its former owner found and counted is stored a moment later; until then there is no whole past to read."""
+    rows = [*quiet_rows(BEFORE), *stuffing(5, start=BEFORE), *calm(BEFORE + 5, 20)]
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            archive = SimpleNamespace(mode="recording", history=history)
+            watcher, former = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
+            for row in rows:
+                watcher.observe(former, final(row))
+                await settled(watcher)
+            await history.append([SecondRecord(BTC, row, None) for row in rows])
+            watcher.forget(former)
+
+            after, owner = iter(calm(BEFORE + 25, 30)), InstrumentOwner(BTC)
+            watcher.observe(owner, final(next(after)))
+            await settled(watcher)
+            begun = [owner.detection.is_begun]
+            await watcher.save(history)
+            watcher.observe(owner, final(next(after)))
+            await settled(watcher)
+            assert [*begun, owner.detection.is_begun] == [False, True]
+            assert owner.watch.baseline.seconds >= former.watch.baseline.seconds > 0
+            assert [each.type for each in owner.watch.recent] == ["update_burst"]
+            await watcher.save(history)
+            assert len(await history.events(BTC.symbol, 0, 4_102_444_800_000)) == 1
         finally:
             await history.close()
 

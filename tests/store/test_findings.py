@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.store.values import BTC, START, batch, record
 from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
+from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.store.disk.layout import BASE
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.records.findings import StoredEvent, decode_event, encode_event
+from vibe_orderbook_mcp.store.records.findings import decode_event, encode_event
 from vibe_orderbook_mcp.store.summing import EVENTS_A_PIECE
 
 pytestmark = pytest.mark.anyio

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.store.values import BTC, ETH, START, batch, record, trade
+from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE
-from vibe_orderbook_mcp.store.records.findings import StoredEvent
 from vibe_orderbook_mcp.store.status import UNDER_WAY_SECS, StoredSpan, SymbolStatus, TradeSpan, store_status
 
 pytestmark = pytest.mark.anyio

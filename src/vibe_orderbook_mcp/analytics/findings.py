@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypedDict
+from typing import Final, Literal
 
 import msgspec
 
 from vibe_orderbook_mcp.model.errors import StorageCorrupt
 from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.rows import StoredEvent
 
 FindingType = Literal["market_shock", "update_burst", "fleeting_cluster", "crash_precursor", "absorption", "iceberg"]
 Severity = Literal["Low", "Medium", "High", "Critical"]
@@ -84,20 +85,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, end_ms=end_ms)
 
 
-class StoredFields(TypedDict):
-    """A finding as history keeps it: by type and start, so the type also names side and price."""
-
-    type: str
-    start_ms: int
-    end_ms: int | None
-    severity: str
-    rarity: float | None
-    evidence: dict[str, Any]
-
-
-def to_stored(finding: Finding) -> StoredFields:
+def to_stored(finding: Finding) -> StoredEvent:
+    """As history keeps it: by type and start, so the type also names side and price."""
     place = [finding.side or "", "" if finding.price is None else repr(finding.price)]
-    return StoredFields(
+    return StoredEvent(
         type=" ".join([finding.type, *filter(None, place)]),
         start_ms=finding.start_ms,
         end_ms=finding.end_ms,
@@ -115,17 +106,17 @@ def to_stored(finding: Finding) -> StoredFields:
     )
 
 
-def from_stored(fields: StoredFields) -> Finding:
+def from_stored(event: StoredEvent) -> Finding:
     """Raises StorageCorrupt."""
-    kind, evidence = fields["type"].split(" ")[0], fields["evidence"]
+    kind, evidence = event.type.split(" ")[0], event.evidence
     try:
         return msgspec.convert(
             {
                 "type": kind,
-                "start_ms": fields["start_ms"],
-                "end_ms": fields["end_ms"],
-                "severity": fields["severity"],
-                "rarity": fields["rarity"],
+                "start_ms": event.start_ms,
+                "end_ms": event.end_ms,
+                "severity": event.severity,
+                "rarity": event.rarity,
                 "side": evidence["side"],
                 "price": evidence["price"],
                 "n_eff": evidence["n_eff"],

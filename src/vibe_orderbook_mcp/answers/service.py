@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from vibe_orderbook_mcp.analytics.anomalies.answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.book.answers import NOTIONALS, L1Answer, L2Answer, l1_answer, l2_answer
+from vibe_orderbook_mcp.analytics.findings import from_stored
 from vibe_orderbook_mcp.analytics.flow.absorption import kappa_ticks
 from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.flow.past import EqualWindows
@@ -45,7 +46,6 @@ from vibe_orderbook_mcp.answers.turns import Turns
 from vibe_orderbook_mcp.answers.volume_clock import VolumeClocks
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.collect.watcher import finding_of
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.model.listed import Source
@@ -279,7 +279,7 @@ class Tools:
                 stored = await history_of(self._runtime).events(
                     state.spec.symbol, (end - hours * HOUR_SECS) * 1000, (end + WRITE_LAG_SECS) * 1000
                 )
-                past = [finding_of(event) for event in stored]
+                past = [from_stored(event) for event in stored]
             except StorageError as error:
                 raise storage_refusal(error) from error
         vpin = await self._vpin(state, end) if with_detail else None

@@ -177,7 +177,7 @@ class Recorder:
         tick = Tick([], [])
         for owner, each in ticked:
             for second in each.seconds:
-                self.watcher.observe(owner, second.record.row, second.evidence)
+                self.watcher.observe(owner, second)
                 tick.seconds.append(second.record)
             if each.trades is not None:
                 tick.trades.append(each.trades)

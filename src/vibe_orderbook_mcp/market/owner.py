@@ -20,6 +20,7 @@ from vibe_orderbook_mcp.book.audit import BookAudit, replaced
 from vibe_orderbook_mcp.book.book import OrderBook, is_same
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
 from vibe_orderbook_mcp.market.chronicle import DELISTED, TRADING, Chronicle, Counts
+from vibe_orderbook_mcp.market.detection import Detection, Unsaved
 from vibe_orderbook_mcp.market.silence import Pulse, close_silent
 from vibe_orderbook_mcp.model.clock import ExchangeClock
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Side, Trade
@@ -74,7 +75,7 @@ class InstrumentOwner:
     __slots__ = (
         *("_audit", "_chronicle", "_clock", "_counts", "_is_bookless", "_microprice", "_microprice_table"),
         *("_most_price", "_most_size", "_reason", "_recorded", "_resting", "_spec", "_ticks", "_was_stale"),
-        *("_tick_size", "watch"),
+        *("_detection", "_tick_size"),
     )
 
     def __init__(
@@ -92,7 +93,7 @@ class InstrumentOwner:
         self._reason = "waiting for the first snapshot"
         self._ticks = 0
         self._is_bookless = self._was_stale = False
-        self.watch = SymbolWatch(spec)
+        self._detection = Detection(spec, self._chronicle.unsaved)
         self._tick_size = float(spec.tick_size)
         seconds = self._recorded.seconds
         seconds.wall_rule = lambda book: wall_limits(book.bids, book.asks, self._tick_size)
@@ -174,6 +175,19 @@ class InstrumentOwner:
     @property
     def past(self) -> PastHour:
         return self._chronicle.past
+
+    @property
+    def detection(self) -> Detection:
+        return self._detection
+
+    @property
+    def watch(self) -> SymbolWatch:
+        """The detectors, for reading."""
+        return self._detection.watch
+
+    @property
+    def unsaved(self) -> Unsaved:
+        return self._chronicle.unsaved
 
     @property
     def microprice(self) -> MicropriceTable | None:

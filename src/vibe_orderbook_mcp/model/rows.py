@@ -11,7 +11,7 @@ the collector, which holds up the event loop while it looks, need not look at th
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -139,3 +139,14 @@ class TradeBatch(msgspec.Struct, frozen=True, gc=False):
 
     spec: SymbolSpec
     trades: tuple[Trade, ...]
+
+
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a detector found. `evidence` holds plain values: numbers, text, None, lists and dicts of them."""
+
+    type: str
+    start_ms: int
+    end_ms: int | None = None  # None: it lasts
+    severity: str
+    rarity: float | None = None
+    evidence: dict[str, Any] = {}

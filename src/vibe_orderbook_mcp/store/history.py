@@ -22,7 +22,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.model.intervals import Interval
-from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
+from vibe_orderbook_mcp.model.rows import SecondRecord, StoredEvent, TradeBatch
 from vibe_orderbook_mcp.store import reader, rescue
 from vibe_orderbook_mcp.store.disk.layout import FAMILIES, Layout
 from vibe_orderbook_mcp.store.disk.place import Place, PlaceGone, directory_bytes, free_bytes
@@ -31,7 +31,6 @@ from vibe_orderbook_mcp.store.disk.secondary import Secondary
 from vibe_orderbook_mcp.store.disk.view import View
 from vibe_orderbook_mcp.store.plan import AppendResult
 from vibe_orderbook_mcp.store.reading import Ask
-from vibe_orderbook_mcp.store.records.findings import StoredEvent
 from vibe_orderbook_mcp.store.rescue import Rescue
 from vibe_orderbook_mcp.store.retention import retain
 from vibe_orderbook_mcp.store.summing import HistoryView, Summing

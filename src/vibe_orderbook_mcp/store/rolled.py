@@ -7,10 +7,11 @@ from typing import Final
 
 import msgspec
 
+from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.store import reader
 from vibe_orderbook_mcp.store.disk.layout import BASE, EVENT, META, ROLL, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.disk.view import Reads
-from vibe_orderbook_mcp.store.records.findings import StoredEvent, decode_event
+from vibe_orderbook_mcp.store.records.findings import decode_event
 from vibe_orderbook_mcp.store.records.keys import (
     HOURS,
     MINUTES,

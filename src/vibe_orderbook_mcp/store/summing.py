@@ -11,10 +11,10 @@ import msgspec
 
 from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.store import held, reader, rolled
 from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Ask, Reading
-from vibe_orderbook_mcp.store.records.findings import StoredEvent
 from vibe_orderbook_mcp.store.records.rollups import PriceRollup, TradeSums
 from vibe_orderbook_mcp.store.window_sums import Steps, WindowSums
 

@@ -5,25 +5,14 @@ Start and type are in the key: a finding that goes on is written again in its pl
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import ormsgpack
 
 from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
+from vibe_orderbook_mcp.model.rows import StoredEvent
 
 VERSION: Final = 1
-
-
-class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a detector found. `evidence` holds plain values: numbers, text, None, lists and dicts of them."""
-
-    type: str
-    start_ms: int
-    end_ms: int | None = None  # None: it lasts
-    severity: str
-    rarity: float | None = None
-    evidence: dict[str, Any] = {}
 
 
 def encode_event(event: StoredEvent) -> bytes:
