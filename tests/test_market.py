@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.core.exchange import SPEC, SYMBOL, depth
-from vibe_orderbook_mcp.analytics.profile.thin_zones import LOOK_SECS
+from vibe_orderbook_mcp.analytics.resting import LOOK_SECS
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
 from vibe_orderbook_mcp.market.day_volume import DAY_MS, DayVolume

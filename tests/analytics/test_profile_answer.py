@@ -14,10 +14,11 @@ from tests.analytics.rows import T0
 from tests.analytics.tape import DAY, WHOLE, Deal, bars, deals, histogram
 from vibe_orderbook_mcp.analytics.profile.answer import volume_profile_answer
 from vibe_orderbook_mcp.analytics.profile.bins import Histogram, PriceHistogram
-from vibe_orderbook_mcp.analytics.profile.coverage import Backfill, TapeCoverage
+from vibe_orderbook_mcp.analytics.profile.coverage import TapeCoverage
 from vibe_orderbook_mcp.analytics.profile.result import VolumeProfileAnswer
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.tape import Backfill
 
 WORKED = [5, 10, 20, 40, 60, 35, 18, 25, 30, 4, 3]
 # Eleven rows, 10 USD each from 61 800, in units of 0.01 BTC.

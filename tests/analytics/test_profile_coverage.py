@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from tests.analytics.rows import T0
 from tests.analytics.tape import DAY, WHOLE
 from vibe_orderbook_mcp.analytics.profile.coverage import (
-    Backfill,
     TapeCoverage,
     check_tape,
     nothing_traded,
@@ -18,6 +17,7 @@ from vibe_orderbook_mcp.analytics.profile.coverage import (
     tape_window,
 )
 from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.tape import Backfill
 
 NOW_MS = T0 * 1000
 HOUR = 3_600_000

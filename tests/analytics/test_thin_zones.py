@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.books import BTC, price_at
-from vibe_orderbook_mcp.analytics.profile.thin_zones import LOOK_SECS, RestingDepth, RestingGrid, ThinZone, thin_zones
+from vibe_orderbook_mcp.analytics.profile.thin_zones import ThinZone, thin_zones
+from vibe_orderbook_mcp.analytics.resting import LOOK_SECS, RestingDepth, RestingGrid
 from vibe_orderbook_mcp.book.book import BookSide
 from vibe_orderbook_mcp.model.events import Side
 

@@ -14,9 +14,9 @@ from tests.analytics.tape import DAY, WHOLE, bars, volumes
 from vibe_orderbook_mcp.analytics.numbers import significant
 from vibe_orderbook_mcp.analytics.profile.bins import Histogram
 from vibe_orderbook_mcp.analytics.profile.coverage import TapeCoverage
-from vibe_orderbook_mcp.analytics.profile.thin_zones import RestingDepth
 from vibe_orderbook_mcp.analytics.profile.vacuums_answer import liquidity_vacuums_answer
 from vibe_orderbook_mcp.analytics.profile.vacuums_result import LiquidityVacuumsAnswer
+from vibe_orderbook_mcp.analytics.resting import RestingDepth
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.model.events import Side
 

@@ -27,9 +27,8 @@ from tests.patience import PATIENCE_SECS
 from tests.store.values import batch, record
 from vibe_orderbook_mcp.answers.health import health_answer, readiness
 from vibe_orderbook_mcp.answers.service import Tools
-from vibe_orderbook_mcp.model.errors import Refusal, StorageError
+from vibe_orderbook_mcp.model.errors import DiskFull, Refusal, StorageError
 from vibe_orderbook_mcp.store.disk import place
-from vibe_orderbook_mcp.store.disk.failures import DiskFull
 from vibe_orderbook_mcp.store.disk.layout import Layout
 from vibe_orderbook_mcp.store.history import History
 

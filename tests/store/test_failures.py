@@ -6,8 +6,8 @@ import pytest
 from loguru import logger
 
 from tests.e2e.rig import listening
-from vibe_orderbook_mcp.model.errors import StorageError, StorageLocked
-from vibe_orderbook_mcp.store.disk.failures import Damaged, DiskFull, storage_error
+from vibe_orderbook_mcp.model.errors import Damaged, DiskFull, StorageError, StorageLocked
+from vibe_orderbook_mcp.store.disk.failures import storage_error
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from rocksdict import WriteBatch
 
 from tests.store.places import filled, opened, tables
 from tests.store.values import START, batch, record
-from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError, StorageLocked
-from vibe_orderbook_mcp.store.disk.failures import DiskFull
+from vibe_orderbook_mcp.model.errors import DiskFull, StorageCorrupt, StorageError, StorageLocked
 from vibe_orderbook_mcp.store.disk.layout import META
 from vibe_orderbook_mcp.store.history import History
 

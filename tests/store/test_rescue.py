@@ -13,10 +13,9 @@ import pytest
 from rocksdict import Options, Rdict
 
 from tests.store.values import START, batch, record
-from vibe_orderbook_mcp.model.errors import StorageError, StorageLocked, WritingPaused
+from vibe_orderbook_mcp.model.errors import Damaged, PlaceGone, StorageError, StorageLocked, WritingPaused
 from vibe_orderbook_mcp.store import rescue as rescue_module
 from vibe_orderbook_mcp.store.disk import place
-from vibe_orderbook_mcp.store.disk.failures import Damaged
 from vibe_orderbook_mcp.store.disk.layout import Layout
 from vibe_orderbook_mcp.store.disk.lock import holding
 from vibe_orderbook_mcp.store.history import History
@@ -339,7 +338,7 @@ async def test_a_directory_that_is_gone_is_noticed_by_the_next_write(tmp_path: P
     if how == "replaced":
         (tmp_path / "db").mkdir()
         (tmp_path / "db" / "LOCK").touch()
-    with pytest.raises(place.PlaceGone):
+    with pytest.raises(PlaceGone):
         await history.append([record(START + 1)])
     await history.reopen()
     assert (await history.append([record(START + 1)])).rows == {"BTCUSDT": 1}

@@ -22,12 +22,8 @@ from typing import Literal
 from loguru import logger
 
 from vibe_orderbook_mcp.collect.lost import SymbolSeconds
-from vibe_orderbook_mcp.model.errors import StorageError, StorageLocked, WritingPaused
+from vibe_orderbook_mcp.model.errors import Damaged, DiskFull, PlaceGone, StorageError, StorageLocked, WritingPaused
 from vibe_orderbook_mcp.process.pace import delays
-from vibe_orderbook_mcp.store.disk.failures import Damaged, DiskFull
-from vibe_orderbook_mcp.store.disk.layout import Layout
-from vibe_orderbook_mcp.store.disk.lock import is_held
-from vibe_orderbook_mcp.store.disk.place import PlaceGone, free_bytes
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.rescue import set_aside
 
@@ -47,7 +43,7 @@ class Archive:
         self._path = path
         self._cap_mb = cap_mb
         self._retention_days = retention_days
-        self.reserve_bytes = Layout(cap_mb, retention_days).reserve_bytes  # writing pauses when less is free
+        self.reserve_bytes = History.reserve_bytes(cap_mb=cap_mb, retention_days=retention_days)
         self.history: History | None = None
         self.mode: Mode = "opening"
         self.error: str | None = None  # why nothing is written, or nothing read
@@ -203,7 +199,7 @@ class Archive:
 
     async def _take_over(self) -> None:
         """Beside another writer: record from now on if it has gone."""
-        if await asyncio.to_thread(is_held, self._path):
+        if await asyncio.to_thread(History.is_held, self._path):
             return
         try:
             await self._open_for_writing()
@@ -249,7 +245,7 @@ class Archive:
     async def _look(self) -> None:
         """What is on the disk, and whether it may be written, also while nothing comes that could be."""
         with suppress(OSError):
-            self.free_bytes = await asyncio.to_thread(free_bytes, self._path)
+            self.free_bytes = await History.free_bytes(self._path)
         if self.mode == "recording" and self._failure is None and self.history is not None:
             try:
                 await self.history.check_place()

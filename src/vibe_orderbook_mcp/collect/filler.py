@@ -16,7 +16,6 @@ from typing import Literal
 
 from loguru import logger
 
-from vibe_orderbook_mcp.analytics.profile.coverage import Backfill
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.hole_report import HoleReport, Reason
 from vibe_orderbook_mcp.market.market import Market
@@ -26,6 +25,7 @@ from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, StorageE
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.intervals import Interval
 from vibe_orderbook_mcp.model.rows import TradeBatch
+from vibe_orderbook_mcp.model.tape import Backfill
 from vibe_orderbook_mcp.process.pace import delays
 from vibe_orderbook_mcp.venues.binance.rest import AGG_TRADES_LIMIT, PAGE_LANE, BinanceRest
 from vibe_orderbook_mcp.venues.binance.weights import OLDER_PAGES

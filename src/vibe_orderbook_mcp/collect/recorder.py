@@ -20,18 +20,14 @@ from vibe_orderbook_mcp.collect.housekeeping import Housekeeping
 from vibe_orderbook_mcp.collect.lost import SymbolSeconds
 from vibe_orderbook_mcp.collect.watcher import Watcher
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.owner import InstrumentOwner, Notice, Ticked
+from vibe_orderbook_mcp.market.owner import TICK_AT_MS, InstrumentOwner, Notice, Ticked
 from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS
 from vibe_orderbook_mcp.model.errors import StorageError, WritingPaused
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.process.pace import EVERY_SECS, Repeats
-from vibe_orderbook_mcp.seconds.tracker import CLOSE_MS
 
 TICK_SECS = 1.0
-# Where in a second of the exchange's clock the tick is due: the second before is final then (seconds.CLOSE_MS), an
-# event later than that has shown it (one comes every 100 ms), and was 100 ms late at most.
-TICK_AT_MS = CLOSE_MS + 200
 QUEUE_TICKS = 600
 BATCH_TICKS = 10  # how many waiting ticks one write may catch up
 # What is still said of history once a minute while it cannot be written.

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from loguru import logger
 
-from vibe_orderbook_mcp.book.compiled import IS_COMPILED
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.filler import Filler
 from vibe_orderbook_mcp.collect.places import Places
@@ -107,7 +106,8 @@ class Runtime:
             self.sessions[transport] -= 1
 
     async def _start(self) -> None:
-        logger.info("Books are kept in {}", "compiled code" if IS_COMPILED else "plain Python: slower, all else equal")
+        kept_in = "compiled code" if self.market.is_compiled else "plain Python: slower, all else equal"
+        logger.info("Books are kept in {}", kept_in)
         # A disk that hangs must not hold up the books: the recorder queues until the archive is open.
         self._keeping = asyncio.create_task(self.archive.run())
         for symbol in self.settings.symbols:

@@ -13,8 +13,6 @@ from typing import Final, NamedTuple
 
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.findings import Finding, from_stored, to_stored
-from vibe_orderbook_mcp.analytics.usual.baseline import restore_from
-from vibe_orderbook_mcp.analytics.usual.hours import decode
 from vibe_orderbook_mcp.model.rows import SecondRow, StoredEvent
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
@@ -111,8 +109,8 @@ class Detection:
     def stored_past(self, hours: Sequence[bytes], until: int) -> StoredPast:
         """Of these stored hours those that can be used, and which rows are needed with them. Raises StorageCorrupt."""
         if self._is_begun:  # what another process counted of the time since then was counted here too: from rows
-            hours = [data for data in hours if decode(data).until < until]
-        return StoredPast(until, hours, restore_from([decode(data) for data in hours], until))
+            hours = SymbolWatch.counted_before(hours, until)
+        return StoredPast(until, hours, SymbolWatch.rows_from(hours, until))
 
     def restore(self, past: StoredPast, rows: Sequence[SecondRow], events: Sequence[StoredEvent]) -> list[Finding]:
         """Go on where a former process stopped: its hours, its rows and its findings, ascending.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
+from vibe_orderbook_mcp.book.compiled import IS_COMPILED
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.clock import ExchangeClock
@@ -16,6 +18,8 @@ class Market:
 
     What comes for a symbol that is not kept is ignored: it can still be on its way after the symbol was given up.
     """
+
+    is_compiled: ClassVar[bool] = IS_COMPILED  # books are kept in compiled code, else in plain Python
 
     def __init__(self) -> None:
         self.symbols: dict[str, InstrumentOwner] = {}

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from vibe_orderbook_mcp.analytics.anomalies.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
-from vibe_orderbook_mcp.analytics.profile.thin_zones import RestingDepth, RestingGrid
+from vibe_orderbook_mcp.analytics.resting import RestingDepth, RestingGrid
 from vibe_orderbook_mcp.analytics.views import NEAR_BPS, BookFrame, near_view, view
 from vibe_orderbook_mcp.book.audit import BookAudit, replaced
 from vibe_orderbook_mcp.book.book import OrderBook, is_same
@@ -29,8 +29,12 @@ from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, TradeBatch
 from vibe_orderbook_mcp.model.symbol import ORDERS_A_LEVEL, SymbolSpec
 from vibe_orderbook_mcp.seconds.past_hour import PastHour
 from vibe_orderbook_mcp.seconds.recorded_book import RecordedBook
+from vibe_orderbook_mcp.seconds.tracker import CLOSE_MS
 from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 
+# Where in a second of the exchange's clock the tick is due: the second before is final then, an event later than that
+# has shown it (one comes every 100 ms), and was 100 ms late at most.
+TICK_AT_MS = CLOSE_MS + 200
 # With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
 FEW_LEVELS = 200
 # The micro-price is learned from what was counted so far: first after a minute of ticks, then every hour.

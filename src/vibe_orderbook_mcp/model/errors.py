@@ -12,7 +12,10 @@
         ├── StorageLocked      another process records into this directory
         ├── NothingRecorded    where history should be is none
         ├── WritingPaused      the disk is nearly full, or the directory may not be written; nothing is stuck
+        ├── DiskFull           the disk or the quota is used up; the database has to be opened again
+        ├── PlaceGone          the data directory was removed or replaced while it was in use
         └── StorageCorrupt     a record or file cannot be read back
+            └── Damaged        files of the database are missing or not what they were
 
 Errors carry the values that broke the rule, so that callers and tests compare values and not text.
 """
@@ -114,3 +117,15 @@ class WritingPaused(StorageError):
 
 class StorageCorrupt(StorageError):
     """Stored bytes cannot be read back as what they should be."""
+
+
+class DiskFull(StorageError):
+    """No space left. RocksDB stays stuck after space was made: re-open."""
+
+
+class PlaceGone(StorageError):
+    """The directory was removed or replaced: what was written since is lost, and so would be what comes."""
+
+
+class Damaged(StorageCorrupt):
+    """Files of the database are missing or not what they were: what RocksDB itself says, not one record."""

@@ -59,6 +59,11 @@ class SymbolSpec(msgspec.Struct, frozen=True, dict=True):  # `dict`: for the cac
                 raise InexactSymbol(self.symbol, what, digits)
 
 
+def tick_ticks(spec: SymbolSpec, tick_exp: int) -> int:
+    """The tick size in units of 10^-tick_exp: 1 for 0.01, 5 for 0.05."""
+    return max(1, int(spec.tick_size.scaleb(tick_exp)))
+
+
 def decimal_text(value: float, places: int) -> str:
     """The exchange's own spelling: 61837.63 -> "61837.63000000", with more places only where the value has more.
 

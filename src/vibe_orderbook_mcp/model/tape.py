@@ -8,11 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from vibe_orderbook_mcp.model.events import Trade
 
 # Trades that wait for the recorder. It takes them every second; far more than a minute of the busiest symbol
 # means that it does not run, and then ids are noted as missing rather than memory filled.
 PENDING_LIMIT = 200_000
+
+
+class Backfill(msgspec.Struct, frozen=True):
+    """Older trades that are being fetched: back to when, how many are left, and how fast it goes (if known)."""
+
+    reaches_ms: int
+    ids_left: int
+    ids_per_sec: float | None = None
+
+    @property
+    def eta_secs(self) -> float | None:
+        return self.ids_left / self.ids_per_sec if self.ids_per_sec else None
 
 
 class TradeTape:

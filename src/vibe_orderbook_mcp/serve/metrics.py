@@ -14,7 +14,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from vibe_orderbook_mcp import __version__
-from vibe_orderbook_mcp.book.compiled import IS_COMPILED
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.process import stderr
 from vibe_orderbook_mcp.serve.limits import HttpLimits, InFlight
@@ -123,15 +122,15 @@ class _RuntimeCollector(Collector):
         yield holes
 
     def _process(self) -> Iterator[Metric]:
+        runtime = self._runtime
         about = {
             "version": __version__,
             "python": platform.python_version(),
-            "books": "compiled" if IS_COMPILED else "python",
+            "books": "compiled" if runtime.market.is_compiled else "python",
         }
         yield InfoMetricFamily(
             "vibe_build", "What runs: its version, Python's, and what books are kept in.", value=about
         )
-        runtime = self._runtime
         feed, archive, recorder = runtime.feed, runtime.archive, runtime.recorder
         yield CounterMetricFamily("vibe_reconnects", "Connections to the exchange that broke.", value=feed.reconnects)
         replacements = sum(line.replacements for line in feed.lines)

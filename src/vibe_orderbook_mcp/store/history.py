@@ -20,12 +20,13 @@ from typing import Final, TypeVar
 import msgspec
 from loguru import logger
 
-from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
+from vibe_orderbook_mcp.model.errors import PlaceGone, StorageCorrupt, StorageError
 from vibe_orderbook_mcp.model.intervals import Interval
 from vibe_orderbook_mcp.model.rows import SecondRecord, StoredEvent, TradeBatch
 from vibe_orderbook_mcp.store import reader, rescue
 from vibe_orderbook_mcp.store.disk.layout import FAMILIES, Layout
-from vibe_orderbook_mcp.store.disk.place import Place, PlaceGone, directory_bytes, free_bytes
+from vibe_orderbook_mcp.store.disk.lock import is_held
+from vibe_orderbook_mcp.store.disk.place import Place, directory_bytes, free_bytes
 from vibe_orderbook_mcp.store.disk.rocks import Database
 from vibe_orderbook_mcp.store.disk.secondary import Secondary
 from vibe_orderbook_mcp.store.disk.view import View
@@ -101,6 +102,21 @@ class History(Summing):
         """
         layout = Layout(cap_mb=cap_mb, retention_days=retention_days)
         return await asyncio.to_thread(rescue.rescue, Path(path), layout, datetime.now(UTC), opens=opens)
+
+    @staticmethod
+    def is_held(path: Path) -> bool:
+        """Whether a process has the directory open for writing, asked without opening it."""
+        return is_held(path)
+
+    @staticmethod
+    def reserve_bytes(*, cap_mb: int, retention_days: float) -> int:
+        """Of the file system: when less is free, writing pauses."""
+        return Layout(cap_mb, retention_days).reserve_bytes
+
+    @staticmethod
+    async def free_bytes(path: Path) -> int:
+        """Of the file system that the directory is on, or would be. Raises OSError."""
+        return await asyncio.to_thread(free_bytes, path)
 
     async def _start(self) -> History:
         try:

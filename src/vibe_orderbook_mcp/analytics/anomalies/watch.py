@@ -14,7 +14,7 @@ from vibe_orderbook_mcp.analytics.anomalies.fleeting import FleetingCount, Fleet
 from vibe_orderbook_mcp.analytics.anomalies.iceberg import Icebergs
 from vibe_orderbook_mcp.analytics.anomalies.shock import MarketShocks
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding, FindingType
-from vibe_orderbook_mcp.analytics.usual.baseline import SIDE_MINUTES_NEEDED, Baseline
+from vibe_orderbook_mcp.analytics.usual.baseline import SIDE_MINUTES_NEEDED, Baseline, restore_from
 from vibe_orderbook_mcp.analytics.usual.figures import Amounts, Sample
 from vibe_orderbook_mcp.analytics.usual.hours import decode, encode
 from vibe_orderbook_mcp.analytics.usual.measures import Measures, Measuring
@@ -227,8 +227,18 @@ class SymbolWatch:
         """(hour since the epoch, bytes) of every hour that changed since the last call. Store all of them at once."""
         return [(block.hour, encode(block)) for block in self.baseline.take_blocks()]
 
+    @staticmethod
+    def counted_before(hours: Iterable[bytes], second: int) -> list[bytes]:
+        """Of these stored hours those that count no second from this one on. Raises StorageCorrupt."""
+        return [data for data in hours if decode(data).until < second]
+
+    @staticmethod
+    def rows_from(hours: Iterable[bytes], second: int) -> int:
+        """From which second on `restore` needs rows beside these stored hours. Raises StorageCorrupt."""
+        return restore_from([decode(data) for data in hours], second)
+
     def restore(self, hours: Iterable[bytes], rows: Sequence[SecondRow]) -> list[Finding]:
-        """Go on where a former process stopped: its stored hours, and rows from `restore_from` on, ascending.
+        """Go on where a former process stopped: its stored hours, and rows from `rows_from` on, ascending.
 
         Returns what the detectors said of seconds that the hours do not count yet. An hour that cannot be read
         raises StorageCorrupt.

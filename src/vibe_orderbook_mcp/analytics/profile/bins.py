@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from vibe_orderbook_mcp.model.errors import Refusal
-from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.symbol import SymbolSpec, tick_ticks
 
 DEFAULT_BINS = 100
 MOST_BINS = 200
@@ -256,11 +256,6 @@ def is_one_price(histogram: PriceHistogram, spec: SymbolSpec, width_ticks: int) 
         return False
     base, is_known = histogram.width_ticks, histogram.tick_exp == spec.tick_exp
     return (is_known or base == 1) and all(key * base % width_ticks == 0 for key in histogram.bins)
-
-
-def tick_ticks(spec: SymbolSpec, tick_exp: int) -> int:
-    """The tick size in units of 10^-tick_exp: 1 for 0.01, 5 for 0.05."""
-    return max(1, int(spec.tick_size.scaleb(tick_exp)))
 
 
 def _series(base: int) -> Iterator[int]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from vibe_orderbook_mcp.analytics.numbers import ratio, readable
+from vibe_orderbook_mcp.analytics.numbers import readable
 from vibe_orderbook_mcp.analytics.results import Window, iso_second
 from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Quality, Span, quality
 from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.tape import Backfill
 
 LOW_SAMPLE_TRADES = 300
 HOUR_MS = 3_600_000
@@ -16,19 +17,6 @@ LEAST_SECS = 300  # what is traded where in less is chance: no zones, and a prof
 FIRST_TRADES_SECS = 60.0
 RECENT_SECS = 10  # a trade of so long ago is the present price
 FETCH_SECS = 3.0  # until the first page of older trades is there
-
-
-@dataclass(frozen=True, slots=True)
-class Backfill:
-    """Older trades that are being fetched: back to when, how many are left, and how fast it goes (if known)."""
-
-    reaches_ms: int
-    ids_left: int
-    ids_per_sec: float | None = None
-
-    @property
-    def eta_secs(self) -> float | None:
-        return ratio(self.ids_left, self.ids_per_sec) if self.ids_per_sec else None
 
 
 @dataclass(frozen=True, slots=True)

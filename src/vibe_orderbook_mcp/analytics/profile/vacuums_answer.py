@@ -13,7 +13,6 @@ from vibe_orderbook_mcp.analytics.profile.bins import (
     choose_width,
     is_one_price,
     rebinned,
-    tick_ticks,
 )
 from vibe_orderbook_mcp.analytics.profile.coverage import (
     FETCH_SECS,
@@ -31,7 +30,7 @@ from vibe_orderbook_mcp.analytics.profile.coverage import (
     too_little_held,
     window_text,
 )
-from vibe_orderbook_mcp.analytics.profile.thin_zones import KEPT_MS, MIN_SAMPLES, RestingDepth, thin_zones
+from vibe_orderbook_mcp.analytics.profile.thin_zones import thin_zones
 from vibe_orderbook_mcp.analytics.profile.vacuums import Severity, TradedVacuums, traded_vacuums
 from vibe_orderbook_mcp.analytics.profile.vacuums_result import (
     Kind,
@@ -43,10 +42,11 @@ from vibe_orderbook_mcp.analytics.profile.vacuums_result import (
     VacuumZone,
     Where,
 )
+from vibe_orderbook_mcp.analytics.resting import KEPT_MS, MIN_SAMPLES, RestingDepth
 from vibe_orderbook_mcp.analytics.results import iso
 from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Span
 from vibe_orderbook_mcp.model.moment import Status
-from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.symbol import SymbolSpec, tick_ticks
 
 ZONES_SHOWN = 4  # in each direction
 SHORT_SECS = 900  # what was passed by in less may be traded in the next minutes

@@ -13,8 +13,9 @@ from typing import Any, Final
 import ormsgpack
 from rocksdict import AccessType, Rdict
 
+from vibe_orderbook_mcp.model.errors import Damaged
 from vibe_orderbook_mcp.process.foreign import foreign_entries
-from vibe_orderbook_mcp.store.disk.failures import Damaged, ForeignDatabase, ForeignFiles, SchemaNewer, storage_error
+from vibe_orderbook_mcp.store.disk.failures import ForeignDatabase, ForeignFiles, SchemaNewer, storage_error
 from vibe_orderbook_mcp.store.disk.layout import FAMILIES, FIRST_FAMILIES, SCHEMA_VERSION, raw_options
 
 SCHEMA_KEY: Final = b"schema_version"

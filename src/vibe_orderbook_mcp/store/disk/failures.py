@@ -13,17 +13,9 @@ from typing import Final
 from loguru import logger
 from rocksdict import DbClosedError
 
-from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError, StorageLocked
+from vibe_orderbook_mcp.model.errors import Damaged, DiskFull, StorageError, StorageLocked
 from vibe_orderbook_mcp.process.pace import Repeats
 from vibe_orderbook_mcp.store.disk.layout import SCHEMA_VERSION
-
-
-class DiskFull(StorageError):
-    """No space left. RocksDB stays stuck after space was made: re-open."""
-
-
-class Damaged(StorageCorrupt):
-    """Files of the database are missing or not what they were: what RocksDB itself says, not one record."""
 
 
 class SchemaNewer(StorageError):

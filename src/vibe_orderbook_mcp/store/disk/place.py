@@ -15,15 +15,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from vibe_orderbook_mcp.model.errors import StorageError, WritingPaused
+from vibe_orderbook_mcp.model.errors import PlaceGone, StorageError, WritingPaused
 
 _RESUME: Final = 1.25  # so much of the reserve has to be free again, or a full disk would be met every other second
 _MB: Final = 1e6
 OPENING_BYTES: Final = 400 * 2**20  # three threads with their stacks and heaps; hardly any of it is ever touched
-
-
-class PlaceGone(StorageError):
-    """The directory was removed or replaced: what was written since is lost, and so would be what comes."""
 
 
 class Place:
