@@ -159,7 +159,7 @@ async def _report(watch: Watch, times: list[tuple[str, Span]], secs: float, prob
         snapshots += len(books.seconds)
         if books.wrong:
             problems.append(f"{books.wrong} of {books.checked} stored books of {symbol} are wrong")
-        unseen = _unseen(market.applied[symbol])
+        unseen = unseen_spans(market.applied[symbol])
         longest_unseen = max([longest_unseen, *(span.secs for span in unseen)])
         for span in (span for span in unseen if span.is_loss and span.secs > LONG_SECS):
             recovery = _recovery(span, [fault for _, fault in times], EDGE_SECS + market.most_late_secs)
@@ -195,9 +195,10 @@ async def _report(watch: Watch, times: list[tuple[str, Span]], secs: float, prob
     )
 
 
-def _unseen(applied: list[tuple[float, int]]) -> list[Unseen]:
+def unseen_spans(applied: list[tuple[float, int]]) -> list[Unseen]:
+    """A connection may be lost and replaced between one event and the next: a loss counts however short it was."""
     spans = [Unseen(start, end, resyncs > before) for (start, before), (end, resyncs) in pairwise(applied)]
-    return [span for span in spans if span.secs > UNSEEN_SECS]
+    return [span for span in spans if span.is_loss or span.secs > UNSEEN_SECS]
 
 
 def _recovery(unseen: Unseen, faults: list[Span], edge_secs: float) -> float | None:

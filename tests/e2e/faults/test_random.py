@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.e2e.faults.random_run import random_run
+from tests.e2e.faults.random_run import Unseen, random_run, unseen_spans
 from tests.e2e.faults.rig import exchange, watching
 from tests.e2e.faults.schedule import schedule
 
@@ -16,6 +16,11 @@ def test_a_seed_stands_for_one_schedule() -> None:
     plans = [list(schedule(300, seed, SYMBOLS)) for seed in (1, 1, 2)]
     assert plans[0] == plans[1]
     assert plans[0] != plans[2]
+
+
+def test_a_loss_between_one_event_and_the_next_is_a_time_that_nobody_saw() -> None:
+    applied = [(0.0, 1), (0.1, 1), (0.23, 2), (0.33, 2), (0.6, 2)]
+    assert unseen_spans(applied) == [Unseen(0.1, 0.23, is_loss=True), Unseen(0.33, 0.6, is_loss=False)]
 
 
 def test_a_wrong_book_would_be_noticed(tmp_path: Path) -> None:
