@@ -20,6 +20,7 @@ from vibe_orderbook_mcp.collect.filler import FEW_IDS, Filler
 from vibe_orderbook_mcp.collect.recorder import QUEUE_TICKS, Recorder, Tick
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import ExchangeError
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
@@ -67,7 +68,7 @@ def test_trades_that_the_stream_lost_are_fetched_and_the_hole_is_closed(tmp_path
                     lost = tape.last_id or 0
                     await until_whole(runtime, "BTCUSDT", beyond=lost)
                     assert tape.holes == []
-                    assert runtime.filler.filled["BTCUSDT"] >= 5
+                    assert runtime.market.symbols["BTCUSDT"].filling.filled >= 5
                     history = runtime.archive.history
                     assert history is not None
                     first, last = (await ids_of(runtime, "BTCUSDT"))[0]
@@ -96,7 +97,7 @@ def test_what_happened_between_two_runs_is_fetched_after_the_start(tmp_path: Pat
                 await until(lambda: second.recorder.trades_stored["BTCUSDT"] > 0)
                 whole = await until_whole(second, "BTCUSDT", beyond=stopped_at + 10)
                 assert whole[0] < stopped_at
-                assert second.filler.filled["BTCUSDT"] >= 10
+                assert second.market.symbols["BTCUSDT"].filling.filled >= 10
         history = await History.open_secondary(tmp_path / "db")
         assert len(await history.ids("BTCUSDT")) == 1
         await history.close()
@@ -164,7 +165,7 @@ def test_the_hours_before_the_start_are_fetched_newest_first_and_no_further(tmp_
                 await looked_again(runtime)
                 assert (await ids_of(runtime, SLOW))[0][0] == whole[0]
                 assert now_ms - HOUR_MS - oldest_ms < 1000 / 6 * 1.5 * 1000  # a page at most
-                assert runtime.filler.filled[SLOW] > 15_000
+                assert runtime.market.symbols[SLOW].filling.filled > 15_000
 
     asyncio.run(run())
 
@@ -176,7 +177,7 @@ def test_ids_that_the_exchange_has_no_more_are_given_up_and_not_asked_for_again(
                 first = started_on(sim, tmp_path / "db", hours=1)
                 async with counted(first) as rest, first.hold():
                     await until(lambda: first.recorder.trades_stored["BTCUSDT"] > 0)
-                    await until(lambda: bool(first.filler._floor))
+                    await until(lambda: any(owner.filling._floor for owner in first.market.symbols.values()))
                     await _asks_no_more(first, rest)
             await asyncio.sleep(1)  # its successor begins with later ids, and knows none of those between
             async with exchange() as sim:
@@ -219,9 +220,9 @@ class Looking(Filler):
 
     looks = 0
 
-    async def missing(self, symbol: str) -> list[tuple[int, int]]:
+    async def missing(self, owner: InstrumentOwner) -> list[tuple[int, int]]:
         self.looks += 1
-        return await super().missing(symbol)
+        return await super().missing(owner)
 
 
 def counted(runtime: Runtime) -> Counted:
@@ -328,15 +329,16 @@ def test_a_trade_that_cannot_be_stored_costs_itself_and_is_not_asked_for_again(t
         await archive.open()
         await archive.writable().add_trades(batch(1, 60))
         with listening("ERROR") as logged:
-            async with filling(market_at(START + 10), archive, pages) as filler:
+            async with filling(market := market_at(START + 10), archive, pages) as filler:
+                owner = market.symbols["BTCUSDT"]
                 await ids_held(archive, [(1, 39), (42, 60)])
                 asked = len(pages.asked)
                 assert isinstance(filler, Looking)
                 looks = filler.looks
                 await until(lambda: filler.looks >= looks + 2)
                 assert len(pages.asked) == asked
-                assert filler.filled["BTCUSDT"] == 56
-                assert await filler.missing("BTCUSDT") == []
+                assert owner.filling.filled == 56
+                assert await filler.missing(owner) == []
         assert logged.messages == ["Trades of BTCUSDT stay missing: 2 in 1 hole, ids 40 to 41: they cannot be stored"]
         await archive.close()
 
@@ -406,15 +408,16 @@ def test_trades_inside_a_page_that_do_not_come_are_given_up(tmp_path: Path) -> N
         await archive.open()
         await archive.writable().add_trades(batch(1, 60))
         with listening("WARNING") as logged:
-            async with filling(market_at(START + 10), archive, pages) as filler:
+            async with filling(market := market_at(START + 10), archive, pages) as filler:
+                owner = market.symbols["BTCUSDT"]
                 await ids_held(archive, [(1, 19), (22, 39), (41, 60)])
                 asked = len(pages.asked)
                 assert isinstance(filler, Looking)
                 looks = filler.looks
                 await until(lambda: filler.looks >= looks + 2)
                 assert len(pages.asked) == asked
-                assert filler.given_up["BTCUSDT"] == 3
-                assert await filler.missing("BTCUSDT") == []
+                assert owner.filling.given_up == 3
+                assert await filler.missing(owner) == []
         said = (
             "Trades of BTCUSDT stay missing: 3 in 2 holes, ids 20 to 40: they cannot be read in the exchange's answer"
         )

@@ -233,7 +233,7 @@ def test_after_a_lost_connection_nothing_later_counts_as_known(tmp_path: Path) -
         async with serving(tmp_path / "db", exchange(), backfill_hours=1) as (sim, server, client):
             state = server.runtime.market.symbols[SYMBOL]
             await until(lambda: server.runtime.recorder.trades_stored[SYMBOL] > 0 and bool(state.watch.rows))
-            await until(lambda: SYMBOL in server.runtime.filler.exhausted)  # there is nothing older: all is known
+            await until(lambda: server.runtime.filler.is_exhausted(SYMBOL))  # there is nothing older: all is known
             sim.faults.add(Refuse(seconds=60))
             sim.faults.add(Disconnect())
             await until(lambda: not server.runtime.feed.is_connected)

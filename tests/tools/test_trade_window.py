@@ -59,7 +59,9 @@ def runtime_with(*waiting: Trade, exhausted: tuple[str, ...] = ()) -> Runtime:
         "Runtime",
         SimpleNamespace(
             recorder=recorder,
-            filler=SimpleNamespace(exhausted=set(exhausted), progress=lambda _: None, is_beginning=lambda _: False),
+            filler=SimpleNamespace(
+                is_exhausted=set(exhausted).__contains__, progress=lambda _: None, is_beginning=lambda _: False
+            ),
         ),
     )
 

@@ -247,7 +247,9 @@ def test_what_the_exchange_never_had_is_not_missing(tmp_path: Path) -> None:
     """A symbol that was listed an hour ago has a whole day's profile: nothing was traded before."""
 
     def runtime(exhausted: set[str]) -> Runtime:
-        filler = SimpleNamespace(exhausted=exhausted, progress=lambda _: None, is_beginning=lambda _: False)
+        filler = SimpleNamespace(
+            is_exhausted=exhausted.__contains__, progress=lambda _: None, is_beginning=lambda _: False
+        )
         return cast("Runtime", SimpleNamespace(filler=filler))
 
     async def run() -> None:

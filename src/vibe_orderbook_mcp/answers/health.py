@@ -162,7 +162,7 @@ def _symbol_health(runtime: Runtime, state: InstrumentOwner, now_ns: int) -> Sym
         audits=state.counts.audits,
         audit_mismatches=state.counts.audit_mismatches,
         snapshots_stored=runtime.recorder.snapshots_stored[symbol],
-        trades_stored=runtime.recorder.trades_stored[symbol] + runtime.filler.filled[symbol],
+        trades_stored=runtime.recorder.trades_stored[symbol] + state.filling.filled,
     )
 
 

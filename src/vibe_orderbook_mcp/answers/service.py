@@ -318,8 +318,8 @@ class Tools:
         """What an answer about stored and finished seconds rests on: while none of it changes, nor does the answer."""
         name, runtime = state.spec.symbol, self._runtime
         newest = state.watch.rows[-1].second if state.watch.rows else None
-        stored, filled = runtime.recorder.trades_stored[name], runtime.filler.filled[name]
-        return history, state, span, newest, stored, filled, name in runtime.filler.exhausted
+        stored, filling = runtime.recorder.trades_stored[name], state.filling
+        return history, state, span, newest, stored, filling.filled, filling.is_exhausted
 
     async def _vpin(self, state: InstrumentOwner, end: int) -> Vpin | None:
         """None while it is not known: it stands beside what was asked for."""

@@ -80,7 +80,7 @@ async def coverage(
     held = await view.trade_span(symbol)
     times = [*([] if held is None else [held[0]]), *(trade.time_ms for trade in waiting)]
     first_ms = min(times, default=None)
-    nothing_older = symbol in runtime.filler.exhausted
+    nothing_older = runtime.filler.is_exhausted(symbol)
     complete_since_ms = ids.complete_since_ms
     if complete_since_ms is not None and nothing_older and first_ms is not None and complete_since_ms <= first_ms:
         complete_since_ms = min(complete_since_ms, start_ms)  # there was nothing before the first trade held

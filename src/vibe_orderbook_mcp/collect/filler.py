@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Literal
 
@@ -45,25 +44,6 @@ DAY_MS = 24 * HOUR_MS
 _Work = Literal["holes", "older"]
 
 
-class _Lookback:
-    """How far back the trades of one symbol have been fetched, and how fast that goes."""
-
-    def __init__(self, newest_ms: int) -> None:
-        self.began = time.monotonic()
-        self.newest_ms = newest_ms
-        self.back_to_ms = newest_ms
-        self.ids = 0
-        self.is_done = False
-
-    def progress(self, target_ms: int) -> Backfill | None:
-        """None when it is through, or has not said anything yet."""
-        passed_ms, secs = self.newest_ms - self.back_to_ms, time.monotonic() - self.began
-        if self.is_done or passed_ms <= 0 or secs <= 0:
-            return None
-        left = (self.back_to_ms - target_ms) * self.ids / passed_ms
-        return Backfill(reaches_ms=target_ms, ids_left=max(0, round(left)), ids_per_sec=self.ids / secs)
-
-
 class Filler:
     """Runs in the background with a part of the exchange's weight (`PAGES` and `OLDER_PAGES` of `binance.weights`).
 
@@ -76,27 +56,27 @@ class Filler:
         self._archive = archive
         self._rest = rest
         self._backfill_ms = backfill_hours * HOUR_MS
-        self._floor: dict[str, int] = {}  # ids below this are too old, or the exchange has none
-        self._given_up: dict[str, list[Interval]] = {}  # ids that stay missing
-        self._newest_asked: dict[str, int] = {}  # the book's resyncs when the newest trades were last asked for
-        self._lookback: dict[str, _Lookback] = {}
         self._tasks: dict[tuple[str, _Work], asyncio.Task[None]] = {}
         self._waits: dict[tuple[str, _Work], Iterator[float]] = {}  # of who failed last
         self._turn = asyncio.Lock()
         self._log = HoleReport()
-        self.exhausted: set[str] = set()  # the exchange has no older trades than are held
-        self.filled: Counter[str] = Counter()
-        self.given_up: Counter[str] = Counter()  # ids
 
     def progress(self, symbol: str) -> Backfill | None:
         """How the fetching of older trades stands; None when nothing is being fetched."""
-        lookback, now_ms = self._lookback.get(symbol), self._market.exchange_ms(time.monotonic_ns())
-        return None if lookback is None or now_ms is None else lookback.progress(now_ms - self._backfill_ms)
+        owner, now_ms = self._market.symbols.get(symbol), self._market.exchange_ms(time.monotonic_ns())
+        if owner is None or now_ms is None:
+            return None
+        return owner.filling.progress(now_ms - self._backfill_ms, time.monotonic())
 
     def is_beginning(self, symbol: str) -> bool:
         """Whether older trades will be fetched, and none of them has come yet."""
-        known = (self.exhausted, self._floor, self._lookback)
-        return self._backfill_ms > 0 and not any(symbol in each for each in known)
+        owner = self._market.symbols.get(symbol)
+        return self._backfill_ms > 0 and (owner is None or not owner.filling.is_begun)
+
+    def is_exhausted(self, symbol: str) -> bool:
+        """Whether the exchange has no older trades than are held."""
+        owner = self._market.symbols.get(symbol)
+        return owner is not None and owner.filling.is_exhausted
 
     async def run(self) -> None:
         try:
@@ -133,41 +113,27 @@ class Filler:
             self._waits.pop((symbol, kind), None)
 
     def forget(self, symbol: str) -> None:
-        """The symbol is kept no more: what is fetched for it ends, and what was known of it counts anew."""
+        """The symbol is kept no more: what is fetched for it ends."""
         for key in [key for key in self._tasks if key[0] == symbol]:
             self._tasks.pop(key).cancel()
             self._waits.pop(key, None)
-        for known in (self._floor, self._given_up, self._newest_asked, self._lookback, self.filled, self.given_up):
-            known.pop(symbol, None)
-        self.exhausted.discard(symbol)
         self._log.forget(symbol)
 
-    async def missing(self, symbol: str) -> list[Interval]:
+    async def missing(self, owner: InstrumentOwner) -> list[Interval]:
         """Inclusive id ranges that are not held, newest first; the last one may reach back to id 0."""
-        held = await self._archive.writable().ids(symbol)
-        if not held:
-            return []
-        oldest = held[0][0]
-        if self._backfill_ms:
-            before = [(0, oldest - 1)] if oldest else []
-        else:  # what came since the start and could not be written, or was lost on the way
-            owner = self._market.symbols.get(symbol)
-            holes = () if owner is None else owner.holes
-            before = [(low, min(high, oldest - 1)) for low, high in holes if low < oldest]
-        gaps = intervals.union(before, intervals.holes(held, oldest, held[-1][1]))
-        gaps = intervals.difference(gaps, self._given_up.get(symbol, []))
-        return intervals.drop_below(gaps, self._floor.get(symbol, 0))[::-1]
+        held = await self._archive.writable().ids(owner.spec.symbol)
+        return owner.filling.missing(held, None if self._backfill_ms else owner.holes)
 
     async def _fill_symbol(self, owner: InstrumentOwner) -> None:
-        symbol = owner.spec.symbol
-        if self._newest_asked.get(symbol) != owner.counts.resyncs:
+        symbol, filling = owner.spec.symbol, owner.filling
+        if filling.wants_newest(owner.counts.resyncs):
             await self._fill_newest(owner)
         if owner.holes:  # one may have been filled, or given up, before a later trade showed it
             held = await self._archive.writable().ids(symbol)
-            for first, last in [*held, *self._given_up.get(symbol, [])]:
+            for first, last in [*held, *filling.given_up_ids]:
                 owner.fill(first, last)
-        missing, pages = await self.missing(symbol), PAGES_A_TURN
-        holes = [hole for hole in missing if hole[0] != self._floor.get(symbol, 0)]
+        missing, pages = await self.missing(owner), PAGES_A_TURN
+        holes = [hole for hole in missing if not filling.is_lookback(hole[0])]
         if len(holes) < len(missing):
             self._work(symbol, "older", self._look_back, owner, *missing[-1])
         if intervals.count(holes) > FEW_IDS:
@@ -193,13 +159,13 @@ class Filler:
             if missed := tuple(trade for trade in page if trade.agg_id > newest):
                 await self._store(owner, missed)
             elif not held and not page:
-                self.exhausted.add(symbol)  # it has never traded
-        self._newest_asked[symbol] = resyncs
+                owner.filling.exhaust()  # it has never traded
+        owner.filling.asked_newest(resyncs)
 
     async def _fill_range(self, owner: InstrumentOwner, low: int, high: int, pages: int) -> int:
         """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the pages that are left."""
-        symbol = owner.spec.symbol
-        is_lookback = low == self._floor.get(symbol, 0)
+        symbol, filling = owner.spec.symbol, owner.filling
+        is_lookback = filling.is_lookback(low)
         oldest_ms = self._oldest_wanted_ms(is_lookback=is_lookback)
         while high >= low and pages > 0 and oldest_ms is not None:
             start = max(low, high - AGG_TRADES_LIMIT + 1)
@@ -207,16 +173,14 @@ class Filler:
             pages -= 1
             wanted = tuple(trade for trade in page if start <= trade.agg_id <= high)
             if not wanted:
-                self._give_up(symbol, low, high)
+                self._give_up(owner, low, high)
                 break
             await self._store(owner, wanted)
-            self._give_up_skipped(symbol, wanted)
+            self._give_up_skipped(owner, wanted)
             if is_lookback:
-                lookback = self._lookback.setdefault(symbol, _Lookback(wanted[-1].time_ms))
-                lookback.back_to_ms = wanted[0].time_ms
-                lookback.ids += len(wanted)
+                filling.looked_back(wanted, time.monotonic())
             if wanted[0].time_ms < oldest_ms:
-                self._end_lookback(symbol, wanted[0].agg_id)
+                filling.end_lookback(wanted[0].agg_id)
                 break
             high = start - 1
         return pages
@@ -239,7 +203,7 @@ class Filler:
         result = await self._archive.writable().add_trades(TradeBatch(owner.spec, trades))
         if (why := result.failed.get(symbol)) is None:
             owner.fill(trades[0].agg_id, trades[-1].agg_id)
-            self.filled[symbol] += len(trades)
+            owner.filling.stored(len(trades))
             self._log.filled(symbol, len(trades), time.time())
         elif len(trades) > 1:
             middle = len(trades) // 2
@@ -248,34 +212,27 @@ class Filler:
         else:
             bad = trades[0].agg_id
             logger.debug("Trade {} of {} cannot be stored: {}", bad, symbol, why)
-            self._note_given_up(symbol, [(bad, bad)], "they cannot be stored")
+            self._note_given_up(owner, [(bad, bad)], "they cannot be stored")
 
-    def _give_up_skipped(self, symbol: str, page: tuple[Trade, ...]) -> None:
+    def _give_up_skipped(self, owner: InstrumentOwner, page: tuple[Trade, ...]) -> None:
         """Ids inside a page that did not come with it, or could not be read: asked again, it would be the same."""
         came = intervals.of_numbers(trade.agg_id for trade in page)
         if skipped := intervals.holes(came, page[0].agg_id, page[-1].agg_id):
-            self._note_given_up(symbol, skipped, "they cannot be read in the exchange's answer")
+            self._note_given_up(owner, skipped, "they cannot be read in the exchange's answer")
 
-    def _give_up(self, symbol: str, low: int, high: int) -> None:
+    def _give_up(self, owner: InstrumentOwner, low: int, high: int) -> None:
         """The exchange has no trades with these ids any more: they stay missing, and are not asked for again."""
-        if low == self._floor.get(symbol, 0):
-            self.exhausted.add(symbol)
-            self._end_lookback(symbol, high + 1)
+        if owner.filling.is_lookback(low):
+            owner.filling.exhaust()
+            owner.filling.end_lookback(high + 1)
         else:
-            self._note_given_up(symbol, [(low, high)], "the exchange has none that can be read")
+            self._note_given_up(owner, [(low, high)], "the exchange has none that can be read")
 
-    def _note_given_up(self, symbol: str, ids: list[Interval], why: Reason) -> None:
-        self._log.lost(symbol, ids, why)
-        self._given_up[symbol] = intervals.union(self._given_up.get(symbol, []), ids)
-        self.given_up[symbol] += intervals.count(ids)
-        if (owner := self._market.symbols.get(symbol)) is not None:
-            for first, last in ids:
-                owner.fill(first, last)  # nobody waits for them any more
-
-    def _end_lookback(self, symbol: str, floor: int) -> None:
-        self._floor[symbol] = max(self._floor.get(symbol, 0), floor)
-        if (lookback := self._lookback.get(symbol)) is not None:
-            lookback.is_done = True
+    def _note_given_up(self, owner: InstrumentOwner, ids: list[Interval], why: Reason) -> None:
+        self._log.lost(owner.spec.symbol, ids, why)
+        owner.filling.give_up(ids)
+        for first, last in ids:
+            owner.fill(first, last)  # nobody waits for them any more
 
     def _oldest_wanted_ms(self, *, is_lookback: bool) -> int | None:
         now_ms = self._market.exchange_ms(time.monotonic_ns())

@@ -6,6 +6,7 @@ import msgspec
 
 from vibe_orderbook_mcp.market.day_volume import DayVolume
 from vibe_orderbook_mcp.market.detection import Unsaved
+from vibe_orderbook_mcp.market.filling import Filling
 from vibe_orderbook_mcp.market.silence import Silence
 from vibe_orderbook_mcp.model.tape import TradeTape
 from vibe_orderbook_mcp.seconds.past_hour import PastHour
@@ -36,7 +37,7 @@ class Counts(msgspec.Struct):
 class Chronicle:
     """Everything that an owner hands on to its successor when the exchange changes the tick or the step size."""
 
-    __slots__ = ("counts", "day", "heard_ms", "past", "silence", "tape", "trading", "unsaved")
+    __slots__ = ("counts", "day", "filling", "heard_ms", "past", "silence", "tape", "trading", "unsaved")
 
     def __init__(self) -> None:
         self.tape = TradeTape()
@@ -45,6 +46,7 @@ class Chronicle:
         self.silence = Silence()
         self.counts = Counts()
         self.unsaved = Unsaved()
+        self.filling = Filling()
         self.trading = TRADING  # the exchange's word for whether the symbol trades, or DELISTED
         self.heard_ms: int | None = None  # exchange time of the newest event of book or trades; stays without a book
 

@@ -21,6 +21,7 @@ from vibe_orderbook_mcp.book.book import OrderBook, is_same
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
 from vibe_orderbook_mcp.market.chronicle import DELISTED, TRADING, Chronicle, Counts
 from vibe_orderbook_mcp.market.detection import Detection, Unsaved
+from vibe_orderbook_mcp.market.filling import Filling
 from vibe_orderbook_mcp.market.silence import Pulse, close_silent
 from vibe_orderbook_mcp.model.clock import ExchangeClock
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Side, Trade
@@ -188,6 +189,11 @@ class InstrumentOwner:
     def watch(self) -> SymbolWatch:
         """The detectors, for reading."""
         return self._detection.watch
+
+    @property
+    def filling(self) -> Filling:
+        """Which trades are to be fetched by id."""
+        return self._chronicle.filling
 
     @property
     def unsaved(self) -> Unsaved:

@@ -113,8 +113,10 @@ class _RuntimeCollector(Collector):
         yield _per_symbol("vibe_trades_duplicate", "Trades that had come already.", duplicates)
         yield _per_symbol("vibe_snapshots_stored", "Seconds written.", {s: stored[s] for s in states})
         yield _per_symbol("vibe_trades_stored", "Trades written as they came.", {s: trades[s] for s in states})
-        yield _per_symbol("vibe_trades_filled", "Trades fetched by id.", {s: runtime.filler.filled[s] for s in states})
-        given_up = {s: runtime.filler.given_up[s] for s in states}
+        yield _per_symbol(
+            "vibe_trades_filled", "Trades fetched by id.", {s: state.filling.filled for s, state in states.items()}
+        )
+        given_up = {s: state.filling.given_up for s, state in states.items()}
         yield _per_symbol("vibe_trades_given_up", "Trades that the exchange does not have or broke.", given_up)
         holes = GaugeMetricFamily("vibe_trade_holes", "Open holes in the ids of this run.", labels=["symbol"])
         for symbol, state in states.items():

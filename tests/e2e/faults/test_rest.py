@@ -172,10 +172,10 @@ def test_trades_that_cannot_be_read_cost_themselves(outcome: Outcome, tmp_path: 
             began = time.monotonic()
             watch.sim.faults.add(CorruptRest(mode="bad_rows", endpoint="aggTrades"))
             watch.sim.faults.add(Drop(channel="trades", count=2 * BAD_EVERY))
-            filler, tape = watch.runtime.filler, watch.market.symbols["BTCUSDT"]._chronicle.tape
-            await until(lambda: filler.given_up["BTCUSDT"] >= 2 and not tape.holes)
+            filler, owner = watch.runtime.filler, watch.market.symbols["BTCUSDT"]
+            await until(lambda: owner.filling.given_up >= 2 and not owner.holes)
             filled_at = time.monotonic()
-            assert await filler.missing("BTCUSDT") == []
+            assert await filler.missing(owner) == []
             requests, looks = watch.runtime.rest.requests, watch.market.symbols["BTCUSDT"].counts.trades
             await until(lambda: watch.market.symbols["BTCUSDT"].counts.trades > looks + 50)  # some seconds
             assert watch.runtime.rest.requests - requests <= 3  # nothing of it is asked for again; others ask too

@@ -256,7 +256,7 @@ def test_trades_are_stored_whole_whatever_becomes_of_their_frames(outcome: Outco
                 ]
             )
             state, seen = watch.market.symbols["BTCUSDT"], watch.market.symbols["BTCUSDT"].counts.trades
-            await until(lambda: state.counts.trades > seen and watch.runtime.filler.filled["BTCUSDT"] > 0)
+            await until(lambda: state.counts.trades > seen and state.filling.filled > 0)
             await until(lambda: watch.metric("vibe_trade_holes") == 0)
             filled_at = time.monotonic()
             await watch.settled()
