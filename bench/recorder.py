@@ -30,7 +30,8 @@ from bench.synthetic import synthetic
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.recorder import Recorder
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.owner import FinalSecond, InstrumentOwner
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.market.ticks import FinalSecond
 from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.process.logs import set_up_logging

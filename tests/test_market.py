@@ -11,7 +11,8 @@ from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
 from vibe_orderbook_mcp.market.day_volume import DAY_MS, DayVolume
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.owner import FEW_LEVELS, InstrumentOwner
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.market.view import FEW_LEVELS
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 
@@ -497,14 +498,20 @@ def test_silence_beyond_what_is_usual_is_not_seen_when_the_clock_closes_its_seco
 def test_after_a_loss_the_micro_price_starts_a_new_chain() -> None:
     """The state after a gap does not follow from the one before it."""
     exchange = Exchange().live()
+    model = exchange.state._fair_price._model
     for update_id in range(11, 21):
         exchange.event(update_id, update_id, [(100.99, float(update_id))])
-    counted = exchange.state._microprice.transitions
+    exchange.state.tick(exchange.now_ns)
+    counted = model.transitions
     assert counted > 0
     exchange.event(40, 41)
     exchange.load(41)
     exchange.event(42, 42, [(100.99, 3.0)])
-    assert exchange.state._microprice.transitions == counted  # one state, no step to it
+    exchange.state.tick(exchange.now_ns)
+    assert model.transitions == counted  # one state, no step to it
+    exchange.event(43, 43, [(100.99, 4.0)])
+    exchange.state.tick(exchange.now_ns)
+    assert model.transitions == counted + 1
 
 
 def test_resting_depth_is_looked_at_where_each_second_ends_and_not_while_a_book_is_lost() -> None:

@@ -11,6 +11,7 @@ from tests.rooms import SOURCE
 from vibe_orderbook_mcp.market.chronicle import Chronicle, Counts
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.market.silence import Silence
+from vibe_orderbook_mcp.market.view import InstrumentView
 from vibe_orderbook_mcp.seconds.recorded_book import RecordedBook
 
 
@@ -20,8 +21,12 @@ def names_of(kind: type) -> set[str]:
     return names.union(getattr(kind, "__slots__", ()), getattr(kind, "__struct_fields__", ()))
 
 
-OWNED = {name for kind in (InstrumentOwner, Chronicle, Counts, Silence, RecordedBook) for name in names_of(kind)}
-INSIDE = {name for name in names_of(InstrumentOwner) if name.startswith("_")}
+OWNED = {
+    name
+    for kind in (InstrumentView, InstrumentOwner, Chronicle, Counts, Silence, RecordedBook)
+    for name in names_of(kind)
+}
+INSIDE = {name for name in names_of(InstrumentView) | names_of(InstrumentOwner) if name.startswith("_")}
 # Those below `market` cannot know an owner, and the simulated exchange does not.
 ROOMS = {"venues", "collect", "answers", "serve"}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS, ExchangeClock
+from vibe_orderbook_mcp.market.clock import ExchangeClock
+from vibe_orderbook_mcp.model.events import PLAUSIBLE_MS
 
 NS = 1_000_000  # a millisecond
 START_MS = 1_700_000_000_000

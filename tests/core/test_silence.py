@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vibe_orderbook_mcp.market.silence import Pulse, Silence
+from vibe_orderbook_mcp.market.silence import Silence
+from vibe_orderbook_mcp.venues.connection import ConnectionPulse
 
 SECOND = 1_000_000_000
 
@@ -14,7 +15,7 @@ def at(secs: float) -> int:
 def spoken(pace_secs: float = 0.1, events: int = 20) -> Silence:
     """A symbol that has said something `events` times; its last event came at 100 s, as did the connection's."""
     silence = Silence()
-    silence.pulse = Pulse()
+    silence.pulse = ConnectionPulse()
     for place in range(events):
         silence.event(at(100 - (events - 1 - place) * pace_secs))
     silence.pulse.frame(at(100))
@@ -23,7 +24,7 @@ def spoken(pace_secs: float = 0.1, events: int = 20) -> Silence:
 
 def answering(silence: Silence, secs: float) -> None:
     """The connection answered a ping that was sent 0.1 s before."""
-    assert silence.pulse is not None
+    assert isinstance(silence.pulse, ConnectionPulse)
     silence.pulse.pong(at(secs - 0.1), at(secs))
 
 
@@ -59,7 +60,7 @@ def test_a_connection_that_does_not_answer_makes_its_symbols_stale_after_three_s
 
 def test_other_symbols_on_the_connection_are_a_sign_of_life() -> None:
     silence = spoken(20.0)
-    assert silence.pulse is not None
+    assert isinstance(silence.pulse, ConnectionPulse)
     silence.pulse.frame(at(130))
     assert not silence.is_stale(at(132))
     assert silence.pulse.seen_ns == at(130)

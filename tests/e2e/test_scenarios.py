@@ -26,7 +26,8 @@ from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.recorder import Recorder
 from vibe_orderbook_mcp.collect.watcher import Watcher
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.owner import FinalSecond, InstrumentOwner
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.market.ticks import FinalSecond
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec

@@ -18,10 +18,11 @@ from tests.tools.serving import exchange
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.recorder import Recorder
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.silence import UNHEARD_MOST_MS, Pulse
+from vibe_orderbook_mcp.market.silence import UNHEARD_MOST_MS
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.sim.faults import RestStatus
+from vibe_orderbook_mcp.venues.connection import ConnectionPulse
 
 SECOND_NS = 1_000_000_000
 START_MS = 1_700_000_000_000
@@ -35,7 +36,7 @@ class Played:
     def __init__(self, path: Path, pace_ms: int = 100) -> None:
         self.market = Market()
         self.state = self.market.add(SPEC)
-        self.pulse = Pulse()
+        self.pulse = ConnectionPulse()
         self.state.follow(self.pulse)
         self.recorder = Recorder(self.market, Archive(path, cap_mb=64, retention_days=1))
         self.now_ms = 0
@@ -206,7 +207,7 @@ def uncovered_of(symbol: str, path: Path, *, is_watched: bool) -> tuple[int, int
     `is_watched`: the connection is asked for signs of life, the exchange for its book.
     """
     recording = recorded(YEAR_2024, symbol)
-    market, pulse = Market(), Pulse()
+    market, pulse = Market(), ConnectionPulse()
     recorder = Recorder(market, Archive(path, cap_mb=64, retention_days=1))
     state = market.add(recording.spec)
     if is_watched:

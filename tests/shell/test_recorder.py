@@ -24,7 +24,7 @@ from vibe_orderbook_mcp.answers.health import health_answer, readiness
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.recorder import QUEUE_TICKS, Recorder, secs_to_tick
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.owner import TICK_AT_MS
+from vibe_orderbook_mcp.market.ticks import TICK_AT_MS
 from vibe_orderbook_mcp.model.errors import StorageError, WritingPaused
 from vibe_orderbook_mcp.model.events import DepthUpdate
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, TradeBatch

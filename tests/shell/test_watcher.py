@@ -15,7 +15,8 @@ from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.watcher import Watcher
 from vibe_orderbook_mcp.market.detection import RETRY_SECS
-from vibe_orderbook_mcp.market.owner import FinalSecond, InstrumentOwner
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.market.ticks import FinalSecond
 from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow
 from vibe_orderbook_mcp.store.history import History

@@ -53,11 +53,12 @@ class Loaded(Enum):
 class BookSync:
     """One symbol's book and whether it can be trusted."""
 
-    __slots__ = ("_buffer", "_crossed_events", "before", "book", "is_proven", "missed")
+    __slots__ = ("_buffer", "_crossed_events", "before", "book", "is_proven", "missed", "next_id")
 
     def __init__(self) -> None:
         self.book: OrderBook | None = None
         self.is_proven = False
+        self.next_id = 0  # the first id that continues the book
         self.before: tuple[list[float], list[float]] = ([], [])  # sizes before the last applied event
         self.missed: tuple[int, int] = (0, 0)  # (expected first id, first id received) of the last gap
         self._buffer: deque[DepthUpdate] = deque(maxlen=BUFFER_LIMIT)
@@ -76,15 +77,16 @@ class BookSync:
         book = self.book
         if book is None:
             return self._hold(update)
-        if update.final_id <= book.last_update_id:
+        if update.final_id < self.next_id:
             return Outcome.OLD
-        if is_gap(book.last_update_id, update):
+        if update.first_id > self.next_id:
             outcome = Outcome.GAP if self.is_proven else Outcome.OUTRUN
-            self.missed = (book.last_update_id + 1, update.first_id)
+            self.missed = (self.next_id, update.first_id)
             self.reset()
             self._buffer.append(update)
             return outcome
         self.before = book.apply(update)
+        self.next_id = update.final_id + 1
         self.is_proven = True
         bid, ask = book.bids.best, book.asks.best
         if bid is None or ask is None or bid < ask:
@@ -112,6 +114,7 @@ class BookSync:
             else:
                 book.event_ms = update.event_ms
         self.book = book
+        self.next_id = book.last_update_id + 1
         self.is_proven = bool(self._buffer)
         self._crossed_events = int(book.is_crossed)
         self._buffer.clear()

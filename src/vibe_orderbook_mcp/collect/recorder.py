@@ -20,10 +20,10 @@ from vibe_orderbook_mcp.collect.housekeeping import Housekeeping
 from vibe_orderbook_mcp.collect.lost import SymbolSeconds
 from vibe_orderbook_mcp.collect.watcher import Watcher
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.market.owner import TICK_AT_MS, InstrumentOwner, Notice, Ticked
-from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.market.ticks import TICK_AT_MS, Notice, Ticked
 from vibe_orderbook_mcp.model.errors import StorageError, WritingPaused
-from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.events import PLAUSIBLE_MS, Trade
 from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.process.pace import EVERY_SECS, Repeats
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from loguru import logger
 
 from vibe_orderbook_mcp.collect.archive import Archive
-from vibe_orderbook_mcp.market.owner import FinalSecond, InstrumentOwner
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.market.ticks import FinalSecond
 from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.store.history import History
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from vibe_orderbook_mcp.book.compiled import IS_COMPILED
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
+from vibe_orderbook_mcp.market.clock import ExchangeClock
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
-from vibe_orderbook_mcp.model.clock import ExchangeClock
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 

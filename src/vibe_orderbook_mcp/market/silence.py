@@ -14,6 +14,8 @@ the silence is unusual, while the exchange's own book does not say otherwise.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from vibe_orderbook_mcp.seconds.tracker import SecondTracker
 
 # A connection that has given no sign for so long, asked once a second, does not answer.
@@ -40,22 +42,13 @@ QUIET_NS = QUIET_LAG_MS * 1_000_000
 UNHEARD_MOST_MS = 6_000
 
 
-class Pulse:
+class Pulse(Protocol):
     """Signs of life of a connection; one for all symbols on it. Nanoseconds are a monotonic clock's."""
 
-    __slots__ = ("heard_ns", "seen_ns")
-
-    def __init__(self) -> None:
-        self.heard_ns = 0  # when the newest sign came
-        self.seen_ns = 0  # what the exchange had sent by then has arrived
-
-    def frame(self, now_ns: int) -> None:
-        self.heard_ns = self.seen_ns = now_ns
-
-    def pong(self, sent_ns: int, now_ns: int) -> None:
-        """The answer to a ping that was sent at `sent_ns`."""
-        self.heard_ns = max(self.heard_ns, now_ns)
-        self.seen_ns = max(self.seen_ns, sent_ns)
+    @property
+    def heard_ns(self) -> int: ...  # when the newest sign came
+    @property
+    def seen_ns(self) -> int: ...  # what the exchange had sent by then has arrived
 
 
 class Silence:

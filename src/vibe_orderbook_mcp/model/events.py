@@ -19,6 +19,10 @@ Id = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=10**14)]
 
 
+# A time this far from what the exchange's clock says is not believed until a second one agrees with it.
+PLAUSIBLE_MS = 10_000
+
+
 class DepthUpdate(msgspec.Struct, gc=False):
     """Absolute new sizes of every level that changed in updates `first_id` to `final_id`; size 0 removes a level."""
 

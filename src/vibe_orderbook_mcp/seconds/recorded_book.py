@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from vibe_orderbook_mcp.book.book import OrderBook
-from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome, is_gap
-from vibe_orderbook_mcp.model.clock import believable
-from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome
+from vibe_orderbook_mcp.model.events import PLAUSIBLE_MS, DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.rows import RowFlag
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.seconds.tracker import SecondTracker
+
+Touch = tuple[float, float, float, float]  # best bid, its size, best ask, its size
+TOUCHES_KEPT: Final = 10_000  # far more than come between two ticks; without ticks the oldest are forgotten
 
 # What the second of a loss is marked with.
 LOSSES: Final = {Outcome.OUTRUN: RowFlag.RESYNC, Outcome.GAP: RowFlag.GAP, Outcome.CROSSED: RowFlag.CROSSED}
@@ -24,11 +27,12 @@ class RecordedBook:
     `receive` alone.
     """
 
-    __slots__ = ("_sync", "seconds")
+    __slots__ = ("_sync", "_touches", "seconds")
 
     def __init__(self, spec: SymbolSpec) -> None:
         self._sync = BookSync()
         self.seconds = SecondTracker(spec)
+        self._touches: deque[Touch | None] = deque(maxlen=TOUCHES_KEPT)
 
     @property
     def book(self) -> OrderBook | None:
@@ -54,23 +58,26 @@ class RecordedBook:
         """(expected first id, first id received) of the last gap."""
         return self._sync.missed
 
-    def receive(self, update: DepthUpdate, now_ms: int | None) -> Outcome:
-        """The next event. `now_ms` is the exchange's time, as far as it is known."""
+    def receive(self, update: DepthUpdate, at_ms: int) -> Outcome:
+        """The next event; `at_ms` is what may be believed of its time."""
         sync, seconds = self._sync, self.seconds
-        book = sync.book
-        known_id = -1 if book is None else book.last_update_id
-        if update.final_id > known_id:
-            if book is not None and is_gap(known_id, update):
+        book, next_id = sync.book, sync.next_id
+        if book is None or update.final_id >= next_id:
+            if book is not None and update.first_id > next_id:
                 seconds.stale()  # events are missing since the last one: that time was not seen
-            seconds.roll(believable(update.event_ms, now_ms))
+            seconds.roll(at_ms)
         was_proven = sync.is_proven
         outcome = sync.receive(update)
-        if outcome is Outcome.APPLIED:
-            if not was_proven and book is not None:
+        if outcome is Outcome.APPLIED and book is not None:
+            if not was_proven:
                 seconds.synced(book)
-            seconds.applied(update, sync.before, update.final_id - max(known_id, update.first_id - 1))
+            seconds.applied(update, sync.before, update.final_id + 1 - max(next_id, update.first_id))
+            bids, asks = book.bids, book.asks
+            bid, ask = bids.best, asks.best
+            if bid is not None and ask is not None and bid < ask:
+                self._touches.append((bid, bids.size_at(bid), ask, asks.size_at(ask)))
         elif (flag := LOSSES.get(outcome)) is not None:
-            seconds.lost(flag)
+            self._lost(flag)
         return outcome
 
     def load(self, snapshot: DepthSnapshot, limit: int, now_ms: int | None) -> Loaded:
@@ -82,7 +89,7 @@ class RecordedBook:
                 book.event_ms = now_ms
             if book.event_ms is not None:
                 # The time without a book ends here, not where the next event shows that it has passed.
-                self.seconds.roll(believable(book.event_ms, now_ms))
+                self.seconds.roll(book.event_ms if now_ms is None else min(book.event_ms, now_ms + PLAUSIBLE_MS))
             if loaded is Loaded.LIVE:
                 self.seconds.synced(book)
         return loaded
@@ -96,9 +103,19 @@ class RecordedBook:
     def lose(self, flag: RowFlag) -> None:
         """The connection is gone, and with it the proof of sequence."""
         self._sync.reset()
-        self.seconds.lost(flag)
+        self._lost(flag)
+
+    def take_touches(self) -> list[Touch | None]:
+        """Best prices and their sizes after each event since the last call; None: the book was lost in between."""
+        taken = list(self._touches)
+        self._touches.clear()
+        return taken
 
     def swap(self, fresh: OrderBook) -> None:
         """An equal copy takes the book's place: the seconds go on."""
         self._sync.book = fresh
         self.seconds.swapped(fresh)
+
+    def _lost(self, flag: RowFlag) -> None:
+        self.seconds.lost(flag)
+        self._touches.append(None)

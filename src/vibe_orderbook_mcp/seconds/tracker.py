@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.compiled import EventImbalance
-from vibe_orderbook_mcp.model.clock import PLAUSIBLE_MS
-from vibe_orderbook_mcp.model.events import DepthUpdate, Side, Trade
+from vibe_orderbook_mcp.model.events import PLAUSIBLE_MS, DepthUpdate, Side, Trade
 from vibe_orderbook_mcp.model.rows import BookTop, RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.seconds.attribution import Attribution

@@ -40,6 +40,24 @@ class _Request:
         self.failure: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
 
+class ConnectionPulse:
+    """Signs of life of a connection: `market.silence.Pulse`. Nanoseconds are a monotonic clock's."""
+
+    __slots__ = ("heard_ns", "seen_ns")
+
+    def __init__(self) -> None:
+        self.heard_ns = 0  # when the newest sign came
+        self.seen_ns = 0  # what the exchange had sent by then has arrived
+
+    def frame(self, now_ns: int) -> None:
+        self.heard_ns = self.seen_ns = now_ns
+
+    def pong(self, sent_ns: int, now_ns: int) -> None:
+        """The answer to a ping that was sent at `sent_ns`."""
+        self.heard_ns = max(self.heard_ns, now_ns)
+        self.seen_ns = max(self.seen_ns, sent_ns)
+
+
 class Connection:
     """An open connection. Iterate `frames()`; it ends when the connection does."""
 

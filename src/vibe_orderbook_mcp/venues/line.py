@@ -17,12 +17,11 @@ from typing import Protocol
 from loguru import logger
 
 from vibe_orderbook_mcp.book.handover import Handover
-from vibe_orderbook_mcp.market.silence import Pulse
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.model.events import DepthUpdate
 from vibe_orderbook_mcp.process.pace import Repeats, delays
 from vibe_orderbook_mcp.venues.binance import messages
-from vibe_orderbook_mcp.venues.connection import URL_STREAMS, Connection
+from vibe_orderbook_mcp.venues.connection import URL_STREAMS, Connection, ConnectionPulse
 
 LIFETIME_SECS = 23 * 3600.0  # the exchange ends a connection at 24 h
 LIFETIME_SPREAD_SECS = 1800.0  # so that several connections do not change at once
@@ -71,7 +70,7 @@ class Line:
         self.reconnects = 0
         self.replacements = 0
         self.connection: Connection | None = None
-        self.pulse = Pulse()  # of the connection that serves
+        self.pulse = ConnectionPulse()  # of the connection that serves
         self._successor: _Successor | None = None
         self._replace_reason: str | None = None
         self._replace_after_ns = 0

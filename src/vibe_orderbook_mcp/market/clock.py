@@ -7,8 +7,8 @@ delay; the greatest of the last few seconds is the one that was delayed least.
 
 from __future__ import annotations
 
-# An event this far from what the clock says is not believed until a second one agrees with it.
-PLAUSIBLE_MS = 10_000
+from vibe_orderbook_mcp.model.events import PLAUSIBLE_MS
+
 # Offsets older than two of these are forgotten, so that a replay at another speed is followed.
 BUCKET_NS = 2_000_000_000
 
@@ -25,13 +25,14 @@ class ExchangeClock:
         self._bucket_ns = 0
         self._suspect: int | None = None
 
-    def observe(self, event_ms: int, received_ns: int) -> None:
-        offset = event_ms - received_ns // 1_000_000
-        known = self._offset
+    def observe(self, event_ms: int, received_ns: int) -> int:
+        """An event came. Returns its time, or as much of it as may be believed: a damaged one must not close hours."""
+        received_ms = received_ns // 1_000_000
+        offset, known = event_ms - received_ms, self._offset
         if known is not None and not known - PLAUSIBLE_MS <= offset <= known + PLAUSIBLE_MS:
             if self._suspect is None or abs(offset - self._suspect) > PLAUSIBLE_MS:
                 self._suspect = offset
-                return
+                return min(event_ms, known + received_ms + PLAUSIBLE_MS)
             self._current = self._previous = None  # two agree: the old offset is the wrong one
         self._suspect = None
         if self._current is None or received_ns - self._bucket_ns > BUCKET_NS:
@@ -39,15 +40,11 @@ class ExchangeClock:
         elif offset > self._current:
             self._current = offset
         else:
-            return
+            return event_ms  # later than another: no later than now
         self._offset = self._current if self._previous is None else max(self._current, self._previous)
+        return event_ms
 
     def now_ms(self, now_ns: int) -> int | None:
         """None before the first event."""
         offset = self._offset
         return None if offset is None else offset + now_ns // 1_000_000
-
-
-def believable(event_ms: int, now_ms: int | None) -> int:
-    """An event's time, or what may be believed of it: a damaged time stamp must not close hours of seconds."""
-    return event_ms if now_ms is None or event_ms <= now_ms + PLAUSIBLE_MS else now_ms + PLAUSIBLE_MS

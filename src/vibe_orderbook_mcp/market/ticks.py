@@ -1,0 +1,64 @@
+"""What one tick of an instrument brings: seconds, trades, and what an operator should read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final, NamedTuple
+
+from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.model.moment import Status
+from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
+from vibe_orderbook_mcp.seconds.tracker import CLOSE_MS
+from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
+
+# Where in a second of the exchange's clock the tick is due: the second before is final then, an event later than that
+# has shown it (one comes every 100 ms), and was 100 ms late at most.
+TICK_AT_MS: Final = CLOSE_MS + 200
+
+
+class Notice(Enum):
+    """What an operator should read in the log after a tick."""
+
+    NO_BOOK = "no book"  # for a second or longer
+    STALE = "stale"
+    LIVE_AGAIN = "live again"
+
+
+class FinalSecond(NamedTuple):
+    """A second that nothing changes any more."""
+
+    record: SecondRecord
+    evidence: LevelEvidence | None  # what single levels did in it
+
+
+class Ticked(NamedTuple):
+    """What one tick brought: ascending by time."""
+
+    seconds: Sequence[FinalSecond]
+    trades: TradeBatch | None
+    notices: Sequence[Notice] = ()
+
+
+class Notices:
+    """What is worth a line, once a second: what lasts is said as often as the caller likes, what changes once."""
+
+    __slots__ = ("_was_bookless", "_was_stale")
+
+    def __init__(self) -> None:
+        self._was_bookless = self._was_stale = False
+
+    def tick(self, book: OrderBook | None, status: Status, *, is_suspended: bool) -> list[Notice]:
+        """`status` and book of now. A suspended instrument is silent, and no stale one."""
+        notices = []
+        has_levels = book is not None and (book.bids.best is not None or book.asks.best is not None)
+        if not has_levels and self._was_bookless:  # in its first second a new instrument has none yet
+            notices.append(Notice.NO_BOOK)
+        self._was_bookless = not has_levels
+        if status == "stale" and not is_suspended and not self._was_stale:
+            self._was_stale = True
+            notices.append(Notice.STALE)
+        elif status == "live" and self._was_stale:
+            self._was_stale = False
+            notices.append(Notice.LIVE_AGAIN)
+        return notices
