@@ -7,14 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.analytics.microprice import (
-    BUCKETS,
     MIN_TRANSITIONS,
-    MicropriceModel,
     MicropriceTable,
     mirror,
+    solve,
     solve_antisymmetric,
-    state_of,
 )
+from vibe_orderbook_mcp.book.touch_steps import BUCKETS, TouchSteps, state_of
 
 TICK = 0.01
 
@@ -78,11 +77,11 @@ def _true_adjustments() -> list[float]:
     return total
 
 
-def _simulate(model: MicropriceModel, events: int, seed: int = 5) -> None:
+def _simulate(model: TouchSteps, events: int, seed: int = 5) -> None:
     rng = random.Random(seed)
     decile, ticks = 4, 10_000
     for _ in range(events):
-        model.observe(ticks * TICK, decile + 0.5, (ticks + 1) * TICK, 9.5 - decile, TICK)
+        model.observe(ticks * TICK, decile + 0.5, (ticks + 1) * TICK, 9.5 - decile)
         draw = rng.random()
         if draw < _rises(decile):
             ticks += 1
@@ -96,9 +95,9 @@ def _simulate(model: MicropriceModel, events: int, seed: int = 5) -> None:
 
 def test_a_simulated_chain_gives_back_its_true_adjustments() -> None:
     """The estimator must recover a G that is known without it."""
-    model = MicropriceModel()
+    model = TouchSteps(TICK)
     _simulate(model, 150_000)
-    table = model.solve()
+    table = solve(model)
     assert table is not None
     truth = _true_adjustments()
     assert max(truth) > 0.15
@@ -108,40 +107,40 @@ def test_a_simulated_chain_gives_back_its_true_adjustments() -> None:
 
 def test_too_few_transitions_give_no_table() -> None:
     """Below 20 000 transitions the answer stays the weighted mid."""
-    model = MicropriceModel()
+    model = TouchSteps(TICK)
     _simulate(model, MIN_TRANSITIONS)  # the first one is no transition
-    assert model.solve() is None
+    assert solve(model) is None
     _simulate(model, 2)
-    assert model.solve() is not None
+    assert solve(model) is not None
 
 
 def test_a_state_that_was_hardly_seen_gives_no_table() -> None:
     """Every decile of the spread must have been visited 200 times."""
-    model = MicropriceModel()
+    model = TouchSteps(TICK)
     for i in range(30_000):
         ticks, decile = 10_000 + i % 2, i % 8 + 1  # deciles 0 and 9 never occur
-        model.observe(ticks * TICK, decile + 0.5, (ticks + 1) * TICK, 9.5 - decile, TICK)
-    assert model.solve() is None
+        model.observe(ticks * TICK, decile + 0.5, (ticks + 1) * TICK, 9.5 - decile)
+    assert solve(model) is None
 
 
 def test_a_symbol_that_jumps_many_ticks_is_not_described_by_the_chain() -> None:
     """Where the tick is far below a usual price change, a model of one-tick moves would be a wrong figure."""
-    model = MicropriceModel()
+    model = TouchSteps(TICK)
     _simulate(model, 30_000)
-    assert model.solve() is not None
+    assert solve(model) is not None
     for i in range(1_000):
         ticks = 10_000 + 50 * (i % 2)
-        model.observe(ticks * TICK, 1.0, (ticks + 1) * TICK, 1.0, TICK)
-    assert model.solve() is None
+        model.observe(ticks * TICK, 1.0, (ticks + 1) * TICK, 1.0)
+    assert solve(model) is None
 
 
 def test_spreads_beyond_the_last_are_left_out() -> None:
     """A rare wide spread neither breaks the chain for good nor gets an adjustment."""
-    model = MicropriceModel(max_spread_ticks=2)
+    model = TouchSteps(TICK, max_spread_ticks=2)
     _simulate(model, 30_000)
-    model.observe(100.00, 1.0, 100.05, 1.0, TICK)
-    model.observe(100.00, 1.0, 100.02, 1.0, TICK)  # two ticks: allowed, but seen once
-    table = model.solve()
+    model.observe(100.00, 1.0, 100.05, 1.0)
+    model.observe(100.00, 1.0, 100.02, 1.0)  # two ticks: allowed, but seen once
+    table = solve(model)
     assert table is not None
     assert len(table.adjustments) == BUCKETS
     assert table.price(100.0, 1.0, 100.02, 3.0, TICK) is None
@@ -150,21 +149,21 @@ def test_spreads_beyond_the_last_are_left_out() -> None:
 
 def test_a_gap_breaks_the_chain() -> None:
     """The state after a resync does not follow from the one before."""
-    model = MicropriceModel()
-    model.observe(100.0, 1.0, 100.01, 1.0, TICK)
+    model = TouchSteps(TICK)
+    model.observe(100.0, 1.0, 100.01, 1.0)
     model.break_chain()
-    model.observe(100.0, 1.0, 100.01, 1.0, TICK)
+    model.observe(100.0, 1.0, 100.01, 1.0)
     assert model.transitions == 0
-    model.observe(100.0, 1.0, 100.01, 1.0, TICK)
+    model.observe(100.0, 1.0, 100.01, 1.0)
     assert model.transitions == 1
 
 
 def test_a_mid_that_never_moves_gives_no_table() -> None:
     """Without one mid change there is nothing to learn from."""
-    model = MicropriceModel()
+    model = TouchSteps(TICK)
     for i in range(30_000):
-        model.observe(100.0, i % 10 + 0.5, 100.01, 9.5 - i % 10, TICK)
-    assert model.solve() is None
+        model.observe(100.0, i % 10 + 0.5, 100.01, 9.5 - i % 10)
+    assert solve(model) is None
 
 
 def test_equal_sizes_leave_mid_where_it_is() -> None:

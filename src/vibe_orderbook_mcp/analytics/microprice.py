@@ -19,11 +19,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-BUCKETS = 10
-MAX_SPREAD_TICKS = 4
+from vibe_orderbook_mcp.book.touch_steps import BUCKETS, TouchSteps, state_of
+
 MIN_TRANSITIONS = 20_000
 MIN_VISITS = 200
-MAX_MOVE_HALF_TICKS = 2
 MAX_LEFT_OUT = 0.05  # share of mid changes the chain cannot hold; ours
 
 _SINGULAR = 1e-12
@@ -46,103 +45,38 @@ class MicropriceTable:
         return min(max(bid + (ask - bid) / 2 + adjustment * tick, bid), ask)
 
 
-class MicropriceModel:
-    """Counts state changes, one depth event at a time, in constant time and memory."""
-
-    __slots__ = ("_drift", "_mid", "_moved", "_moves", "_spreads", "_state", "_stayed", "_touch")
-
-    def __init__(self, *, max_spread_ticks: int = MAX_SPREAD_TICKS) -> None:
-        states = BUCKETS * max_spread_ticks
-        self._spreads = max_spread_ticks
-        self._stayed = [[0] * states for _ in range(states)]  # transitions without a mid change
-        self._moved = [[0] * states for _ in range(states)]  # transitions with one
-        # Sum of mid changes in half ticks by state before and spread after.
-        self._drift = [[0] * max_spread_ticks for _ in range(states)]
-        self._moves = 0
-        self._state: int | None = None
-        self._mid: int | None = None
-        self._touch: tuple[float, float, float, float] | None = None  # that `_state` and `_mid` are of
-
-    def observe(self, bid: float, bid_size: float, ask: float, ask_size: float, tick: float) -> None:
-        """The touch after a depth event. `tick` is the symbol's tick size."""
-        touch = bid, bid_size, ask, ask_size
-        if touch == self._touch:
-            if (same := self._state) is not None:
-                self._stayed[same][same] += 1
-            return
-        self._touch = touch
-        state = state_of(bid, bid_size, ask, ask_size, tick)
-        if state is not None and state >= BUCKETS * self._spreads:
-            state = None
-        middle = round((bid + ask) / tick)
-        before, middle_before = self._state, self._mid
-        self._state, self._mid = state, middle
-        if middle_before is None:
-            return
-        move = middle - middle_before
-        if move:
-            self._moves += 1
-        if before is None or state is None or abs(move) > MAX_MOVE_HALF_TICKS:
-            return
-        if move:
-            self._moved[before][state] += 1
-            self._drift[before][state // BUCKETS] += move
-        else:
-            self._stayed[before][state] += 1
-
-    def break_chain(self) -> None:
-        """After a gap or resync: the next state does not follow from the last one."""
-        self._state = self._mid = self._touch = None
-
-    @property
-    def transitions(self) -> int:
-        return sum(map(sum, self._stayed)) + sum(map(sum, self._moved))
-
-    def solve(self) -> MicropriceTable | None:
-        """G* from what was seen so far, or None while that is too little or does not fit the chain."""
-        spreads = self._used_spreads()
-        used = range(BUCKETS * spreads)
-        counts = [[self._stayed[x][y] + self._moved[x][y] for y in used] for x in used]
-        transitions = sum(map(sum, counts))
-        kept_moves = sum(self._moved[x][y] for x in used for y in used)
-        if transitions < MIN_TRANSITIONS or kept_moves == 0:
-            return None
-        if self._moves - kept_moves > MAX_LEFT_OUT * self._moves:
-            return None
-        # Symmetrised: every observation counts once as seen and once mirrored.
-        mirrored = [[counts[x][y] + counts[mirror(x)][mirror(y)] for y in used] for x in used]
-        visits = [sum(row) for row in mirrored]
-        if min(visits) < MIN_VISITS:
-            return None
-        drift = [sum(self._drift[x][:spreads]) for x in used]
-        probabilities = [[count / visits[x] for count in mirrored[x]] for x in used]
-        expected = [0.5 * (drift[x] - drift[mirror(x)]) / visits[x] for x in used]
-        solved = solve_antisymmetric(probabilities, expected)
-        return None if solved is None else MicropriceTable(tuple(solved), transitions)
-
-    def _used_spreads(self) -> int:
-        """Spreads 1..n whose every decile was seen often enough, counting mirrored observations."""
-        states = range(BUCKETS * self._spreads)
-        seen = [sum(self._stayed[x]) + sum(self._moved[x]) for x in states]
-        for spread in range(self._spreads):
-            first = spread * BUCKETS
-            if any(seen[x] + seen[mirror(x)] < MIN_VISITS for x in range(first, first + BUCKETS)):
-                return spread
-        return self._spreads
-
-
-def state_of(bid: float, bid_size: float, ask: float, ask_size: float, tick: float) -> int | None:
-    """The state's number: (spread in ticks - 1) * 10 + decile of bid_size / (bid_size + ask_size)."""
-    total = bid_size + ask_size
-    spread = round((ask - bid) / tick)
-    if spread < 1 or total <= 0.0:
+def solve(steps: TouchSteps) -> MicropriceTable | None:
+    """G* from what was seen so far, or None while that is too little or does not fit the chain."""
+    spreads = _used_spreads(steps)
+    used = range(BUCKETS * spreads)
+    counts = [[steps.stayed[x][y] + steps.moved[x][y] for y in used] for x in used]
+    transitions = sum(map(sum, counts))
+    kept_moves = sum(steps.moved[x][y] for x in used for y in used)
+    if transitions < MIN_TRANSITIONS or kept_moves == 0:
         return None
-    # Each half is counted from its own end, so that swapping the sides mirrors the decile exactly.
-    if bid_size >= ask_size:
-        decile = BUCKETS - 1 - min(int(BUCKETS * (ask_size / total)), BUCKETS // 2 - 1)
-    else:
-        decile = min(int(BUCKETS * (bid_size / total)), BUCKETS // 2 - 1)
-    return (spread - 1) * BUCKETS + decile
+    if steps.moves - kept_moves > MAX_LEFT_OUT * steps.moves:
+        return None
+    # Symmetrised: every observation counts once as seen and once mirrored.
+    mirrored = [[counts[x][y] + counts[mirror(x)][mirror(y)] for y in used] for x in used]
+    visits = [sum(row) for row in mirrored]
+    if min(visits) < MIN_VISITS:
+        return None
+    drift = [sum(steps.drift[x][:spreads]) for x in used]
+    probabilities = [[count / visits[x] for count in mirrored[x]] for x in used]
+    expected = [0.5 * (drift[x] - drift[mirror(x)]) / visits[x] for x in used]
+    solved = solve_antisymmetric(probabilities, expected)
+    return None if solved is None else MicropriceTable(tuple(solved), transitions)
+
+
+def _used_spreads(steps: TouchSteps) -> int:
+    """Spreads 1..n whose every decile was seen often enough, counting mirrored observations."""
+    states = range(BUCKETS * steps.spreads)
+    seen = [sum(steps.stayed[x]) + sum(steps.moved[x]) for x in states]
+    for spread in range(steps.spreads):
+        first = spread * BUCKETS
+        if any(seen[x] + seen[mirror(x)] < MIN_VISITS for x in range(first, first + BUCKETS)):
+            return spread
+    return steps.spreads
 
 
 def mirror(state: int, buckets: int = BUCKETS) -> int:

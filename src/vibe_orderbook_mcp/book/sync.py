@@ -23,6 +23,7 @@ from collections import deque
 from enum import Enum
 
 from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.touch_steps import TouchSteps
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 
 # About a quarter of an hour of 100 ms events. Reaching it means that no snapshot can be had; older events are
@@ -53,9 +54,11 @@ class Loaded(Enum):
 class BookSync:
     """One symbol's book and whether it can be trusted."""
 
-    __slots__ = ("_buffer", "_crossed_events", "before", "book", "is_proven", "missed", "next_id")
+    __slots__ = ("_buffer", "_crossed_events", "before", "book", "is_proven", "missed", "next_id", "steps")
 
-    def __init__(self) -> None:
+    def __init__(self, steps: TouchSteps | None = None) -> None:
+        """`steps` counts what the best prices do from event to event, if somebody wants to know."""
+        self.steps = steps
         self.book: OrderBook | None = None
         self.is_proven = False
         self.next_id = 0  # the first id that continues the book
@@ -91,6 +94,8 @@ class BookSync:
         bid, ask = book.bids.best, book.asks.best
         if bid is None or ask is None or bid < ask:
             self._crossed_events = 0
+            if self.steps is not None and bid is not None and ask is not None:
+                self.steps.observe(bid, book.bids.size_at(bid), ask, book.asks.size_at(ask))
             return Outcome.APPLIED
         # One event may show a crossed book while the other side's rows are still in the next frame; two cannot.
         self._crossed_events += 1
@@ -135,6 +140,8 @@ class BookSync:
         self.is_proven = False
         self._crossed_events = 0
         self._buffer.clear()
+        if self.steps is not None:
+            self.steps.break_chain()  # the next state does not follow from the last one
 
     def _hold(self, update: DepthUpdate) -> Outcome:
         if self._buffer:

@@ -144,8 +144,9 @@ class Recorder:
         ticked = [(owner, owner.tick(now_ns)) for owner in self._market.symbols.values()]
         self._enqueue(ticked)
         if self.is_running:
-            for owner, each in ticked:
-                self._say(owner, each.notices, now_ns)
+            for owner, _ in ticked:
+                for notice in owner.notices(now_ns):
+                    self._say(owner, notice, now_ns)
             self._note_waiting(now_ns / 1e9)
 
     def _waiting_seconds(self) -> SymbolSeconds:
@@ -204,17 +205,16 @@ class Recorder:
         elif was_back and not self.clock_back_secs:
             logger.info("The exchange's clock is where it was: recording goes on")
 
-    def _say(self, owner: InstrumentOwner, notices: Sequence[Notice], now_ns: int) -> None:
+    def _say(self, owner: InstrumentOwner, notice: Notice, now_ns: int) -> None:
         symbol = owner.spec.symbol
         named = logger.bind(symbol=symbol)
-        for notice in notices:
-            if notice is Notice.STALE:
-                silent_secs = (owner.age_ns(now_ns) or 0) / 1e9
-                named.warning("{} has been silent for {:.0f} s: its book is stale", symbol, silent_secs)
-            elif notice is Notice.LIVE_AGAIN:
-                named.info("{} is live again", symbol)
-            elif (more := self._said.more(("skipped", symbol), now_ns / 1e9)) is not None:
-                named.warning("Skipping snapshot for {}: empty orderbook{}", symbol, more)
+        if notice is Notice.STALE:
+            silent_secs = (owner.age_ns(now_ns) or 0) / 1e9
+            named.warning("{} has been silent for {:.0f} s: its book is stale", symbol, silent_secs)
+        elif notice is Notice.LIVE_AGAIN:
+            named.info("{} is live again", symbol)
+        elif (more := self._said.more(("skipped", symbol), now_ns / 1e9)) is not None:
+            named.warning("Skipping snapshot for {}: empty orderbook{}", symbol, more)
 
     def _drop_overflow(self) -> None:
         was_dropped = self.seconds_dropped

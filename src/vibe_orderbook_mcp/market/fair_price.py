@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
-from vibe_orderbook_mcp.analytics.microprice import MicropriceModel, MicropriceTable
-from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.seconds.recorded_book import Touch
+from vibe_orderbook_mcp.analytics.microprice import MicropriceTable, solve
+from vibe_orderbook_mcp.book.touch_steps import TouchSteps
 
 # It is solved from what was counted so far: first after a minute of ticks, then every hour. That is off the event path.
 FIRST_TICKS: Final = 60
@@ -15,14 +13,17 @@ AGAIN_TICKS: Final = 3600
 
 
 class FairPrice:
-    """`tick` once a second with what the book was meanwhile; `table` is what was learned."""
+    """`tick` once a second; `table` is what was learned.
 
-    __slots__ = ("_model", "_table", "_tick_size", "_ticks")
+    The book counts its steps with every event. To solve them takes some milliseconds, so that is done seldom; a table
+    that does not fit any more is kept until there is another one.
+    """
 
-    def __init__(self, spec: SymbolSpec) -> None:
-        self._model = MicropriceModel()
+    __slots__ = ("_steps", "_table", "_ticks")
+
+    def __init__(self, steps: TouchSteps) -> None:
+        self._steps = steps
         self._table: MicropriceTable | None = None
-        self._tick_size = float(spec.tick_size)
         self._ticks = 0
 
     @property
@@ -30,13 +31,8 @@ class FairPrice:
         """None while too little was seen."""
         return self._table
 
-    def tick(self, touches: Iterable[Touch | None]) -> None:
-        """A second has passed: what the book was after each of its events, None where it was lost in between."""
-        for touch in touches:
-            if touch is None:
-                self._model.break_chain()  # what comes next does not follow from what was before
-            else:
-                self._model.observe(*touch, self._tick_size)
+    def tick(self) -> None:
+        """A second has passed."""
         self._ticks += 1
         if self._ticks % (FIRST_TICKS if self._table is None else AGAIN_TICKS) == 0:
-            self._table = self._model.solve() or self._table
+            self._table = solve(self._steps) or self._table

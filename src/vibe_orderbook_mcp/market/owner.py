@@ -12,7 +12,7 @@ from vibe_orderbook_mcp.book.sync import Loaded, Outcome
 from vibe_orderbook_mcp.market.chronicle import Chronicle
 from vibe_orderbook_mcp.market.clock import ExchangeClock
 from vibe_orderbook_mcp.market.silence import Pulse, close_silent
-from vibe_orderbook_mcp.market.ticks import FinalSecond, Notices, Ticked
+from vibe_orderbook_mcp.market.ticks import FinalSecond, Notice, Notices, Ticked
 from vibe_orderbook_mcp.market.view import InstrumentView
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, TradeBatch
@@ -170,9 +170,12 @@ class InstrumentOwner(InstrumentView):
         if now_ms is not None:
             is_lost = self._recorded.needs_snapshot
             close_silent(self._recorded.seconds, self._chronicle.silence, now_ns, now_ms, is_lost=is_lost)
-        self._fair_price.tick(self._recorded.take_touches())
-        notices = self._notices.tick(self.book, self.status(now_ns), is_suspended=self.suspension is not None)
-        return self.take()._replace(notices=notices)
+        self._fair_price.tick()
+        return self.take()
+
+    def notices(self, now_ns: int) -> list[Notice]:
+        """Once after each tick: what an operator should read."""
+        return self._notices.tick(self.book, self.status(now_ns), is_suspended=self.suspension is not None)
 
     def finish(self) -> Ticked:
         """The instrument is given up, or the process stops: all that there is, the last second as partial."""

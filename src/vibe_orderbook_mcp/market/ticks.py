@@ -37,7 +37,6 @@ class Ticked(NamedTuple):
 
     seconds: Sequence[FinalSecond]
     trades: TradeBatch | None
-    notices: Sequence[Notice] = ()
 
 
 class Notices:

@@ -50,7 +50,7 @@ class InstrumentView:
         self._counts = chronicle.counts
         self._recorded = RecordedBook(spec)
         self._resting = RestingGrid(spec)
-        self._fair_price = FairPrice(spec)
+        self._fair_price = FairPrice(self._recorded.steps)
         self._detection = Detection(spec, chronicle.unsaved)
         self._audit: BookAudit | None = None
         self._reason = "waiting for the first snapshot"

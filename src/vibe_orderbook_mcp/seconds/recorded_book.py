@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome
+from vibe_orderbook_mcp.book.touch_steps import TouchSteps
 from vibe_orderbook_mcp.model.events import PLAUSIBLE_MS, DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.rows import RowFlag
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.seconds.tracker import SecondTracker
-
-Touch = tuple[float, float, float, float]  # best bid, its size, best ask, its size
-TOUCHES_KEPT: Final = 10_000  # far more than come between two ticks; without ticks the oldest are forgotten
 
 # What the second of a loss is marked with.
 LOSSES: Final = {Outcome.OUTRUN: RowFlag.RESYNC, Outcome.GAP: RowFlag.GAP, Outcome.CROSSED: RowFlag.CROSSED}
@@ -27,12 +24,12 @@ class RecordedBook:
     `receive` alone.
     """
 
-    __slots__ = ("_sync", "_touches", "seconds")
+    __slots__ = ("_sync", "seconds", "steps")
 
     def __init__(self, spec: SymbolSpec) -> None:
-        self._sync = BookSync()
+        self.steps = TouchSteps(float(spec.tick_size))
+        self._sync = BookSync(self.steps)
         self.seconds = SecondTracker(spec)
-        self._touches: deque[Touch | None] = deque(maxlen=TOUCHES_KEPT)
 
     @property
     def book(self) -> OrderBook | None:
@@ -72,12 +69,8 @@ class RecordedBook:
             if not was_proven:
                 seconds.synced(book)
             seconds.applied(update, sync.before, update.final_id + 1 - max(next_id, update.first_id))
-            bids, asks = book.bids, book.asks
-            bid, ask = bids.best, asks.best
-            if bid is not None and ask is not None and bid < ask:
-                self._touches.append((bid, bids.size_at(bid), ask, asks.size_at(ask)))
         elif (flag := LOSSES.get(outcome)) is not None:
-            self._lost(flag)
+            self.seconds.lost(flag)
         return outcome
 
     def load(self, snapshot: DepthSnapshot, limit: int, now_ms: int | None) -> Loaded:
@@ -103,19 +96,9 @@ class RecordedBook:
     def lose(self, flag: RowFlag) -> None:
         """The connection is gone, and with it the proof of sequence."""
         self._sync.reset()
-        self._lost(flag)
-
-    def take_touches(self) -> list[Touch | None]:
-        """Best prices and their sizes after each event since the last call; None: the book was lost in between."""
-        taken = list(self._touches)
-        self._touches.clear()
-        return taken
+        self.seconds.lost(flag)
 
     def swap(self, fresh: OrderBook) -> None:
         """An equal copy takes the book's place: the seconds go on."""
         self._sync.book = fresh
         self.seconds.swapped(fresh)
-
-    def _lost(self, flag: RowFlag) -> None:
-        self.seconds.lost(flag)
-        self._touches.append(None)
