@@ -27,6 +27,12 @@ OWNED = {
     for name in names_of(kind)
 }
 INSIDE = {name for name in names_of(InstrumentView) | names_of(InstrumentOwner) if name.startswith("_")}
+# Parts that are shown for reading, and methods that change them.
+CHANGES = {
+    "past": {"add", "fill"},
+    "watch": {"second", "restore", "recall", "take_in", "hour_blocks"},
+    **{part: {"apply", "keep_since"} for part in ("book", "copy", "bids", "asks")},
+}
 # Those below `market` cannot know an owner, and the simulated exchange does not.
 ROOMS = {"venues", "collect", "answers", "serve"}
 
@@ -61,6 +67,10 @@ def offences(source: str) -> list[str]:
         ]
         if isinstance(node, ast.Attribute) and node.attr in INSIDE and not is_own(node):
             found.append(f"{node.lineno}: reaches into {ast.unparse(node)}")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            part, change = node.func.value, node.func.attr
+            if isinstance(part, ast.Attribute) and change in CHANGES.get(part.attr, ()) and not is_own(part):
+                found.append(f"{node.lineno}: changes {ast.unparse(node.func)}")
     return found
 
 
@@ -86,6 +96,9 @@ def test_what_is_known_of_an_instrument_is_changed_by_its_owner_alone() -> None:
         "for owner.reason in reasons: ...",
         "owner.silence.pulse = line.pulse",
         "owner._recorded.lose(flag)",
+        "state.past.fill(rows)",
+        "owner.watch.second(row)",
+        "owner.book.bids.apply(levels)",
     ],
 )
 def test_a_change_from_outside_is_noticed(source: str) -> None:
@@ -93,6 +106,15 @@ def test_a_change_from_outside_is_noticed(source: str) -> None:
     assert offences(source)
 
 
-@pytest.mark.parametrize("source", ["self.reason = 'why'", "owner.wait('why')", "reason = owner.reason", "x.other = 1"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rows = owner.past.before(end)",
+        "self.reason = 'why'",
+        "owner.wait('why')",
+        "reason = owner.reason",
+        "x.other = 1",
+    ],
+)
 def test_what_is_none_of_the_owners_is_left_alone(source: str) -> None:
     assert offences(source) == []

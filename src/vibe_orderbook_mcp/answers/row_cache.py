@@ -28,5 +28,5 @@ async def hour_before(history: History, state: InstrumentOwner, span: Span) -> l
     if not state.past.is_filled:
         until = state.past.oldest or span.end
         columns = await history.columns(state.spec.symbol, span.end - KEPT_SECS, until, KEPT_FIELDS)
-        state.past.fill([kept(values) for values in zip(*(columns[field] for field in KEPT_FIELDS), strict=True)])
+        state.learn_past([kept(values) for values in zip(*(columns[field] for field in KEPT_FIELDS), strict=True)])
     return state.past.before(span.start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final
 
@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.market.silence import Pulse, close_silent
 from vibe_orderbook_mcp.market.ticks import FinalSecond, Notice, Notices, Ticked
 from vibe_orderbook_mcp.market.view import InstrumentView
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, TradeBatch
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.model.symbol import ORDERS_A_LEVEL, SymbolSpec
 
 # Why there is no book, by what became of the event that showed it.
@@ -190,7 +190,11 @@ class InstrumentOwner(InstrumentView):
         self._recorded.lose(RowFlag.RESYNC)  # an answer about it that is on its way compares with no book
         return successor
 
-    # --- trades that are stored, or not ---------------------------------------------------------------------
+    # --- what is stored, or not ---------------------------------------------------------------------
+
+    def learn_past(self, rows: Sequence[SecondRow]) -> None:
+        """Stored rows from before the first one of this process, ascending. What was learned once stays."""
+        self._chronicle.past.fill(rows)
 
     def fill(self, first_id: int, last_id: int) -> None:
         """Trades with these ids are stored, or nobody waits for them any more: they are no holes."""

@@ -130,6 +130,7 @@ class InstrumentView:
 
     @property
     def past(self) -> PastHour:
+        """Rows of the last hour, for reading."""
         return self._chronicle.past
 
     @property
