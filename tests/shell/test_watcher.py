@@ -7,10 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import msgspec
+
 from tests.analytics.books import BTC
 from tests.analytics.test_detectors import calm, stuffing
 from tests.analytics.watching import quiet_rows
 from vibe_orderbook_mcp.analytics.anomalies.answer import anomalies_answer
+from vibe_orderbook_mcp.analytics.findings import Finding, from_stored
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.watcher import Watcher
@@ -153,22 +156,25 @@ def test_a_finding_of_a_former_process_still_touches_the_window_after_a_restart(
     asyncio.run(run())
 
 
+BURST = Finding(type="update_burst", start_ms=1_700_000_000_000, end_ms=None, severity="High", rarity=0.99)
+
+
 def test_an_instrument_that_is_given_up_and_comes_back_begins_with_all_that_was_learned_of_it(tmp_path: Path) -> None:
     """What its former owner found and counted is stored a moment later; until then there is no whole past to read."""
-    rows = [*quiet_rows(BEFORE), *stuffing(5, start=BEFORE), *calm(BEFORE + 5, 20)]
+    rows = quiet_rows(ALONE + 60)
 
     async def run() -> None:
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
         try:
             archive = SimpleNamespace(mode="recording", history=history)
             watcher, former = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
-            for row in rows:
+            for row in rows[:ALONE]:
                 watcher.observe(former, final(row))
                 await settled(watcher)
-            await history.append([SecondRecord(BTC, row, None) for row in rows])
+            former.unsaved.add(msgspec.structs.replace(BURST, start_ms=rows[ALONE - 20].second * 1000))
             watcher.forget(former)
 
-            after, owner = iter(calm(BEFORE + 25, 30)), InstrumentOwner(BTC)
+            after, owner = iter(rows[ALONE:]), InstrumentOwner(BTC)
             watcher.observe(owner, final(next(after)))
             await settled(watcher)
             begun = [owner.detection.is_begun]
@@ -178,8 +184,37 @@ def test_an_instrument_that_is_given_up_and_comes_back_begins_with_all_that_was_
             assert [*begun, owner.detection.is_begun] == [False, True]
             assert owner.watch.baseline.seconds >= former.watch.baseline.seconds > 0
             assert [each.type for each in owner.watch.recent] == ["update_burst"]
+        finally:
+            await history.close()
+
+    asyncio.run(run())
+
+
+def test_findings_whose_saving_is_broken_off_are_saved_later(tmp_path: Path) -> None:
+    """The process stops while the disk hangs: what a detector found must not go with the write that was cancelled."""
+
+    async def run() -> None:
+        history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
+        try:
+            archive = SimpleNamespace(mode="recording", history=history)
+            watcher, owner = Watcher(cast("Archive", archive)), InstrumentOwner(BTC)
+            watcher.observe(owner, final(quiet_rows(1)[0]))
+            await settled(watcher)
+            owner.unsaved.add(BURST)
+            began = asyncio.Event()
+
+            class Hanging(SimpleNamespace):
+                async def put_events(self, *_: object) -> None:
+                    began.set()
+                    await asyncio.Event().wait()
+
+            saving = asyncio.create_task(watcher.save(cast("History", Hanging())))
+            await began.wait()
+            saving.cancel()
+            await asyncio.gather(saving, return_exceptions=True)
             await watcher.save(history)
-            assert len(await history.events(BTC.symbol, 0, 4_102_444_800_000)) == 1
+            (stored,) = await history.events(BTC.symbol, 0, 4_102_444_800_000)
+            assert from_stored(stored) == BURST
         finally:
             await history.close()
 

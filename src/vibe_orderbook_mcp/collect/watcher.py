@@ -115,7 +115,7 @@ class Watcher:
         if events := unsaved.begin_saving():
             try:
                 await history.put_events(owner.spec.symbol, events)
-            except StorageError:
+            except BaseException:  # cancelled as well: storing one twice writes it in its place
                 unsaved.not_saved()
                 raise
 
