@@ -206,6 +206,9 @@ def test_a_book_off_its_grid_says_so_and_starts_anew_on_another_one() -> None:
     after = exchange.state = exchange.market.regrid(spec)
     assert exchange.market.symbols[SYMBOL] is after
     assert (after.spec, after.book, after.counts.events, after.counts.trades) == (spec, None, before.counts.events, 1)
+    assert (after.filling, after.unsaved, after.past) == (before.filling, before.unsaved, before.past)
+    assert after.watch is not before.watch  # what is usual is counted in ticks
+    assert before.book is None  # an answer about it that is on its way must not speak for the new one
     assert [trade.agg_id for trade in after._chronicle.tape.take()] == [1]
     assert not after._chronicle.tape.receive(Trade(1, START_MS + 50, 101.0, 1.0, 1, 1, buyer_is_maker=False))
     assert [row.second - START_MS // 1000 for row, _ in after._recorded.seconds.take()] == [0, 1, 2, 3]
