@@ -19,8 +19,8 @@ from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.market.chronicle import DELISTED, TRADING, Chronicle, Counts
 from vibe_orderbook_mcp.market.clock import ExchangeClock
 from vibe_orderbook_mcp.market.detection import Detection, Unsaved
-from vibe_orderbook_mcp.market.fair_price import FairPrice
 from vibe_orderbook_mcp.market.filling import Filling
+from vibe_orderbook_mcp.market.ticks import FairPrice
 from vibe_orderbook_mcp.model.events import Side, Trade
 from vibe_orderbook_mcp.model.moment import Moment, Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
