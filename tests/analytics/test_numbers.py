@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.analytics.numbers import decimals, ratio, readable, significant
+from vibe_orderbook_mcp.analytics.numbers import decimals, ratio, readable, secs_text, significant
 
 
 def test_a_ratio_that_is_no_number_is_none() -> None:
@@ -45,3 +45,11 @@ def test_numbers_in_sentences_have_no_exponent(value: float, text: str) -> None:
 def test_rounding_stays_within_half_a_last_digit(value: float) -> None:
     """Six digits: never further off than one part in a million, wherever the decimal point is."""
     assert significant(value) == pytest.approx(value, rel=5.1e-6, abs=1e-320)
+
+
+@pytest.mark.parametrize(
+    ("secs", "text"), [(10.802, "11"), (0.281, "0.3"), (6.0, "6"), (9.96, "10"), (60.0, "60"), (0.0, "0")]
+)
+def test_seconds_in_a_sentence_are_whole_or_tenths(secs: float, text: str) -> None:
+    """Nobody says that 10.802 s are recorded."""
+    assert secs_text(secs) == text

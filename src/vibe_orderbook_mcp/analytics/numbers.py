@@ -53,6 +53,11 @@ def readable(value: float, digits: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def secs_text(secs: float) -> str:
+    """Seconds inside a sentence: whole ones, tenths below ten."""
+    return f"{secs:.0f}" if secs >= 10 else f"{secs:.1f}".removesuffix(".0")
+
+
 def counted(count: int, noun: str, nouns: str | None = None) -> str:
     """A count inside a sentence: "1 trade", "1,234 trades"."""
     return f"{count:,} {noun if abs(count) == 1 else nouns or noun + 's'}"

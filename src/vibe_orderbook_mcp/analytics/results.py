@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vibe_orderbook_mcp.analytics.numbers import secs_text
 from vibe_orderbook_mcp.model.listed import Source
 from vibe_orderbook_mcp.model.moment import Status
 
@@ -97,7 +98,7 @@ def of_window(answer: Windowed, asked_secs: int) -> Windowed:
     if window.requested_secs == asked_secs:
         return answer
     covered = window.covered_secs
-    warning = f"Shortened: {covered:g} of the {asked_secs} s asked for are recorded, since {window.start}."
+    warning = f"Shortened: {secs_text(covered)} of the {asked_secs} s asked for are recorded, since {window.start}."
     whole = window.model_copy(update={"requested_secs": asked_secs, "coverage": round(covered / asked_secs, 4)})
     return answer.model_copy(update={"window": whole, "warnings": [warning, *answer.warnings]})
 

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from operator import attrgetter, mul
 from typing import Any, Final, Literal
 
-from vibe_orderbook_mcp.analytics.numbers import ratio
+from vibe_orderbook_mcp.analytics.numbers import ratio, secs_text
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.model.rows import SecondRow, SideFlow
 
@@ -194,7 +194,7 @@ def check_coverage(symbol: str, rows: Rows, span: Span) -> Cut:
     wholly = secs_until(window, OK_COVERAGE)
     raise Refusal(
         "insufficient_historical_data",
-        f"{symbol}: {window.covered_secs:.0f} of the {span.secs} s asked for are recorded.",
+        f"{symbol}: {secs_text(window.covered_secs)} of the {span.secs} s asked for are recorded.",
         f"While the feed runs, a part of this window can be answered in {soon} s and all of it in {wholly} s.",
         retry_after_secs=float(soon),
     )

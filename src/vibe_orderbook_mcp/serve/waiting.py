@@ -19,7 +19,7 @@ Tell = Callable[[float, float, str], Awaitable[None]]
 # not ask to be told.
 TELL: ContextVar[Tell | None] = ContextVar("TELL", default=None)
 
-WAIT_SECS: Final = 10.0
+WAIT_SECS: Final = 15.0  # the shortest window of a symbol that was not kept before takes 12 s
 TOLD_WAIT_SECS: Final = 40.0  # for who hears meanwhile; clients give up after a minute
 WAITING_MOST: Final = 64  # calls; further ones are refused at once, so that others find places
 STEP_SECS: Final = 1.0

@@ -21,7 +21,7 @@ from vibe_orderbook_mcp.analytics.health.score import (
 )
 from vibe_orderbook_mcp.analytics.health.seconds import NOW_SECS, Health, band_bps, health_of_window
 from vibe_orderbook_mcp.analytics.health.text import PHRASES, SILENT_MOST, health_summary
-from vibe_orderbook_mcp.analytics.numbers import decimals, readable, significant
+from vibe_orderbook_mcp.analytics.numbers import decimals, secs_text, significant
 from vibe_orderbook_mcp.analytics.results import (
     Answer,
     Window,
@@ -279,7 +279,7 @@ def _uncovered(window: Cut) -> str:
     wait, shorter = secs_until(window, MIN_COVERAGE), longest_covered(window)
     now = f"; a window of {shorter} s can be answered now" if shorter >= SHORTEST_WINDOW_SECS else ""
     return (
-        f"{readable(window.covered_secs)} of the {window.span.secs} s asked for are recorded, half of them are needed,"
+        f"{secs_text(window.covered_secs)} of the {window.span.secs} s asked for are recorded, half of them are needed,"
         f" and while the feed runs that takes {wait} s more{now}"
     )
 
@@ -321,7 +321,7 @@ def _warnings(
 ) -> list[str]:
     out = []
     if window.coverage < OK_COVERAGE:
-        out.append(f"Only {readable(window.covered_secs)} of {window.span.secs} s are covered.")
+        out.append(f"Only {secs_text(window.covered_secs)} of {window.span.secs} s are covered.")
     if not normal.is_warm:
         own = " and partly on its own first minutes" if normal.spread_weight > 0.0 else ""
         out.append(
