@@ -169,6 +169,9 @@ def test_the_size_of_book_pressure_comes_with_how_rare_it_is() -> None:
     assert answer.ofi_rarity == pytest.approx(36 / 41, abs=0.02)
     words = "book pressure (OFI) +3.3 average best queues, larger than in 86 % of earlier 10 s windows: BUY"
     assert words in answer.summary
+    small = flow([*quiet, *(busy(i, ofi=0.11) for i in range(10))])  # "larger than in 10 %" says it the wrong way round
+    assert f"smaller than in {100 - int(100 * (small.ofi_rarity or 0.0))} % of earlier 10 s windows" in small.summary
+    assert (small.ofi_rarity or 1.0) < 0.5
     first = flow([busy(i, ofi=0.65) for i in range(10)])
     assert (first.ofi_rarity, first.ofi_normalised) == (None, 3.25)
     assert "book pressure (OFI): BUY" in first.summary

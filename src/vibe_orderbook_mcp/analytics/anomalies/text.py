@@ -107,7 +107,7 @@ def past_text(earlier: Sequence[Finding] | None, hours: int, watched: float | No
         count = f"{len(earlier)} earlier finding{'' if len(earlier) == 1 else 's'}"
         return f" {count} in {looked}, the newest {earlier[0].type} at {iso(earlier[0].start_ms)[11:19]}."
     if not is_ready:
-        return f" Of the last {hours} h {watched:.1f} h were watched, too little for a verdict."
+        return "" if is_whole else f" Only {watched:.1f} of the last {hours} h were watched."
     return f" Nothing else in {looked}."
 
 

@@ -131,7 +131,9 @@ def _pressure(totals: WindowTotals, direction: OfiDirection, rarity: float | Non
     if rarity is None:
         return f"; book pressure (OFI): {direction}{kept}"
     size = f"{'+' if queues > 0 else ''}{readable(queues, 2)}"
+    share = int(100 * rarity)
+    rank = f"larger than in {share} %" if share >= 50 else f"smaller than in {100 - share} %"
     return (
-        f"; book pressure (OFI) {size} average best queues, larger than in {int(100 * rarity)} % of earlier"
-        f" {totals.span.secs} s windows: {direction}{kept}"
+        f"; book pressure (OFI) {size} average best queues, {rank} of earlier {totals.span.secs} s windows:"
+        f" {direction}{kept}"
     )
