@@ -133,3 +133,9 @@ def test_a_book_that_is_often_so_strained_is_told_only_when_it_is_more_than_that
     limit, strain = found[-1].thresholds["strain_halvings"], float(found[-1].evidence["strain_halvings"])
     assert 4.0 < limit < strain
     assert strain == pytest.approx(10.96 - 1.58, abs=0.5)  # log2 of 100, and of 20 / 3
+    again = after + 128
+    feed(watch, [*thin(11, start=again, depth=0.3, spread=12.0), *thin(2, start=again + 11, depth=0.005, spread=60.0)])
+    (deeper,) = crashes(list(watch.open))
+    assert deeper.evidence["depth_drop"] == pytest.approx(0.995, abs=0.001)  # two seconds, too few for a strain
+    assert deeper.evidence["strain_halvings"] == strain  # what opened it stays beside its limit
+    assert deeper.thresholds["strain_halvings"] == limit

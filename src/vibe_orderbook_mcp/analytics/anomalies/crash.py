@@ -16,6 +16,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import msgspec
+
 from vibe_orderbook_mcp.analytics.anomalies.strain import LASTING_SECS, OwnStrain, strain_of
 from vibe_orderbook_mcp.analytics.findings import SEVERITIES, Evidence, Finding, Severity
 from vibe_orderbook_mcp.analytics.flow.volatility import VarianceTimes
@@ -150,7 +152,8 @@ class CrashWatch:
             return closed
         if confirmed == "none" or state is None:
             return None
-        updated = self._finding(state, confirmed, self._open, self._open.start_ms, baseline, measures)
+        worst = self._finding(state, confirmed, self._open, self._open.start_ms, baseline, measures)
+        updated = self._strained(worst, self._open)
         changed, self._open = updated.severity != self._open.severity, updated
         return updated if changed else None
 
@@ -170,8 +173,8 @@ class CrashWatch:
             is_rare = is_rare and strongest is not None and strongest.is_rare
         if not ((is_lasting and is_rare) or (confirmed == "critical" and state.is_one_sided)):
             return None
-        self._open, self._rising = rising, None
-        return rising
+        self._open, self._rising = self._strained(rising), None
+        return self._open
 
     def _read(self, row: SecondRow, sample: Sample | None, measures: Measures, baseline: Baseline) -> CrashState | None:
         if row.flags and row.flags & RowFlag.ONE_SIDED and not row.flags & NO_BOOK:
@@ -190,6 +193,23 @@ class CrashWatch:
         if level == "watch" and not _is_rare(found, measures, baseline):
             level = "none"
         return CrashState(level, drop, times, cost, cancel, None if found is None else found[0])
+
+    def _strained(self, finding: Finding, known: Finding | None = None) -> Finding:
+        """With the largest strain of the episode and the limit of that moment: what opened it, or more."""
+        if "reason" in finding.evidence:  # a side is empty: nothing is asked of strain
+            return finding
+        halvings = None if known is None else known.evidence.get("strain_halvings")
+        limit = None if known is None else known.thresholds.get("strain_halvings")
+        strongest = self._strain.strongest
+        if strongest is not None and (halvings is None or strongest.halvings > float(halvings)):
+            halvings, limit = strongest
+        if halvings is None:
+            return finding
+        return msgspec.structs.replace(
+            finding,
+            evidence=finding.evidence | {"strain_halvings": halvings},
+            thresholds=finding.thresholds | ({} if limit is None else {"strain_halvings": limit}),
+        )
 
     def _finding(
         self,
@@ -221,9 +241,6 @@ class CrashWatch:
         ):
             if value is not None and not state.is_one_sided:
                 evidence[name] = value
-        strain, limit = (None, None) if state.is_one_sided else self._strain.strongest or (None, None)
-        if strain is not None:
-            evidence["strain_halvings"] = strain
         standing = None
         if state.depth_drop is not None and (usual := baseline.median("depth_own")) is not None:
             standing = baseline.standing("depth_own", (1.0 - state.depth_drop) * usual)
@@ -236,7 +253,7 @@ class CrashWatch:
             n_eff=None if standing is None else standing.n_eff,
             side=state.side,
             evidence=evidence,
-            thresholds=_thresholds(level) | ({} if limit is None else {"strain_halvings": limit}),
+            thresholds=_thresholds(level),
         )
 
 
