@@ -462,6 +462,19 @@ def test_a_native_like_iceberg_is_told_at_once() -> None:
     assert [each.end_ms for each in over] == [MS + 900]
 
 
+def test_two_equal_refills_are_a_coincidence_until_the_level_itself_is_rare() -> None:
+    """On a quiet day of 56,767 trades two of four refills happened to be equal."""
+    pair = refilled(equal=0.5, ms=5_000)
+    assert iceberg_class(pair) == "native_like"
+    assert warm().second(quiet_row(AT), LevelEvidence(has_limits=True, chains=(pair,))) == []
+    three = refilled(equal=0.5, refills=6, ms=5_000)
+    assert kinds(warm().second(quiet_row(AT), LevelEvidence(has_limits=True, chains=(three,)))) == {"iceberg"}
+    watch = warm()
+    watch.second(quiet_row(AT), LevelEvidence(has_limits=True, turnovers=TURNOVERS))
+    rare = refilled(equal=0.5, executed=30.0, ms=5_000)
+    assert kinds(watch.second(quiet_row(AT + 1), LevelEvidence(has_limits=True, chains=(rare,)))) == {"iceberg"}
+
+
 def test_a_replenished_level_must_be_rare_and_last() -> None:
     """Beyond what kept-up levels reach once in ten days, and not within moments: a sweep meets many makers."""
     chain = refilled(equal=0.2, executed=30.0, ms=5_000)

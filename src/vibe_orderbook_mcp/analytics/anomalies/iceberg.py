@@ -20,6 +20,7 @@ from vibe_orderbook_mcp.seconds.refills import (
     MIN_REFILLS,
     MIN_TURNOVER,
     SAME_SHARE,
+    SIZES_KEPT,
     RefillChain,
     Turnover,
 )
@@ -28,6 +29,7 @@ IcebergClass = Literal["native_like", "replenished_level"]
 
 LEVELS_NEEDED: Final = 200
 OPEN_MOST: Final = 50
+EQUAL_NEEDED: Final = 3  # two of four sizes agree by chance, on a quiet day
 
 _ROUNDING: Final = 1e-9
 
@@ -40,6 +42,11 @@ def iceberg_class(chain: RefillChain) -> IcebergClass | None:
     if not chain.is_one_sided:  # two who trade with each other look native
         return None
     return "native_like" if chain.equal_share >= SAME_SHARE else "replenished_level"
+
+
+def equal_refills(chain: RefillChain) -> int:
+    """How many refills, of those whose sizes are remembered, agree with the tranche."""
+    return round(chain.equal_share * min(chain.refills, SIZES_KEPT))
 
 
 def size_limit(chain: RefillChain, parts: int) -> float:
@@ -98,7 +105,7 @@ class Icebergs:
         standing = baseline.standing_level("turnover", log(turnover))
         if standing is not None and standing.n < LEVELS_NEEDED:
             standing = None
-        if kind == "replenished_level":
+        if kind == "replenished_level" or equal_refills(chain) < EQUAL_NEEDED:
             # A level refilled by all and sundry is the usual state of a busy touch; only a rare one is worth a word.
             is_brief = chain.last_ms - chain.start_ms < KEPT_UP_MS
             least = None if is_brief or not baseline.is_ready else baseline.alarm_turnover()
