@@ -142,7 +142,7 @@ def demo(
     seed: SeedOption = 1,
 ) -> None:
     """Serve MCP on a simulated exchange; needs no network and keeps its data in a temporary directory."""
-    from vibe_orderbook_mcp.sim.demo import simulated_exchange  # noqa: PLC0415  # servers of the live exchange skip it
+    from vibe_orderbook_mcp.process.demo import simulated_exchange  # noqa: PLC0415  # servers of the live exchange skip it
 
     base = _settings(host=host, port=port)
     with contextlib.ExitStack() as stack:

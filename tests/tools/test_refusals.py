@@ -31,6 +31,7 @@ from vibe_orderbook_mcp.answers.arguments import symbol_of
 from vibe_orderbook_mcp.answers.health import HealthAnswer
 from vibe_orderbook_mcp.answers.service import Tools
 from vibe_orderbook_mcp.model.errors import Refusal, StorageCorrupt
+from vibe_orderbook_mcp.serve import waiting
 from vibe_orderbook_mcp.serve.mcp_server import CRASHED
 from vibe_orderbook_mcp.serve.register import register_tools
 from vibe_orderbook_mcp.sim.faults import Disconnect, Drop, Refuse, RestStatus, SlowRest
@@ -361,7 +362,11 @@ def test_without_a_data_directory_live_tools_work_and_windowed_ones_say_why_not(
     asyncio.run(run())
 
 
-def test_beside_another_writer_history_is_read_and_health_says_who_records(tmp_path: Path) -> None:
+def test_beside_another_writer_history_is_read_and_health_says_who_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "WAIT_SECS", 0.0)
+
     async def run() -> None:
         path = tmp_path / "db"
         holder = await History.open(path, cap_mb=64, retention_days=7)
