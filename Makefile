@@ -4,8 +4,8 @@
 
 BIN := .venv/bin
 UV ?= $(shell command -v uv || echo $(BIN)/uv)
-# Half of the time of the tests is waiting for sockets and seconds, so three at once even on two cores.
-PARALLEL ?= -n 3
+# Half of the time of the tests is waiting for sockets and seconds, so four at once even on two cores.
+PARALLEL ?= -n 4
 # Tests start the program hundreds of times: where this is set, each of them would compile every module again.
 test check: export PYTHONDONTWRITEBYTECODE :=
 LOCK := pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
