@@ -12,10 +12,10 @@ from fractions import Fraction
 
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.book_side import BookSide
-from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.events import SIDES, Side
 from vibe_orderbook_mcp.model.rows import MLOFI_LEVELS
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.seconds.attribution import SIDES, SKEW_MS, Attribution, _HeldEvent
+from vibe_orderbook_mcp.seconds.attribution import SKEW_MS, Attribution, _HeldEvent
 from vibe_orderbook_mcp.seconds.open_second import OpenSecond
 from vibe_orderbook_mcp.seconds.tracker import SecondTracker
 

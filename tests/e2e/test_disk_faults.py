@@ -412,7 +412,7 @@ def test_a_removed_directory_is_noticed_and_made_anew(tmp_path: Path, outcome: O
             answer = health_answer(watch.runtime)
             assert any("was removed while it was in use" in warning for warning in answer.warnings)
             assert watch.logged.count("was removed while it was in use") >= 1
-            tell(watch, outcome, since=over, secs=secs, history="history begins anew, health says why")
+            tell(watch, outcome, since=over, secs=secs, history="history starts empty, health says why")
         rows, _ = await stored(path)
         assert consecutive(rows)
 

@@ -69,8 +69,10 @@ def test_beside_another_process_history_is_served_and_nothing_is_written(tmp_pat
                         assert await runtime.feed.wait_live("BTCUSDT", PATIENCE_SECS)
                         with pytest.raises(StorageError, match="Another process records"):
                             archive.writable()
-                        requests = runtime.rest.requests
-                        await asyncio.sleep(1.2)  # a tick of the recorder, a look of the filler
+                        requests, ticks = runtime.rest.requests, runtime.recorder._house.ticks
+                        await until(
+                            lambda: runtime.recorder._house.ticks >= ticks + 3
+                        )  # the filler looks once a second
                         assert runtime.recorder.queue_ticks == 0
                         assert runtime.rest.requests == requests
                 assert logged.count("Another process records") == 1

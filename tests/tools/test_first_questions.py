@@ -12,6 +12,7 @@ from mcp import Client
 from tests.shell.http_rig import http_serving
 from tests.shell.test_http import until_ready
 from tests.tools.serving import Mode, serving
+from vibe_orderbook_mcp.analytics.windows import Span, check_coverage
 from vibe_orderbook_mcp.answers import access
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.serve import waiting
@@ -169,3 +170,11 @@ def test_who_hears_meanwhile_is_kept_waiting_for_longer(monkeypatch: pytest.Monk
         assert [why for _, _, why in heard] == ["Not yet."] * 2
 
     asyncio.run(run())
+
+
+def test_who_asks_for_no_progress_is_kept_waiting_until_a_new_symbol_has_its_first_window() -> None:
+    """Most clients ask for none. Ten seconds were two too few: each first question about flow was refused."""
+    with pytest.raises(Refusal) as refused:
+        check_coverage("BTCUSDT", [], Span(1_000, 1_060))
+    first_window_secs = (refused.value.retry_after_secs or 0.0) + access.WRITE_LAG_SECS
+    assert 0.0 < first_window_secs <= waiting.WAIT_SECS

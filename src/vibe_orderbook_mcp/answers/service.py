@@ -124,8 +124,7 @@ class Tools:
         facts = self._facts(state)
         as_of, known = facts["as_of_ms"], (state.spec.symbol, count)
         # Two books that stand at the same update may know different levels: one was loaded later.
-        loaded = state.counts.resyncs, state.counts.audits
-        basis = (state.spec, loaded, book.last_update_id, as_of, facts["status"], *facts["warnings"])
+        basis = (state.spec, state.counts.loads, book.last_update_id, as_of, facts["status"], *facts["warnings"])
         found = self._newest_levels.get(known)
         if found is None or found[0] != basis:
             made = l2_answer(state.spec, view(book, count), levels=count, last_update_id=book.last_update_id, **facts)

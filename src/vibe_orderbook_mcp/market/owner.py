@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import inf
-from typing import Final
 
 from vibe_orderbook_mcp.book.audit import BookAudit, replaced
 from vibe_orderbook_mcp.book.book import is_same
@@ -17,13 +16,7 @@ from vibe_orderbook_mcp.market.view import InstrumentView
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.model.symbol import ORDERS_A_LEVEL, SymbolSpec
-
-# Why there is no book, by what became of the event that showed it.
-LOSSES: Final = {
-    Outcome.OUTRUN: "the first snapshot was older than the stream",
-    Outcome.GAP: "resyncing after a gap in the stream",
-    Outcome.CROSSED: "resyncing after the book crossed",
-}
+from vibe_orderbook_mcp.seconds.recorded_book import LOSSES
 
 
 class InstrumentOwner(InstrumentView):
@@ -51,10 +44,10 @@ class InstrumentOwner(InstrumentView):
             self._reason = ""
         elif outcome is Outcome.OLD:
             self._counts.old_events += 1
-        elif (reason := LOSSES.get(outcome)) is not None:
+        elif (loss := LOSSES.get(outcome)) is not None:
             self._counts.gaps += outcome is Outcome.GAP
             self._counts.crossings += outcome is Outcome.CROSSED
-            self._forget_book(reason)
+            self._forget_book(loss.reason)
         if self._audit is not None and outcome in (Outcome.APPLIED, Outcome.BUFFERED):
             self._audit.receive(update)
             self._settle_audit()

@@ -7,7 +7,6 @@ sees one moment. What has to outlast the next event is a `Moment` or a `BookFram
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from vibe_orderbook_mcp.analytics.anomalies.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
@@ -21,7 +20,7 @@ from vibe_orderbook_mcp.market.clock import ExchangeClock
 from vibe_orderbook_mcp.market.detection import Detection, Unsaved
 from vibe_orderbook_mcp.market.filling import Filling
 from vibe_orderbook_mcp.market.ticks import FairPrice
-from vibe_orderbook_mcp.model.events import Side, Trade
+from vibe_orderbook_mcp.model.events import SIDES, Trade
 from vibe_orderbook_mcp.model.moment import Moment, Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.seconds.past_hour import PastHour
@@ -29,7 +28,6 @@ from vibe_orderbook_mcp.seconds.recorded_book import RecordedBook
 
 # With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
 FEW_LEVELS = 200
-SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 
 
 class InstrumentView:

@@ -6,11 +6,12 @@ symbol). Times are the exchange's, in milliseconds since the epoch, unless a nam
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 Side = Literal["bid", "ask"]
+SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 
 Price = Annotated[float, msgspec.Meta(gt=0.0, lt=1e18)]
 Size = Annotated[float, msgspec.Meta(ge=0.0, lt=1e18)]

@@ -26,7 +26,7 @@ def on_stop(call: Callable[[], object]) -> None:
     """Call it in the running loop at each signal to stop."""
     loop = asyncio.get_running_loop()
     for number in stop_signals():
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises, and what ends the process kills it
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises; everything else kills
             loop.add_signal_handler(number, call)
 
 

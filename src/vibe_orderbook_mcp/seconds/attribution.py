@@ -33,7 +33,6 @@ SKEW_MS = 200
 # Levels are looked at one by one until nothing was traded there for so long. Beyond any second that is still open.
 SWEEP_MS = 60_000
 
-SIDES: tuple[Side, Side] = ("bid", "ask")
 _Skew = dict[tuple[Side, float], tuple[float, OpenSecond]]  # what was added beside a trade, and to which second
 
 

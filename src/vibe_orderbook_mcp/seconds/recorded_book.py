@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome
@@ -12,8 +12,19 @@ from vibe_orderbook_mcp.model.rows import RowFlag
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.seconds.tracker import SecondTracker
 
-# What the second of a loss is marked with.
-LOSSES: Final = {Outcome.OUTRUN: RowFlag.RESYNC, Outcome.GAP: RowFlag.GAP, Outcome.CROSSED: RowFlag.CROSSED}
+
+class Loss(NamedTuple):
+    """What the second of a loss is marked with, and why there is no book after it."""
+
+    flag: RowFlag
+    reason: str
+
+
+LOSSES: Final = {
+    Outcome.OUTRUN: Loss(RowFlag.RESYNC, "the first snapshot was older than the stream"),
+    Outcome.GAP: Loss(RowFlag.GAP, "resyncing after a gap in the stream"),
+    Outcome.CROSSED: Loss(RowFlag.CROSSED, "resyncing after the book crossed"),
+}
 
 
 class RecordedBook:
@@ -69,8 +80,8 @@ class RecordedBook:
             if not was_proven:
                 seconds.synced(book)
             seconds.applied(update, sync.before, update.final_id + 1 - max(next_id, update.first_id))
-        elif (flag := LOSSES.get(outcome)) is not None:
-            self.seconds.lost(flag)
+        elif (loss := LOSSES.get(outcome)) is not None:
+            seconds.lost(loss.flag)
         return outcome
 
     def load(self, snapshot: DepthSnapshot, limit: int, now_ms: int | None) -> Loaded:

@@ -31,8 +31,14 @@ YIELD_NS: Final = 20_000_000  # how much of the recording is played without lett
 YIELD_RECORDS: Final = 100
 
 
-# Names in `/sim/status` that differ from those of the types.
-COUNTED: Final[dict[type, str]] = {DepthEvent: "DepthUpdate"}
+# What `/sim/status` calls the frames that were played.
+PLAYED: Final[dict[type, str]] = {
+    DepthEvent: "DepthUpdate",
+    AggTrade: "AggTrade",
+    TradeFill: "TradeFill",
+    BookTicker: "BookTicker",
+    Depth: "Depth",
+}
 
 
 class ReplayConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,7 +282,7 @@ class ReplayVenue:
         if not symbol:
             return
         played = self._symbols[symbol]
-        self.counts[COUNTED.get(type(record.what), type(record.what).__name__)] += 1
+        self.counts[PLAYED[type(record.what)]] += 1
         if events := played.play(record):
             publish(symbol, events)
         if played.closes_ns is not None:

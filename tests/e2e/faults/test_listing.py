@@ -88,7 +88,7 @@ def test_a_delisted_symbol_keeps_its_last_book_as_stale_and_comes_back(outcome: 
 @pytest.mark.fault(
     part="exchange",
     fault="a symbol's tick size is changed",
-    promise="its book is loaded anew and recorded on, counted in the new ticks",
+    promise="its book is loaded again; recording goes on in the new ticks",
 )
 def test_a_symbol_whose_tick_changes_is_kept_on_its_new_grid(
     outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,9 +5,9 @@ spread or, where one tick is the spread, a high cost of taking a quarter of a us
 median.
 Three consecutive seconds raise it, thirty quiet ones clear it. An empty side needs two.
 
-Books of quiet markets lose most of their depth for some seconds now and then, and a coarse tick makes half of it dear:
-it is told when, within the last ten seconds, depth was also rare by the symbol's own rate (level 2 of `own_rate`), and
-what is gone and what it costs were together more than its own episodes come to (`strain`).
+Books of quiet markets lose most of their depth for some seconds now and then, and a coarse tick makes half of it dear.
+So two more things must hold within the last ten seconds. Depth was rare by the symbol's own rate (level 2 of
+`own_rate`). Depth and cost together were more than the symbol's own episodes come to (`strain`).
 """
 
 from __future__ import annotations

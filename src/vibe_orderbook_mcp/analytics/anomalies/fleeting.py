@@ -22,7 +22,7 @@ from vibe_orderbook_mcp.analytics.usual.tails import ALARMS_A_DAY
 from vibe_orderbook_mcp.analytics.usual.trailing import MAD_TO_SIGMA
 from vibe_orderbook_mcp.analytics.walls import MIN_SHARE, MIN_Z, nearest_groups
 from vibe_orderbook_mcp.book.book import BookSide
-from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.events import SIDES, Side
 from vibe_orderbook_mcp.seconds.wall_watch import WallLife, WallLimits
 
 LONGEST_LIFE_MS: Final = 10_000
@@ -36,7 +36,6 @@ BAND_BPS: Final = 50
 # Sizes that a wall must stand out from: of so many price groups next to mid, and no fewer.
 GROUPS_MOST: Final = 40
 GROUPS_LEAST: Final = 12
-SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 
 
 def wall_limits(bids: BookSide, asks: BookSide, tick: float) -> WallLimits | None:

@@ -16,9 +16,8 @@ from vibe_orderbook_mcp.analytics.results import Answer, iso_second, left_out_if
 from vibe_orderbook_mcp.analytics.usual.measures import Measures
 from vibe_orderbook_mcp.analytics.usual.own_rate import MEASURES, Measure, times_a_day
 from vibe_orderbook_mcp.analytics.windows import Cut
-from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.events import SIDES, Side
 
-SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 # As the answer names them, with the unit.
 NAMES: Final[dict[Measure, str]] = {
     "price": "price_z",

@@ -1,8 +1,8 @@
 """How strained a book is: how little of its depth is left and how dear it is, as one number for three seconds.
 
-In halvings: of depth below the trailing hour's median, and of dearness above what `crash_precursor` calls dear. The
-least of three seconds in a row, in each of which half of the depth is gone and the book is dear: 1 at least. 6 is
-an eighth of the depth at eight times what is dear.
+The unit is halvings: of depth below the trailing hour's median, plus doublings of dearness above what
+`crash_precursor` calls dear. Each of the three seconds has lost half of its depth and is dear; the least of the three
+counts, so the number is 1 or more. It is 6 for an eighth of the depth at eight times what is dear.
 
 A quiet book reaches 1 up to 200 times a day, so that alone is no alarm. How far a symbol's own episodes reach is
 learned from their peaks (`tails.alarm_level`), until there are enough of them nothing is asked of it.
@@ -23,8 +23,8 @@ LASTING_SECS: Final = 3
 FLOOR_HALVINGS: Final = 1.0
 LEAST_LEFT: Final = 1e-3
 REMEMBERED_SECS: Final = 10
-# Few episodes with one far out among them ask for more than an emptied book has. A sixteenth of the depth at sixteen
-# times what is dear is told whatever the symbol.
+# Few episodes with one far out among them would ask for more than an emptied book has. A sixteenth of the depth at
+# sixteen times what is dear is an alarm for every symbol.
 MOST_HALVINGS: Final = 8.0
 # At 0.1, as of single events, the limits of simulated days were 8 to 10 halvings: a side that drains comes to 6 to 8.
 ALARMS_A_DAY: Final = 0.5

@@ -36,7 +36,7 @@ from vibe_orderbook_mcp.analytics.walls import (
     largest_wall,
     price_groups,
 )
-from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.events import SIDES, Side
 from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.rows import BANDS_BPS
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
@@ -46,7 +46,6 @@ MOVES_BPS = (10, 25, 50, 100)
 WALLS_A_SIDE = 3
 QUOTE_DIGITS = 8
 
-_SIDES: tuple[Side, Side] = ("bid", "ask")
 _TAKERS: tuple[tuple[TakerSide, Side], ...] = (("buy", "ask"), ("sell", "bid"))
 
 
@@ -192,10 +191,10 @@ def l1_answer(
         fair, model = (weighted, "weighted_mid") if learned is None else (learned, "stoikov")
     spread = None if bid is None or ask is None else _decimal(spec, ask) - _decimal(spec, bid)
     places = spec.tick_exp + 3  # finer than a tick by enough to show where inside the spread it lies
-    curves = {side: book.curve(side) for side in _SIDES}
+    curves = {side: book.curve(side) for side in SIDES}
     bids, asks = curves["bid"], curves["ask"]
-    found = {side: _found_walls(curves[side], book.mid, tick) for side in _SIDES}
-    walls = {side: _walls(spec, side, found[side], book.mid, as_of_ms, level_history) for side in _SIDES}
+    found = {side: _found_walls(curves[side], book.mid, tick) for side in SIDES}
+    walls = {side: _walls(spec, side, found[side], book.mid, as_of_ms, level_history) for side in SIDES}
     slippage = [
         _slippage(spec, curves[resting], taker, notional, book.mid)
         for taker, resting in _TAKERS
@@ -249,7 +248,7 @@ def l2_answer(
     bids, asks = book.bids[:levels], book.asks[:levels]
     beyond = [
         f"The last {name} shown lie beyond the known book: levels between them may be missing."
-        for name, shown, side in (("bids", bids, _SIDES[0]), ("asks", asks, _SIDES[1]))
+        for name, shown, side in (("bids", bids, SIDES[0]), ("asks", asks, SIDES[1]))
         if (horizon := book.horizon(side)) is not None and shown and is_beyond(shown[-1][0], side, horizon)
     ]
     return L2Answer(

@@ -30,11 +30,10 @@ from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.analytics.usual.measures import Measures, spread_floor_bps, spread_times
 from vibe_orderbook_mcp.analytics.usual.normal import MINUTE, Normal
 from vibe_orderbook_mcp.analytics.windows import Cut
-from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.events import SIDES, Side
 from vibe_orderbook_mcp.model.rows import BANDS_BPS, RowFlag, SecondRow
 
 NOW_SECS: Final = 3
-SIDES: Final[tuple[Side, Side]] = ("bid", "ask")
 # Below this many updates a second silence is the usual state; the feed's own pace says whether it is dead.
 QUIET_UPDATES: Final = 1.0
 # Without a usual there is one depth for all: within 10 bps, or four ticks where that is more.

@@ -19,6 +19,7 @@ import msgspec
 import ormsgpack
 
 from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.events import SIDES
 from vibe_orderbook_mcp.model.rows import SecondRow, SideFlow
 from vibe_orderbook_mcp.store.records.fields import (
     DERIVED,
@@ -34,7 +35,6 @@ from vibe_orderbook_mcp.store.records.fields import (
 from vibe_orderbook_mcp.store.records.row_steps import RowSteps, row_steps
 
 _UNREADABLE: Final = (ValueError, TypeError, IndexError, KeyError, struct.error)
-_SIDES: Final = ("bid", "ask")
 _FLOW: Final = SideFlow.__struct_fields__
 _OWN: Final = tuple(name for name in FIELDS if name in SecondRow.__struct_fields__)
 
@@ -70,7 +70,7 @@ def decode_rows(seconds: Iterable[int], values: Sequence[bytes]) -> list[SecondR
     if not values:
         return []
     columns = decode_columns(values, tuple(FIELDS))
-    flows = [_flows(columns, side) for side in _SIDES]
+    flows = [_flows(columns, side) for side in SIDES]
     own = zip(*(columns[name] for name in _OWN), strict=True)
     return [
         SecondRow(second=second, bid=bid, ask=ask, **dict(zip(_OWN, row, strict=True)))
