@@ -144,7 +144,7 @@ def test_a_past_without_a_verdict_is_no_quiet_past() -> None:
     watch = SymbolWatch(BTC)
     feed(watch, quiet_rows(400))
     said = ask(watch, past=[], past_hours=10).summary
-    assert said.endswith("updates/s in the last 60 s. Only 0.1 of the last 10 h were watched.")
+    assert said.endswith("updates/s in the last 60 s. Only 5 min of the last 10 h were watched.")
 
 
 def test_toxicity_stands_beside_the_values_where_it_is_known() -> None:

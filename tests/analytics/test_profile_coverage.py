@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from tests.analytics.rows import T0
 from tests.analytics.tape import DAY, WHOLE
+from vibe_orderbook_mcp.analytics.numbers import span_text
 from vibe_orderbook_mcp.analytics.profile.coverage import (
     TapeCoverage,
     check_tape,
     nothing_traded,
     percent,
-    span_text,
     tape_quality,
     tape_warnings,
     tape_window,

@@ -58,6 +58,13 @@ def secs_text(secs: float) -> str:
     return f"{secs:.0f}" if secs >= 10 else f"{secs:.1f}".removesuffix(".0")
 
 
+def span_text(secs: int) -> str:
+    """A length of time in a sentence, rounded down: "24 h", "75 min", "42 s"."""
+    if secs % 3600 == 0 or secs >= 7200:
+        return f"{int(secs / 360) / 10:g} h"
+    return f"{secs // 60} min" if secs >= 120 else f"{secs} s"
+
+
 def counted(count: int, noun: str, nouns: str | None = None) -> str:
     """A count inside a sentence: "1 trade", "1,234 trades"."""
     return f"{count:,} {noun if abs(count) == 1 else nouns or noun + 's'}"

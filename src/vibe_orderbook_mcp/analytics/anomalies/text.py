@@ -11,7 +11,7 @@ from vibe_orderbook_mcp.analytics.anomalies.measured import Largest, Measured, l
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
 from vibe_orderbook_mcp.analytics.flow.absorption_answer import absorption_text, is_worth_telling
-from vibe_orderbook_mcp.analytics.numbers import readable
+from vibe_orderbook_mcp.analytics.numbers import readable, span_text
 from vibe_orderbook_mcp.analytics.results import iso
 from vibe_orderbook_mcp.analytics.usual.own_rate import FLOORS, MEASURES, Measure
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut
@@ -107,7 +107,7 @@ def past_text(earlier: Sequence[Finding] | None, hours: int, watched: float | No
         count = f"{len(earlier)} earlier finding{'' if len(earlier) == 1 else 's'}"
         return f" {count} in {looked}, the newest {earlier[0].type} at {iso(earlier[0].start_ms)[11:19]}."
     if not is_ready:
-        return "" if is_whole else f" Only {watched:.1f} of the last {hours} h were watched."
+        return "" if is_whole else f" Only {span_text(round(3600 * watched))} of the last {hours} h were watched."
     return f" Nothing else in {looked}."
 
 

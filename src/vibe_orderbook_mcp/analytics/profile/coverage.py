@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from vibe_orderbook_mcp.analytics.numbers import readable
+from vibe_orderbook_mcp.analytics.numbers import readable, span_text
 from vibe_orderbook_mcp.analytics.results import Window, iso_second
 from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Quality, Span, quality
 from vibe_orderbook_mcp.model.errors import Refusal
@@ -125,13 +125,6 @@ def answerable(tape: TapeCoverage, span: Span) -> str:
 def percent(share: float) -> str:
     """A coverage in a sentence: never rounded up to what it does not reach, and no 0 for a little."""
     return readable(100 * share, 2) if share < 0.1 else str(int(100 * share))
-
-
-def span_text(secs: int) -> str:
-    """A length of time in a sentence, rounded down: "24 h", "75 min", "42 s"."""
-    if secs % 3600 == 0 or secs >= 7200:
-        return f"{int(secs / 360) / 10:g} h"
-    return f"{secs // 60} min" if secs >= 120 else f"{secs} s"
 
 
 def ago(age_secs: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from vibe_orderbook_mcp.analytics.numbers import decimals, plain, readable, significant
+from vibe_orderbook_mcp.analytics.numbers import decimals, plain, readable, significant, span_text
 from vibe_orderbook_mcp.analytics.profile.bins import (
     PriceHistogram,
     Profile,
@@ -23,7 +23,6 @@ from vibe_orderbook_mcp.analytics.profile.coverage import (
     not_traded_yet,
     nothing_traded,
     percent,
-    span_text,
     tape_quality,
     tape_warnings,
     tape_window,
