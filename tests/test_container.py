@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.answers.serving import exchange
 from tests.e2e.processes import environment, free_port, started
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
-from tests.tools.serving import exchange
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.probe import listening_at
 from vibe_orderbook_mcp.process.config import load_settings

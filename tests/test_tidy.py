@@ -143,6 +143,30 @@ def test_pages_name_only_what_exists(page: Path) -> None:
     assert unknown == set()
 
 
+# Folders of tests that are no room of the package: what they share, and what is about the whole program.
+BESIDE_ROOMS = {"data", "e2e", "e2e/faults", "fuzz"}
+
+
+def test_the_folders_of_the_tests_are_the_rooms_of_the_package() -> None:
+    """Whoever changes a room finds its tests under its name."""
+    folders = {str(path.parent.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("*.py")} - {"."}
+    strangers = {folder for folder in folders - BESIDE_ROOMS if not (SOURCE / folder).is_dir()}
+    assert strangers == set()
+
+
+def test_tests_that_are_named_exist() -> None:
+    """In pages, comments and docstrings: a path that leads nowhere is worse than none."""
+    texts = [*PAGES, *SOURCE.rglob("*.py*"), *programs(), *(ROOT / "tests").rglob("*.py")]
+    wrong = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in texts
+        if path.suffix != ".pyc"
+        for name in re.findall(r"\btests/[\w./]+\w", path.read_text("utf-8"))
+        if not (ROOT / name).exists()
+    }
+    assert wrong == set()
+
+
 # What is listed in one file, or in several together.
 TOOL_LISTS = (
     *(("README.md",), ("docs/ANALYTICS.md",), ("scripts/clients",), ("scripts/load",), ("scripts/soak",)),

@@ -27,7 +27,7 @@ def test_tests_are_grouped_by_what_they_share(nodeid: str, group: str) -> None:
 
 
 def test_other_tests_are_their_own_group() -> None:
-    nodeid = "tests/core/test_book.py::test_a_side_equals_a_dict_in_order[python]"
+    nodeid = "tests/book/test_book.py::test_a_side_equals_a_dict_in_order[python]"
     assert group_of(nodeid) == nodeid
 
 

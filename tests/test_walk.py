@@ -18,7 +18,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from tests.core.exchange import SPEC, SYMBOL
+from tests.book.exchange import SPEC, SYMBOL
 from tests.rooms import SOURCE, house, room_of
 from vibe_orderbook_mcp.book.compiled import IS_COMPILED
 from vibe_orderbook_mcp.book.sync import Loaded

@@ -15,7 +15,7 @@ from statistics import median
 import msgspec
 import pytest
 
-from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, recorded
+from tests.market.recordings import DEPTH_LIMIT, YEAR_2024, recorded
 from tests.recordings import needs_recordings
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.usual.measures import Measures

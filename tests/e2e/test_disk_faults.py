@@ -54,7 +54,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(path)]
     mounted = subprocess.run(mount, check=False, capture_output=True)  # noqa: S603  # our own directory
     if mounted.returncode:
-        pytest.skip("mounting is not allowed here; tests/shell/test_recorder.py fills a disk by RLIMIT_FSIZE")
+        pytest.skip("mounting is not allowed here; tests/collect/test_recorder.py fills a disk by RLIMIT_FSIZE")
     yield path
     subprocess.run(["/bin/umount", "-l", path], check=True)  # noqa: S603  # the same
 

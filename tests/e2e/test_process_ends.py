@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.answers.serving import exchange
 from tests.e2e.processes import Process, environment, free_port, ready, started
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from tests.store.values import START, batch, record
-from tests.tools.serving import exchange
 from vibe_orderbook_mcp.sim import SimExchange
 from vibe_orderbook_mcp.store.history import History
 

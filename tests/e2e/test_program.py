@@ -20,11 +20,11 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from tests.answers.serving import as_text, text_of
 from tests.e2e.processes import environment, free_port, ready, started
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from tests.patience import PATIENCE_SECS
-from tests.tools.serving import as_text, text_of
 from vibe_orderbook_mcp.collect.recorder import STOP_WAIT_SECS
 from vibe_orderbook_mcp.serve.serving import SHUTDOWN_SECS
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange

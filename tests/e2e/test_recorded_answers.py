@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.analytics.tape import histogram_of
-from tests.core.recordings import DEPTH_LIMIT, YEAR_2024, recorded
+from tests.market.recordings import DEPTH_LIMIT, YEAR_2024, recorded
 from tests.recordings import day_files
 from vibe_orderbook_mcp.analytics.anomalies.answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.findings import Finding

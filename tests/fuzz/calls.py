@@ -11,7 +11,7 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, Tool
 
-from tests.tools.serving import as_text, checked_refusal, text_of
+from tests.answers.serving import as_text, checked_refusal, text_of
 
 SYMBOLS = ("BTCUSDT", "btc/usdt", "ETH-USDT", " eth usdt ", "WANUSDT", "币安人生USDT", "NOPEUSDT", "SOLUSDT")
 TEXTS = (

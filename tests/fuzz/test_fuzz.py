@@ -10,12 +10,12 @@ from pathlib import Path
 from mcp import Client
 from mcp.client.sse import sse_client
 
+from tests.answers.serving import exchange
 from tests.e2e.rig import listening
 from tests.fuzz.calls import call_at_random
 from tests.fuzz.frames import BEYOND
 from tests.fuzz.pipeline import Pipeline
-from tests.shell.http_rig import http_serving
-from tests.tools.serving import exchange
+from tests.serve.http_rig import http_serving
 
 
 def test_any_call_is_answered_or_refused_as_the_interface_says(tmp_path: Path) -> None:
