@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.rooms import circles, house
+
 PACKAGE = "vibe_orderbook_mcp"
 ROOT = Path(__file__).parents[1] / "src" / PACKAGE
 
@@ -183,3 +185,12 @@ def test_a_forbidden_import_is_noticed(module: str, source: str) -> None:
 def test_an_allowed_import_is_left_alone(module: str, source: str) -> None:
     """Names that only look alike are other modules."""
     assert offences(module, source, set(modules())) == []
+
+
+# Files that import each other. Nothing is added here.
+FILE_CIRCLES = [["serve.http", "serve.mcp_server"]]
+
+
+def test_files_do_not_import_each_other() -> None:
+    """Two files that need each other are one subject, or have a third one between them."""
+    assert circles(house().imports) == FILE_CIRCLES

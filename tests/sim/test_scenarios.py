@@ -21,10 +21,11 @@ from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange, wire
 from vibe_orderbook_mcp.sim.driver import START_MS, Drive, model_of
-from vibe_orderbook_mcp.sim.episode import USUAL, Mood, Truth
+from vibe_orderbook_mcp.sim.episode import Truth
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.matching import MatchingBook
 from vibe_orderbook_mcp.sim.scenarios import NAMES, REQUESTS, parse_requests, request_of, scenario_of
+from vibe_orderbook_mcp.sim.stage import USUAL, Mood
 
 Levels = list[tuple[float, float]]
 

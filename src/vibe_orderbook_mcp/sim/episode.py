@@ -8,33 +8,17 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, Literal, NamedTuple
+from typing import ClassVar, Final, Generic, Literal
 
 import msgspec
 
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.scenarios import R
 from vibe_orderbook_mcp.sim.sinks import Sink
-
-if TYPE_CHECKING:
-    from vibe_orderbook_mcp.sim.model import MarketModel
+from vibe_orderbook_mcp.sim.stage import USUAL, Mood, Stage
 
 State = Literal["waiting", "running", "leaving", "over"]
 SIDES: Final = {"bid": BID, "ask": ASK}
-
-
-class Mood(NamedTuple):
-    """How the agents differ from their usual selves."""
-
-    makes: float = 1.0  # factor on how often makers act, and on how soon they change their mind
-    takes: float = 1.0  # factor on how often takers act
-    vol: float = 1.0  # factor on the fair price's movement
-    drift: float = 0.0  # of the fair price, in bps a second
-    absent: int | None = None  # the side that no maker quotes
-    avoided: tuple[int, int] | None = None  # side and price at which nobody else rests an order
-
-
-USUAL: Final = Mood()
 
 
 class StandingOrder(msgspec.Struct):
@@ -76,7 +60,7 @@ class Episode(Generic[R]):
     changes_market: ClassVar[bool] = True  # only one such at a time in a symbol
     mood: Mood = USUAL
 
-    def __init__(self, request: R, number: int, market: MarketModel, start_ms: int) -> None:
+    def __init__(self, request: R, number: int, market: Stage, start_ms: int) -> None:
         self.request = request
         self.market = market
         self.truth = Truth(

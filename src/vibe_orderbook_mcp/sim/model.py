@@ -9,7 +9,7 @@ Every draw happens at an action's own time, so the same seed gives the same stre
     takers    a self-exciting stream of marketable orders with lognormal sizes, leaning towards the fair price
     fair      a random walk with clustering volatility; makers leave levels it has passed and close the gap behind it
 
-Scenarios are played between the agents' actions (`episodes.py`); the mood they set is how agents take notice.
+Scenarios are played between the agents' actions (`episode.py`); the mood they set is how agents take notice.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from random import Random
 from typing import Final, NamedTuple
 
 from vibe_orderbook_mcp.sim.catalog import MAJOR_MAKES, TradingStyle
-from vibe_orderbook_mcp.sim.episode import USUAL, Mood, Truth
+from vibe_orderbook_mcp.sim.episode import Truth
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.matching import MatchingBook
 from vibe_orderbook_mcp.sim.programme import Programme
 from vibe_orderbook_mcp.sim.scenarios import AnyRequest, Scenario
 from vibe_orderbook_mcp.sim.sinks import Sink, TextSink
+from vibe_orderbook_mcp.sim.stage import USUAL, Mood
 from vibe_orderbook_mcp.sim.wire import Event, TextLevel
 
 EVENT_MS: Final = 100

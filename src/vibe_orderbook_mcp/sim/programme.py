@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +30,7 @@ from vibe_orderbook_mcp.sim.scenarios import (
 )
 from vibe_orderbook_mcp.sim.shocks import SqueezeEpisode, SweepEpisode, WithdrawalEpisode
 from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.stage import Stage
 from vibe_orderbook_mcp.sim.trading import IcebergEpisode, NewsBurstEpisode, OneSidedFlowEpisode
 from vibe_orderbook_mcp.sim.withdrawing import DrainEpisode, EmptySideEpisode
 
@@ -63,9 +64,6 @@ class ResyncEpisode(Episode[Resync]):
         return True
 
 
-if TYPE_CHECKING:
-    from vibe_orderbook_mcp.sim.model import MarketModel
-
 KEPT: Final = 1000  # truths of what is over
 ROOM_MS: Final = 30_000  # between two scenarios that change the same market
 LATE_MS: Final = 2_000  # events are published at most this long after their time
@@ -87,7 +85,7 @@ EPISODES: Final[dict[type[Request], type[Episode[Any]]]] = {
 
 
 class Programme:
-    def __init__(self, market: MarketModel) -> None:
+    def __init__(self, market: Stage) -> None:
         self.next_ms = math.inf  # when it must be stepped next
         self.truths: deque[Truth] = deque(maxlen=KEPT)
         self._market = market

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from vibe_orderbook_mcp.sim.episode import SIDES, Episode, Mood, StandingOrder
+from vibe_orderbook_mcp.sim.episode import SIDES, Episode, StandingOrder
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.scenarios import RepeatedWall, UpdateBurst
 from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.stage import Mood
 
 GUARD: Final = 20.0  # usual orders that hold the touch while a burst goes on
 LIVE: Final = 40  # orders of a burst that stand at the same time

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from vibe_orderbook_mcp.sim.episode import Episode, Mood
+from vibe_orderbook_mcp.sim.episode import Episode
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.scenarios import Squeeze, Sweep, Withdrawal
 from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.stage import Mood
 from vibe_orderbook_mcp.sim.withdrawing import BackingAway, Order
 
 SWEEP_TICKS: Final = 12.0  # at least, for a grid so coarse that the move would be a few prices

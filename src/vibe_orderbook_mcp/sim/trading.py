@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from vibe_orderbook_mcp.sim.episode import SIDES, Episode, Mood
+from vibe_orderbook_mcp.sim.episode import SIDES, Episode
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.scenarios import Iceberg, NewsBurst, OneSidedFlow
 from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.stage import Mood
 
 REACH_BPS: Final = 3.0  # how far beyond the touch an aggressor follows the price
 FLOW_TIMES: Final = 3.0  # how lively a one-sided flow is against the usual one

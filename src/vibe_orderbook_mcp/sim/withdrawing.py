@@ -9,10 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Final, NamedTuple, TypeVar
 
-from vibe_orderbook_mcp.sim.episode import SIDES, Episode, Mood
+from vibe_orderbook_mcp.sim.episode import SIDES, Episode
 from vibe_orderbook_mcp.sim.ledger import BID
 from vibe_orderbook_mcp.sim.scenarios import Drain, EmptySide, Withdrawal
 from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.stage import Mood
 
 BAND_BPS: Final = 50.0
 BEYOND_BPS: Final = 25.0  # withdrawn beyond that, because mid follows the touch
