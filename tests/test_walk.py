@@ -25,6 +25,7 @@ from vibe_orderbook_mcp.book.sync import Loaded
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.events import DepthSnapshot
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 from vibe_orderbook_mcp.venues.connection import Connection
 from vibe_orderbook_mcp.venues.feed import Feed
 from vibe_orderbook_mcp.venues.line import Line
@@ -36,6 +37,8 @@ class Frames:
     """An open connection that has just these frames to say."""
 
     frame_ns = 0
+
+    wire = BinanceSpot().wire()
 
     def __init__(self, *raw: bytes) -> None:
         self._raw = raw
@@ -55,8 +58,8 @@ async def walked() -> list[str]:
     """The rooms that one frame in the middle of a second passes."""
     market, rest = Market(), BinanceRest("http://127.0.0.1:9")
     owner = market.add(SPEC)
-    feed = Feed(market, rest, "ws://127.0.0.1:9")
-    line, rooms = Line("ws://127.0.0.1:9", feed), list[str]()
+    feed = Feed(market, BinanceSpot(), rest, "ws://127.0.0.1:9")
+    line, rooms = Line(BinanceSpot(), "ws://127.0.0.1:9", feed), list[str]()
     waiting: list[str] = []
 
     def step(code: FrameType, event: str, _: object) -> None:

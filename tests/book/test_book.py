@@ -287,3 +287,22 @@ def test_what_is_no_side_is_not_read_as_one(kind: type[BookSide], side: Side) ->
     levels = kind(side, [(1.0, 2.0), (3.0, 4.0)])
     with pytest.raises((TypeError, AttributeError)):
         levels.keep_since(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", SIDE_TYPES)
+@SETTINGS
+@given(st.sampled_from(SIDES), LEVELS, BATCHES, st.integers(0, 15))
+def test_the_best_levels_alone_are_kept(
+    kind: type[BookSide], side: Side, start: list[Ticks], batches: list[list[Ticks]], count: int
+) -> None:
+    """A venue that keeps so many in step says nothing of the others any more: they would stand there for good."""
+    book_side = built(kind, side, start, batches)
+    whole = expected(start, batches)
+    book_side.keep_best(count)
+    best = sorted(whole, reverse=side == "bid")[:count]
+    assert book_side.sizes == {price_at(price): size_at(whole[price]) for price in best}
+    assert book_side.prices == sorted(book_side.sizes)
+    # As many as there may be: what stands behind the last one is not known. Fewer: there are no others.
+    assert book_side.horizon == (price_at(best[-1]) if best and len(best) == count else None)
+    book_side.apply([(price_at(7), 1.0)], 5)
+    assert book_side.since_ms(price_at(7)) == (None if 7 in best else 5)

@@ -107,6 +107,7 @@ class SyncMachine(RuleBasedStateMachine):
         self.successor = self.handover = None
         self.nothing_lost = self.nothing_lost and handover.is_complete
         for update in handover.remaining():
+            assert isinstance(update, DepthUpdate)
             self.receive(update)
 
     # --- what must hold ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from tests.answers.serving import answer, exchange, refusal, serving
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.collect import housekeeping, places
-from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 
 L1, FLOW, ANOMALIES = "orderbook_l1", "get_order_flow", "detect_market_anomalies"
 GONE = "ETHUSDT"
@@ -73,7 +73,7 @@ def test_a_symbol_that_makes_room_leaves_its_history_and_nothing_else(
             await answer(client, ANOMALIES, symbol=GONE, window_duration_secs=10, detail=True)
             await answer(client, "get_volume_profile", symbol=GONE, duration_hours=1)
             (line,) = runtime.feed.lines
-            streams = set(messages.streams_of(GONE))
+            streams = set(BinanceSpot().streams_of(GONE))
             assert line.connection is not None
             assert streams <= line.connection.streams
             await asyncio.sleep(0.6)  # what is patched to ten minutes

@@ -19,6 +19,8 @@ from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
 from vibe_orderbook_mcp.process.config import Settings
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
+from vibe_orderbook_mcp.venues.contract import Venue
 from vibe_orderbook_mcp.venues.feed import Feed
 
 # Each part of a runtime has two seconds to close, then it is left behind. Tests want to know what it wrote.
@@ -84,10 +86,15 @@ def listening(level: str = "DEBUG") -> Any:
 
 @contextlib.asynccontextmanager
 async def feeding(
-    rest_url: str, ws_url: str, symbols: tuple[str, ...], market: Market | None = None, **options: Any
+    rest_url: str,
+    ws_url: str,
+    symbols: tuple[str, ...],
+    market: Market | None = None,
+    venue: Venue | None = None,
+    **options: Any,
 ) -> AsyncIterator[Feed]:
     async with BinanceRest(rest_url) as rest:
-        feed = Feed(market or WatchedMarket(), rest, ws_url, **options)
+        feed = Feed(market or WatchedMarket(), venue or BinanceSpot(), rest, ws_url, **options)
         for symbol in symbols:
             feed.keep(symbol)
         try:

@@ -14,7 +14,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.model.events import DepthUpdate
+from vibe_orderbook_mcp.model.wire import BookReplaced, MalformedMessage, Reply, Traded
 from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 from vibe_orderbook_mcp.venues.connection import Connection
 from vibe_orderbook_mcp.venues.line import Line
 
@@ -43,12 +45,12 @@ async def connected(answer: Answer) -> AsyncIterator[tuple[Connection, list[list
     async def read(connection: Connection) -> None:
         async for raw in connection.frames():
             reply = messages.parse_frame(raw)
-            assert isinstance(reply, messages.Reply)
+            assert isinstance(reply, Reply)
             connection.acknowledge(reply)
 
     async with serve(exchange, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        connection = await Connection.open(f"ws://127.0.0.1:{port}", ["first"])
+        connection = await Connection.open(BinanceSpot(), f"ws://127.0.0.1:{port}", ["first"])
         reading = asyncio.create_task(read(connection))
         try:
             yield connection, requests
@@ -118,8 +120,9 @@ class Told:
         self.symbols.put_nowait(symbols)
 
     def depth(self, update: DepthUpdate, received_ns: int) -> None: ...
-    def trade(self, message: messages.TradeMessage, received_ns: int) -> None: ...
-    def malformed(self, error: messages.MalformedMessage) -> None: ...
+    def book(self, replaced: BookReplaced, received_ns: int) -> None: ...
+    def trade(self, traded: Traded, received_ns: int) -> None: ...
+    def malformed(self, error: MalformedMessage) -> None: ...
     def disconnected(self, symbols: set[str], reason: str) -> None: ...
     def last_update_id(self, symbol: str) -> int | None: ...
     def is_stuck(self, symbols: set[str], now_ns: int) -> str | None: ...
@@ -146,7 +149,7 @@ def test_a_symbol_is_not_connected_before_its_streams_are_confirmed() -> None:
                 await socket.send(json.dumps(confirming(request)))
 
         async with asyncio.timeout(PATIENCE_SECS), serve(exchange, "127.0.0.1", 0, process_request=opening) as server:
-            line = Line(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", told)
+            line = Line(BinanceSpot(), f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", told)
             await line.add("AUSDT")
             running = asyncio.create_task(line.run())
             try:

@@ -21,7 +21,10 @@ from vibe_orderbook_mcp.sim.faults import (
     Drop,
     Refuse,
 )
+from vibe_orderbook_mcp.venues.binance.wire import TRAITS, BinanceSpot
 from vibe_orderbook_mcp.venues.connection import Connection
+
+SHORT_LIVED = BinanceSpot(msgspec.structs.replace(TRAITS, lifetime_secs=1.0))
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
@@ -91,7 +94,13 @@ def test_a_planned_change_of_connection_misses_no_event_and_no_trade() -> None:
         market = WatchedMarket(levels=20)
         async with (
             SimExchange(config()) as sim,
-            feeding(sim.rest_url, sim.ws_url, SYMBOLS, market, lifetime_secs=1.0) as feed,
+            feeding(
+                sim.rest_url,
+                sim.ws_url,
+                SYMBOLS,
+                market,
+                SHORT_LIVED,
+            ) as feed,
         ):
             await all_live(feed, SYMBOLS)
             line = feed.lines[0]
@@ -143,7 +152,7 @@ def test_a_close_that_is_cut_short_closes_the_socket_all_the_same() -> None:
 
     async def run() -> None:
         async with SimExchange(config()) as sim, Relay(sim.port) as relay:
-            opened = await Connection.open(f"ws://127.0.0.1:{relay.port}", ["btcusdt@aggTrade"])
+            opened = await Connection.open(BinanceSpot(), f"ws://127.0.0.1:{relay.port}", ["btcusdt@aggTrade"])
             relay.freeze()
             closing = asyncio.create_task(opened.close())
             await asyncio.sleep(0)  # it has begun

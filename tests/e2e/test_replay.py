@@ -14,7 +14,7 @@ from tests.recordings import HAS_REAL, day_files
 from vibe_orderbook_mcp.book.sync import Outcome
 from vibe_orderbook_mcp.sim import ReplayConfig, ReplayExchange, book_tickers
 from vibe_orderbook_mcp.sim.faults import Drop, Fault
-from vibe_orderbook_mcp.venues.binance.messages import streams_of
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DEPTH_EVENTS = {"BTCUSDT": 6495, "ETHUSDT": 6470}  # counted in the raw lines
@@ -43,7 +43,7 @@ async def play(market: WatchedMarket, path: Path, *faults: Fault) -> None:
     """
     # A minute of the exchange passes in less than one, so the weight of a minute is allowed more often.
     async with ReplayExchange(ReplayConfig(files=day_files(), speed=0, seed=5, weight_limit=100 * 6000)) as sim:
-        streams = [stream for symbol in SYMBOLS for stream in streams_of(symbol)]
+        streams = [stream for symbol in SYMBOLS for stream in BinanceSpot().streams_of(symbol)]
 
         async def taken() -> None:
             while (

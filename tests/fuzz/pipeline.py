@@ -15,6 +15,7 @@ from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.model.wire import MalformedMessage
 from vibe_orderbook_mcp.sim.driver import SNAPSHOT_LEVELS, Drive, model_of
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.venues.binance import messages
@@ -55,7 +56,7 @@ class Pipeline:
         now_ns = now_ms * 1_000_000
         try:
             event = messages.parse_frame(raw)
-        except messages.MalformedMessage:
+        except MalformedMessage:
             self.seen["malformed"] += 1
             return
         if isinstance(event, messages.DepthMessage):

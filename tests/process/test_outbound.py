@@ -21,6 +21,7 @@ from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.model.errors import ConfigError, ExchangeUnavailable
 from vibe_orderbook_mcp.process import outbound
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 from vibe_orderbook_mcp.venues.connection import Connection
 
 REST, WS = "https://data-api.binance.vision", "wss://data-stream.binance.vision"
@@ -205,14 +206,14 @@ def test_rest_and_stream_go_through_a_socks_proxy_with_the_names_unresolved(monk
             set_only(monkeypatch, ALL_PROXY=url)
             async with BinanceRest("http://exchange.invalid") as rest, asyncio.timeout(PATIENCE_SECS):
                 assert (await rest.depth("BTCUSDT")).bids
-            connection = await Connection.open("ws://exchange.invalid:9443", ["btcusdt@depth@100ms"])
+            connection = await Connection.open(BinanceSpot(), "ws://exchange.invalid:9443", ["btcusdt@depth@100ms"])
             async with asyncio.timeout(PATIENCE_SECS):
                 assert b"depthUpdate" in await anext(connection.frames())
             await connection.close()
             assert sorted(set(proxy.asked)) == [("exchange.invalid", 80), ("exchange.invalid", 9443)]
             set_only(monkeypatch, ALL_PROXY=url.rpartition(":")[0] + ":1")  # nobody is there
             with pytest.raises(ExchangeUnavailable):
-                await Connection.open("ws://exchange.invalid:9443", ["btcusdt@depth@100ms"])
+                await Connection.open(BinanceSpot(), "ws://exchange.invalid:9443", ["btcusdt@depth@100ms"])
             async with BinanceRest("http://exchange.invalid") as rest:
                 with pytest.raises(ExchangeUnavailable):
                     await rest.depth("BTCUSDT")

@@ -21,6 +21,7 @@ from vibe_orderbook_mcp.process.pace import Repeats
 from vibe_orderbook_mcp.process.unreachable import why
 from vibe_orderbook_mcp.venues import connection
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 from vibe_orderbook_mcp.venues.connection import Connection
 from vibe_orderbook_mcp.venues.feed import Feed
 from vibe_orderbook_mcp.venues.recording import record_to
@@ -66,7 +67,7 @@ async def of_rest(host: str, scheme: str = "http", timeout_secs: float = 10.0) -
 
 
 async def of_stream(host: str, scheme: str = "ws") -> str:
-    return await said(lambda: Connection.open(f"{scheme}://{host}", ["btcusdt@depth@100ms"]))
+    return await said(lambda: Connection.open(BinanceSpot(), f"{scheme}://{host}", ["btcusdt@depth@100ms"]))
 
 
 def free_port() -> int:
@@ -152,7 +153,7 @@ def test_the_repeated_line_names_every_symbol_that_waits(monkeypatch: pytest.Mon
     async def run() -> None:
         port = free_port()
         async with BinanceRest(f"http://127.0.0.1:{port}") as rest:
-            feed = Feed(Market(), rest, f"ws://127.0.0.1:{port}")
+            feed = Feed(Market(), BinanceSpot(), rest, f"ws://127.0.0.1:{port}")
             feed._said = Repeats(every_secs=0.0)  # each line is a repeated one
             with listening("WARNING") as logged:
                 for symbol in ("ETHUSDT", "BTCUSDT", "SOLUSDT"):

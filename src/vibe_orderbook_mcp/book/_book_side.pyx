@@ -137,6 +137,17 @@ cdef class BookSide:
             return self._since_ms[place]
         return None
 
+    def keep_best(self, Py_ssize_t count):
+        """Forget the levels behind the best `count`: nobody says any more what stands there."""
+        cdef Py_ssize_t left = max(count, 0)
+        cdef Py_ssize_t surplus = self._count - left
+        if surplus > 0:
+            memmove(self._keys, self._keys + surplus, left * sizeof(double))
+            memmove(self._sizes, self._sizes + surplus, left * sizeof(double))
+            memmove(self._since_ms, self._since_ms + surplus, left * sizeof(long long))
+            self._count = left
+        self.horizon = self._sign * self._keys[0] if self._count and surplus >= 0 else None
+
     def keep_since(self, BookSide former not None):
         """This copy takes the place of another one, which has watched for longer."""
         cdef Py_ssize_t place, other = 0

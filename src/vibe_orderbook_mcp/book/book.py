@@ -35,6 +35,11 @@ class OrderBook:
         self.event_ms = event_ms
         return before
 
+    def keep_best(self, count: int) -> None:
+        """Forget the levels behind the best `count` of each side."""
+        self.bids.keep_best(count)
+        self.asks.keep_best(count)
+
     def keep_since(self, former: OrderBook) -> None:
         """This copy takes the place of another one: its levels stand since that one saw them come."""
         self.bids.keep_since(former.bids)

@@ -86,6 +86,17 @@ class BookSide:
         """When the level there came; None where nothing stands, or since before anybody looked."""
         return self._since_ms.get(price)
 
+    def keep_best(self, count: int) -> None:
+        """Forget the levels behind the best `count`: nobody says any more what stands there."""
+        surplus = len(self._keys) - max(0, count)
+        if surplus > 0:
+            for key in self._keys[:surplus]:
+                price = self._sign * key
+                del self._sizes[price]
+                self._since_ms.pop(price, None)
+            del self._keys[:surplus]
+        self.horizon = self._sign * self._keys[0] if self._keys and surplus >= 0 else None
+
     def keep_since(self, former: BookSide) -> None:
         """This copy takes the place of another one, which has watched for longer."""
         for price in self._sizes.keys() & former._sizes.keys():

@@ -20,7 +20,10 @@ should do about each is the return value.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
+
+import msgspec
 
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.touch_steps import TouchSteps
@@ -40,6 +43,7 @@ class Outcome(Enum):
     OUTRUN = "outrun"  # a loaded snapshot that no event had joined yet is too old: another is needed
     GAP = "gap"  # events are missing: the book is gone, a snapshot is needed now
     CROSSED = "crossed"  # the copy contradicts itself: likewise
+    WRONG = "wrong"  # the copy is not the venue's book, by its own checksum: likewise
 
 
 class Loaded(Enum):
@@ -51,14 +55,26 @@ class Loaded(Enum):
     NOT_NEEDED = "not_needed"
 
 
+class BookRule(msgspec.Struct, frozen=True):
+    """What else a venue says of its books.
+
+    `depth`: the best levels a side that it keeps in step; a level beyond them is gone without a word. None: all.
+    `is_right`: whether the book after an update is the one that the venue's checksum is of.
+    """
+
+    depth: int | None = None
+    is_right: Callable[[OrderBook, DepthUpdate], bool] | None = None
+
+
 class BookSync:
     """One symbol's book and whether it can be trusted."""
 
-    __slots__ = ("_buffer", "_crossed_events", "before", "book", "is_proven", "missed", "next_id", "steps")
+    __slots__ = ("_buffer", "_crossed_events", "_rule", "before", "book", "is_proven", "missed", "next_id", "steps")
 
-    def __init__(self, steps: TouchSteps | None = None) -> None:
+    def __init__(self, steps: TouchSteps | None = None, rule: BookRule | None = None) -> None:
         """`steps` counts what the best prices do from event to event, if somebody wants to know."""
         self.steps = steps
+        self._rule = rule
         self.book: OrderBook | None = None
         self.is_proven = False
         self.next_id = 0  # the first id that continues the book
@@ -91,6 +107,16 @@ class BookSync:
         self.before = book.apply(update)
         self.next_id = update.final_id + 1
         self.is_proven = True
+        return self._judge(book, update)
+
+    def _judge(self, book: OrderBook, update: DepthUpdate) -> Outcome:
+        """Whether the book after an update can be the venue's."""
+        if (rule := self._rule) is not None:
+            if rule.depth is not None:
+                book.keep_best(rule.depth)
+            if rule.is_right is not None and not rule.is_right(book, update):
+                self.reset()
+                return Outcome.WRONG
         bid, ask = book.bids.best, book.asks.best
         if bid is None or ask is None or bid < ask:
             self._crossed_events = 0
@@ -124,6 +150,14 @@ class BookSync:
         self._crossed_events = int(book.is_crossed)
         self._buffer.clear()
         return Loaded.LIVE if self.is_proven else Loaded.UNPROVEN
+
+    def replace(self, book: OrderBook) -> None:
+        """A whole book came by the stream itself: what follows on the stream continues it."""
+        self.reset()
+        self.book = book
+        self.next_id = book.last_update_id + 1
+        self.is_proven = True
+        self._crossed_events = int(book.is_crossed)
 
     def confirm(self) -> None:
         """Accept a loaded snapshot of a quiet symbol: its stream is open and has had nothing to say since.

@@ -23,6 +23,7 @@ from vibe_orderbook_mcp.model.listed import Source
 from vibe_orderbook_mcp.process import outbound
 from vibe_orderbook_mcp.process.config import Settings
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 from vibe_orderbook_mcp.venues.feed import Feed
 
 STEP_SECS = 2.0  # each part gets so long to close; the whole stop has to fit into 5 s
@@ -37,7 +38,7 @@ class Runtime:
         self.settings = settings
         self.market = market or Market()
         self.rest = rest or BinanceRest(settings.rest_url)
-        self.feed = Feed(self.market, self.rest, settings.ws_url)
+        self.feed = Feed(self.market, BinanceSpot(), self.rest, settings.ws_url)
         self.archive = Archive(
             settings.data_path, cap_mb=settings.storage_cap_mb, retention_days=settings.retention_days
         )

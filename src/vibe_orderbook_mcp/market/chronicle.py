@@ -22,6 +22,7 @@ class Counts(msgspec.Struct):
     old_events: int = 0  # those that the book contained already
     gaps: int = 0
     crossings: int = 0
+    checksum_failures: int = 0
     resyncs: int = 0  # snapshots that were joined with the stream, the first one included
     audits: int = 0
     audit_mismatches: int = 0

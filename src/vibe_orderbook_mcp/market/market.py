@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from vibe_orderbook_mcp.book.compiled import IS_COMPILED
-from vibe_orderbook_mcp.book.sync import Loaded, Outcome
+from vibe_orderbook_mcp.book.sync import BookRule, Loaded, Outcome
 from vibe_orderbook_mcp.market.clock import ExchangeClock
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.wire import BookReplaced
 
 
 class Market:
@@ -25,16 +26,16 @@ class Market:
         self.symbols: dict[str, InstrumentOwner] = {}
         self.clock = ExchangeClock()
 
-    def add(self, spec: SymbolSpec) -> InstrumentOwner:
-        """The instrument's owner: a new one, unless it has one."""
+    def add(self, spec: SymbolSpec, rule: BookRule | None = None) -> InstrumentOwner:
+        """The instrument's owner: a new one, unless it has one. `rule` is what else its venue says of its book."""
         owner = self.symbols.get(spec.symbol)
         if owner is None:
-            owner = self.symbols[spec.symbol] = InstrumentOwner(spec, self.clock)
+            owner = self.symbols[spec.symbol] = InstrumentOwner(spec, self.clock, rule=rule)
         return owner
 
-    def regrid(self, spec: SymbolSpec) -> InstrumentOwner:
+    def regrid(self, spec: SymbolSpec, rule: BookRule | None = None) -> InstrumentOwner:
         """A kept symbol's prices or sizes are counted in other steps from now on. Its book has to be loaded again."""
-        owner = self.symbols[spec.symbol] = self.symbols[spec.symbol].succeed(spec)
+        owner = self.symbols[spec.symbol] = self.symbols[spec.symbol].succeed(spec, rule)
         return owner
 
     def give_up(self, symbol: str) -> None:
@@ -55,6 +56,11 @@ class Market:
         """A snapshot of at most `limit` levels a side."""
         owner = self.symbols.get(symbol)
         return Loaded.NOT_NEEDED if owner is None else owner.load(snapshot, limit, now_ns)
+
+    def replace(self, replaced: BookReplaced, now_ns: int) -> None:
+        """The stream itself sent a whole book."""
+        if (owner := self.symbols.get(replaced.symbol)) is not None:
+            owner.replace(replaced.snapshot, replaced.limit, replaced.event_ms, now_ns)
 
     def confirm(self, symbol: str) -> None:
         """The stream is open and silent: the snapshot stands."""

@@ -7,7 +7,7 @@ from math import inf
 
 from vibe_orderbook_mcp.book.audit import BookAudit, replaced
 from vibe_orderbook_mcp.book.book import is_same
-from vibe_orderbook_mcp.book.sync import Loaded, Outcome
+from vibe_orderbook_mcp.book.sync import BookRule, Loaded, Outcome
 from vibe_orderbook_mcp.market.chronicle import Chronicle
 from vibe_orderbook_mcp.market.clock import ExchangeClock
 from vibe_orderbook_mcp.market.silence import Pulse, close_silent
@@ -25,10 +25,16 @@ class InstrumentOwner(InstrumentView):
     __slots__ = ("_most_price", "_most_size", "_notices")
 
     def __init__(
-        self, spec: SymbolSpec, clock: ExchangeClock | None = None, chronicle: Chronicle | None = None
+        self,
+        spec: SymbolSpec,
+        clock: ExchangeClock | None = None,
+        chronicle: Chronicle | None = None,
+        rule: BookRule | None = None,
     ) -> None:
-        """`clock` is the exchange's, the same one for all of its instruments; `chronicle` that of a former owner."""
-        super().__init__(spec, clock or ExchangeClock(), chronicle or Chronicle())
+        """`clock` is the exchange's, the same one for all of its instruments; `chronicle` that of a former owner;
+        `rule` is what else the venue says of the book.
+        """
+        super().__init__(spec, clock or ExchangeClock(), chronicle or Chronicle(), rule)
         self._notices = Notices()
         self.describe(spec)
 
@@ -47,6 +53,7 @@ class InstrumentOwner(InstrumentView):
         elif (loss := LOSSES.get(outcome)) is not None:
             self._counts.gaps += outcome is Outcome.GAP
             self._counts.crossings += outcome is Outcome.CROSSED
+            self._counts.checksum_failures += outcome is Outcome.WRONG
             self._forget_book(loss.reason)
         if self._audit is not None and outcome in (Outcome.APPLIED, Outcome.BUFFERED):
             self._audit.receive(update)
@@ -77,6 +84,16 @@ class InstrumentOwner(InstrumentView):
             if (book := self.copy) is not None and book.event_ms is not None:
                 self._chronicle.heard(book.event_ms)
         return loaded
+
+    def replace(self, snapshot: DepthSnapshot, limit: int | None, event_ms: int, now_ns: int) -> None:
+        """The stream itself sent the whole book, of at most `limit` levels a side."""
+        if self._recorded.copy is not None:
+            self._forget_book("")
+        self._recorded.replace(snapshot, limit, self._clock.observe(event_ms, now_ns))
+        self._counts.resyncs += 1
+        self._chronicle.silence.begin(now_ns)
+        self._chronicle.heard(event_ms)
+        self._reason = ""
 
     def confirm(self) -> None:
         """The stream is open and silent: the snapshot stands. See `BookSync.confirm`."""
@@ -175,9 +192,9 @@ class InstrumentOwner(InstrumentView):
         self._recorded.seconds.finish()
         return self.take()
 
-    def succeed(self, spec: SymbolSpec) -> InstrumentOwner:
+    def succeed(self, spec: SymbolSpec, rule: BookRule | None = None) -> InstrumentOwner:
         """The owner of the same instrument on another grid, who has to load the book. This one ends here."""
-        successor = InstrumentOwner(spec, self._clock, self._chronicle)
+        successor = InstrumentOwner(spec, self._clock, self._chronicle, rule)
         successor._recorded.seconds.succeed(self._recorded.seconds)
         successor._reason = "resyncing: the exchange has changed the symbol's tick or step size"
         self._recorded.lose(RowFlag.RESYNC)  # an answer about it that is on its way compares with no book

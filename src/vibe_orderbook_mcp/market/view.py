@@ -15,6 +15,7 @@ from vibe_orderbook_mcp.analytics.resting import RestingDepth, RestingGrid
 from vibe_orderbook_mcp.analytics.views import NEAR_BPS, BookFrame, near_view, view
 from vibe_orderbook_mcp.book.audit import BookAudit
 from vibe_orderbook_mcp.book.book import OrderBook
+from vibe_orderbook_mcp.book.sync import BookRule
 from vibe_orderbook_mcp.market.chronicle import DELISTED, TRADING, Chronicle, Counts
 from vibe_orderbook_mcp.market.clock import ExchangeClock
 from vibe_orderbook_mcp.market.detection import Detection, Unsaved
@@ -41,12 +42,14 @@ class InstrumentView:
         *("_resting", "_spec"),
     )
 
-    def __init__(self, spec: SymbolSpec, clock: ExchangeClock, chronicle: Chronicle) -> None:
+    def __init__(
+        self, spec: SymbolSpec, clock: ExchangeClock, chronicle: Chronicle, rule: BookRule | None = None
+    ) -> None:
         self._spec = spec
         self._clock = clock
         self._chronicle = chronicle
         self._counts = chronicle.counts
-        self._recorded = RecordedBook(spec)
+        self._recorded = RecordedBook(spec, rule)
         self._resting = RestingGrid(spec)
         self._fair_price = FairPrice(self._recorded.steps)
         self._detection = Detection(spec, chronicle.unsaved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from vibe_orderbook_mcp.book.book import OrderBook
-from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome
+from vibe_orderbook_mcp.book.sync import BookRule, BookSync, Loaded, Outcome
 from vibe_orderbook_mcp.book.touch_steps import TouchSteps
 from vibe_orderbook_mcp.model.events import PLAUSIBLE_MS, DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.rows import RowFlag
@@ -24,6 +24,7 @@ LOSSES: Final = {
     Outcome.OUTRUN: Loss(RowFlag.RESYNC, "the first snapshot was older than the stream"),
     Outcome.GAP: Loss(RowFlag.GAP, "resyncing after a gap in the stream"),
     Outcome.CROSSED: Loss(RowFlag.CROSSED, "resyncing after the book crossed"),
+    Outcome.WRONG: Loss(RowFlag.RESYNC, "resyncing: the book was not the one that the exchange's checksum is of"),
 }
 
 
@@ -37,9 +38,10 @@ class RecordedBook:
 
     __slots__ = ("_sync", "seconds", "steps")
 
-    def __init__(self, spec: SymbolSpec) -> None:
+    def __init__(self, spec: SymbolSpec, rule: BookRule | None = None) -> None:
+        """`rule`: what else the venue says of the book."""
         self.steps = TouchSteps(float(spec.tick_size))
-        self._sync = BookSync(self.steps)
+        self._sync = BookSync(self.steps, rule)
         self.seconds = SecondTracker(spec)
 
     @property
@@ -97,6 +99,20 @@ class RecordedBook:
             if loaded is Loaded.LIVE:
                 self.seconds.synced(book)
         return loaded
+
+    def replace(self, snapshot: DepthSnapshot, limit: int | None, at_ms: int) -> None:
+        """The stream itself sent the whole book; `at_ms` is what may be believed of its time."""
+        seconds = self.seconds
+        if self._sync.book is not None:
+            seconds.stale()  # what led from the former book to this one was not seen
+        seconds.roll(at_ms)
+        if self._sync.book is not None:
+            seconds.lost(RowFlag.RESYNC)
+        book = OrderBook(snapshot, limit=limit)
+        book.event_ms = at_ms
+        self._sync.replace(book)
+        if (proven := self.book) is not None:
+            seconds.synced(proven)
 
     def confirm(self) -> None:
         """The stream is open and silent: the snapshot stands. See `BookSync.confirm`."""

@@ -101,6 +101,11 @@ class _RuntimeCollector(Collector):
             ("vibe_depth_events_old", "Depth events that were contained already.", "old_events"),
             ("vibe_gaps", "Gaps in the depth stream.", "gaps"),
             ("vibe_crossings", "Books dropped because they crossed.", "crossings"),
+            (
+                "vibe_checksum_failures",
+                "Books dropped because the venue's checksum is of another one.",
+                "checksum_failures",
+            ),
             ("vibe_resyncs", "Snapshots that were joined with the stream.", "resyncs"),
             ("vibe_trades", "Aggregate trades received.", "trades"),
             ("vibe_trades_impossible", "Trades beyond the symbol's own limits: skipped.", "impossible_trades"),

@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.sim.faults import Faults
 from vibe_orderbook_mcp.sim.past import AggRow
 from vibe_orderbook_mcp.sim.rules import RATE_LIMITS, Grid, Rules
 from vibe_orderbook_mcp.sim.tickers import day_ticker
-from vibe_orderbook_mcp.sim.venue import SymbolTruth, Venue
+from vibe_orderbook_mcp.sim.venue import SimVenue, SymbolTruth
 from vibe_orderbook_mcp.sim.weights import Weights
 from vibe_orderbook_mcp.sim.wire import encode
 
@@ -56,10 +56,10 @@ class Invalid(Exception):
         self.status = status
 
 
-class Rest:
+class RestApi:
     """The public market data API of one venue."""
 
-    def __init__(self, venue: Venue, faults: Faults, weight_limit: int) -> None:
+    def __init__(self, venue: SimVenue, faults: Faults, weight_limit: int) -> None:
         self._venue = venue
         self._faults = faults
         self._weights = Weights(weight_limit)

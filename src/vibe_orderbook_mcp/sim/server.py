@@ -31,10 +31,10 @@ from vibe_orderbook_mcp.sim.faults import Action, Disconnect, Faults, parse_faul
 from vibe_orderbook_mcp.sim.hub import Hub
 from vibe_orderbook_mcp.sim.ledger import best_first
 from vibe_orderbook_mcp.sim.market_venue import ModelVenue
-from vibe_orderbook_mcp.sim.rest import Rest
+from vibe_orderbook_mcp.sim.rest import RestApi
 from vibe_orderbook_mcp.sim.scenarios import announcement, parse_requests, repeated, request_of, scenario_of
 from vibe_orderbook_mcp.sim.streams import StreamConnection, StreamLimits
-from vibe_orderbook_mcp.sim.venue import TruthSides, Venue
+from vibe_orderbook_mcp.sim.venue import SimVenue, TruthSides
 from vibe_orderbook_mcp.sim.wire import Event
 
 STOPPING_S: Final = 1.0
@@ -72,7 +72,7 @@ class VenueServer:
 
     def __init__(
         self,
-        venue: Venue,
+        venue: SimVenue,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -86,7 +86,7 @@ class VenueServer:
         self.hub = Hub(self.faults)
         self.host, self.port = host, port
         self._channels = {symbol: Channels(state) for symbol, state in venue.states.items()}
-        self._rest = Rest(venue, self.faults, weight_limit)
+        self._rest = RestApi(venue, self.faults, weight_limit)
         self._limits = limits or StreamLimits()
         self._stack = contextlib.AsyncExitStack()
         self._running: asyncio.Task[None] | None = None

@@ -59,7 +59,7 @@ class SymbolTruth:
         return bids, asks
 
 
-class Venue(Protocol):
+class SimVenue(Protocol):
     """An exchange without sockets. `run` plays it and publishes; the rest answers questions about now."""
 
     states: dict[str, SymbolTruth]

@@ -17,7 +17,7 @@ from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.market.silence import LOOK_NS
 from vibe_orderbook_mcp.model.errors import ExchangeError
 from vibe_orderbook_mcp.process.pace import delays
-from vibe_orderbook_mcp.venues.binance.rest import DEPTH_LIMIT, BinanceRest
+from vibe_orderbook_mcp.venues.contract import Rest
 
 AUDIT_EVERY_SECS = 900.0
 SHORT_AUDIT_SECS = 10.0  # for a book that runs out of known levels
@@ -30,9 +30,12 @@ LOOK_SPACING_SECS = 0.1
 class BookChecks:
     """`audit_forever` and `look_forever` until cancelled."""
 
-    def __init__(self, market: Market, rest: BinanceRest, *, audit_every_secs: float = AUDIT_EVERY_SECS) -> None:
+    def __init__(
+        self, market: Market, rest: Rest, most_depth: int, *, audit_every_secs: float = AUDIT_EVERY_SECS
+    ) -> None:
         self._market = market
         self._rest = rest
+        self._most_depth = most_depth  # of a whole snapshot, in levels a side
         self._audit_every_secs = audit_every_secs
         self._began: dict[str, float] = {}  # the newest audit
         self._said: dict[str, int] = {}  # mismatches that the log knows of
@@ -82,13 +85,13 @@ class BookChecks:
         waits = delays(0.5, 4.0)
         try:
             for _ in range(5):
-                snapshot = await self._rest.depth(symbol)
+                snapshot = await self._rest.depth(symbol, self._most_depth)
                 if snapshot.bids_cut or snapshot.asks_cut:  # it may know less than the book, and again if asked again
                     if owner.is_running_short:  # not every ten seconds for that
                         self._began[symbol] = time.monotonic() + self._audit_every_secs - SHORT_AUDIT_SECS
                     owner.end_audit()
                     return
-                loaded = owner.load_audit(snapshot, DEPTH_LIMIT)
+                loaded = owner.load_audit(snapshot, self._most_depth)
                 if loaded is not Loaded.TOO_OLD:
                     break
                 await asyncio.sleep(next(waits))

@@ -1,4 +1,4 @@
-"""One websocket connection to combined streams."""
+"""One websocket connection to a venue, and what is asked for on it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from itertools import count
 from typing import cast
-from urllib.parse import quote
 
 from loguru import logger
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
+from vibe_orderbook_mcp.model.wire import Reply
 from vibe_orderbook_mcp.process.outbound import proxy_for
 from vibe_orderbook_mcp.process.unreachable import unreachable
-from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.contract import Venue, Wire
 
 OPEN_TIMEOUT_SECS = 10.0
 ACK_TIMEOUT_SECS = 5.0
-# The largest recorded frame has 70 KB; the whole book of a major as one frame would have 1 MB.
-MAX_FRAME_BYTES = 4 * 1024 * 1024
-# Our own pings notice a peer that is gone without a word. The exchange allows 5 incoming messages a second.
-PING_EVERY_SECS = 15.0
-REQUEST_SPACING_SECS = 0.3
+PING_EVERY_SECS = 15.0  # our own pings notice a peer that is gone without a word
 PING_SEND_SECS = 1.0
-# More streams than this go into SUBSCRIBE requests: a longer URL is refused by some proxies.
-URL_STREAMS = 60
 
 
 class _Request:
@@ -61,8 +55,10 @@ class ConnectionPulse:
 class Connection:
     """An open connection. Iterate `frames()`; it ends when the connection does."""
 
-    def __init__(self, socket: ClientConnection, streams: list[str]) -> None:
+    def __init__(self, socket: ClientConnection, venue: Venue, wire: Wire, streams: list[str]) -> None:
         self._socket = socket
+        self._traits = venue.traits
+        self.wire = wire
         self.streams = set(streams)  # that the exchange sends: what it says nothing of is silent, and not unheard
         self._ids = count(1)
         self._requests: dict[int, _Request] = {}
@@ -72,18 +68,20 @@ class Connection:
         self.frame_ns = self.opened_ns  # when the newest frame came
 
     @classmethod
-    async def open(cls, base_url: str, streams: list[str]) -> Connection:
-        """Raises ExchangeUnavailable, and ConfigError where `outbound.check` would have."""
-        in_url = streams[:URL_STREAMS]
-        names = quote("/".join(in_url), safe="/@")
+    async def open(cls, venue: Venue, base_url: str, streams: list[str]) -> Connection:
+        """With as many streams as its address may name; the rest is to be subscribed to.
+
+        Raises ExchangeUnavailable, and ConfigError where `outbound.check` would have.
+        """
+        wire, in_url = venue.wire(), streams[: venue.traits.streams_in_url]
         try:
             socket = await connect(
-                f"{base_url}/stream?streams={names}",
+                wire.address(base_url, in_url),
                 open_timeout=OPEN_TIMEOUT_SECS,
                 close_timeout=1.0,
                 ping_interval=PING_EVERY_SECS,
                 ping_timeout=PING_EVERY_SECS,
-                max_size=MAX_FRAME_BYTES,
+                max_size=venue.traits.most_frame_bytes,
                 compression=None,
                 user_agent_header=None,
                 proxy=proxy_for(base_url),
@@ -94,7 +92,7 @@ class Connection:
         except (OSError, WebSocketException, ValueError) as error:  # a time-out is an OSError
             logger.debug("Opening the exchange's stream failed: {!r}", error)
             raise ExchangeUnavailable(unreachable("The exchange's stream", base_url, error)) from error
-        return cls(socket, in_url)
+        return cls(socket, venue, wire, in_url)
 
     async def frames(self) -> AsyncIterator[bytes]:
         try:
@@ -122,7 +120,7 @@ class Connection:
         What is asked for while another request keeps its distance goes into one: twenty symbols need two requests.
         """
         request = self._gathering
-        if request is not None and len(request.streams) + len(streams) <= URL_STREAMS:
+        if request is not None and len(request.streams) + len(streams) <= self._traits.streams_a_request:
             request.streams += streams
         else:
             request = self._gathering = _Request(list(streams))
@@ -140,9 +138,9 @@ class Connection:
         try:
             async with self._sending:
                 self._close_to_more(request)
-                wanted = messages.unsubscribe_request if request.gives_up else messages.subscribe_request
+                wanted = self.wire.unsubscribe if request.gives_up else self.wire.subscribe
                 await self._socket.send(wanted(request_id, request.streams), text=True)
-                await asyncio.sleep(REQUEST_SPACING_SECS)
+                await asyncio.sleep(self._traits.request_spacing_secs)
             await asyncio.wait_for(asyncio.shield(request.failure), ACK_TIMEOUT_SECS)
         except (ConnectionClosed, TimeoutError):
             pass
@@ -152,11 +150,17 @@ class Connection:
             if not request.failure.done():
                 request.failure.set_result("The exchange did not confirm a subscription.")
 
+    async def say(self, raw: bytes) -> None:
+        """Something that nobody confirms, such as the answer to a question of the venue."""
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(PING_SEND_SECS):
+                await self._socket.send(raw, text=True)
+
     def _close_to_more(self, request: _Request) -> None:
         if self._gathering is request:
             self._gathering = None
 
-    def acknowledge(self, reply: messages.Reply) -> None:
+    def acknowledge(self, reply: Reply) -> None:
         request = self._requests.get(reply.id)
         if request is None or request.failure.done():
             return

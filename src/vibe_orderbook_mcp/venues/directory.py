@@ -14,7 +14,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, SymbolUnknown
 from vibe_orderbook_mcp.model.listed import Listing
-from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.contract import Rest
 
 REFRESH_SECS = 3600.0
 ASK_AGAIN_SECS = 60.0  # for a name that the list does not have
@@ -24,7 +24,7 @@ BELIEVED_SECS = 24 * 3600.0  # how long an old list answers "not listed" while n
 class Directory:
     """One object for the process. `listing` is None until it was read."""
 
-    def __init__(self, rest: BinanceRest) -> None:
+    def __init__(self, rest: Rest) -> None:
         self._rest = rest
         self._reading: asyncio.Task[None] | None = None
         self._asked_secs = float("-inf")

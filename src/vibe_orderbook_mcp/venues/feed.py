@@ -26,20 +26,21 @@ from vibe_orderbook_mcp.model.errors import (
 from vibe_orderbook_mcp.model.events import DepthUpdate
 from vibe_orderbook_mcp.model.listed import Listing
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.wire import BookReplaced, Malformation, MalformedMessage, Traded
 from vibe_orderbook_mcp.process.pace import Repeats, delays
-from vibe_orderbook_mcp.venues.binance import messages
-from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
 from vibe_orderbook_mcp.venues.checks import AUDIT_EVERY_SECS, BookChecks
+from vibe_orderbook_mcp.venues.contract import Rest, Venue
 from vibe_orderbook_mcp.venues.directory import Directory
-from vibe_orderbook_mcp.venues.line import LIFETIME_SECS, Line
+from vibe_orderbook_mcp.venues.line import Line
 from vibe_orderbook_mcp.venues.listing import ListingWatch
 
-SYMBOLS_A_LINE = 200  # two streams each; the exchange allows 1024
 SNAPSHOTS_AT_ONCE = 4
 # A quiet symbol's snapshot is accepted when its open stream has said nothing for so long after it.
 CONFIRM_AFTER_SECS = 2.0
 UNPROVEN_LOOK_SECS = 0.05
 UNKNOWN_RETRY_SECS = 300.0
+# A book that comes by the stream is there at once, or was not sent; then it is asked for again.
+STREAMED_BOOK_SECS = 5.0
 
 
 class Feed:
@@ -48,19 +49,19 @@ class Feed:
     def __init__(
         self,
         market: Market,
-        rest: BinanceRest,
+        venue: Venue,
+        rest: Rest,
         ws_url: str,
         *,
-        lifetime_secs: float = LIFETIME_SECS,
         audit_every_secs: float = AUDIT_EVERY_SECS,
     ) -> None:
         self.market = market
+        self._venue = venue
         self._rest = rest
         self._ws_url = ws_url
-        self._lifetime_secs = lifetime_secs
-        self._checks = BookChecks(market, rest, audit_every_secs=audit_every_secs)
+        self._checks = BookChecks(market, rest, venue.traits.most_depth, audit_every_secs=audit_every_secs)
         self.lines: list[Line] = []
-        self.malformed_frames: Counter[messages.Malformation] = Counter()  # frames that were skipped
+        self.malformed_frames: Counter[Malformation] = Counter()  # frames that were skipped
         self.last_error: str | None = None
         self.failed: dict[str, str] = {}  # eager symbols that could not be subscribed yet, and why
         self._live: dict[str, asyncio.Event] = {}
@@ -143,6 +144,11 @@ class Feed:
         return {*self.market.symbols, *self._adding, *self.failed}
 
     @property
+    def _asks_for_books(self) -> bool:
+        """Books begin with an answer over REST, and can be compared with one."""
+        return self._venue.traits.snapshots == "rest"
+
+    @property
     def is_connected(self) -> bool:
         return bool(self.lines) and all(line.connection is not None for line in self.lines)
 
@@ -183,7 +189,7 @@ class Feed:
             # A quiet symbol may say nothing for minutes, and its seconds are to be stored from the first one on.
             self.market.clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
         status = TRADING if spec.trading else (await self._rest.listing(symbol))[0]
-        owner = self.market.add(spec)
+        owner = self.market.add(spec, self._venue.rule(spec))
         self._listing.note(owner, status)
         line = self._line_with_room()
         owner.follow(line.pulse)
@@ -194,19 +200,20 @@ class Feed:
             logger.warning("Subscribing to {} was not confirmed: {}", symbol, error)
             line.replace("a subscription was not confirmed")
         else:
-            if line.connection is not None:
-                self._resync(symbol)
+            if line.connection is not None and owner.needs_snapshot:
+                self._resync(symbol, is_opening=True)
         return spec
 
     def _line_with_room(self) -> Line:
-        line = next((line for line in self.lines if len(line.symbols) < SYMBOLS_A_LINE), None)
+        line = next((line for line in self.lines if len(line.symbols) < self._venue.traits.symbols_a_line), None)
         if line is None:
-            line = Line(self._ws_url, self, lifetime_secs=self._lifetime_secs)
+            line = Line(self._venue, self._ws_url, self)
             self.lines.append(line)
             self._spawn(line.run())
             if len(self.lines) == 1:
-                self._spawn(self._checks.audit_forever())
-                self._spawn(self._checks.look_forever())
+                if self._asks_for_books:
+                    self._spawn(self._checks.audit_forever())
+                    self._spawn(self._checks.look_forever())
                 self._spawn(self._listing.run())
         return line
 
@@ -235,11 +242,21 @@ class Feed:
             self._warn(("crossed", symbol), "Crossed book of {}; resyncing", symbol, symbol=symbol)
             self._lose(symbol)
             self._resync(symbol)
+        elif outcome is Outcome.WRONG:
+            self._warn(
+                ("wrong", symbol), "The book of {} fails the exchange's checksum; resyncing", symbol, symbol=symbol
+            )
+            self._lose(symbol)
+            self._resync(symbol)
 
-    def trade(self, message: messages.TradeMessage, received_ns: int) -> None:
-        self.market.receive_trade(message.symbol, message.trade())
+    def book(self, replaced: BookReplaced, received_ns: int) -> None:
+        self.market.replace(replaced, received_ns)
+        self._note_live(replaced.symbol)
 
-    def malformed(self, error: messages.MalformedMessage) -> None:
+    def trade(self, traded: Traded, received_ns: int) -> None:
+        self.market.receive_trade(traded.symbol, traded.trade())
+
+    def malformed(self, error: MalformedMessage) -> None:
         self.malformed_frames[error.kind] += 1
         self._warn(error.kind, "Skipped a malformed frame ({}): {}", error.kind, str(error)[:200])
 
@@ -249,7 +266,7 @@ class Feed:
         for symbol in symbols:
             owner = self.market.symbols.get(symbol)
             if owner is not None and owner.needs_snapshot:
-                self._resync(symbol)
+                self._resync(symbol, is_opening=True)
 
     def disconnected(self, symbols: set[str], reason: str) -> None:
         if any(self._live[symbol].is_set() for symbol in symbols if symbol in self._live):
@@ -279,10 +296,11 @@ class Feed:
 
     # --- getting back into sequence ------------------------------------------------------------------------
 
-    def _resync(self, symbol: str) -> None:
+    def _resync(self, symbol: str, *, is_opening: bool = False) -> None:
         running = self._syncing.get(symbol)
         if running is None or running.done():
-            task = self._syncing[symbol] = asyncio.create_task(self._sync(symbol))
+            work = self._sync(symbol) if self._asks_for_books else self._renew(symbol, is_opening=is_opening)
+            task = self._syncing[symbol] = asyncio.create_task(work)
             task.add_done_callback(self._ended)
 
     async def _sync(self, symbol: str) -> None:
@@ -317,6 +335,22 @@ class Feed:
                 market.confirm(symbol)
                 self._note_live(symbol)
 
+    async def _renew(self, symbol: str, *, is_opening: bool) -> None:
+        """Have the stream send the book again until it does. One that is just opening sends it without being asked."""
+        waits = delays(0.25, 15.0)
+        while (owner := self.market.symbols.get(symbol)) is not None and owner.needs_snapshot:
+            line = next((line for line in self.lines if symbol in line.symbols), None)
+            if line is None:
+                return
+            if not is_opening:
+                try:
+                    await line.renew(symbol)
+                except ExchangeUnavailable as error:
+                    self._note_refused(owner, error)
+            is_opening = False
+            if not await self.wait_live(symbol, STREAMED_BOOK_SECS):
+                await asyncio.sleep(next(waits))
+
     def _note_refused(self, owner: InstrumentOwner, error: ExchangeError) -> None:
         reason = str(error).rstrip(".")
         self.last_error = reason
@@ -344,7 +378,7 @@ class Feed:
             "The grid of {} has changed: prices in {:f} (were in {:f}), sizes in {:f} (were in {:f}); resyncing",
             *(symbol, spec.tick_size, before.tick_size, spec.step_size, before.step_size),
         )
-        self.market.regrid(spec)
+        self.market.regrid(spec, self._venue.rule(spec))
         self._lose(symbol)
         if (task := self._syncing.pop(symbol, None)) is not None:
             task.cancel()

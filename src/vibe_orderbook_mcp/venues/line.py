@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Protocol
 
 from loguru import logger
@@ -19,15 +20,24 @@ from loguru import logger
 from vibe_orderbook_mcp.book.handover import Handover
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.model.events import DepthUpdate
+from vibe_orderbook_mcp.model.wire import (
+    BookReplaced,
+    Closing,
+    Event,
+    MalformedMessage,
+    Reply,
+    Say,
+    SequenceBroken,
+    Traded,
+)
 from vibe_orderbook_mcp.process.pace import Repeats, delays
-from vibe_orderbook_mcp.venues.binance import messages
-from vibe_orderbook_mcp.venues.connection import URL_STREAMS, Connection, ConnectionPulse
+from vibe_orderbook_mcp.venues.connection import Connection, ConnectionPulse
+from vibe_orderbook_mcp.venues.contract import Venue
 
-LIFETIME_SECS = 23 * 3600.0  # the exchange ends a connection at 24 h
 LIFETIME_SPREAD_SECS = 1800.0  # so that several connections do not change at once
 SILENT_SECS = 10.0
 WATCH_SECS = 1.0
-PING_SECS = 1.0  # with the requests' distance that stays below the five messages a second which the exchange allows
+PING_SECS = 1.0
 RECONNECT_MOST_SECS = 8.0  # far within the 300 attempts that the exchange allows in five minutes
 SETTLED_NS = 10_000_000_000  # a connection that lived this long was a good one
 HANDOVER_SECS = 5.0
@@ -42,8 +52,9 @@ class Receiver(Protocol):
     """What a line tells whoever it works for."""
 
     def depth(self, update: DepthUpdate, received_ns: int) -> None: ...
-    def trade(self, message: messages.TradeMessage, received_ns: int) -> None: ...
-    def malformed(self, error: messages.MalformedMessage) -> None: ...
+    def book(self, replaced: BookReplaced, received_ns: int) -> None: ...
+    def trade(self, traded: Traded, received_ns: int) -> None: ...
+    def malformed(self, error: MalformedMessage) -> None: ...
     def connected(self, symbols: set[str], *, is_first: bool) -> None: ...  # those whose streams are open
     def disconnected(self, symbols: set[str], reason: str) -> None: ...  # behind ": ": the other side's words
     def last_update_id(self, symbol: str) -> int | None: ...
@@ -61,9 +72,11 @@ class _Successor:
 
 
 class Line:
-    def __init__(self, base_url: str, receiver: Receiver, *, lifetime_secs: float = LIFETIME_SECS) -> None:
+    def __init__(self, venue: Venue, base_url: str, receiver: Receiver) -> None:
+        self._venue = venue
         self._base_url = base_url
         self._receiver = receiver
+        lifetime_secs = venue.traits.lifetime_secs or inf
         spread_secs = min(LIFETIME_SPREAD_SECS, lifetime_secs / 10)
         self._lifetime_secs = lifetime_secs - random.random() * spread_secs  # noqa: S311  # spreading, not a secret
         self.symbols: set[str] = set()
@@ -105,14 +118,21 @@ class Line:
         successor = self._successor
         for connection in (self.connection, successor.connection if successor is not None else None):
             if connection is not None:
-                await connection.subscribe(messages.streams_of(symbol))
+                await connection.subscribe(self._venue.streams_of(symbol))
 
     async def drop(self, symbol: str) -> None:
         """The symbol is on the list no more; its streams are given up on the open connections."""
         successor = self._successor
         for connection in (self.connection, successor.connection if successor is not None else None):
             if connection is not None and symbol not in self.symbols:  # it may have come back
-                await connection.unsubscribe(messages.streams_of(symbol))
+                await connection.unsubscribe(self._venue.streams_of(symbol))
+
+    async def renew(self, symbol: str) -> None:
+        """Have the venue send the symbol's book again. Raises ExchangeUnavailable."""
+        if (connection := self.connection) is not None and symbol in self.symbols:
+            books = self._venue.streams_of(symbol)[:1]
+            await connection.unsubscribe(books)
+            await connection.subscribe(books)
 
     def replace(self, reason: str) -> None:
         """Change the connection soon, without missing an event."""
@@ -123,7 +143,7 @@ class Line:
         while True:
             if self.symbols:
                 try:
-                    return await Connection.open(self._base_url, self._streams())
+                    return await Connection.open(self._venue, self._base_url, self._streams())
                 except ExchangeUnavailable as error:
                     if (more := self._said.more("connecting", time.monotonic())) is not None:
                         logger.warning("Cannot connect to the exchange's stream: {}{}", error, more)
@@ -209,11 +229,11 @@ class Line:
     async def _open_successor(self, reason: str) -> None:
         logger.info("Replacing the exchange connection: {}", reason)
         try:
-            connection = await Connection.open(self._base_url, self._streams())
+            connection = await Connection.open(self._venue, self._base_url, self._streams())
         except ExchangeUnavailable as error:
             self._put_off(str(error))
             return
-        handover = Handover(self.symbols)
+        handover = Handover(self.symbols, brings_books=self._venue.traits.snapshots == "stream")
         reader = asyncio.create_task(self._read(connection))
         self._successor = _Successor(connection, handover, reader)
         try:
@@ -242,8 +262,11 @@ class Line:
         self._reopening = delays(most_secs=RECONNECT_MOST_SECS)
         self._replace_after_ns = now_ns + int(self._replace_pause_secs * 1e9)
         self._replace_pause_secs = min(REPLACE_MOST_SECS, self._replace_pause_secs * 2)
-        for update in successor.handover.remaining():
-            self._receiver.depth(update, now_ns)
+        for event in successor.handover.remaining():
+            if isinstance(event, BookReplaced):
+                self._receiver.book(event, now_ns)
+            else:
+                self._receiver.depth(event, now_ns)
         reader.cancel()
         with suppress(asyncio.CancelledError):
             await reader
@@ -272,16 +295,17 @@ class Line:
     async def _subscribe_rest(self, connection: Connection) -> None:
         """Streams that did not fit into the URL, and symbols that were added while the connection opened."""
         missing = [stream for stream in self._streams() if stream not in connection.streams]
-        for start in range(0, len(missing), URL_STREAMS):
-            await connection.subscribe(missing[start : start + URL_STREAMS])
+        step = self._venue.traits.streams_a_request
+        for start in range(0, len(missing), step):
+            await connection.subscribe(missing[start : start + step])
 
     def _open_symbols(self, connection: Connection) -> set[str]:
         """Not those that are just being added: a snapshot from before its stream is open would wait for its events in
         vain, and be taken for the book of a quiet symbol."""
-        return {symbol for symbol in self.symbols if connection.streams.issuperset(messages.streams_of(symbol))}
+        return {symbol for symbol in self.symbols if connection.streams.issuperset(self._venue.streams_of(symbol))}
 
     def _streams(self) -> list[str]:
-        return [stream for symbol in sorted(self.symbols) for stream in messages.streams_of(symbol)]
+        return [stream for symbol in sorted(self.symbols) for stream in self._venue.streams_of(symbol)]
 
     async def _read(self, connection: Connection) -> None:
         async for raw in connection.frames():
@@ -290,18 +314,40 @@ class Line:
             if connection is self.connection:
                 self.pulse.frame(received_ns)
             try:
-                event = messages.parse_frame(raw)
-            except messages.MalformedMessage as error:
+                events = connection.wire.read(raw)
+            except MalformedMessage as error:
                 self._receiver.malformed(error)
                 continue
-            if isinstance(event, messages.DepthMessage):
-                self._depth(connection, event, received_ns)
-            elif isinstance(event, messages.TradeMessage):
-                self._receiver.trade(event, received_ns)
-            elif isinstance(event, messages.Reply):
-                connection.acknowledge(event)
-            elif connection is self.connection:
-                self.replace("the exchange announced its shutdown")
+            for event in events:
+                if isinstance(event, DepthUpdate):
+                    self._depth(connection, event, received_ns)
+                elif isinstance(event, Traded):
+                    self._receiver.trade(event, received_ns)
+                elif isinstance(event, BookReplaced):
+                    self._book(connection, event, received_ns)
+                else:
+                    await self._control(connection, event)
+
+    async def _control(self, connection: Connection, event: Event) -> None:
+        """What is about the connection, and not about a market."""
+        if isinstance(event, Reply):
+            connection.acknowledge(event)
+        elif isinstance(event, Say):
+            await connection.say(event.raw)
+        elif isinstance(event, SequenceBroken):
+            logger.warning("Messages of the exchange's stream were lost: {}", event.reason)
+            await connection.close()  # the reader ends, and every book begins anew on the next connection
+        elif isinstance(event, Closing) and connection is self.connection:
+            self.replace("the exchange announced its shutdown")
+
+    def _book(self, connection: Connection, replaced: BookReplaced, received_ns: int) -> None:
+        successor = self._successor
+        if successor is not None and connection is successor.connection:
+            successor.handover.begin(replaced)
+            if successor.handover.is_complete:
+                self._wake.set()
+        else:
+            self._receiver.book(replaced, received_ns)
 
     def _depth(self, connection: Connection, update: DepthUpdate, received_ns: int) -> None:
         successor = self._successor

@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, SymbolUnknown
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.contract import Rest
 
 PAUSE_SECS = 3.0
 SILENT_EVERY_SECS = 15.0
@@ -35,7 +35,7 @@ class ListingWatch:
     def __init__(
         self,
         market: Market,
-        rest: BinanceRest,
+        rest: Rest,
         resumed: Callable[[str], None],
         regridded: Callable[[SymbolSpec], None],
         *,

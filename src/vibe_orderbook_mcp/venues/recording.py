@@ -24,7 +24,8 @@ from vibe_orderbook_mcp.process.pace import delays
 from vibe_orderbook_mcp.process.unpacking import ACCEPTED
 from vibe_orderbook_mcp.process.unreachable import unreachable
 from vibe_orderbook_mcp.venues.binance.rest import ANSWER_SECS, UNREACHED, read_bounded
-from vibe_orderbook_mcp.venues.connection import URL_STREAMS, Connection
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
+from vibe_orderbook_mcp.venues.connection import Connection
 
 SNAPSHOT_LEVELS = 5000
 STREAMS = ("depth@100ms", "aggTrade", "trade", "bookTicker")
@@ -71,6 +72,7 @@ class _Recording:
         self._symbols = symbols
         self._rest_url = rest_url
         self._ws_url = ws_url
+        self._venue = BinanceSpot()
         self._flush_failure: OSError | None = None
         self.frames = 0
 
@@ -98,8 +100,8 @@ class _Recording:
 
     async def _receive(self) -> None:
         streams = [f"{symbol.lower()}@{stream}" for symbol in self._symbols for stream in STREAMS]
-        if len(streams) > URL_STREAMS:
-            raise ConfigError(f"At most {URL_STREAMS // len(STREAMS)} symbols can be recorded into one file.")
+        if len(streams) > (most := self._venue.traits.streams_in_url):
+            raise ConfigError(f"At most {most // len(STREAMS)} symbols can be recorded into one file.")
         async with httpx.AsyncClient(
             base_url=self._rest_url,
             timeout=10.0,
@@ -107,7 +109,7 @@ class _Recording:
             **client_options(self._rest_url),
         ) as http:
             self._write(await self._exchange_info(http))
-            connection = await Connection.open(self._ws_url, streams)
+            connection = await Connection.open(self._venue, self._ws_url, streams)
             while True:
                 await self._record(connection, http)
                 logger.warning("The connection ended; opening another")
@@ -142,7 +144,7 @@ class _Recording:
         for delay in delays():
             await asyncio.sleep(delay)
             try:
-                return await Connection.open(self._ws_url, streams)
+                return await Connection.open(self._venue, self._ws_url, streams)
             except ExchangeUnavailable as error:
                 logger.warning("Cannot connect to the exchange's stream: {}", error)
         raise AssertionError("delays do not end")

@@ -15,11 +15,10 @@ from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.model.listed import Listed
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.wire import MalformedMessage, Reply
 from vibe_orderbook_mcp.venues.binance import messages
 from vibe_orderbook_mcp.venues.binance.messages import (
     DepthMessage,
-    MalformedMessage,
-    Reply,
     ShutdownMessage,
     TradeMessage,
     parse_frame,
@@ -30,6 +29,7 @@ from vibe_orderbook_mcp.venues.binance.messages import (
     parse_trades,
     parse_trading_status,
 )
+from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 
 SETTINGS = settings(deadline=None, max_examples=300)
 
@@ -110,11 +110,12 @@ def test_an_answer_to_a_request_is_read(raw: str, reply: Reply) -> None:
 
 def test_requests_and_stream_names_are_the_documented_ones() -> None:
     """Stream names are in lower case."""
-    assert json.loads(messages.subscribe_request(1, messages.streams_of("BTCUSDT"))) == {
-        "method": "SUBSCRIBE",
-        "params": ["btcusdt@depth@100ms", "btcusdt@aggTrade"],
-        "id": 1,
-    }
+    venue = BinanceSpot()
+    streams = venue.streams_of("BTCUSDT")
+    wanted = {"params": ["btcusdt@depth@100ms", "btcusdt@aggTrade"], "id": 1}
+    assert json.loads(venue.wire().subscribe(1, streams)) == {"method": "SUBSCRIBE", **wanted}
+    assert json.loads(venue.wire().unsubscribe(1, streams)) == {"method": "UNSUBSCRIBE", **wanted}
+    assert venue.wire().address("wss://a.b", streams) == "wss://a.b/stream?streams=btcusdt@depth@100ms/btcusdt@aggTrade"
 
 
 def test_fields_that_are_new_to_us_do_no_harm() -> None:

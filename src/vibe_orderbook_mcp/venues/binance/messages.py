@@ -11,16 +11,15 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import takewhile
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
-from vibe_orderbook_mcp.model.errors import ExchangeUnavailable, VibeError
+from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Id, Level, Millis, Price, Size, Trade
 from vibe_orderbook_mcp.model.listed import Listed, is_asset_name, is_symbol_name
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-
-Malformation = Literal["unreadable", "invalid", "unknown"]
+from vibe_orderbook_mcp.model.wire import Closing, MalformedMessage, Reply, Traded
 
 # Called with a number of rows that were skipped because they cannot be read.
 Count = Callable[[int], object]
@@ -35,17 +34,6 @@ def _ignore(_skipped: int) -> None:
 MOST_IDS_A_FRAME = 100_000
 
 
-class MalformedMessage(VibeError):
-    """Bytes that are not what the exchange's documentation says. They are counted and skipped.
-
-    `kind`: not JSON at all, an event with a wrong field, or an event that nobody has heard of.
-    """
-
-    def __init__(self, kind: Malformation, message: str) -> None:
-        super().__init__(message)
-        self.kind: Malformation = kind
-
-
 class DepthMessage(DepthUpdate, tag_field="e", tag="depthUpdate"):
     """`<symbol>@depth@100ms`: the wire names of `DepthUpdate`."""
 
@@ -57,7 +45,7 @@ class DepthMessage(DepthUpdate, tag_field="e", tag="depthUpdate"):
     asks: list[Level] = msgspec.field(name="a")
 
 
-class TradeMessage(msgspec.Struct, tag_field="e", tag="aggTrade"):
+class TradeMessage(Traded, tag_field="e", tag="aggTrade"):
     """`<symbol>@aggTrade`."""
 
     symbol: str = msgspec.field(name="s")
@@ -82,18 +70,11 @@ class TradeMessage(msgspec.Struct, tag_field="e", tag="aggTrade"):
         )
 
 
-class ShutdownMessage(msgspec.Struct, tag_field="e", tag="serverShutdown"):
+class ShutdownMessage(Closing, tag_field="e", tag="serverShutdown"):
     """The server is about to go: open another connection as soon as possible."""
 
 
 Event = DepthMessage | TradeMessage | ShutdownMessage
-
-
-class Reply(msgspec.Struct):
-    """The answer to a SUBSCRIBE; `error` is None when it was accepted."""
-
-    id: int
-    error: str | None = None
 
 
 class _Frame(msgspec.Struct):
@@ -400,16 +381,3 @@ def _decimal(text: str) -> Decimal:
     if _DECIMAL.fullmatch(text) is None:
         raise ValueError(text[:40])
     return Decimal(text)
-
-
-def subscribe_request(request_id: int, streams: list[str]) -> bytes:
-    return msgspec.json.encode({"method": "SUBSCRIBE", "params": streams, "id": request_id})
-
-
-def unsubscribe_request(request_id: int, streams: list[str]) -> bytes:
-    return msgspec.json.encode({"method": "UNSUBSCRIBE", "params": streams, "id": request_id})
-
-
-def streams_of(symbol: str) -> list[str]:
-    """The streams a book and its tape are made of. Stream names are in lower case."""
-    return [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@aggTrade"]
