@@ -16,7 +16,7 @@ from tests.e2e.rig import listening, runtime_for, until
 from tests.patience import PATIENCE_SECS
 from tests.store.values import BTC, ETH, START, batch, trade
 from vibe_orderbook_mcp.collect.archive import Archive
-from vibe_orderbook_mcp.collect.filler import FEW_IDS, Filler
+from vibe_orderbook_mcp.collect.filler import FEW_PAGES, Filler
 from vibe_orderbook_mcp.collect.recorder import QUEUE_TICKS, Recorder, Tick
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.market import Market
@@ -26,8 +26,7 @@ from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.venues.binance.rest import AGG_TRADES_LIMIT, PAGE_LANE, BinanceRest
-from vibe_orderbook_mcp.venues.binance.weights import OLDER_PAGES, PAGES, Lane
+from vibe_orderbook_mcp.venues.binance.rest import AGG_TRADES_LIMIT, BinanceRest
 
 HOUR_MS = 3_600_000
 SLOW = "ATOMUSDT"  # six trade ids a second of history: an hour is some twenty pages
@@ -204,12 +203,14 @@ class Counted(BinanceRest):
     failed_at: float | None = None
     pause_secs: float | None = None  # from the first request that failed to the next one
 
-    async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
+    async def agg_trades(
+        self, symbol: str, from_id: int | None, *, is_older: bool = False, limit: int = AGG_TRADES_LIMIT
+    ) -> list[Trade]:
         self.pages += 1
         if self.failed_at is not None and self.pause_secs is None:
             self.pause_secs = time.monotonic() - self.failed_at
         try:
-            return await super().agg_trades(symbol, from_id, limit=limit)
+            return await super().agg_trades(symbol, from_id, is_older=is_older, limit=limit)
         except ExchangeError:
             self.failed_at = time.monotonic()
             raise
@@ -229,7 +230,9 @@ def counted(runtime: Runtime) -> Counted:
     """Before the start: the filler asks through this one."""
     rest = Counted(runtime.settings.rest_url, budget=runtime.rest.budget)
     hours = runtime.settings.backfill_hours
-    runtime.filler = Looking(runtime.market, runtime.archive, rest, backfill_hours=hours)
+    runtime.filler = Looking(
+        runtime.market, runtime.archive, rest, trades_a_page=AGG_TRADES_LIMIT, backfill_hours=hours
+    )
     return rest
 
 
@@ -285,18 +288,20 @@ class Pages:
     def __init__(self, *trades: Trade) -> None:
         self.trades = {each.agg_id: each for each in trades}
         self.asked: list[int | None] = []
-        self.lanes: set[Lane] = set()
+        self.older: set[bool] = set()
 
-    async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
+    async def agg_trades(
+        self, symbol: str, from_id: int | None, *, is_older: bool = False, limit: int = AGG_TRADES_LIMIT
+    ) -> list[Trade]:
         self.asked.append(from_id)
-        self.lanes |= {PAGE_LANE.get()} if from_id is not None else set()
+        self.older |= {is_older} if from_id is not None else set()
         found = [each for agg_id, each in sorted(self.trades.items()) if from_id is None or agg_id >= from_id]
         return found[-limit:] if from_id is None else found[:limit]
 
 
 @asynccontextmanager
 async def filling(market: Market, archive: Archive, pages: Pages) -> AsyncIterator[Filler]:
-    filler = Looking(market, archive, cast("BinanceRest", pages), backfill_hours=0)
+    filler = Looking(market, archive, cast("BinanceRest", pages), trades_a_page=AGG_TRADES_LIMIT, backfill_hours=0)
     running = asyncio.create_task(filler.run())
     try:
         yield filler
@@ -376,10 +381,12 @@ def test_trades_of_seconds_that_were_dropped_before_anything_was_held_are_fetche
 class Hanging(Pages):
     """Never answers about one symbol."""
 
-    async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
+    async def agg_trades(
+        self, symbol: str, from_id: int | None, *, is_older: bool = False, limit: int = AGG_TRADES_LIMIT
+    ) -> list[Trade]:
         if symbol == "ETHUSDT":
             await asyncio.Event().wait()
-        return await super().agg_trades(symbol, from_id, limit=limit)
+        return await super().agg_trades(symbol, from_id, is_older=is_older, limit=limit)
 
 
 def test_a_symbol_whose_request_hangs_keeps_no_other_waiting(tmp_path: Path) -> None:
@@ -430,7 +437,7 @@ def test_trades_inside_a_page_that_do_not_come_are_given_up(tmp_path: Path) -> N
 def test_a_long_hole_does_not_take_the_weight_of_short_ones(tmp_path: Path) -> None:
     """Neither do the hours before the start; what is missing since a moment ago is there within seconds."""
 
-    async def lanes_of(path: Path, last: int) -> set[Lane]:
+    async def older(path: Path, last: int) -> set[bool]:
         pages = Pages(*map(trade, range(1, last + 1)))
         archive = Archive(path, cap_mb=64, retention_days=7)
         await archive.open()
@@ -438,10 +445,10 @@ def test_a_long_hole_does_not_take_the_weight_of_short_ones(tmp_path: Path) -> N
         async with filling(market_at(START + 10), archive, pages):
             await ids_held(archive, [(1, last)])
         await archive.close()
-        return pages.lanes
+        return pages.older
 
     async def run() -> None:
-        assert await lanes_of(tmp_path / "a", 60) == {PAGES}
-        assert OLDER_PAGES in await lanes_of(tmp_path / "b", FEW_IDS + 10)
+        assert await older(tmp_path / "a", 60) == {False}
+        assert True in await older(tmp_path / "b", FEW_PAGES * AGG_TRADES_LIMIT + 10)
 
     asyncio.run(run())

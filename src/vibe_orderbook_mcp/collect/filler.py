@@ -26,12 +26,11 @@ from vibe_orderbook_mcp.model.intervals import Interval
 from vibe_orderbook_mcp.model.rows import TradeBatch
 from vibe_orderbook_mcp.model.tape import Backfill
 from vibe_orderbook_mcp.process.pace import delays
-from vibe_orderbook_mcp.venues.binance.rest import AGG_TRADES_LIMIT, PAGE_LANE, BinanceRest
-from vibe_orderbook_mcp.venues.binance.weights import OLDER_PAGES
+from vibe_orderbook_mcp.venues.contract import Rest
 
 LOOK_EVERY_SECS = 1.0
 PAGES_A_TURN = 20
-FEW_IDS = 5 * AGG_TRADES_LIMIT  # a longer hole is filled as older trades are, with what is left of the weight
+FEW_PAGES = 5  # a longer hole is filled as older trades are, with what is left of the request limit
 # After a failure: together with PAGE_SECS of `binance.rest` it bounds the time from "the exchange answers again" to "no
 # hole" at 10 s.
 RETRY_FIRST_SECS = 1.0
@@ -45,16 +44,19 @@ _Work = Literal["holes", "older"]
 
 
 class Filler:
-    """Runs in the background with a part of the exchange's weight (`PAGES` and `OLDER_PAGES` of `binance.weights`).
+    """Runs in the background with a part of the exchange's request limit, and less of it for older trades.
 
     Each symbol is looked at by a task of its own: what one of them waits for, another does not. Its holes wait neither
     for its older trades nor, after a failure, for longer than RETRY_MOST_SECS.
     """
 
-    def __init__(self, market: Market, archive: Archive, rest: BinanceRest, *, backfill_hours: int) -> None:
+    def __init__(
+        self, market: Market, archive: Archive, rest: Rest, *, trades_a_page: int, backfill_hours: int
+    ) -> None:
         self._market = market
         self._archive = archive
         self._rest = rest
+        self._trades_a_page = trades_a_page
         self._backfill_ms = backfill_hours * HOUR_MS
         self._tasks: dict[tuple[str, _Work], asyncio.Task[None]] = {}
         self._waits: dict[tuple[str, _Work], Iterator[float]] = {}  # of who failed last
@@ -136,16 +138,14 @@ class Filler:
         holes = [hole for hole in missing if not filling.is_lookback(hole[0])]
         if len(holes) < len(missing):
             self._work(symbol, "older", self._look_back, owner, *missing[-1])
-        if intervals.count(holes) > FEW_IDS:
-            PAGE_LANE.set(OLDER_PAGES)  # of this task, which ends with this turn
+        is_long = intervals.count(holes) > FEW_PAGES * self._trades_a_page
         for low, high in holes:
             if pages > 0:
-                pages = await self._fill_range(owner, low, high, pages)
+                pages = await self._fill_range(owner, low, high, pages, is_older=is_long)
 
     async def _look_back(self, owner: InstrumentOwner, low: int, high: int) -> None:
         """Trades before the oldest one held."""
-        PAGE_LANE.set(OLDER_PAGES)
-        await self._fill_range(owner, low, high, PAGES_A_TURN)
+        await self._fill_range(owner, low, high, PAGES_A_TURN, is_older=True)
 
     async def _fill_newest(self, owner: InstrumentOwner) -> None:
         """The newest trades, whenever events were missed or nobody listened before. The stream shows a hole only with
@@ -162,14 +162,14 @@ class Filler:
                 owner.filling.exhaust()  # it has never traded
         owner.filling.asked_newest(resyncs)
 
-    async def _fill_range(self, owner: InstrumentOwner, low: int, high: int, pages: int) -> int:
+    async def _fill_range(self, owner: InstrumentOwner, low: int, high: int, pages: int, *, is_older: bool) -> int:
         """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the pages that are left."""
         symbol, filling = owner.spec.symbol, owner.filling
         is_lookback = filling.is_lookback(low)
         oldest_ms = self._oldest_wanted_ms(is_lookback=is_lookback)
         while high >= low and pages > 0 and oldest_ms is not None:
-            start = max(low, high - AGG_TRADES_LIMIT + 1)
-            page = await self._page(symbol, start)
+            start = max(low, high - self._trades_a_page + 1)
+            page = await self._page(symbol, start, is_older=is_older)
             pages -= 1
             wanted = tuple(trade for trade in page if start <= trade.agg_id <= high)
             if not wanted:
@@ -185,15 +185,15 @@ class Filler:
             high = start - 1
         return pages
 
-    async def _page(self, symbol: str, from_id: int | None) -> list[Trade]:
+    async def _page(self, symbol: str, from_id: int | None, *, is_older: bool = False) -> list[Trade]:
         """One request after the other, but none waits long for another's answer."""
         try:
             async with asyncio.timeout(TURN_SECS):
                 await self._turn.acquire()
         except TimeoutError:
-            return await self._rest.agg_trades(symbol, from_id)
+            return await self._rest.agg_trades(symbol, from_id, is_older=is_older)
         try:
-            return await self._rest.agg_trades(symbol, from_id)
+            return await self._rest.agg_trades(symbol, from_id, is_older=is_older)
         finally:
             self._turn.release()
 

@@ -38,12 +38,19 @@ class Runtime:
         self.settings = settings
         self.market = market or Market()
         self.rest = rest or BinanceRest(settings.rest_url)
-        self.feed = Feed(self.market, BinanceSpot(), self.rest, settings.ws_url)
+        venue = BinanceSpot()
+        self.feed = Feed(self.market, venue, self.rest, settings.ws_url)
         self.archive = Archive(
             settings.data_path, cap_mb=settings.storage_cap_mb, retention_days=settings.retention_days
         )
         self.recorder = Recorder(self.market, self.archive)
-        self.filler = Filler(self.market, self.archive, self.rest, backfill_hours=settings.backfill_hours)
+        self.filler = Filler(
+            self.market,
+            self.archive,
+            self.rest,
+            trades_a_page=venue.traits.trades_a_page,
+            backfill_hours=settings.backfill_hours,
+        )
         self.places = Places(settings.max_symbols, settings.symbols)
         self.forgetters: list[Callable[[str], None]] = []  # called with a symbol that is kept no more
         self.sessions: Counter[str] = Counter()

@@ -95,6 +95,7 @@ class VenueTraits(msgspec.Struct, frozen=True, kw_only=True):
     # Whether a book begins with an answer over REST, or with a message of the stream.
     snapshots: Literal["rest", "stream"]
     most_depth: int = 0  # levels a side of a whole snapshot over REST
+    trades_a_page: int = 0  # how many trades come at once by their ids over REST; 0: they do not
     lifetime_secs: float | None = None  # at this age a connection is changed, before the venue ends it; None: never
     most_frame_bytes: int = 4 * 1024 * 1024
     symbols_a_line: int = 200

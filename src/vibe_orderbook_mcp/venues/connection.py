@@ -139,8 +139,9 @@ class Connection:
             async with self._sending:
                 self._close_to_more(request)
                 wanted = self.wire.unsubscribe if request.gives_up else self.wire.subscribe
-                await self._socket.send(wanted(request_id, request.streams), text=True)
-                await asyncio.sleep(self._traits.request_spacing_secs)
+                for message in wanted(request_id, request.streams):
+                    await self._socket.send(message, text=True)
+                    await asyncio.sleep(self._traits.request_spacing_secs)
             await asyncio.wait_for(asyncio.shield(request.failure), ACK_TIMEOUT_SECS)
         except (ConnectionClosed, TimeoutError):
             pass

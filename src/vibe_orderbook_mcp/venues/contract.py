@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vibe_orderbook_mcp.book.sync import BookRule
-from vibe_orderbook_mcp.model.events import DepthSnapshot
+from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.model.listed import Listing
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import Event, VenueTraits
@@ -25,10 +25,10 @@ class Wire(Protocol):
     def address(self, base_url: str, streams: Sequence[str]) -> str:
         """Where to connect to, with as many of `streams` in it as `VenueTraits.streams_in_url` allows."""
 
-    def subscribe(self, request_id: int, streams: Sequence[str]) -> bytes:
-        """Asks for these streams. Its `Reply` has the same id."""
+    def subscribe(self, request_id: int, streams: Sequence[str]) -> Sequence[bytes]:
+        """Messages that ask for these streams. One `Reply` with this id answers all of them."""
 
-    def unsubscribe(self, request_id: int, streams: Sequence[str]) -> bytes: ...
+    def unsubscribe(self, request_id: int, streams: Sequence[str]) -> Sequence[bytes]: ...
 
     def read(self, raw: bytes) -> Sequence[Event]:
         """What one message says, in its order. Raises MalformedMessage, and nothing else."""
@@ -40,7 +40,8 @@ class Wire(Protocol):
 class Rest(Protocol):
     """A venue's answers to single questions. Methods raise ExchangeUnavailable, RateLimited or SymbolUnknown.
 
-    The last three are asked only where `VenueTraits.snapshots` is "rest".
+    Snapshots (`affordable_depth`, `depth`, `glance`) are asked for only where `VenueTraits.snapshots` is "rest", trades
+    only where `VenueTraits.trades_a_page` says how many come at once.
     """
 
     requests: int
@@ -58,6 +59,11 @@ class Rest(Protocol):
 
     async def server_time_ms(self) -> int:
         """The venue's clock."""
+
+    async def agg_trades(self, symbol: str, from_id: int | None, *, is_older: bool = False) -> list[Trade]:
+        """A page of trades from `from_id` on, ascending, or of the newest. `is_older`: nobody waits for it, and what it
+        costs comes out of a share of its own.
+        """
 
     def affordable_depth(self) -> int:
         """How many levels a side a snapshot should have now."""

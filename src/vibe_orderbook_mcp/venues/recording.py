@@ -23,7 +23,7 @@ from vibe_orderbook_mcp.process.output_file import check_output, open_output
 from vibe_orderbook_mcp.process.pace import delays
 from vibe_orderbook_mcp.process.unpacking import ACCEPTED
 from vibe_orderbook_mcp.process.unreachable import unreachable
-from vibe_orderbook_mcp.venues.binance.rest import ANSWER_SECS, UNREACHED, read_bounded
+from vibe_orderbook_mcp.process.web import ANSWER_SECS, UNREACHED, read_bounded
 from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 from vibe_orderbook_mcp.venues.connection import Connection
 

@@ -28,10 +28,11 @@ from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.process.web import TIMEOUT_SECS
 from vibe_orderbook_mcp.serve.metrics import Metrics
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import Corrupt, CorruptRest, Fault
-from vibe_orderbook_mcp.venues.binance.rest import TIMEOUT_SECS, BinanceRest
+from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
 from vibe_orderbook_mcp.venues.binance.weights import DEFAULT_LIMIT, WeightBudget
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

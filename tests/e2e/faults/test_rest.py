@@ -12,9 +12,10 @@ from tests.e2e.faults.rig import Case, bear, live
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from vibe_orderbook_mcp.collect.filler import LOOK_EVERY_SECS, RETRY_MOST_SECS, TURN_SECS
+from vibe_orderbook_mcp.process.web import TIMEOUT_SECS
 from vibe_orderbook_mcp.sim.corruption import BAD_EVERY
 from vibe_orderbook_mcp.sim.faults import CorruptRest, Drop, Fault, RestStatus, SlowRest, StaleSnapshot
-from vibe_orderbook_mcp.venues.binance.rest import PAGE_SECS, TIMEOUT_SECS
+from vibe_orderbook_mcp.venues.binance.rest import PAGE_SECS
 
 RETRIED = "asked again with growing pauses"
 WAITED = "no request before the delay it asks for is over"

@@ -113,8 +113,8 @@ def test_requests_and_stream_names_are_the_documented_ones() -> None:
     venue = BinanceSpot()
     streams = venue.streams_of("BTCUSDT")
     wanted = {"params": ["btcusdt@depth@100ms", "btcusdt@aggTrade"], "id": 1}
-    assert json.loads(venue.wire().subscribe(1, streams)) == {"method": "SUBSCRIBE", **wanted}
-    assert json.loads(venue.wire().unsubscribe(1, streams)) == {"method": "UNSUBSCRIBE", **wanted}
+    assert [json.loads(raw) for raw in venue.wire().subscribe(1, streams)] == [{"method": "SUBSCRIBE", **wanted}]
+    assert [json.loads(raw) for raw in venue.wire().unsubscribe(1, streams)] == [{"method": "UNSUBSCRIBE", **wanted}]
     assert venue.wire().address("wss://a.b", streams) == "wss://a.b/stream?streams=btcusdt@depth@100ms/btcusdt@aggTrade"
 
 

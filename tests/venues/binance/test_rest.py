@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.rig import listening
 from tests.venues.binance.wire import http, wire
 from vibe_orderbook_mcp.model.errors import ExchangeError, ExchangeUnavailable, RateLimited, SymbolUnknown
+from vibe_orderbook_mcp.process import web
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 from vibe_orderbook_mcp.sim.faults import RestStatus
 from vibe_orderbook_mcp.venues.binance import rest as rest_module
@@ -131,7 +132,7 @@ async def parsed_failure(raw: bytes) -> ExchangeError:
 
 
 def test_an_answer_without_end_is_not_read_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest_module, "MAX_BODY_BYTES", 100_000)
+    monkeypatch.setattr(web, "MAX_BODY_BYTES", 100_000)
     error = asyncio.run(failure(http("200 OK", b"[" * 1_000_000)))
     assert type(error) is ExchangeUnavailable
     assert "too large" in str(error)
@@ -139,7 +140,7 @@ def test_an_answer_without_end_is_not_read_to_the_end(monkeypatch: pytest.Monkey
 
 def test_a_body_that_grows_beyond_all_bounds_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some kilobytes that are packed twice become gigabytes in one piece."""
-    monkeypatch.setattr(rest_module, "MAX_BODY_BYTES", 100_000)
+    monkeypatch.setattr(web, "MAX_BODY_BYTES", 100_000)
     once = gzip.compress(b"[" * 50_000_000)
     for body, encoding in ((once, "gzip"), (gzip.compress(once), "gzip, gzip"), (zlib.compress(once), "gzip, deflate")):
         tracemalloc.start()
@@ -181,8 +182,7 @@ def test_rows_that_cannot_be_read_are_skipped_counted_and_said_once() -> None:
 @pytest.mark.parametrize("drip_secs", [0.0, 0.05], ids=["silent", "a byte now and then"])
 def test_an_answer_that_does_not_come_in_time_is_given_up(drip_secs: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that trickles keeps every pause short, and would hold one of the few places for snapshots for ever."""
-    monkeypatch.setattr(rest_module, "TIMEOUT_SECS", 0.2)
-    monkeypatch.setattr(rest_module, "ANSWER_SECS", 0.5)
+    monkeypatch.setattr(rest_module, "ANSWER_SECS", 0.5)  # of `binance.rest`, which hands it in
 
     async def run() -> None:
         if drip_secs:

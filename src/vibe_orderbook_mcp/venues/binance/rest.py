@@ -6,22 +6,18 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 import httpx
 from loguru import logger
 
-from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable, RateLimited, SymbolUnknown
 from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.model.listed import Listing, Source
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.process.outbound import client_options, route, socks_errors
 from vibe_orderbook_mcp.process.pace import Repeats
-from vibe_orderbook_mcp.process.unpacking import ACCEPTED, NotUnpacked, unpacked
-from vibe_orderbook_mcp.process.unreachable import unreachable
+from vibe_orderbook_mcp.process.web import ANSWER_SECS, TIMEOUT_SECS, WebAnswer, WebClient
 from vibe_orderbook_mcp.venues.binance import messages
 from vibe_orderbook_mcp.venues.binance.refusals import parse_reply, wait_secs
 from vibe_orderbook_mcp.venues.binance.weights import GLANCES, LOOKUPS, OLDER_PAGES, PAGES, Lane, WeightBudget
@@ -32,26 +28,14 @@ SHORT_DEPTH_LIMIT = 1000
 DEPTH_SHARE = 0.5
 GLANCE_LEVELS, GLANCE_WEIGHT = 100, 5
 AGG_TRADES_LIMIT = 1000
-TIMEOUT_SECS = 10.0
-# A whole answer, however it trickles in: the largest has 0.4 MB, and a snapshot that old would not join the stream.
-ANSWER_SECS = 30.0
 # A page of trades has 0.1 MB. What waits for one that never comes is not there when the exchange answers again.
 PAGE_SECS = 5.0
-# Of an answer as it comes and of every layer that is unpacked. 5000 levels a side are 0.4 MB, all symbols some 5 MB.
-MAX_BODY_BYTES = 16 * 1024 * 1024
 EXCHANGE_INFO = "/api/v3/exchangeInfo"
 # The simulated exchange and a replay say so of themselves in each answer; a real exchange knows no such header.
 SOURCE_HEADER: Final = "x-vibe-source"
 MADE_UP: Final[dict[str, Source]] = {"simulated": "simulated", "recording": "recording"}
 INFO_WEIGHT = 20
 INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
-# What a request raises that got no answer.
-UNREACHED: Final[tuple[type[Exception], ...]] = (httpx.HTTPError, httpx.InvalidURL, *socks_errors())
-
-# Which pages of trades a task asks for. A task that fetches older ones sets it for itself: what it may use up then, and
-# however long it waits, what is missing since a moment ago has a share of its own.
-PAGE_LANE: ContextVar[Lane] = ContextVar("page_lane", default=PAGES)
-
 T = TypeVar("T")
 
 
@@ -65,18 +49,7 @@ class BinanceRest:
         self, base_url: str, *, budget: WeightBudget | None = None, timeout_secs: float = TIMEOUT_SECS
     ) -> None:
         # Pages of trades have connections of their own: however many are waited for, a snapshot gets one.
-        self._http, self._page_http = (
-            httpx.AsyncClient(
-                base_url=base_url,
-                timeout=timeout_secs,
-                headers={"User-Agent": f"vibe-orderbook-mcp/{__version__}", "Accept-Encoding": ACCEPTED},
-                limits=httpx.Limits(max_connections=8),
-                **client_options(base_url),
-            )
-            for _ in range(2)
-        )
-        self._base_url = base_url
-        self._timeout_secs = timeout_secs
+        self._web, self._page_web = (WebClient(base_url, timeout_secs=timeout_secs) for _ in range(2))
         self.budget = budget or WeightBudget()
         self.source: Source | None = None  # None until the exchange has answered
         self.requests = 0
@@ -91,8 +64,8 @@ class BinanceRest:
         await self.aclose()
 
     async def aclose(self) -> None:
-        await self._http.aclose()
-        await self._page_http.aclose()
+        await self._web.aclose()
+        await self._page_web.aclose()
 
     def affordable_depth(self) -> int:
         """How many levels a side a snapshot should have now: all, unless that would use up the minute's weight."""
@@ -158,14 +131,17 @@ class BinanceRest:
         """The exchange's clock."""
         return await self._get(messages.parse_time, "/api/v3/time", 1)
 
-    async def agg_trades(self, symbol: str, from_id: int | None, *, limit: int = AGG_TRADES_LIMIT) -> list[Trade]:
-        """Up to `limit` trades from `from_id` on, or the newest. Books come first: see `PAGE_LANE`."""
+    async def agg_trades(
+        self, symbol: str, from_id: int | None, *, is_older: bool = False, limit: int = AGG_TRADES_LIMIT
+    ) -> list[Trade]:
+        """Up to `limit` trades from `from_id` on, or the newest. Books come first.
+
+        `is_older`: what such pages may use up, and however long they wait, what is missing since a moment ago has a
+        share of its own.
+        """
         query: dict[str, Any] = {"limit": limit} if from_id is None else {"limit": limit, "fromId": from_id}
-        parse, lane = (
-            partial(messages.parse_trades, skipped=partial(self._note_skipped, "trades", symbol)),
-            PAGE_LANE.get(),
-        )
-        return await self._get(parse, "/api/v3/aggTrades", 4, symbol, lane=lane, **query)
+        parse = partial(messages.parse_trades, skipped=partial(self._note_skipped, "trades", symbol))
+        return await self._get(parse, "/api/v3/aggTrades", 4, symbol, lane=OLDER_PAGES if is_older else PAGES, **query)
 
     async def _get(
         self,
@@ -201,29 +177,20 @@ class BinanceRest:
             logger.warning("Skipped {} unreadable {} in an answer about {}{}", count, rows, what, more)
 
     async def _fetch(self, path: str, symbol: str | None, query: dict[str, str | int], lane: Lane | None) -> bytes:
-        http, answer_secs = (self._page_http, PAGE_SECS) if lane in (PAGES, OLDER_PAGES) else (self._http, ANSWER_SECS)
-        try:
-            parameters: dict[str, str | int] = {**query} if symbol is None else {"symbol": symbol, **query}
-            async with asyncio.timeout(answer_secs), http.stream("GET", path, params=parameters) as response:
-                body = await read_bounded(response)
-        except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout, TimeoutError) as error:
-            secs = min(answer_secs, self._timeout_secs)
-            raise ExchangeUnavailable(
-                f"The exchange did not answer within {secs:.0f} s at {route(self._base_url)}."
-            ) from error
-        except UNREACHED as error:
-            raise ExchangeUnavailable(unreachable("The exchange", self._base_url, error)) from error
-        used = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
+        web, answer_secs = (self._page_web, PAGE_SECS) if lane in (PAGES, OLDER_PAGES) else (self._web, ANSWER_SECS)
+        parameters: dict[str, str | int] = {**query} if symbol is None else {"symbol": symbol, **query}
+        answer = await web.get(path, parameters, answer_secs=answer_secs)
+        used = answer.headers.get("X-MBX-USED-WEIGHT-1M", "")
         if used.isdigit():
             self.budget.observe(int(used), time.monotonic())
-        if response.status_code == httpx.codes.OK:
-            self.source = source_of(response.headers)
-            return body
-        raise self._refused(response, body, symbol)
+        if answer.status == httpx.codes.OK:
+            self.source = source_of(answer.headers)
+            return answer.body
+        raise self._refused(answer, symbol)
 
-    def _refused(self, response: httpx.Response, body: bytes, symbol: str | None) -> Exception:
-        status, reply = response.status_code, parse_reply(body)
-        if (wait := wait_secs(status, response.headers, reply, time.time())) is not None:
+    def _refused(self, answer: WebAnswer, symbol: str | None) -> Exception:
+        status, reply = answer.status, parse_reply(answer.body)
+        if (wait := wait_secs(status, answer.headers, reply, time.time())) is not None:
             self.budget.block(wait, time.monotonic())
             return RateLimited(
                 f"The exchange asks to wait {wait:.0f} s (HTTP {status}).", retry_after_secs=wait, status=status
@@ -242,18 +209,3 @@ class BinanceRest:
 def source_of(headers: Mapping[str, str]) -> Source:
     """Whose prices an answer has, by its own word."""
     return MADE_UP.get(headers.get(SOURCE_HEADER, ""), "live")
-
-
-async def read_bounded(response: httpx.Response) -> bytes:
-    """The body of a streamed response, at most MAX_BODY_BYTES of it, packed or not. Raises ExchangeUnavailable."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.aiter_raw():
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise ExchangeUnavailable("The exchange sent an answer that is too large.")
-        parts.append(part)
-    try:
-        return unpacked(b"".join(parts), response.headers.get("Content-Encoding", ""), MAX_BODY_BYTES)
-    except NotUnpacked as error:
-        raise ExchangeUnavailable(f"The exchange sent an answer that cannot be used: {error}.") from error

@@ -16,6 +16,7 @@ TRAITS: Final = VenueTraits(
     name="binance",
     snapshots="rest",
     most_depth=5000,
+    trades_a_page=1000,
     lifetime_secs=23 * 3600.0,  # the exchange ends a connection at 24 h
     # The largest recorded frame has 70 KB; the whole book of a major as one frame would have 1 MB.
     most_frame_bytes=4 * 1024 * 1024,
@@ -32,11 +33,11 @@ class BinanceWire:
     def address(self, base_url: str, streams: Sequence[str]) -> str:
         return f"{base_url}/stream?streams={quote('/'.join(streams), safe='/@')}"
 
-    def subscribe(self, request_id: int, streams: Sequence[str]) -> bytes:
-        return msgspec.json.encode({"method": "SUBSCRIBE", "params": streams, "id": request_id})
+    def subscribe(self, request_id: int, streams: Sequence[str]) -> Sequence[bytes]:
+        return [msgspec.json.encode({"method": "SUBSCRIBE", "params": streams, "id": request_id})]
 
-    def unsubscribe(self, request_id: int, streams: Sequence[str]) -> bytes:
-        return msgspec.json.encode({"method": "UNSUBSCRIBE", "params": streams, "id": request_id})
+    def unsubscribe(self, request_id: int, streams: Sequence[str]) -> Sequence[bytes]:
+        return [msgspec.json.encode({"method": "UNSUBSCRIBE", "params": streams, "id": request_id})]
 
     def read(self, raw: bytes) -> Sequence[Event]:
         return (messages.parse_frame(raw),)
