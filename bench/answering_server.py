@@ -11,8 +11,7 @@ from mcp_types import CallToolResult, TextContent
 
 from vibe_orderbook_mcp.process.config import load_settings
 from vibe_orderbook_mcp.process.logs import set_up_logging
-from vibe_orderbook_mcp.serve.mcp_server import create_server
-from vibe_orderbook_mcp.serve.serving import serve_http
+from vibe_orderbook_mcp.serve.serving import create_server, serve_http
 
 
 async def empty() -> CallToolResult:

@@ -34,7 +34,7 @@ from bench.answering_server import empty
 from bench.sets import recorded
 from bench.synthetic import synthetic
 from vibe_orderbook_mcp.process.config import load_settings
-from vibe_orderbook_mcp.serve.mcp_server import create_server
+from vibe_orderbook_mcp.serve.serving import create_server
 from vibe_orderbook_mcp.sim.catalog import PROFILES
 from vibe_orderbook_mcp.venues.binance.messages import DepthMessage, parse_frame, parse_snapshot
 

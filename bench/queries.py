@@ -28,7 +28,8 @@ from bench.week import ASKED, CAP_MB, SPEC, Week, about, build, template
 from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.process.config import load_settings
 from vibe_orderbook_mcp.process.logs import set_up_logging
-from vibe_orderbook_mcp.serve.mcp_server import VibeServer, create_server
+from vibe_orderbook_mcp.serve.mcp_server import VibeServer
+from vibe_orderbook_mcp.serve.serving import create_server
 from vibe_orderbook_mcp.venues.binance.messages import parse_snapshot
 
 TICK_SECS = 0.001

@@ -10,8 +10,7 @@ from typing import Final
 
 from tests.folders import ROOT
 from tests.rooms import about, house
-from vibe_orderbook_mcp.serve.fields import fields_text
-from vibe_orderbook_mcp.serve.register import ANSWERS
+from vibe_orderbook_mcp.answers.fields import fields_text
 from vibe_orderbook_mcp.store.records.fields import ENTRIES
 
 
@@ -28,7 +27,7 @@ def stored_fields() -> str:
 
 def answered_fields() -> str:
     """Every field of every tool's answer, one level below the page's own headings."""
-    return fields_text(ANSWERS).rstrip().replace("## ", "### ")
+    return fields_text().rstrip().replace("## ", "### ")
 
 
 def rooms() -> str:

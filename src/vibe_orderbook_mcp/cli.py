@@ -21,7 +21,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.model.errors import ConfigError, ExchangeUnavailable, StorageError, VibeError
-from vibe_orderbook_mcp.model.listed import Source
+from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.process.config import Settings, load_settings, unknown_variables
 from vibe_orderbook_mcp.process.logs import set_up_logging
 from vibe_orderbook_mcp.process.stderr import never_waiting
@@ -297,7 +297,7 @@ def _serve(
     settings: Settings,
     transport: Transport,
     before_exit: Callable[[], None] | None = None,
-    source: Source | None = None,
+    source: PriceSource | None = None,
 ) -> None:
     """`source`: whose prices these are, where that is known before the exchange has answered."""
     settings.check_symbols()
@@ -317,7 +317,7 @@ def _serve(
     logger.info(
         "vibe-orderbook-mcp {} starts: history in {}, exchange {}", __version__, settings.data_path, settings.rest_url
     )
-    from vibe_orderbook_mcp.serve.mcp_server import create_server  # noqa: PLC0415  # heavy, and other commands do without
+    from vibe_orderbook_mcp.serve.serving import create_server  # noqa: PLC0415  # heavy, and other commands do without
 
     server = create_server(settings)
     server.runtime.rest.source = source

@@ -25,20 +25,11 @@ from tests.e2e.processes import environment, free_port, ready, started
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from tests.patience import PATIENCE_SECS
+from vibe_orderbook_mcp.answers.tools import TOOLS
 from vibe_orderbook_mcp.collect.recorder import STOP_WAIT_SECS
 from vibe_orderbook_mcp.serve.serving import SHUTDOWN_SECS
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 
-TOOLS = {
-    "orderbook_l1",
-    "orderbook_l2",
-    "get_order_flow",
-    "get_volume_profile",
-    "get_microstructure_health",
-    "get_liquidity_vacuums",
-    "detect_market_anomalies",
-    "orderbook_health",
-}
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 
@@ -61,7 +52,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 
 async def use(client: Client) -> None:
     listed = await client.list_tools()
-    assert {tool.name for tool in listed.tools} == TOOLS
+    assert [tool.name for tool in listed.tools] == [tool.name for tool in TOOLS]
     for tool in listed.tools:
         assert tool.description
         assert tool.annotations is not None

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from vibe_orderbook_mcp.analytics.numbers import secs_text
-from vibe_orderbook_mcp.model.listed import Source
+from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.moment import Status
 
 
@@ -65,7 +65,7 @@ class Envelope(Answer):
     status: Status = Field(description="live: book in sequence and fresh; stale: no event for too long; syncing.")
     summary: str = Field(description="The answer in one sentence, fit for quoting.")
     warnings: list[str] = Field(description="What limits this answer; empty when nothing does.")
-    source: Source | None = Field(
+    source: PriceSource | None = Field(
         default=None,  # whoever sends the answer fills it in
         description="Whose prices these are. live: the exchange's; simulated: made up; recording: played back, of the "
         "past. null: the exchange has not answered yet.",

@@ -9,6 +9,9 @@ from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.model.naming import DEFAULT_VENUE, read_name, spot_of
 from vibe_orderbook_mcp.model.symbol import LONGEST_SYMBOL
 
+MOST_LEVELS = 1000
+SHORTEST_SECS, LONGEST_SECS = 10, 300
+MOST_HOURS = 168
 SMALLEST, LARGEST = Decimal("1e-12"), Decimal("1e12")
 
 

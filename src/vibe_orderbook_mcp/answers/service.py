@@ -35,7 +35,16 @@ from vibe_orderbook_mcp.answers.access import (
     not_live,
     storage_refusal,
 )
-from vibe_orderbook_mcp.answers.arguments import flag, positive_decimal, symbol_of, whole_number
+from vibe_orderbook_mcp.answers.arguments import (
+    LONGEST_SECS,
+    MOST_HOURS,
+    MOST_LEVELS,
+    SHORTEST_SECS,
+    flag,
+    positive_decimal,
+    symbol_of,
+    whole_number,
+)
 from vibe_orderbook_mcp.answers.health import HealthAnswer, health_answer
 from vibe_orderbook_mcp.answers.past_cache import PastCache
 from vibe_orderbook_mcp.answers.row_cache import hour_and_window, hour_before
@@ -48,17 +57,14 @@ from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError
-from vibe_orderbook_mcp.model.listed import Source
+from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.moment import Moment, Status
 from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.seconds.traded import with_trades
 from vibe_orderbook_mcp.store.history import History
 
-MOST_LEVELS = 1000
 FEW_LEVELS = 100  # so many take 2 ms: they need not wait for their turn
 LEVELS_KEPT = 8  # answers
-SHORTEST_SECS, LONGEST_SECS = 10, 300
-MOST_HOURS = 168
 HOUR_SECS = 3600
 # The newest row is final 0.7 s after its second and stored a tick later. A window that ends there is the present.
 WRITE_LAG_SECS = 5
@@ -90,7 +96,7 @@ class Tools:
             kept.forget(symbol)
 
     @property
-    def source(self) -> Source | None:
+    def source(self) -> PriceSource | None:
         """Whose prices the answers have."""
         return self._runtime.source
 

@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.collect.filler import Filler
 from vibe_orderbook_mcp.collect.places import Places
 from vibe_orderbook_mcp.collect.recorder import Recorder
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.model.listed import Source
+from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.process import outbound
 from vibe_orderbook_mcp.process.config import Settings
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
@@ -61,7 +61,7 @@ class Runtime:
         self._keeping: asyncio.Task[None] | None = None
 
     @property
-    def source(self) -> Source | None:
+    def source(self) -> PriceSource | None:
         """Whose prices these are; None until the exchange has answered."""
         return self.rest.source
 

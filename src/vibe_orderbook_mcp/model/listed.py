@@ -13,7 +13,7 @@ import msgspec
 from vibe_orderbook_mcp.model.symbol import LONGEST_SYMBOL
 
 # Whose prices these are: an exchange's own, made up, or those of a recording that is being replayed.
-Source = Literal["live", "simulated", "recording"]
+PriceSource = Literal["live", "simulated", "recording"]
 
 LONGEST_ASSET = 20
 _MARKS_IN_NAMES = "-_."  # beside letters and digits of any script: the exchange lists names that are not ASCII

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from vibe_orderbook_mcp.model.listed import Source
+from vibe_orderbook_mcp.answers.tools import uses
+from vibe_orderbook_mcp.model.listed import PriceSource
 
-SOURCES: Final[dict[Source | None, str]] = {
+SOURCES: Final[dict[PriceSource | None, str]] = {
     "live": "Binance spot order books, live and checked by sequence numbers, and their history.",
     "simulated": "SIMULATED MARKET: prices, trades and books here are made up, for trying this out. Say so.",
     "recording": "RECORDING: a past stretch of Binance spot is played back; nothing here is the present. Say so.",
     None: "Binance spot order books and their history. `source`: live, simulated (made up) or recording.",
 }
 # How hosts name the server where its prices are not those of a market.
-TITLES: Final[dict[Source | None, str]] = {
+TITLES: Final[dict[PriceSource | None, str]] = {
     "simulated": "Vibe Orderbook (simulated market)",
     "recording": "Vibe Orderbook (recording)",
 }
-TOOLS: Final = (
-    "{0}orderbook_l1: spread, depth, cost; {0}orderbook_l2: levels; {0}get_order_flow: who bought and sold; "
-    "{0}get_volume_profile, {0}get_liquidity_vacuums: where volume is and is not; {0}get_microstructure_health, "
-    "{0}detect_market_anomalies: is this normal; {0}orderbook_health: is the data live."
-)
 MANNERS: Final = (
     "Quote `summary`, mention `warnings` and a `status` other than live. "
     "Not covered: futures, other exchanges, accounts, orders. "
@@ -32,6 +28,6 @@ MANNERS: Final = (
 )
 
 
-def instructions(source: Source | None, prefix: str = "") -> str:
+def instructions(source: PriceSource | None, prefix: str = "") -> str:
     """`prefix` stands before the names of the tools."""
-    return " ".join((SOURCES[source], TOOLS.format(prefix), MANNERS))
+    return " ".join((SOURCES[source], f"{uses(prefix)}.", MANNERS))

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -41,9 +40,6 @@ from vibe_orderbook_mcp.serve.waiting import TELL, Tell
 LIST_FRESH_MS = 3_600_000  # the tools of a running server do not change
 INTRODUCTIONS = ("initialize", "server/discover")
 CRASHED = "The tool failed by a mistake of this server, whose log says more. Asking again may help."
-
-
-SWITCH_SECS = 0.0005
 
 
 class VibeServer(MCPServer[Runtime]):
@@ -161,12 +157,6 @@ class VibeServer(MCPServer[Runtime]):
         stderr.drain()
         os._exit(0)
 
-    def sse_app(self, **_: Any) -> Any:
-        """For `mcp run -t sse`: the same application as `serve --transport http`."""
-        from vibe_orderbook_mcp.serve.http import http_app  # noqa: PLC0415  # http imports this module
-
-        return http_app(self)
-
 
 def _request(context: Context[Runtime, Any] | None) -> Request | None:
     request = None if context is None or context._request_context is None else context._request_context.request
@@ -200,10 +190,3 @@ def ignored(arguments: dict[str, Any], known: set[str]) -> str:
 
 def _nothing() -> None:
     pass
-
-
-def create_server(settings: Settings) -> VibeServer:
-    # Reading history takes a thread of its own many milliseconds; the event loop, which books and clients wait for,
-    # should not wait Python's usual 5 ms for its turn.
-    sys.setswitchinterval(SWITCH_SECS)
-    return VibeServer(settings)

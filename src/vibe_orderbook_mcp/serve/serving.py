@@ -1,16 +1,20 @@
-"""Running the HTTP application: uvicorn's settings in one place."""
+"""The server as a program: made from its settings, and run as an HTTP application. uvicorn's settings are here."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import signal
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from loguru import logger
 
 from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.process.config import Settings, load_settings
+from vibe_orderbook_mcp.process.logs import set_up_logging
 from vibe_orderbook_mcp.process.stopping import stop_signals
 from vibe_orderbook_mcp.serve.http import http_app
 from vibe_orderbook_mcp.serve.mcp_server import VibeServer
@@ -22,6 +26,32 @@ SHUTDOWN_SECS = 1
 KEEP_ALIVE_SECS = 75
 # Files that are no client's: RocksDB's, the exchange's sockets.
 OTHER_FILES = 300
+SWITCH_SECS = 0.0005
+
+
+class ProgramServer(VibeServer):
+    """The server with its HTTP application, as the SDK's own command runs it."""
+
+    def sse_app(self, **_: Any) -> Any:
+        """For `mcp run -t sse`: the same application as `serve --transport http`."""
+        return http_app(self)
+
+
+def create_server(settings: Settings) -> VibeServer:
+    # Reading history takes a thread of its own many milliseconds; the event loop, which books and clients wait for,
+    # should not wait Python's usual 5 ms for its turn.
+    sys.setswitchinterval(SWITCH_SECS)
+    return ProgramServer(settings)
+
+
+def server_of_environment() -> VibeServer:
+    """Settings are those of the environment. Ends the process with one sentence where they cannot be used."""
+    try:
+        settings = load_settings()
+        set_up_logging(settings.log_level, settings.log_format)
+        return create_server(settings)
+    except ConfigError as error:
+        sys.exit(f"Error: {error}")
 
 
 class _Server(uvicorn.Server):

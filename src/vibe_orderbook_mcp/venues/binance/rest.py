@@ -14,7 +14,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable, RateLimited, SymbolUnknown
 from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
-from vibe_orderbook_mcp.model.listed import Listing, Source
+from vibe_orderbook_mcp.model.listed import Listing, PriceSource
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.process.pace import Repeats
 from vibe_orderbook_mcp.process.web import ANSWER_SECS, TIMEOUT_SECS, WebAnswer, WebClient
@@ -33,7 +33,7 @@ PAGE_SECS = 5.0
 EXCHANGE_INFO = "/api/v3/exchangeInfo"
 # The simulated exchange and a replay say so of themselves in each answer; a real exchange knows no such header.
 SOURCE_HEADER: Final = "x-vibe-source"
-MADE_UP: Final[dict[str, Source]] = {"simulated": "simulated", "recording": "recording"}
+MADE_UP: Final[dict[str, PriceSource]] = {"simulated": "simulated", "recording": "recording"}
 INFO_WEIGHT = 20
 INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class BinanceRest:
         # Pages of trades have connections of their own: however many are waited for, a snapshot gets one.
         self._web, self._page_web = (WebClient(base_url, timeout_secs=timeout_secs) for _ in range(2))
         self.budget = budget or WeightBudget()
-        self.source: Source | None = None  # None until the exchange has answered
+        self.source: PriceSource | None = None  # None until the exchange has answered
         self.requests = 0
         self.failures: Counter[str] = Counter()  # by HTTP status; "no answer" that came, or could be read
         self.skipped: Counter[str] = Counter()  # rows of answers that could not be read: levels, symbols, trades
@@ -206,6 +206,6 @@ class BinanceRest:
         return ExchangeUnavailable(f"The exchange answered HTTP {status}.", status=status)
 
 
-def source_of(headers: Mapping[str, str]) -> Source:
+def source_of(headers: Mapping[str, str]) -> PriceSource:
     """Whose prices an answer has, by its own word."""
     return MADE_UP.get(headers.get(SOURCE_HEADER, ""), "live")

@@ -6,13 +6,14 @@ common head of all answers only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from vibe_orderbook_mcp.analytics.results import Envelope, Window, WindowedEnvelope
+from vibe_orderbook_mcp.answers.tools import TOOLS
 
 HEAD: Final = tuple(Envelope.model_fields)
 WINDOW: Final = tuple(name for name in WindowedEnvelope.model_fields if name not in HEAD)
@@ -28,10 +29,10 @@ HEAD_SCHEMA: Final[dict[str, Any]] = {
 }
 
 
-def fields_text(answers: Mapping[str, type[BaseModel]]) -> str:
-    """A line for each field: `name`: meaning and unit. `answers` are the models by tool."""
+def fields_text(prefix: str = "") -> str:
+    """A line for each field: `name`: meaning and unit. `prefix` stands before the names of the tools."""
     parts = [_section("Every answer", _lines(Envelope)), _section("window, where an answer has one", _lines(Window))]
-    parts += [_section(tool, _lines(model, skipped=(*HEAD, *WINDOW))) for tool, model in answers.items()]
+    parts += [_section(prefix + tool.name, _lines(tool.answer, skipped=(*HEAD, *WINDOW))) for tool in TOOLS]
     return "\n\n".join(parts) + "\n"
 
 

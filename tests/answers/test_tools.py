@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from mcp_types import TextResourceContents
 from pydantic import BaseModel
 
 from tests.answers.serving import Mode, exchange, serving
-from vibe_orderbook_mcp.serve.fields import HEAD_SCHEMA
-from vibe_orderbook_mcp.serve.register import ANSWERS
+from vibe_orderbook_mcp.answers.contract import Answers
+from vibe_orderbook_mcp.answers.fields import HEAD_SCHEMA
+from vibe_orderbook_mcp.answers.tools import REQUIRED, TOOLS
 
+ANSWERS = {tool.name: tool.answer for tool in TOOLS}
 MOST_CHARACTERS_A_TOOL = 1_250
 MOST_CHARACTERS = 10_000
 
@@ -49,6 +52,18 @@ async def test_every_field_of_every_answer_can_be_read_about(tmp_path: Path) -> 
             assert f"`{field.alias or name}" in section or name == "window", (tool, name)
             assert field.description, (tool, name)
     assert all(line.rstrip()[-1] != ":" for line in text.splitlines() if line.startswith("*"))
+
+
+def test_the_table_of_tools_is_what_answers_can_be_asked() -> None:
+    """A tool without a method would fail at its first call, a method without a tool is never called."""
+    methods = {name: method for name, method in vars(Answers).items() if inspect.iscoroutinefunction(method)}
+    assert list(methods) == [tool.name for tool in TOOLS]
+    for tool in TOOLS:
+        signature = inspect.signature(methods[tool.name])
+        taken = {name: each.default for name, each in signature.parameters.items() if name != "self"}
+        empty = inspect.Parameter.empty
+        assert taken == {each.name: empty if each.default is REQUIRED else each.default for each in tool.parameters}
+        assert signature.return_annotation == tool.answer.__name__
 
 
 async def read(client: Client) -> str:

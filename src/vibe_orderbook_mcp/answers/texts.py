@@ -1,7 +1,8 @@
-"""Book levels as an answer carries them: exact decimals for programs, the same without trailing zeros for models.
+"""Answers as a client gets them: structured content for programs, JSON text for models.
 
-A thousand levels a side take milliseconds to write. Callers who ask for the same book share the lists of one answer,
-and what was written of a list is kept for them.
+Book levels are exact decimals for programs, the same without trailing zeros for models. A thousand levels a side take
+milliseconds to write. Callers who ask for the same book share the lists of one answer, and what was written of a list
+is kept for them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from vibe_orderbook_mcp.analytics.book.answers import L2Answer
+from vibe_orderbook_mcp.analytics.results import Envelope
+from vibe_orderbook_mcp.answers.health import ALL
+from vibe_orderbook_mcp.model.listed import PriceSource
 
 SIDES_KEPT: Final = 16
 
@@ -24,11 +28,27 @@ class _Written(NamedTuple):
     short: msgspec.Raw  # JSON
 
 
-class LevelTexts:
+# How a summary begins where prices are not those of a market: it is quoted without its surroundings.
+MADE_UP: dict[PriceSource | None, str] = {
+    "simulated": "Simulated market: ",
+    "recording": "Recording, not the present: ",
+}
+
+
+class AnswerTexts:
     def __init__(self) -> None:
         self._known: OrderedDict[int, _Written] = OrderedDict()
 
-    def written(self, answer: L2Answer) -> tuple[dict[str, Any], str]:
+    def written(self, answer: Envelope, source: PriceSource | None) -> tuple[dict[str, Any], str]:
+        """The answer's structured content and its JSON text. `source`: whose prices these are."""
+        answer = _said(answer, source)
+        if isinstance(answer, L2Answer):
+            return self._levels_written(answer)
+        # Compact text: the SDK's own is indented, about twice the bytes, and a model pays for each.
+        text = answer.model_dump_json()
+        return msgspec.json.decode(text), text
+
+    def _levels_written(self, answer: L2Answer) -> tuple[dict[str, Any], str]:
         """The answer's structured content, as exact as the exchange's own decimals, and its JSON text without their
         trailing zeros, for which a model would pay.
         """
@@ -50,6 +70,14 @@ class LevelTexts:
                 self._known.popitem(last=False)
         self._known.move_to_end(id(levels))
         return found
+
+
+def _said(answer: Envelope, source: PriceSource | None) -> Envelope:
+    """With whose prices these are, and of when where the book has stopped."""
+    summary = answer.summary
+    if answer.status == "stale" and answer.symbol != ALL:
+        summary = f"As of {answer.age_ms / 1000:.0f} s ago: {summary}"
+    return answer.model_copy(update={"source": source, "summary": MADE_UP.get(source, "") + summary})
 
 
 def short_text(body: dict[str, Any]) -> str:
