@@ -6,7 +6,7 @@ from tests.book.exchange import SYMBOL, depth
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.handover import Handover
 from vibe_orderbook_mcp.book.sync import BookRule, BookSync, Outcome
-from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.model.events import DepthSnapshot
 from vibe_orderbook_mcp.model.wire import BookReplaced, CheckedUpdate
 
 BIDS = [(100.0, 5.0), (99.0, 7.0)]
@@ -21,9 +21,8 @@ def checked(update_id: int, bids: list[tuple[float, float]], checksum: int) -> C
     return CheckedUpdate(SYMBOL, 1_000, update_id, update_id, bids, [], checksum)
 
 
-def sum_of_bids(book: OrderBook, update: DepthUpdate) -> bool:
-    assert isinstance(update, CheckedUpdate)
-    return sum(size for _, size in book.bids.top(10)) == update.checksum
+def sum_of_bids(book: OrderBook, checksum: int) -> bool:
+    return sum(size for _, size in book.bids.top(10)) == checksum
 
 
 def test_a_level_that_falls_out_of_the_window_is_gone() -> None:
@@ -46,6 +45,14 @@ def test_a_book_that_fails_the_checksum_is_given_up_at_once() -> None:
     assert sync.receive(checked(3, [(99.0, 2.0)], 9)) is Outcome.WRONG
     assert sync.needs_snapshot
     assert not sync.is_live
+
+
+def test_a_whole_book_that_fails_its_checksum_is_none() -> None:
+    """It would be wrong from its first event on."""
+    sync = BookSync(rule=BookRule(is_right=sum_of_bids))
+    assert sync.replace(book(), 12) is Outcome.APPLIED
+    assert sync.replace(book(), 13) is Outcome.WRONG
+    assert sync.needs_snapshot
 
 
 def test_the_checksum_is_of_the_window() -> None:

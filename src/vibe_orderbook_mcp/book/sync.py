@@ -28,6 +28,7 @@ import msgspec
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.touch_steps import TouchSteps
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.model.wire import CheckedUpdate
 
 # About a quarter of an hour of 100 ms events. Reaching it means that no snapshot can be had; older events are
 # then of no use, because any snapshot that comes later will be newer than they are.
@@ -59,11 +60,11 @@ class BookRule(msgspec.Struct, frozen=True):
     """What else a venue says of its books.
 
     `depth`: the best levels a side that it keeps in step; a level beyond them is gone without a word. None: all.
-    `is_right`: whether the book after an update is the one that the venue's checksum is of.
+    `is_right`: whether a book is the one that the venue's checksum is of.
     """
 
     depth: int | None = None
-    is_right: Callable[[OrderBook, DepthUpdate], bool] | None = None
+    is_right: Callable[[OrderBook, int], bool] | None = None
 
 
 class BookSync:
@@ -114,7 +115,7 @@ class BookSync:
         if (rule := self._rule) is not None:
             if rule.depth is not None:
                 book.keep_best(rule.depth)
-            if rule.is_right is not None and not rule.is_right(book, update):
+            if isinstance(update, CheckedUpdate) and not self._is_right(book, update.checksum):
                 self.reset()
                 return Outcome.WRONG
         bid, ask = book.bids.best, book.asks.best
@@ -151,13 +152,22 @@ class BookSync:
         self._buffer.clear()
         return Loaded.LIVE if self.is_proven else Loaded.UNPROVEN
 
-    def replace(self, book: OrderBook) -> None:
-        """A whole book came by the stream itself: what follows on the stream continues it."""
+    def replace(self, book: OrderBook, checksum: int | None = None) -> Outcome:
+        """A whole book came by the stream itself: what follows on the stream continues it. WRONG: it is not the one
+        that its checksum is of, and there is none now.
+        """
         self.reset()
+        if checksum is not None and not self._is_right(book, checksum):
+            return Outcome.WRONG
         self.book = book
         self.next_id = book.last_update_id + 1
         self.is_proven = True
         self._crossed_events = int(book.is_crossed)
+        return Outcome.APPLIED
+
+    def _is_right(self, book: OrderBook, checksum: int) -> bool:
+        rule = self._rule
+        return rule is None or rule.is_right is None or rule.is_right(book, checksum)
 
     def confirm(self) -> None:
         """Accept a loaded snapshot of a quiet symbol: its stream is open and has had nothing to say since.

@@ -57,10 +57,10 @@ class Market:
         owner = self.symbols.get(symbol)
         return Loaded.NOT_NEEDED if owner is None else owner.load(snapshot, limit, now_ns)
 
-    def replace(self, replaced: BookReplaced, now_ns: int) -> None:
-        """The stream itself sent a whole book."""
-        if (owner := self.symbols.get(replaced.symbol)) is not None:
-            owner.replace(replaced.snapshot, replaced.limit, replaced.event_ms, now_ns)
+    def replace(self, replaced: BookReplaced, now_ns: int) -> Outcome | None:
+        """The stream itself sent a whole book. None for a symbol that is not kept."""
+        owner = self.symbols.get(replaced.symbol)
+        return None if owner is None else owner.replace(replaced, now_ns)
 
     def confirm(self, symbol: str) -> None:
         """The stream is open and silent: the snapshot stands."""

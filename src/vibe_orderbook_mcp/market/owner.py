@@ -16,6 +16,7 @@ from vibe_orderbook_mcp.market.view import InstrumentView
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.model.symbol import ORDERS_A_LEVEL, SymbolSpec
+from vibe_orderbook_mcp.model.wire import BookReplaced
 from vibe_orderbook_mcp.seconds.recorded_book import LOSSES
 
 
@@ -85,15 +86,23 @@ class InstrumentOwner(InstrumentView):
                 self._chronicle.heard(book.event_ms)
         return loaded
 
-    def replace(self, snapshot: DepthSnapshot, limit: int | None, event_ms: int, now_ns: int) -> None:
-        """The stream itself sent the whole book, of at most `limit` levels a side."""
+    def replace(self, replaced: BookReplaced, now_ns: int) -> Outcome:
+        """The stream itself sent the whole book."""
         if self._recorded.copy is not None:
             self._forget_book("")
-        self._recorded.replace(snapshot, limit, self._clock.observe(event_ms, now_ns))
+        event_ms = replaced.event_ms
+        at_ms = self._clock.now_ms(now_ns) if event_ms is None else self._clock.observe(event_ms, now_ns)
+        outcome = self._recorded.replace(replaced, at_ms)
+        if (loss := LOSSES.get(outcome)) is not None:
+            self._counts.checksum_failures += 1
+            self._reason = loss.reason
+            return outcome
         self._counts.resyncs += 1
         self._chronicle.silence.begin(now_ns)
-        self._chronicle.heard(event_ms)
+        if at_ms is not None:
+            self._chronicle.heard(at_ms)
         self._reason = ""
+        return outcome
 
     def confirm(self) -> None:
         """The stream is open and silent: the snapshot stands. See `BookSync.confirm`."""

@@ -29,13 +29,15 @@ class MalformedMessage(VibeError):
 class BookReplaced(msgspec.Struct, gc=False):
     """The whole book of a symbol, sent by the stream: it takes the place of what was known.
 
-    `limit` is how many levels a side were subscribed to; None: all that there are.
+    `limit` is how many levels a side were subscribed to; None: all that there are. `event_ms` and `checksum` are None
+    where the venue does not say them.
     """
 
     symbol: str
-    event_ms: int
+    event_ms: int | None
     snapshot: DepthSnapshot
     limit: int | None = None
+    checksum: int | None = None
 
 
 class CheckedUpdate(DepthUpdate, gc=False):

@@ -10,6 +10,7 @@ import httpx
 
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
+from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.process.outbound import client_options, route, socks_errors
 from vibe_orderbook_mcp.process.unpacking import ACCEPTED, NotUnpacked, unpacked
 from vibe_orderbook_mcp.process.unreachable import unreachable
@@ -21,6 +22,10 @@ ANSWER_SECS = 30.0
 MAX_BODY_BYTES = 16 * 1024 * 1024
 # What a request raises that got no answer.
 UNREACHED: Final[tuple[type[Exception], ...]] = (httpx.HTTPError, httpx.InvalidURL, *socks_errors())
+
+# The simulated exchange and a replay say so of themselves in each answer; a real exchange knows no such header.
+SOURCE_HEADER: Final = "x-vibe-source"
+MADE_UP: Final[dict[str, PriceSource]] = {"simulated": "simulated", "recording": "recording"}
 
 
 class WebAnswer(NamedTuple):
@@ -79,3 +84,8 @@ async def read_bounded(response: httpx.Response) -> bytes:
         return unpacked(b"".join(parts), response.headers.get("Content-Encoding", ""), MAX_BODY_BYTES)
     except NotUnpacked as error:
         raise ExchangeUnavailable(f"The exchange sent an answer that cannot be used: {error}.") from error
+
+
+def source_of(headers: Mapping[str, str]) -> PriceSource:
+    """Whose prices an answer has, by its own word."""
+    return MADE_UP.get(headers.get(SOURCE_HEADER, ""), "live")

@@ -10,6 +10,7 @@ from vibe_orderbook_mcp.book.touch_steps import TouchSteps
 from vibe_orderbook_mcp.model.events import PLAUSIBLE_MS, DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.rows import RowFlag
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.wire import BookReplaced
 from vibe_orderbook_mcp.seconds.tracker import SecondTracker
 
 
@@ -100,19 +101,23 @@ class RecordedBook:
                 self.seconds.synced(book)
         return loaded
 
-    def replace(self, snapshot: DepthSnapshot, limit: int | None, at_ms: int) -> None:
+    def replace(self, replaced: BookReplaced, at_ms: int | None) -> Outcome:
         """The stream itself sent the whole book; `at_ms` is what may be believed of its time."""
-        seconds = self.seconds
-        if self._sync.book is not None:
+        seconds, had_book = self.seconds, self._sync.book is not None
+        if had_book:
             seconds.stale()  # what led from the former book to this one was not seen
-        seconds.roll(at_ms)
-        if self._sync.book is not None:
+        if at_ms is not None:
+            seconds.roll(at_ms)
+        if had_book:
             seconds.lost(RowFlag.RESYNC)
-        book = OrderBook(snapshot, limit=limit)
+        book = OrderBook(replaced.snapshot, limit=replaced.limit)
         book.event_ms = at_ms
-        self._sync.replace(book)
+        outcome = self._sync.replace(book, replaced.checksum)
         if (proven := self.book) is not None:
             seconds.synced(proven)
+        elif not had_book and (loss := LOSSES.get(outcome)) is not None:
+            seconds.lost(loss.flag)
+        return outcome
 
     def confirm(self) -> None:
         """The stream is open and silent: the snapshot stands. See `BookSync.confirm`."""

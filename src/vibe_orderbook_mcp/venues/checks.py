@@ -17,7 +17,7 @@ from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.market.silence import LOOK_NS
 from vibe_orderbook_mcp.model.errors import ExchangeError
 from vibe_orderbook_mcp.process.pace import delays
-from vibe_orderbook_mcp.venues.contract import Rest
+from vibe_orderbook_mcp.venues.contract import SnapshotRest
 
 AUDIT_EVERY_SECS = 900.0
 SHORT_AUDIT_SECS = 10.0  # for a book that runs out of known levels
@@ -31,7 +31,7 @@ class BookChecks:
     """`audit_forever` and `look_forever` until cancelled."""
 
     def __init__(
-        self, market: Market, rest: Rest, most_depth: int, *, audit_every_secs: float = AUDIT_EVERY_SECS
+        self, market: Market, rest: SnapshotRest, most_depth: int, *, audit_every_secs: float = AUDIT_EVERY_SECS
     ) -> None:
         self._market = market
         self._rest = rest

@@ -40,8 +40,7 @@ class Wire(Protocol):
 class Rest(Protocol):
     """A venue's answers to single questions. Methods raise ExchangeUnavailable, RateLimited or SymbolUnknown.
 
-    Snapshots (`affordable_depth`, `depth`, `glance`) are asked for only where `VenueTraits.snapshots` is "rest", trades
-    only where `VenueTraits.trades_a_page` says how many come at once.
+    Trades are asked for only where `VenueTraits.trades_a_page` says how many come at once.
     """
 
     requests: int
@@ -64,6 +63,10 @@ class Rest(Protocol):
         """A page of trades from `from_id` on, ascending, or of the newest. `is_older`: nobody waits for it, and what it
         costs comes out of a share of its own.
         """
+
+
+class SnapshotRest(Rest, Protocol):
+    """The same of a venue whose `VenueTraits.snapshots` is "rest"."""
 
     def affordable_depth(self) -> int:
         """How many levels a side a snapshot should have now."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Coroutine, Hashable
+from typing import cast
 
 from loguru import logger
 
@@ -29,7 +30,7 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import BookReplaced, Malformation, MalformedMessage, Traded
 from vibe_orderbook_mcp.process.pace import Repeats, delays
 from vibe_orderbook_mcp.venues.checks import AUDIT_EVERY_SECS, BookChecks
-from vibe_orderbook_mcp.venues.contract import Rest, Venue
+from vibe_orderbook_mcp.venues.contract import Rest, SnapshotRest, Venue
 from vibe_orderbook_mcp.venues.directory import Directory
 from vibe_orderbook_mcp.venues.line import Line
 from vibe_orderbook_mcp.venues.listing import ListingWatch
@@ -59,7 +60,13 @@ class Feed:
         self._venue = venue
         self._rest = rest
         self._ws_url = ws_url
-        self._checks = BookChecks(market, rest, venue.traits.most_depth, audit_every_secs=audit_every_secs)
+        # None: books begin by the stream.
+        self._depths = cast("SnapshotRest", rest) if venue.traits.snapshots == "rest" else None
+        self._checks = (
+            None
+            if self._depths is None
+            else BookChecks(market, self._depths, venue.traits.most_depth, audit_every_secs=audit_every_secs)
+        )
         self.lines: list[Line] = []
         self.malformed_frames: Counter[Malformation] = Counter()  # frames that were skipped
         self.last_error: str | None = None
@@ -115,7 +122,8 @@ class Feed:
         if (task := self._syncing.pop(symbol, None)) is not None:
             task.cancel()
         self._live.pop(symbol, None)
-        self._checks.forget(symbol)
+        if self._checks is not None:
+            self._checks.forget(symbol)
         self._listing.forget(symbol)
         self._said.forget(symbol)
         for line in self.lines:
@@ -142,11 +150,6 @@ class Feed:
     def wanted(self) -> set[str]:
         """Symbols that are kept, being added, or eager and not there yet."""
         return {*self.market.symbols, *self._adding, *self.failed}
-
-    @property
-    def _asks_for_books(self) -> bool:
-        """Books begin with an answer over REST, and can be compared with one."""
-        return self._venue.traits.snapshots == "rest"
 
     @property
     def is_connected(self) -> bool:
@@ -211,7 +214,7 @@ class Feed:
             self.lines.append(line)
             self._spawn(line.run())
             if len(self.lines) == 1:
-                if self._asks_for_books:
+                if self._checks is not None:
                     self._spawn(self._checks.audit_forever())
                     self._spawn(self._checks.look_forever())
                 self._spawn(self._listing.run())
@@ -228,30 +231,24 @@ class Feed:
                 self._note_live(symbol)
         elif outcome is Outcome.GAP:
             expected, got = self.market.symbols[symbol].missed
-            self._warn(
-                ("gap", symbol),
-                "Gap in {} depth stream: expected {}, got {}; resyncing",
-                symbol,
-                expected,
-                got,
-                symbol=symbol,
-            )
-            self._lose(symbol)
-            self._resync(symbol)
+            self._begin_anew(symbol, outcome, "Gap in {} depth stream: expected {}, got {}; resyncing", expected, got)
         elif outcome is Outcome.CROSSED:
-            self._warn(("crossed", symbol), "Crossed book of {}; resyncing", symbol, symbol=symbol)
-            self._lose(symbol)
-            self._resync(symbol)
+            self._begin_anew(symbol, outcome, "Crossed book of {}; resyncing")
         elif outcome is Outcome.WRONG:
-            self._warn(
-                ("wrong", symbol), "The book of {} fails the exchange's checksum; resyncing", symbol, symbol=symbol
-            )
-            self._lose(symbol)
-            self._resync(symbol)
+            self._begin_anew(symbol, outcome, "The book of {} fails the exchange's checksum; resyncing")
 
     def book(self, replaced: BookReplaced, received_ns: int) -> None:
-        self.market.replace(replaced, received_ns)
-        self._note_live(replaced.symbol)
+        outcome = self.market.replace(replaced, received_ns)
+        if outcome is Outcome.APPLIED:
+            self._note_live(replaced.symbol)
+        elif outcome is Outcome.WRONG:
+            self._begin_anew(replaced.symbol, outcome, "A whole book of {} fails its own checksum; asking for another")
+
+    def _begin_anew(self, symbol: str, outcome: Outcome, text: str, *values: object) -> None:
+        """The book cannot be proved any more."""
+        self._warn((outcome, symbol), text, symbol, *values, symbol=symbol)
+        self._lose(symbol)
+        self._resync(symbol)
 
     def trade(self, traded: Traded, received_ns: int) -> None:
         self.market.receive_trade(traded.symbol, traded.trade())
@@ -299,19 +296,21 @@ class Feed:
     def _resync(self, symbol: str, *, is_opening: bool = False) -> None:
         running = self._syncing.get(symbol)
         if running is None or running.done():
-            work = self._sync(symbol) if self._asks_for_books else self._renew(symbol, is_opening=is_opening)
+            work = (
+                self._renew(symbol, is_opening=is_opening) if self._depths is None else self._sync(symbol, self._depths)
+            )
             task = self._syncing[symbol] = asyncio.create_task(work)
             task.add_done_callback(self._ended)
 
-    async def _sync(self, symbol: str) -> None:
+    async def _sync(self, symbol: str, depths: SnapshotRest) -> None:
         """Fetch snapshots until one joins the stream. The stream is open: events are being buffered."""
         waits = delays(0.25, 15.0)
         market = self.market
         while (owner := market.symbols.get(symbol)) is not None and owner.needs_snapshot:
             try:
                 async with self._snapshots:
-                    limit = self._rest.affordable_depth()
-                    snapshot = await self._rest.depth(symbol, limit)
+                    limit = depths.affordable_depth()
+                    snapshot = await depths.depth(symbol, limit)
             except SymbolUnknown as error:
                 owner.wait(str(error).rstrip("."))
                 self._listing.note(owner, DELISTED)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from loguru import logger
@@ -17,7 +17,7 @@ from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
 from vibe_orderbook_mcp.model.listed import Listing, PriceSource
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.process.pace import Repeats
-from vibe_orderbook_mcp.process.web import ANSWER_SECS, TIMEOUT_SECS, WebAnswer, WebClient
+from vibe_orderbook_mcp.process.web import ANSWER_SECS, TIMEOUT_SECS, WebAnswer, WebClient, source_of
 from vibe_orderbook_mcp.venues.binance import messages
 from vibe_orderbook_mcp.venues.binance.refusals import parse_reply, wait_secs
 from vibe_orderbook_mcp.venues.binance.weights import GLANCES, LOOKUPS, OLDER_PAGES, PAGES, Lane, WeightBudget
@@ -31,9 +31,6 @@ AGG_TRADES_LIMIT = 1000
 # A page of trades has 0.1 MB. What waits for one that never comes is not there when the exchange answers again.
 PAGE_SECS = 5.0
 EXCHANGE_INFO = "/api/v3/exchangeInfo"
-# The simulated exchange and a replay say so of themselves in each answer; a real exchange knows no such header.
-SOURCE_HEADER: Final = "x-vibe-source"
-MADE_UP: Final[dict[str, PriceSource]] = {"simulated": "simulated", "recording": "recording"}
 INFO_WEIGHT = 20
 INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
 T = TypeVar("T")
@@ -204,8 +201,3 @@ class BinanceRest:
         if symbol is not None and status == httpx.codes.BAD_REQUEST and reply.code in INVALID_SYMBOL_CODES:
             return SymbolUnknown(symbol)
         return ExchangeUnavailable(f"The exchange answered HTTP {status}.", status=status)
-
-
-def source_of(headers: Mapping[str, str]) -> PriceSource:
-    """Whose prices an answer has, by its own word."""
-    return MADE_UP.get(headers.get(SOURCE_HEADER, ""), "live")
