@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "venues.binance.messages": ("model.*",),
     "venues.binance.refusals": (),
     "venues.binance.weights": (),
+    "venues.kraken.*": ("venues.kraken.*", "book.*", "process.*", "model.*"),
     "venues.*": ("venues.*", "market.*", "process.*", "book.*", "model.*"),
     "store.records.*": ("store.records.*", "model.*"),
     "store.disk.*": ("store.disk.*", "process.*", "model.*"),
@@ -68,6 +69,11 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "venues.binance.messages": IMPURE,
     "venues.binance.refusals": NO_DATES,
     "venues.binance.weights": IMPURE,
+    "venues.binance.wire": tuple(name for name in IMPURE if name != "urllib.request"),
+    "venues.kraken.messages": IMPURE,
+    "venues.kraken.checksum": IMPURE,
+    "venues.kraken.wire": IMPURE,
+    "venues.contract": IMPURE,
     "frames.venues": IMPURE,
     "verify.parts": IMPURE,
     "verify.binance_spot": IMPURE,
@@ -78,8 +84,9 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "sim.matching": IMPURE,
 }
 
-# What is pure all the same: it reads the environment once, for which code is to run, never for what it answers.
-BUT_MAY_IMPORT: dict[str, tuple[str, ...]] = {"book.compiled": ("os",)}
+# What is pure all the same: it reads the environment once, for which code is to run, never for what it answers; or it
+# reads the text of a given time.
+BUT_MAY_IMPORT: dict[str, tuple[str, ...]] = {"book.compiled": ("os",), "model.instants": ("datetime",)}
 
 # Modules outside the package, or own ones -> the only modules that may import them.
 ONLY_IMPORTED_BY: dict[str, tuple[str, ...]] = {
