@@ -110,19 +110,19 @@ class WirePair(msgspec.Struct):
         return SymbolSpec(self.symbol, base, quote, tick, step, trading=self.status == "online")
 
 
-class _Answer(msgspec.Struct):
+class _RestAnswer(msgspec.Struct):
     error: list[str]
     result: msgspec.Raw = msgspec.Raw()
 
 
-class _Time(msgspec.Struct):
+class _ServerTime(msgspec.Struct):
     unixtime: int
 
 
-_ANSWER = msgspec.json.Decoder(_Answer)
+_ANSWER = msgspec.json.Decoder(_RestAnswer)
 _PAIRS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PAIR = msgspec.json.Decoder(WirePair)
-_TIME = msgspec.json.Decoder(_Time)
+_TIME = msgspec.json.Decoder(_ServerTime)
 _TRADES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 # price, volume, time in seconds, side, order type, remarks, id
