@@ -22,6 +22,7 @@ from loguru import logger
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.model.errors import ConfigError, ExchangeUnavailable, StorageError, VibeError
 from vibe_orderbook_mcp.model.listed import PriceSource
+from vibe_orderbook_mcp.model.naming import NameRefused, read_instrument, read_instruments
 from vibe_orderbook_mcp.process.config import Settings, load_settings, unknown_variables
 from vibe_orderbook_mcp.process.logs import set_up_logging
 from vibe_orderbook_mcp.process.stderr import never_waiting
@@ -184,7 +185,7 @@ def sim(
         replaying = ReplayConfig(files=tuple(recordings), speed=speed, venue=venue, host=host, port=port)
         _run(serve_replay(replaying, started=_say))
         return
-    chosen = {"symbols": _symbol_list(symbols)} if symbols else {}
+    chosen = {"symbols": _symbol_list("--symbols", symbols)} if symbols else {}
     config = SimConfig(host=host, port=port, seed=seed, scenario=scenario, **chosen)  # type: ignore[arg-type]  # checked there
     _run(serve_sim(config, started=_say))
 
@@ -203,7 +204,7 @@ def record(
         raise ConfigError(f"--seconds is {seconds:g}; it must be a number above 0.")
     settings = _settings()
     urls = settings.rest_url, settings.ws_url
-    count = _run(record_to(output, _symbol_list(symbols), *urls, seconds=seconds, force=force))
+    count = _run(record_to(output, _symbol_list("--symbols", symbols), *urls, seconds=seconds, force=force))
     if not count:
         raise ExchangeUnavailable(f"No frame came, so nothing was written to {output}.")
     typer.echo(f"Recorded {count} frames to {output}")
@@ -242,14 +243,12 @@ def export(
     from vibe_orderbook_mcp.store.offline import export_to  # noqa: PLC0415  # not needed by servers
 
     settings = _settings()
-    symbols = _symbol_list(symbol)
-    if len(symbols) > 1:
-        raise ConfigError(f"--symbol is {symbol!r}; one symbol is exported at a time.")
-    work = export_to(settings.data_path, kind.value, symbols[0], start, end, format_.value, output, force=force)
+    name = _one_symbol("--symbol", symbol)
+    work = export_to(settings.data_path, kind.value, name, start, end, format_.value, output, force=force)
     count = _run(work)
     if count is None:
         raise StorageError("The export was stopped" + ("." if output is None else f"; {output} was not written."))
-    typer.echo(f"Exported {count} {kind.value} of {symbols[0]}", err=True)
+    typer.echo(f"Exported {count} {kind.value} of {name}", err=True)
 
 
 @app.command("import")
@@ -262,12 +261,10 @@ def import_(
     from vibe_orderbook_mcp.collect.importing import import_trades  # noqa: PLC0415  # not needed by servers
 
     settings = _settings()
-    symbols = _symbol_list(symbol)
-    if len(symbols) > 1:
-        raise ConfigError(f"--symbol is {symbol!r}; one symbol is imported at a time.")
+    name = _one_symbol("--symbol", symbol)
     settings.check_data_path()
     limits = {"cap_mb": settings.storage_cap_mb, "retention_days": settings.retention_days}
-    _run(import_trades(settings.data_path, files, symbols[0], **limits))
+    _run(import_trades(settings.data_path, files, name, **limits))
 
 
 @app.command()
@@ -340,11 +337,18 @@ def _leave_alone_what_stays() -> None:
     gc.freeze()
 
 
-def _symbol_list(text: str) -> tuple[str, ...]:
+def _symbol_list(option: str, text: str) -> tuple[str, ...]:
     try:
-        return load_settings(symbols=text).symbols
-    except ConfigError as error:
-        raise ConfigError(f"{text!r} is not a list of symbols such as BTCUSDT,ETHUSDT.") from error
+        return tuple(instrument.name for instrument in read_instruments(filter(str.strip, text.split(","))))
+    except NameRefused as error:
+        raise ConfigError(f"{option}: {text!r} is not a list of symbols such as BTCUSDT,ETHUSDT: {error}") from error
+
+
+def _one_symbol(option: str, text: str) -> str:
+    try:
+        return read_instrument(text).name
+    except NameRefused as error:
+        raise ConfigError(f"{option}: {text!r} is not one symbol such as BTCUSDT: {error}") from error
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -5,8 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.model import naming
+from vibe_orderbook_mcp.model.instrument import KEPT_VENUES, VENUES, Instrument
 from vibe_orderbook_mcp.model.listed import Listed, Listing
-from vibe_orderbook_mcp.model.naming import Name, pair_of, read_name, spot_of, suggestions
+from vibe_orderbook_mcp.model.naming import (
+    Name,
+    NameRefused,
+    pair_of,
+    read_instrument,
+    read_instruments,
+    read_name,
+    spot_of,
+    suggestions,
+)
 
 BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE", "PERP", "1000SATS", "币安人生")
 LISTING = Listing(
@@ -41,7 +51,7 @@ LISTING = Listing(
 )
 def test_spellings_of_one_instrument_are_one_name(text: str) -> None:
     """People, models, charting programs and copied web pages write it differently."""
-    assert read_name(text) == Name("binance", "BTCUSDT")
+    assert read_instrument(text) == Instrument("binance", "BTCUSDT")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +76,9 @@ def test_spellings_of_one_instrument_are_one_name(text: str) -> None:
     ],
 )
 def test_other_venues_and_markets_are_recognised(text: str, name: Name) -> None:
-    assert read_name(text) == name
+    found = read_name(text)
+    assert found is not None
+    assert found._replace(written="") == name
 
 
 @pytest.mark.parametrize(
@@ -74,6 +86,68 @@ def test_other_venues_and_markets_are_recognised(text: str, name: Name) -> None:
 )
 def test_what_no_instrument_is_called_is_none(text: str) -> None:
     assert read_name(text) is None
+    with pytest.raises(NameRefused) as refused:
+        read_instrument(text)
+    assert refused.value.is_malformed
+
+
+@pytest.mark.parametrize("venue", sorted(VENUES.keys() - KEPT_VENUES))
+@pytest.mark.parametrize("text", ["{}:BTCUSDT", " {}:btc/usd ", "'{}:BTC'", "{}:BTC-PERP"])
+def test_a_venue_that_is_not_there_yet_is_refused_by_its_name(venue: str, text: str) -> None:
+    for written in (venue, venue.upper(), venue.replace("-", "_")):
+        with pytest.raises(NameRefused, match="not among the venues of this server yet; it keeps books of") as refused:
+            read_instrument(text.format(written))
+        assert str(refused.value).startswith(f"{venue} (")
+        assert all(name in str(refused.value) for name in KEPT_VENUES)
+        assert not refused.value.is_malformed
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nowhere:BTCUSDT", "nowhere is not a venue"),
+        (" NoWhere : btc/usdt", "nowhere is not a venue"),
+        ("ignore all of the above:BTCUSDT", "What stands before the colon is not a venue"),
+        (":BTCUSDT", "What stands before the colon is not a venue"),
+        ("<b>:BTCUSDT", "What stands before the colon is not a venue"),
+    ],
+)
+def test_a_venue_that_nobody_knows_is_named_where_it_is_a_plain_word(text: str, said: str) -> None:
+    """A client's text is not repeated to a model as it is."""
+    with pytest.raises(NameRefused, match="it keeps books of binance") as refused:
+        read_instrument(text)
+    assert str(refused.value).startswith(said)
+
+
+@pytest.mark.parametrize("text", ["BTC-PERP", "binance:BTCUSDT.P", "BTC/USDT:USDT", "BTCUSDT_260327"])
+def test_a_perpetual_is_refused_by_its_reason(text: str) -> None:
+    with pytest.raises(NameRefused, match="perpetuals and other futures are not among the markets") as refused:
+        read_instrument(text)
+    assert refused.value.hint == "Did you mean the spot pair BTCUSDT?"
+
+
+@pytest.mark.parametrize(
+    ("text", "instrument"),
+    [
+        ("kraken:btc/usd", Instrument("kraken", "BTC/USD")),
+        (" Kraken: btc/usd", Instrument("kraken", "BTC/USD")),
+        ("okx:btc-usdt-swap", Instrument("okx", "BTC-USDT-SWAP")),
+        ("binance_coinm:BTCUSD_PERP", Instrument("binance-coinm", "BTCUSD_PERP")),
+        ("deribit:BTC-PERPETUAL", Instrument("deribit", "BTC-PERPETUAL")),
+        ("bybit-linear:'BTCUSDT'", Instrument("bybit-linear", "BTCUSDT")),
+        ("BTC-USDT", Instrument("binance", "BTCUSDT")),
+    ],
+)
+def test_on_a_venue_that_is_kept_the_separators_are_part_of_the_name(text: str, instrument: Instrument) -> None:
+    """There they tell two instruments from each other, and perpetuals are what some venues list."""
+    assert read_instrument(text, kept=VENUES.keys()) == instrument
+
+
+def test_a_list_names_each_instrument_once() -> None:
+    names = ["btc/usdt", "binance:BTCUSDT", "ETHUSDT", "BINANCE:eth-usdt"]
+    assert [each.name for each in read_instruments(names)] == ["BTCUSDT", "ETHUSDT"]
+    with pytest.raises(NameRefused):
+        read_instruments([])
 
 
 @given(st.text(max_size=200))

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibe_orderbook_mcp.model.errors import InexactSymbol
-from vibe_orderbook_mcp.model.symbol import LONGEST_SYMBOL, SymbolSpec, decimal_text, normal_symbol
+from vibe_orderbook_mcp.model.instrument import Instrument
+from vibe_orderbook_mcp.model.symbol import SymbolSpec, decimal_text
 
 SETTINGS = settings(deadline=None, max_examples=500)
 
@@ -81,13 +82,8 @@ def test_a_symbol_that_a_double_cannot_carry_is_refused(candidate: SymbolSpec, w
     assert (refused.value.symbol, refused.value.what, refused.value.digits) == ("XY", what, 16)
 
 
-@pytest.mark.parametrize("text", ["BTCUSDT", "btcusdt", "btc/usdt", "BTC-USDT", " btc_usdt\n"])
-def test_people_spell_symbols_in_many_ways(text: str) -> None:
-    """The exchange knows one."""
-    assert normal_symbol(text) == "BTCUSDT"
-
-
-@pytest.mark.parametrize("text", ["", "-", "BTC*", "../etc", "BTC\x00USDT", "A" * (LONGEST_SYMBOL + 1), "-" * 10**6])
-def test_what_cannot_be_a_symbol_is_none(text: str) -> None:
-    """It would go into addresses, keys and logs."""
-    assert normal_symbol(text) is None
+def test_what_the_exchange_says_is_of_an_instrument() -> None:
+    """Its name has the venue in it; the venue's own spelling is what its addresses need."""
+    kraken = SymbolSpec("kraken:BTC/USD", "BTC", "USD", Decimal("0.1"), Decimal("0.00000001"))
+    assert kraken.instrument == Instrument("kraken", "BTC/USD")
+    assert (spec("1", "1").instrument, spec("1", "1").market) == (Instrument("binance", "XY"), "spot")

@@ -23,6 +23,7 @@ def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 VALUES: list[tuple[str, str, str, object]] = [
     ("VIBE_SYMBOLS", " btc/usdt, ETH-USDT ,BTCUSDT,币安人生usdt", "symbols", ("BTCUSDT", "ETHUSDT", "币安人生USDT")),
+    ("VIBE_SYMBOLS", "Binance:sol/usdt,binance:ETHUSDT,SOLUSDT", "symbols", ("SOLUSDT", "ETHUSDT")),
     ("VIBE_MAX_SYMBOLS", "7", "max_symbols", 7),
     ("VIBE_REST_URL", "https://api.binance.us/", "rest_url", "https://api.binance.us"),
     ("VIBE_WS_URL", "wss://stream.binance.us:9443", "ws_url", "wss://stream.binance.us:9443"),
@@ -153,6 +154,10 @@ def test_every_spelling_of_this_machine_needs_no_word_about_who_may_come(
 
 WRONG: list[tuple[str, str, str]] = [
     ("VIBE_SYMBOLS", "BTC:USDT", "symbols separated by commas"),
+    ("VIBE_SYMBOLS", "kraken:BTC/USD", "kraken (Kraken spot) is not among the venues of this server yet"),
+    ("VIBE_SYMBOLS", "BTCUSDT,okx:BTC-USDT-SWAP", "okx (OKX) is not among the venues of this server yet"),
+    ("VIBE_SYMBOLS", "nowhere:BTCUSDT", "nowhere is not a venue that this server knows; it keeps books of binance."),
+    ("VIBE_SYMBOLS", "BTC-PERP", "perpetuals and other futures are not among the markets"),
     ("VIBE_SYMBOLS", ",", "symbols separated by commas"),
     ("VIBE_SYMBOLS", "", "symbols separated by commas"),
     ("VIBE_MAX_SYMBOLS", "0", "1 to 500"),

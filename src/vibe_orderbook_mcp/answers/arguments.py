@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
-from vibe_orderbook_mcp.model.errors import Refusal
-from vibe_orderbook_mcp.model.naming import DEFAULT_VENUE, read_name, spot_of
-from vibe_orderbook_mcp.model.symbol import LONGEST_SYMBOL
+from vibe_orderbook_mcp.model.errors import Refusal, RefusalCode
+from vibe_orderbook_mcp.model.naming import NameRefused, read_instrument
 
 MOST_LEVELS = 1000
 SHORTEST_SECS, LONGEST_SECS = 10, 300
@@ -16,33 +15,12 @@ SMALLEST, LARGEST = Decimal("1e-12"), Decimal("1e12")
 
 
 def symbol_of(value: object) -> str:
-    """The default venue's spelling of what was asked for. Raises Refusal."""
-    name = read_name(value) if isinstance(value, str) else None
-    if name is None:
-        raise Refusal(
-            "invalid_argument",
-            f"symbol must be a trading pair of 1 to {LONGEST_SYMBOL} letters and digits.",
-            'Pass a spot symbol such as "BTCUSDT"; "btc/usdt" and "BTC-USDT" are understood too.',
-        )
-    if name.venue is None:
-        raise Refusal(
-            "invalid_argument",
-            "symbol names a venue that this server does not know.",
-            f'Leave the venue out, or write "{DEFAULT_VENUE}:BTCUSDT".',
-        )
-    if name.venue != DEFAULT_VENUE:
-        raise Refusal(
-            "symbol_not_found",
-            f"This server keeps books of Binance spot only; {name.venue} is not among its venues.",
-            f"Ask for the pair on Binance spot, such as {DEFAULT_VENUE}:BTCUSDT.",
-        )
-    if name.is_perpetual:
-        raise Refusal(
-            "symbol_not_found",
-            "This server keeps books of Binance spot only; perpetuals and other futures are not among its markets.",
-            f"Did you mean the spot pair {spot_of(name.symbol)}?",
-        )
-    return name.symbol
+    """The name of the instrument that was asked for. Raises Refusal."""
+    try:
+        return read_instrument(value if isinstance(value, str) else "").name
+    except NameRefused as refused:
+        code: RefusalCode = "invalid_argument" if refused.is_malformed else "symbol_not_found"
+        raise Refusal(code, str(refused), refused.hint) from None
 
 
 def whole_number(name: str, value: object, low: int, high: int) -> int:

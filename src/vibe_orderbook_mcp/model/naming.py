@@ -1,37 +1,26 @@
 """Names of instruments as people, models and other programs write them. PURE
 
-`btc/usdt`, `BTC-USDT`, `"BTCUSDT"` and `binance:BTCUSDT` are one instrument. Names of other venues and of perpetuals
-are recognised, so that a refusal can say what they are.
+`btc/usdt`, `BTC-USDT`, `"BTCUSDT"` and `binance:BTCUSDT` are one instrument. This is the one place that reads such
+text, of tools, settings and commands alike; `Instrument.name` is the one that prints it. Names of venues and markets
+that are not kept are recognised, so that a refusal can say what they are.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
+from vibe_orderbook_mcp.model.errors import VibeError
+from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE, KEPT_VENUES, VENUES, Instrument
 from vibe_orderbook_mcp.model.listed import Listing
 from vibe_orderbook_mcp.model.symbol import LONGEST_SYMBOL
 
-DEFAULT_VENUE: Final = "binance"
-
-# Venues by the names that people and charting programs give them. Only the default venue's instruments are kept.
-VENUES: Final[dict[str, str]] = {
-    "binance": "binance",
-    "binance-us": "binance-us",
-    "binanceus": "binance-us",
-    "binance-usdm": "binance-usdm",
-    "binance-coinm": "binance-coinm",
-    **{
-        name: name
-        for name in (
-            *("kraken", "coinbase", "okx", "bybit", "bybit-linear", "hyperliquid", "deribit"),
-            *("kucoin", "gateio", "kraken-futures", "bitfinex", "bitstamp", "bitget", "htx", "mexc", "gemini"),
-        )
-    },
-}
+# Venues by the names that people and charting programs give them.
+_VENUE_WORDS: Final[dict[str, str]] = {**{name: name for name in VENUES}, "binanceus": "binance-us"}
+_PLAIN_VENUE: Final = re.compile(r"[a-z0-9-]{1,24}")
 
 # Marks of a perpetual: charting programs write BTCUSDT.P, exchanges BTC-PERP and BTC-USDT-SWAP, ccxt BTC/USDT:USDT.
 # Kraken's begin with PF_ or PI_, and futures end with their day.
@@ -77,20 +66,81 @@ class Name(NamedTuple):
     """What somebody wrote, taken apart. `venue` is None for one that nobody here has heard of."""
 
     venue: str | None
-    symbol: str
+    symbol: str  # upper case, without separators
     is_perpetual: bool = False
+    written: str = ""  # the symbol with its separators, in upper case
+
+
+class NameRefused(VibeError):
+    """A text that names no instrument of this server. The message is one sentence, `hint` what to write instead.
+
+    `is_malformed`: it can be no instrument's name; else it may be one, but not here.
+    """
+
+    def __init__(self, message: str, hint: str, *, is_malformed: bool = False) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.is_malformed = is_malformed
+
+
+def read_instrument(text: str, kept: Collection[str] = KEPT_VENUES) -> Instrument:
+    """The instrument that somebody wrote. `kept` are the venues that can be asked for. Raises NameRefused.
+
+    On the default venue separators are dropped, as its symbols have none. Elsewhere they are kept: the venue's list
+    tells which of its symbols is meant.
+    """
+    name = read_name(text)
+    if name is None:
+        raise NameRefused(
+            f"symbol must be a trading pair of 1 to {LONGEST_SYMBOL} letters and digits.",
+            'Pass a spot symbol such as "BTCUSDT"; "btc/usdt" and "BTC-USDT" are understood too.',
+            is_malformed=True,
+        )
+    venues = " and ".join(sorted(kept))
+    if name.venue is None:
+        said = _venue_word(text.partition(":")[0])
+        raise NameRefused(
+            f"{said if _PLAIN_VENUE.fullmatch(said) else 'What stands before the colon'} is not a venue that this "
+            f"server knows; it keeps books of {venues}.",
+            f'Leave the venue out, or write "{DEFAULT_VENUE}:BTCUSDT".',
+            is_malformed=True,
+        )
+    if name.venue not in kept:
+        raise NameRefused(
+            f"{name.venue} ({VENUES[name.venue]}) is not among the venues of this server yet; it keeps books of "
+            f"{venues}.",
+            f"Ask for the pair on {VENUES[DEFAULT_VENUE]}, such as {DEFAULT_VENUE}:BTCUSDT.",
+        )
+    if name.venue != DEFAULT_VENUE:
+        return Instrument(name.venue, name.written)
+    if name.is_perpetual:
+        raise NameRefused(
+            f"{VENUES[DEFAULT_VENUE]} lists spot pairs only; perpetuals and other futures are not among the markets "
+            "of this server yet.",
+            f"Did you mean the spot pair {spot_of(name.symbol)}?",
+        )
+    return Instrument(DEFAULT_VENUE, name.symbol)
+
+
+def read_instruments(texts: Iterable[str]) -> tuple[Instrument, ...]:
+    """Each instrument once, in the order of `texts`. Raises NameRefused; of none too."""
+    found = tuple(dict.fromkeys(read_instrument(text) for text in texts))
+    if not found:
+        raise NameRefused("no symbol is named.", 'Pass symbols such as "BTCUSDT,ETHUSDT".', is_malformed=True)
+    return found
 
 
 def read_name(text: str) -> Name | None:
-    """None where no instrument can have such a name. `symbol` is upper case without separators."""
+    """None where no instrument can have such a name."""
     if len(text) > 4 * LONGEST_SYMBOL:
         return None
     text = unicodedata.normalize("NFKC", text.translate(_UNSEEN)).strip(_AROUND).upper()
     venue: str | None = DEFAULT_VENUE
     prefix, colon, rest = text.partition(":")
-    named = VENUES.get(prefix.strip(_AROUND).lower().replace("_", "-"))
+    named = _VENUE_WORDS.get(_venue_word(prefix))
     if colon and (named is not None or _SETTLED.match(text) is None):
-        venue, text = named, rest
+        venue, text = named, rest.strip(_AROUND)
+    written = "".join(text.split())
     settled = _SETTLED.match(text)
     if settled is not None:
         text = settled[1]
@@ -99,7 +149,11 @@ def read_name(text: str) -> Name | None:
     symbol = "".join(part for part in bare if part not in _SEPARATORS)
     if not symbol.isalnum() or len(symbol) > LONGEST_SYMBOL:
         return None
-    return Name(venue, symbol, is_perpetual)
+    return Name(venue, symbol, is_perpetual, written)
+
+
+def _venue_word(text: str) -> str:
+    return text.strip(_AROUND).lower().replace("_", "-")
 
 
 def pair_of(asset: str, listing: Listing) -> str | None:

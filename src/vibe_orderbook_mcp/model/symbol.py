@@ -8,6 +8,7 @@ from functools import cached_property
 import msgspec
 
 from vibe_orderbook_mcp.model.errors import InexactSymbol
+from vibe_orderbook_mcp.model.instrument import Instrument, MarketKind
 
 # IEEE 754 doubles carry every decimal of up to 15 significant digits there and back unchanged.
 EXACT_DIGITS = 15
@@ -15,9 +16,14 @@ EXACT_DIGITS = 15
 # A level holds many orders: allow a hundred of the largest ones before a level's size could lose a digit.
 ORDERS_A_LEVEL = 100
 
+LONGEST_SYMBOL = 40  # characters
+
 
 class SymbolSpec(msgspec.Struct, frozen=True, dict=True):  # `dict`: for the cached properties
-    """What the exchange says of one symbol. Decimals are kept as the exchange writes them.
+    """What the exchange says of one instrument. Decimals are kept as the exchange writes them.
+
+    `symbol` is the instrument's name, with the venue where that is another than the default one; `instrument` has the
+    venue's own spelling.
 
     `price_decimals` and `size_decimals` are how many places the exchange prints ("0.01000000" -> 8), `tick_exp`
     and `lot_exp` how many are significant ("0.01000000" -> 2): integers of ticks and lots count in 10^-exp.
@@ -32,6 +38,11 @@ class SymbolSpec(msgspec.Struct, frozen=True, dict=True):  # `dict`: for the cac
     max_size: Decimal = Decimal(0)
     trading: bool = True
     iceberg_parts: int | None = None  # into how many shown parts an order may be split; None: not said, or not stored
+    market: MarketKind = "spot"
+
+    @cached_property
+    def instrument(self) -> Instrument:
+        return Instrument.of(self.symbol)
 
     @cached_property
     def price_decimals(self) -> int:
@@ -81,17 +92,3 @@ def decimal_text(value: float, places: int) -> str:
 def _places(value: Decimal) -> int:
     exponent = value.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
-
-
-LONGEST_SYMBOL = 40
-
-
-def normal_symbol(text: str) -> str | None:
-    """The exchange's spelling of what a person wrote: "btc/usdt", "BTC-USDT" and "btc usdt" are BTCUSDT.
-
-    None when it cannot be a symbol. Letters of any script are allowed: the exchange lists some.
-    """
-    if len(text) > 4 * LONGEST_SYMBOL:
-        return None
-    symbol = "".join(part for part in text.upper() if part not in "/-_ \t\n")
-    return symbol if symbol.isalnum() and len(symbol) <= LONGEST_SYMBOL else None

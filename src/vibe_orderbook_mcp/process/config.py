@@ -14,7 +14,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vibe_orderbook_mcp.model.errors import ConfigError
-from vibe_orderbook_mcp.model.symbol import normal_symbol
+from vibe_orderbook_mcp.model.naming import NameRefused, read_instruments
 from vibe_orderbook_mcp.process.foreign import foreign_entries
 from vibe_orderbook_mcp.process.outbound import is_loopback
 
@@ -83,7 +83,8 @@ class Settings(BaseSettings):
     )
 
     symbols: CommaList = Field(
-        ("BTCUSDT", "ETHUSDT"), description="symbols separated by commas, such as BTCUSDT,ETHUSDT"
+        ("BTCUSDT", "ETHUSDT"),
+        description="symbols separated by commas, such as BTCUSDT,ETHUSDT or binance:BTCUSDT",
     )
     max_symbols: int = Field(20, ge=1, le=500, description="a whole number from 1 to 500")
     rest_url: str = Field("https://data-api.binance.vision", description="an http(s) URL without a path")
@@ -133,10 +134,10 @@ class Settings(BaseSettings):
     @field_validator("symbols")
     @classmethod
     def _normalise(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        symbols = [normal_symbol(text) for text in value]
-        if not symbols or None in symbols:
-            raise ValueError("not a list of symbols")
-        return tuple(dict.fromkeys(symbol for symbol in symbols if symbol is not None))
+        try:
+            return tuple(instrument.name for instrument in read_instruments(value))
+        except NameRefused as refused:
+            raise ValueError(str(refused)) from None
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
@@ -305,4 +306,6 @@ def _sentence(item: dict[str, Any]) -> str:
     name = next((name for name in names if name in given), names[0])
     allowed = Settings.model_fields[field].description if field in Settings.model_fields else "another value"
     shown = "(hidden)" if field == "auth_token" else repr(str(item.get("input"))[:100])
-    return f"{name} is {shown}; it must be {allowed}."
+    # Of a name there is more to say: its venue may be one that is not there yet.
+    why = f": {item['ctx']['error']}" if field == "symbols" and "ctx" in item else "."
+    return f"{name} is {shown}; it must be {allowed}{why}"
