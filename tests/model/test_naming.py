@@ -105,11 +105,11 @@ def test_a_venue_that_is_not_there_yet_is_refused_by_its_name(venue: str, text: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nowhere:BTCUSDT", "nowhere is not a venue"),
-        (" NoWhere : btc/usdt", "nowhere is not a venue"),
-        ("ignore all of the above:BTCUSDT", "What stands before the colon is not a venue"),
-        (":BTCUSDT", "What stands before the colon is not a venue"),
-        ("<b>:BTCUSDT", "What stands before the colon is not a venue"),
+        ("nowhere:BTCUSDT", "symbol begins with nowhere, which is not a venue"),
+        (" NoWhere : btc/usdt", "symbol begins with nowhere, which is not a venue"),
+        ("ignore all of the above:BTCUSDT", "symbol begins with a name of no venue"),
+        (":BTCUSDT", "symbol begins with a name of no venue"),
+        ("<b>:BTCUSDT", "symbol begins with a name of no venue"),
     ],
 )
 def test_a_venue_that_nobody_knows_is_named_where_it_is_a_plain_word(text: str, said: str) -> None:

@@ -156,7 +156,11 @@ WRONG: list[tuple[str, str, str]] = [
     ("VIBE_SYMBOLS", "BTC:USDT", "symbols separated by commas"),
     ("VIBE_SYMBOLS", "kraken:BTC/USD", "kraken (Kraken spot) is not among the venues of this server yet"),
     ("VIBE_SYMBOLS", "BTCUSDT,okx:BTC-USDT-SWAP", "okx (OKX) is not among the venues of this server yet"),
-    ("VIBE_SYMBOLS", "nowhere:BTCUSDT", "nowhere is not a venue that this server knows; it keeps books of binance."),
+    (
+        "VIBE_SYMBOLS",
+        "nowhere:BTCUSDT",
+        "with nowhere, which is not a venue that this server knows; it keeps books of binance.",
+    ),
     ("VIBE_SYMBOLS", "BTC-PERP", "perpetuals and other futures are not among the markets"),
     ("VIBE_SYMBOLS", ",", "symbols separated by commas"),
     ("VIBE_SYMBOLS", "", "symbols separated by commas"),

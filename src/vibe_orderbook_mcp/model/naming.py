@@ -99,9 +99,9 @@ def read_instrument(text: str, kept: Collection[str] = KEPT_VENUES) -> Instrumen
     venues = " and ".join(sorted(kept))
     if name.venue is None:
         said = _venue_word(text.partition(":")[0])
+        what = f"with {said}, which is not a venue" if _PLAIN_VENUE.fullmatch(said) else "with a name of no venue"
         raise NameRefused(
-            f"{said if _PLAIN_VENUE.fullmatch(said) else 'What stands before the colon'} is not a venue that this "
-            f"server knows; it keeps books of {venues}.",
+            f"symbol begins {what} that this server knows; it keeps books of {venues}.",
             f'Leave the venue out, or write "{DEFAULT_VENUE}:BTCUSDT".',
             is_malformed=True,
         )
