@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.folders import DATA
-from tests.store.values import record
+from tests.store.values import BTC, record
 from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.store.history import History
 
@@ -68,12 +68,14 @@ async def test_a_former_directory_is_recorded_on(name: str, tmp_path: Path) -> N
     _, last, count = expected["rows"]
     history = await History.open(path, cap_mb=64, retention_days=FOREVER_DAYS)
     new = [record(last + later) for later in range(1, 4)]
-    await history.append(new)
+    kraken = msgspec.structs.replace(BTC, symbol="kraken:BTC/USD")
+    await history.append([*new, record(last, kraken)])
     await history.close()
     history = await History.open(path, cap_mb=64, retention_days=FOREVER_DAYS)
     try:
         rows: list[SecondRow] = await history.rows("BTCUSDT", 0, 10**10 - 1)
         assert len(rows) == count + 3
         assert [msgspec.structs.replace(row) for row in rows[-3:]] == [each.row for each in new]
+        assert [row.second for row in await history.rows("kraken:BTC/USD", 0, 10**10 - 1)] == [last]
     finally:
         await history.close()

@@ -14,8 +14,8 @@ from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.records.keys import (
     HOURS,
     MINUTES,
+    key_time,
     milli_key,
-    parse_key,
     roll_bounds,
     second_key,
     symbol_bounds,
@@ -43,7 +43,7 @@ class _Kind(msgspec.Struct, frozen=True):
         return self.key(symbol, start // self.step_ms)
 
     def start_ms(self, key: bytes) -> int:
-        return parse_key(key)[1] * self.step_ms
+        return key_time(key) * self.step_ms
 
 
 _KINDS: Final = (

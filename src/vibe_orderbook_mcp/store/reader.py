@@ -18,7 +18,7 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.disk.directory import SCHEMA_KEY
 from vibe_orderbook_mcp.store.disk.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.disk.view import Reads
-from vibe_orderbook_mcp.store.records.keys import milli_bounds, parse_key, second_bounds, symbol_bounds
+from vibe_orderbook_mcp.store.records.keys import key_time, milli_bounds, name_of, second_bounds, symbol_bounds
 from vibe_orderbook_mcp.store.records.meta import (
     SYMBOL_HIGH,
     SYMBOL_LOW,
@@ -45,7 +45,7 @@ Piece = tuple[list[T], int | None]
 
 def rows(database: Reads, symbol: str, start: int, end: int, limit: int) -> Piece[SecondRow]:
     pairs = database.scan(ROW, *second_bounds(symbol, start, end), limit)
-    seconds = [parse_key(key)[1] for key, _ in pairs]
+    seconds = [key_time(key) for key, _ in pairs]
     found = decode_rows(seconds, [value for _, value in pairs])
     return found, found[-1].second + 1 if len(found) == limit else None
 
@@ -61,7 +61,7 @@ def columns(
 
 def snapshots(database: Reads, symbol: str, start: int, end: int, limit: int) -> Piece[tuple[int, BookTop]]:
     pairs = database.scan(SNAP, *second_bounds(symbol, start, end), limit)
-    found = [(second := parse_key(key)[1], decode_snapshot(second, value)) for key, value in pairs]
+    found = [(second := key_time(key), decode_snapshot(second, value)) for key, value in pairs]
     return found, found[-1][0] + 1 if len(found) == limit else None
 
 
@@ -73,7 +73,7 @@ def sealed_trades(database: Reads, symbol: str, start_ms: int, end_ms: int, limi
     pairs = database.scan(TRADE_MIN, *second_bounds(symbol, first, -(-end_ms // 1000)), limit)
     found = [trade for _, value in pairs for trade in decode_minute(value) if start_ms <= trade.time_ms < end_ms]
     found.sort(key=_by_id)
-    return found, (parse_key(pairs[-1][0])[1] + MINUTE) * 1000 if len(pairs) == limit else None
+    return found, (key_time(pairs[-1][0]) + MINUTE) * 1000 if len(pairs) == limit else None
 
 
 def open_trades(database: Reads, symbol: str, start_ms: int, end_ms: int) -> Piece[Trade]:
@@ -94,9 +94,9 @@ def next_minute(database: Reads, symbol: str, start_ms: int, end_ms: int) -> int
     first = start_ms // 1000 // MINUTE * MINUTE
     block = database.first_key(TRADE_MIN, *second_bounds(symbol, first, -(-end_ms // 1000)))
     second = database.first_key(TRADE_SEC, *milli_bounds(symbol, start_ms // 1000 * 1000, end_ms))
-    starts = [parse_key(block)[1]] if block else []
+    starts = [key_time(block)] if block else []
     if second:
-        starts.append(parse_key(second)[1] // 1000 // MINUTE * MINUTE)
+        starts.append(key_time(second) // 1000 // MINUTE * MINUTE)
     return min(starts, default=None)
 
 
@@ -125,14 +125,14 @@ def held_ids(database: Reads, symbol: str, start_sec: int, limit: int) -> Piece[
     """The ids that blocks really hold: FIFO drops files, not ids."""
     pairs = database.scan(TRADE_MIN, second_bounds(symbol, start_sec, _FOREVER)[0], symbol_bounds(symbol)[1], limit)
     held = [interval for _, value in pairs for interval in minute_ids(value)]
-    return held, parse_key(pairs[-1][0])[1] + 1 if len(pairs) == limit else None
+    return held, key_time(pairs[-1][0]) + 1 if len(pairs) == limit else None
 
 
 def held_open_ids(database: Reads, symbol: str, start_ms: int, limit: int) -> Piece[Interval]:
     """The same of trade seconds."""
     pairs = database.scan(TRADE_SEC, milli_bounds(symbol, start_ms, _FOREVER)[0], symbol_bounds(symbol)[1], limit)
     held = of_numbers(trade.agg_id for _, value in pairs for trade in decode_second(value))
-    return held, parse_key(pairs[-1][0])[1] + 1 if len(pairs) == limit else None
+    return held, key_time(pairs[-1][0]) + 1 if len(pairs) == limit else None
 
 
 def stored_seconds(database: Reads, family: str, symbol: str, start: int, limit: int) -> Piece[int]:
@@ -144,7 +144,7 @@ def stored_seconds(database: Reads, family: str, symbol: str, start: int, limit:
 
 def oldest_second(database: Reads, symbol: str) -> int | None:
     key = database.first_key(ROW, *symbol_bounds(symbol))
-    return None if key is None else parse_key(key)[1]
+    return None if key is None else key_time(key)
 
 
 def trade_span(database: Reads, symbol: str) -> tuple[int, int] | None:
@@ -166,19 +166,19 @@ def schema_version(database: Reads) -> int:
 
 def newest_second(database: Reads, symbol: str) -> int | None:
     key = database.last_key(ROW, *symbol_bounds(symbol))
-    return None if key is None else parse_key(key)[1]
+    return None if key is None else key_time(key)
 
 
 def symbols(database: Reads) -> list[str]:
     keys = database.scan_keys(META, SYMBOL_LOW, SYMBOL_HIGH, _MAX_SYMBOLS)
-    return [key.removeprefix(SYMBOL_LOW).decode() for key in keys]
+    return [name_of(key.removeprefix(SYMBOL_LOW)) for key in keys]
 
 
 def seal_complete(database: Reads, writer: Writer, symbol: str) -> None:
     """Seal every minute but the newest, which may go on."""
     newest = database.last_key(TRADE_SEC, *symbol_bounds(symbol))
     if newest is not None:
-        while writer.seal_minute(symbol, parse_key(newest)[1]):
+        while writer.seal_minute(symbol, key_time(newest)):
             pass
 
 

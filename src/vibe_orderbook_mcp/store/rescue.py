@@ -29,7 +29,7 @@ from vibe_orderbook_mcp.store.disk.layout import FIRST_FAMILIES, ROLL, TRADE_MIN
 from vibe_orderbook_mcp.store.disk.lock import holding
 from vibe_orderbook_mcp.store.disk.place import free_bytes
 from vibe_orderbook_mcp.store.disk.rocks import Database
-from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, parse_key, roll_bounds, symbol_bounds
+from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, key_time, roll_bounds, symbol_bounds
 from vibe_orderbook_mcp.store.records.rollups import HOUR
 from vibe_orderbook_mcp.store.writer import Writer
 
@@ -190,7 +190,7 @@ def _ids(database: Database, symbol: str, read: _HeldIds, size: int) -> list[Int
 def _next_whole_hour(database: Database, symbol: str) -> int:
     bounds = symbol_bounds(symbol)
     minute, second = database.last_key(TRADE_MIN, *bounds), database.last_key(TRADE_SEC, *bounds)
-    newest = max(parse_key(minute)[1] if minute else 0, parse_key(second)[1] // 1000 if second else 0)
+    newest = max(key_time(minute) if minute else 0, key_time(second) // 1000 if second else 0)
     return newest - newest % HOUR + HOUR
 
 

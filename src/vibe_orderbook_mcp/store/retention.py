@@ -9,7 +9,7 @@ from loguru import logger
 from vibe_orderbook_mcp.store import reader
 from vibe_orderbook_mcp.store.disk.layout import BASE, ROLL, Layout
 from vibe_orderbook_mcp.store.disk.rocks import Database
-from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, parse_key, roll_bounds, second_bounds, symbol_bounds
+from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, key_time, roll_bounds, second_bounds, symbol_bounds
 from vibe_orderbook_mcp.store.records.rollups import HOUR
 from vibe_orderbook_mcp.store.writer import Writer
 
@@ -20,16 +20,14 @@ def retain(database: Database, writer: Writer, layout: Layout, now_sec: int) -> 
     """Delete what is too old. For roll-ups, whose raw trades may still be there, the symbols' floors rise first."""
     symbols = reader.symbols(database)
     oldest_hours = [
-        parse_key(key.removeprefix(HOURS))[1]
+        key_time(key.removeprefix(HOURS))
         for symbol in symbols
         if (key := database.first_key(ROLL, *roll_bounds(HOURS, symbol, 0, now_sec)))
     ]
     cut = _cut(database, layout, ROLL, min(oldest_hours, default=now_sec), now_sec)
     for symbol in symbols:
         writer.raise_floor(symbol, cut, [(ROLL, *roll_bounds(kind, symbol, 0, cut)) for kind in (MINUTES, HOURS)])
-    oldest_bases = [
-        parse_key(key)[1] for symbol in symbols if (key := database.first_key(BASE, *symbol_bounds(symbol)))
-    ]
+    oldest_bases = [key_time(key) for symbol in symbols if (key := database.first_key(BASE, *symbol_bounds(symbol)))]
     oldest_base = min(oldest_bases, default=now_sec)
     base_cut = _cut(database, layout, BASE, oldest_base, now_sec)
     if oldest_base < base_cut:

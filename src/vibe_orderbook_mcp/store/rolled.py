@@ -15,9 +15,9 @@ from vibe_orderbook_mcp.store.records.findings import decode_event
 from vibe_orderbook_mcp.store.records.keys import (
     HOURS,
     MINUTES,
+    key_time,
     milli_bounds,
     parse_event_key,
-    parse_key,
     roll_bounds,
     second_bounds,
     symbol_bounds,
@@ -55,7 +55,7 @@ def roll_state(database: Reads, symbol: str) -> RollState:
     unsealed = database.first_key(TRADE_SEC, *bounds)
     return RollState(
         grid=None if stored is None else decode_grid(stored),
-        border=FOREVER if unsealed is None else parse_key(unsealed)[1] // 1000 // MINUTE * MINUTE,
+        border=FOREVER if unsealed is None else key_time(unsealed) // 1000 // MINUTE * MINUTE,
         lot_exp=described.spec.lot_exp if described else 0,
     )
 
@@ -80,7 +80,7 @@ def add_blocks(database: Reads, symbol: str, spans: list[Span], total: TradeSums
             pairs = database.scan(ROLL, *roll_bounds(kind, symbol, at, end), BLOCKS_AT_ONCE)
             for _, data in pairs:
                 add_block(total, data)
-            at = end if len(pairs) < BLOCKS_AT_ONCE else parse_key(pairs[-1][0].removeprefix(kind))[1] + 1
+            at = end if len(pairs) < BLOCKS_AT_ONCE else key_time(pairs[-1][0].removeprefix(kind)) + 1
             if time.perf_counter() > until:
                 return [(kind, at, end), *spans[place + 1 :]]
     return []
@@ -119,5 +119,5 @@ def count_events(database: Reads, symbol: str, after: bytes, limit: int) -> tupl
 
 def baselines(database: Reads, symbol: str, since_sec: int, limit: int) -> reader.Piece[tuple[int, bytes]]:
     pairs = database.scan(BASE, *second_bounds(symbol, since_sec, FOREVER), limit)
-    found = [(parse_key(key)[1], value) for key, value in pairs]
+    found = [(key_time(key), value) for key, value in pairs]
     return found, found[-1][0] + 1 if len(found) == limit else None

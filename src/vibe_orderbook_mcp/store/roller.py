@@ -16,7 +16,7 @@ from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.disk.layout import ROLL, TRADE_MIN
 from vibe_orderbook_mcp.store.disk.rocks import Database, Put
-from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, parse_key, roll_bounds, roll_key, symbol_bounds
+from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, key_time, roll_bounds, roll_key, symbol_bounds
 from vibe_orderbook_mcp.store.records.rollups import (
     HOUR,
     PriceRollup,
@@ -87,7 +87,7 @@ def rolled(
     """The roll-ups for minutes whose blocks change: key in `trade_min` -> all trades, those that are new."""
     roller = Roller(database, spec.symbol, grid, spec.lot_exp)
     for key, (trades, fresh) in sorted(changes.items()):
-        minute = parse_key(key)[1]
+        minute = key_time(key)
         if minute < grid.floor:
             continue
         try:
@@ -102,7 +102,7 @@ def first_grid(database: Database, spec: SymbolSpec, price: float) -> RollGrid:
     """What was stored before there were roll-ups stays without."""
     grid = grid_for(price, spec.tick_exp)
     newest = database.last_key(TRADE_MIN, *symbol_bounds(spec.symbol))
-    return grid if newest is None else msgspec.structs.replace(grid, floor=_next_hour(parse_key(newest)[1]))
+    return grid if newest is None else msgspec.structs.replace(grid, floor=_next_hour(key_time(newest)))
 
 
 def _next_hour(second: int) -> int:

@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.store.disk.layout import BASE, EVENT, META, ROW, TRADE_M
 from vibe_orderbook_mcp.store.disk.rocks import Database, Range
 from vibe_orderbook_mcp.store.plan import UNSTORABLE_TOGETHER, AppendResult, Known, Plan, not_among, why
 from vibe_orderbook_mcp.store.records.findings import encode_event
-from vibe_orderbook_mcp.store.records.keys import event_key, milli_bounds, parse_key, second_key, symbol_bounds
+from vibe_orderbook_mcp.store.records.keys import event_key, key_time, milli_bounds, second_key, symbol_bounds
 from vibe_orderbook_mcp.store.records.meta import (
     decode_ids,
     decode_meta,
@@ -78,7 +78,7 @@ class Writer:
         if oldest is None:
             self._forget_evicted(name, symbol)
             return False
-        minute = parse_key(oldest)[1] // 1000 // MINUTE * MINUTE
+        minute = key_time(oldest) // 1000 // MINUTE * MINUTE
         low, high = milli_bounds(name, minute * 1000, (minute + MINUTE) * 1000)
         pairs = self._database.scan(TRADE_SEC, low, high, _MAX_SECONDS_A_MINUTE)
         key = second_key(name, minute)
@@ -145,7 +145,7 @@ class Writer:
         while pairs := self._database.scan(TRADE_SEC, low, high, _MAX_SECONDS_A_MINUTE):
             for key, value in pairs:
                 if any(trade.agg_id == agg_id for trade in decode_second(value)):
-                    second = parse_key(key)[1] // 1000
+                    second = key_time(key) // 1000
                     meta = msgspec.structs.replace(symbol.meta, sealed=second - second % MINUTE)
                     self._database.write([(META, symbol_key(name), encode_meta(meta))])
                     symbol.meta = meta
@@ -188,8 +188,8 @@ class Writer:
             self._symbols[name] = Known(
                 meta=None if meta is None else decode_meta(name, meta),
                 ids=[] if ids is None else decode_ids(ids),
-                newest_second=None if row is None else parse_key(row)[1],
-                newest_trade_second=None if trade is None else parse_key(trade)[1] // 1000,
+                newest_second=None if row is None else key_time(row),
+                newest_trade_second=None if trade is None else key_time(trade) // 1000,
                 grid=None if grid is None else decode_grid(grid),
             )
         return self._symbols[name]

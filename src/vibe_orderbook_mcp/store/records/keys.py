@@ -1,29 +1,65 @@
 """Keys: `{symbol}:{unix seconds, 10 digits}` and `{symbol}:{unix milliseconds, 13 digits}`. PURE
 
-A roll-up's has `m:` (a minute) or `h:` (an hour) before it, an event's `:{type}` behind it.
+An instrument of another venue than the default one has `{venue}/{symbol}` there: the name ends at the last colon, the
+venue at the first slash. A roll-up's key begins with `m:` (a minute) or `h:` (an hour), an event's ends with `:{type}`.
 
-Fixed widths make byte order time order (until the year 2286). A symbol never holds a colon, so all keys of one lie
-between `symbol:` and its end, whatever other symbols start alike.
+Fixed widths make byte order time order (until the year 2286). Behind a name come a colon and a digit, and inside of a
+name no colon comes before a digit: so all keys of one instrument lie together, whatever other names start alike.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
+from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE, VENUES, Instrument
 
 _SECOND_DIGITS: Final = 10
 _MILLI_DIGITS: Final = 13
 
 
-def symbol_bytes(symbol: str) -> bytes:
-    """UTF-8 of a symbol that can be part of a key. Binance lists Chinese names too."""
-    if not symbol or ":" in symbol or not symbol.isprintable():
-        raise StorageError(f"{symbol!r} cannot be stored: a symbol is printable text without a colon.")
+# What would look like the end of a name, and the mark that stands for it.
+_LIKE_AN_END: Final = re.compile(r"%|:(?=[0-9])")
+_MARKED: Final = re.compile(r"%25|%3A")
+
+
+def symbol_bytes(name: str) -> bytes:
+    """UTF-8 of an instrument's name as keys have it: `BTCUSDT`, `kraken/BTC/USD`. Binance lists Chinese names too."""
+    text = name
+    if ":" in name and (instrument := Instrument.of(name)).venue != DEFAULT_VENUE:
+        text = f"{instrument.venue}/{_LIKE_AN_END.sub(_mark, instrument.symbol)}" if instrument.symbol else ""
+    elif ":" in name or "/" in name:
+        text = ""
+    if not text.isprintable() or not text:
+        raise StorageError(
+            f"{name!r} cannot be stored: a symbol is printable text, without colon or slash where no venue is named."
+        )
     try:
-        return symbol.encode()
+        return text.encode()
     except UnicodeEncodeError as error:
-        raise StorageError(f"{symbol!r} cannot be stored: it is not valid Unicode text.") from error
+        raise StorageError(f"{name!r} cannot be stored: it is not valid Unicode text.") from error
+
+
+def name_of(stored: bytes) -> str:
+    """The name of which `symbol_bytes` made this. Raises StorageCorrupt."""
+    try:
+        venue, slash, symbol = stored.decode().partition("/")
+    except UnicodeDecodeError as error:
+        raise StorageCorrupt(f"{stored!r} is not a name of this program.") from error
+    if not slash:
+        return venue
+    if venue not in VENUES or venue == DEFAULT_VENUE or not symbol:
+        raise StorageCorrupt(f"{stored!r} is not a name of this program: {venue!r} is not a venue that it knows.")
+    return Instrument(venue, _MARKED.sub(_unmark, symbol)).name
+
+
+def _mark(found: re.Match[str]) -> str:
+    return f"%{ord(found[0]):02X}"
+
+
+def _unmark(found: re.Match[str]) -> str:
+    return chr(int(found[0][1:], 16))
 
 
 def second_key(symbol: str, second: int) -> bytes:
@@ -35,14 +71,17 @@ def milli_key(symbol: str, millis: int) -> bytes:
 
 
 def parse_key(key: bytes) -> tuple[str, int]:
-    """Symbol and number of a key of either width."""
-    name, colon, digits = key.rpartition(b":")
+    """Name and number of a key of either width."""
+    number = key_time(key)
+    return name_of(key.rpartition(b":")[0]), number
+
+
+def key_time(key: bytes) -> int:
+    """The number of a key of either width: of many keys it is all that is asked for."""
+    _, colon, digits = key.rpartition(b":")
     if not colon or len(digits) not in (_SECOND_DIGITS, _MILLI_DIGITS) or not digits.isdigit():
         raise StorageCorrupt(f"{key!r} is not a key of this program.")
-    try:
-        return name.decode(), int(digits)
-    except UnicodeDecodeError as error:
-        raise StorageCorrupt(f"{key!r} is not a key of this program.") from error
+    return int(digits)
 
 
 def second_bounds(symbol: str, start: int, end: int) -> tuple[bytes, bytes]:
@@ -55,9 +94,9 @@ def milli_bounds(symbol: str, start: int, end: int) -> tuple[bytes, bytes]:
 
 
 def symbol_bounds(symbol: str) -> tuple[bytes, bytes]:
-    """All keys of a symbol: `;` is the byte after `:`."""
+    """All keys of an instrument, and none of another one: its colon is followed by a digit, and `:` comes after `9`."""
     name = symbol_bytes(symbol)
-    return name + b":", name + b";"
+    return name + b":0", name + b"::"
 
 
 MINUTES: Final = b"m:"

@@ -1,7 +1,8 @@
 """What is remembered of a symbol besides its seconds and trades. PURE
 
 `symbol:{symbol}` -> `[1, created, sealed, base, quote, tick_size, step_size, max_price, max_size, trading]`: the spec
-as last seen, and the second up to which whole minutes of trades are in blocks (None: none yet).
+as last seen, and the second up to which whole minutes of trades are in blocks (None: none yet). Where the market is not
+`spot`, its kind stands behind that.
 `ids:{symbol}` -> `[first, last, first, last, ...]`: the aggregate trade ids that are held.
 `roll:{symbol}` -> how its trades are summed up (see `rollups`).
 """
@@ -17,6 +18,7 @@ import msgspec
 import ormsgpack
 
 from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.instrument import MarketKind
 from vibe_orderbook_mcp.model.intervals import Interval
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.records.keys import symbol_bytes
@@ -58,6 +60,7 @@ def encode_meta(meta: SymbolMeta) -> bytes:
             str(spec.max_price),
             str(spec.max_size),
             spec.trading,
+            *(() if spec.market == "spot" else (spec.market,)),
         ]
     )
 
@@ -67,7 +70,7 @@ def decode_meta(symbol: str, data: bytes) -> SymbolMeta:
         record: list[Any] = ormsgpack.unpackb(data)
         if record[0] != VERSION:
             raise StorageCorrupt(f"{symbol}: its description has version {record[0]!r}; this program reads {VERSION}.")
-        _, created, sealed, base, quote, tick_size, step_size, max_price, max_size, trading = record
+        _, created, sealed, base, quote, tick_size, step_size, max_price, max_size, trading, *rest = record
         spec = SymbolSpec(
             symbol=symbol,
             base_asset=base,
@@ -77,6 +80,7 @@ def decode_meta(symbol: str, data: bytes) -> SymbolMeta:
             max_price=Decimal(max_price),
             max_size=Decimal(max_size),
             trading=trading,
+            market=msgspec.convert(rest[0], MarketKind) if rest else "spot",
         )
     except (ValueError, TypeError, IndexError, InvalidOperation) as error:
         raise StorageCorrupt(f"The stored description of {symbol} cannot be read.") from error
