@@ -25,6 +25,7 @@ LIMITED_SECS: Final = 5.0
 PAIRS_SECS: Final = 60.0  # the list of pairs is believed for so long
 PAGE_TRADES: Final = 1000
 MOST_PAGES: Final = 12  # to find an id by time
+TIME_ERROR_NS: Final = 1_000  # times are printed with less digits than they are paged by
 HTTP_OK, HTTP_TOO_MANY = 200, 429
 
 
@@ -79,21 +80,35 @@ class KrakenRest:
 
     async def _find(self, pair: WirePair, known: _KnownIds, from_id: int) -> list[Trade]:
         """The page that `from_id` is in, or that begins behind it where the exchange has no such trade."""
-        for back in range(MOST_PAGES):
-            page = await self._page(pair, known.since_ns(from_id, back))
+        search = _Search(from_id, known)
+        for _ in range(MOST_PAGES):
+            page = await self._page(pair, since_ns := search.since_ns())
             known.learn(page)
-            if not page:
-                continue  # so late that nothing came since
-            if page[0].trade.agg_id <= from_id <= page[-1].trade.agg_id or page[0].trade.agg_id == 1:
-                return [row.trade for row in page if row.trade.agg_id >= from_id]
-            if (before := known.neighbours(from_id)) is not None and before[1] == before[0] + 1:
-                return []  # the ids on both sides of it are known, and it is none
+            first, last = (page[0].trade.agg_id, page[-1].trade.agg_id) if page else (None, None)
+            if first is None or last is None:
+                search.is_before(since_ns)
+            elif first <= from_id <= last or (from_id < first and search.is_exact(since_ns)):
+                return await self._whole_page(pair, known, [row for row in page if row.trade.agg_id >= from_id])
+            elif from_id < first:
+                search.is_before(since_ns, first)
+            else:
+                search.is_after(page[-1].time_ns, last)
         raise ExchangeUnavailable("The exchange's trades of that time could not be found.")
+
+    async def _whole_page(self, pair: WirePair, known: _KnownIds, begun: list[PagedTrade]) -> list[Trade]:
+        """A page was found by time: what it lacks at its end is on the next one."""
+        known.learn(begun)
+        found = {row.trade.agg_id: row.trade for row in begun}
+        if len(begun) < PAGE_TRADES:
+            page = await self._page(pair, begun[-1].time_ns - TIME_ERROR_NS)
+            known.learn(page)
+            found |= {row.trade.agg_id: row.trade for row in page}
+        return [found[agg_id] for agg_id in sorted(found) if agg_id >= begun[0].trade.agg_id][:PAGE_TRADES]
 
     async def _page(self, pair: WirePair, since_ns: int | None) -> list[PagedTrade]:
         query: dict[str, str | int] = {"pair": pair.altname, "count": PAGE_TRADES}
         if since_ns is not None:
-            query["since"] = str(max(0, since_ns))
+            query["since"] = str(since_ns)
         page, skipped = messages.parse_page(await self._get("Trades", query))
         if skipped:
             self._note_skipped("trades", pair.symbol, skipped)
@@ -176,26 +191,54 @@ class _KnownIds:
             if place == len(self._points) or self._points[place] != point:
                 insort(self._points, point)
 
-    def neighbours(self, agg_id: int) -> tuple[int, int] | None:
-        """The known ids before and after this one."""
-        place = bisect_left(self._points, (agg_id, 0))
-        if not 0 < place < len(self._points):
-            return None
-        return self._points[place - 1][0], self._points[place][0]
+    def around(self, agg_id: int) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """The known trades with that id or the next lower one, and with the next higher one."""
+        place = bisect_left(self._points, (agg_id + 1, 0))
+        low = self._points[place - 1] if place else None
+        return low, self._points[place] if place < len(self._points) else None
 
-    def since_ns(self, agg_id: int, tries: int) -> int:
-        """A time just before that id's, as good as it is known; each further try looks from further back."""
-        points = self._points
-        place = bisect_left(points, (agg_id, 0))
-        if place < len(points) and points[place][0] == agg_id:
-            return points[place][1] - 1
-        (first_id, first_ns), (last_id, last_ns) = (
-            (points[0], points[-1]) if place in (0, len(points)) else (points[place - 1], points[place])
-        )
-        ns_an_id = max(1.0, (last_ns - first_ns) / max(1, last_id - first_id))
-        if place == 0:  # older than everything known: far enough back that the page may begin before it
-            return int(first_ns - (first_id - agg_id + PAGE_TRADES // 4) * ns_an_id * 1.2**tries)
-        if agg_id - first_id < PAGE_TRADES:
-            return first_ns - 1  # on the page that begins with the known one
-        guess = first_ns + (agg_id - first_id - PAGE_TRADES // 2) * ns_an_id
-        return int(max(first_ns - 1, guess))
+    @property
+    def ns_an_id(self) -> float:
+        """From one trade to the next, of all that is known."""
+        (first_id, first_ns), (last_id, last_ns) = self._points[0], self._points[-1]
+        return max(1.0, (last_ns - first_ns) / max(1, last_id - first_id))
+
+
+class _Search:
+    """When a trade was, between what is known to be before it and what is not: closer with each page."""
+
+    def __init__(self, agg_id: int, known: _KnownIds) -> None:
+        self._agg_id = agg_id
+        self._low, high = known.around(agg_id)
+        self._high_id: int | None = None if high is None else high[0]
+        self._high_ns: int | None = None if high is None else high[1]
+        self._step_ns = known.ns_an_id
+        self._tries = 0
+
+    def since_ns(self) -> int:
+        """From when on to ask next."""
+        self._tries += 1
+        if self._low is not None and self._agg_id - self._low[0] < PAGE_TRADES:
+            return self._low[1] - TIME_ERROR_NS  # on the page that begins with the known one
+        if self._low is None:
+            behind = (self._high_id or self._agg_id) - self._agg_id + PAGE_TRADES // 4
+            return max(0, int((self._high_ns or 0) - behind * self._step_ns * 1.5**self._tries))
+        (low_id, low_ns), high_ns, high_id = self._low, self._high_ns, self._high_id
+        if high_ns is None or high_id is None:
+            return int(low_ns + (self._agg_id - low_id - PAGE_TRADES // 2) * self._step_ns)
+        if self._tries % 2 == 0:  # hours without a trade may lie between: halve the time
+            return (low_ns + high_ns) // 2
+        share = (self._agg_id - low_id - PAGE_TRADES // 2) / max(1, high_id - low_id)
+        return int(low_ns + max(0.0, share) * (high_ns - low_ns))
+
+    def is_exact(self, since_ns: int) -> bool:
+        """Whether a page from then on begins with the trade, or with the first one behind it: there is none before."""
+        return since_ns == 0 or (self._low is not None and since_ns == self._low[1] - TIME_ERROR_NS)
+
+    def is_before(self, since_ns: int, first_id: int | None = None) -> None:
+        """It was not after that: the page from then on begins with a higher id, or has nothing."""
+        self._high_ns, self._high_id = since_ns, self._high_id if first_id is None else first_id
+
+    def is_after(self, time_ns: int, agg_id: int) -> None:
+        """A trade of then has a lower id."""
+        self._low = agg_id, time_ns
