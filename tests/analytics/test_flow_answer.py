@@ -67,8 +67,8 @@ def test_the_summary_gives_both_labels_and_keeps_them_apart() -> None:
 @pytest.mark.parametrize(
     ("before", "now", "words"),
     [
-        ((1.3, 1.0), (1.15, 1.0), "MODERATE_BUY (kept from before: 1.15 : 1, entered at 1.2); book"),
-        ((1.0, 2.5), (1.0, 1.9), "STRONG_SELL (kept from before: 1.9 : 1, entered at 2); book"),
+        ((1.3, 1.0), (1.15, 1.0), "MODERATE_BUY (unchanged: 1.15 : 1 now, it began at 1.2); book"),
+        ((1.0, 2.5), (1.0, 1.9), "STRONG_SELL (unchanged: 1.9 : 1 now, it began at 2); book"),
         ((1.3, 1.0), (1.25, 1.0), "MODERATE_BUY; book"),
         ((1.3, 1.0), (1.1, 1.0), "NEUTRAL; book"),
     ],
@@ -90,7 +90,7 @@ def test_book_pressure_kept_from_before_contradicts_nobody_either() -> None:
     rows = [busy(i - 30, ofi=-3.0) for i in range(30)] + [busy(i, ofi=-0.18) for i in range(10)]
     answer = flow(rows)
     assert (answer.ofi_normalised, answer.ofi_direction, answer.flow_direction) == (-0.9, "SELL", "STRONG_BUY")
-    assert answer.summary.endswith("book pressure (OFI): SELL (kept from before: entered at 1 queue).")
+    assert answer.summary.endswith("book pressure (OFI): SELL (unchanged: it began at 1 queue).")
 
 
 def test_the_price_of_the_window_is_a_headline() -> None:
@@ -137,10 +137,10 @@ def test_a_window_whose_end_was_not_seen_is_dated_by_its_newest_second() -> None
     """Twelve seconds after a restart events come again, and no second of them is over: nothing used is of now."""
     answer = flow([busy(i) for i in range(48)], secs=60)
     assert (answer.as_of, answer.window.end) == ("2024-05-01T12:00:48.000Z", "2024-05-01T12:01:00Z")
-    assert ", close is of 12:00:48, 12 s before the end of the window, " in answer.summary
+    assert ", close is from 12:00:48, 12 s before the end of the window, " in answer.summary
     assert answer.warnings[0] == (
-        "The newest second seen ended at 2024-05-01T12:00:48Z, 12 s before the end of the window: later ones are not"
-        " in these figures."
+        "The newest recorded second ended at 2024-05-01T12:00:48Z, 12 s before the end of the window: later ones are"
+        " not in these figures."
     )
 
 
@@ -149,15 +149,15 @@ def test_trades_that_are_newer_than_the_newest_mid_do_not_make_it_newer() -> Non
     late = [row(i, covered_ms=0, buy_volume=0.3, buy_quote=18_000.0, buy_trades=3, agg_trades=3) for i in range(50, 60)]
     answer = flow([*(busy(i) for i in range(50)), *late], secs=60)
     assert answer.as_of == "2024-05-01T12:00:59.923Z"
-    assert ", close is of 12:00:50, 10 s before the end of the window, " in answer.summary
-    assert any("The newest mid is of 2024-05-01T12:00:50Z, 10 s before" in warning for warning in answer.warnings)
+    assert ", close is from 12:00:50, 10 s before the end of the window, " in answer.summary
+    assert any("is from 2024-05-01T12:00:50Z, 10 s before" in warning for warning in answer.warnings)
 
 
 def test_a_window_that_ends_with_its_newest_seconds_dates_nothing() -> None:
     """Rows come a second or two late: that is its end."""
     for seen in (60, 59, 58):
         answer = flow([busy(i) for i in range(seen)], secs=60)
-        assert "close is of" not in answer.summary
+        assert "close is from" not in answer.summary
         assert not any("newest" in warning for warning in answer.warnings)
 
 
@@ -285,14 +285,14 @@ def test_volumes_of_a_connection_that_was_lost_say_how_much_of_the_window_they_l
     rows = [busy(i) for i in range(6)]
     lost = flow(rows, as_of_ms=(T0 + 6) * 1000 - 77, age_ms=4077, status="syncing")
     assert lost.summary.startswith(
-        "BTCUSDT, 10 s (book seen for 6 s of it), nothing heard for the last 4 of them: mid unchanged"
+        "BTCUSDT, 10 s (book seen for 6 s of it), no data for the last 4 of them: mid unchanged"
     )
     assert lost.warnings[0] == (
-        "Nothing came after 2024-05-01T12:00:05.923Z: trades of the window's last 4 s are not in these volumes."
+        "No data after 2024-05-01T12:00:05.923Z: trades of the window's last 4 s are not in these volumes."
     )
     resync = flow(rows, age_ms=4077, status="syncing")
     assert "nothing heard" not in resync.summary
-    assert not any("Nothing came" in warning for warning in resync.warnings)
+    assert not any("No data after" in warning for warning in resync.warnings)
 
 
 def test_less_than_half_is_refused() -> None:

@@ -62,7 +62,7 @@ def test_a_window_whose_end_was_not_seen_is_not_dated_by_it() -> None:
     facts: dict[str, Any] = {"as_of_ms": end * 1000 - 5, "age_ms": 5, "status": "live"}
     late = health_score_answer(BTC, rows, Span(end - 60, end), None, **facts)
     assert late.as_of == "2024-05-01T12:01:00.000Z"
-    assert late.warnings[0].startswith("The newest second seen ended at 2024-05-01T12:01:00Z, 12 s before the end")
+    assert late.warnings[0].startswith("The newest recorded second ended at 2024-05-01T12:01:00Z, 12 s before the end")
     assert not any("newest second" in warning for warning in answer(rows).warnings)
 
 
@@ -77,7 +77,7 @@ def test_a_quiet_market_is_excellent() -> None:
     assert (found.baseline, found.baseline_weight, found.reason) == (None, None, None)
     assert found.baseline_secs == watch.normal.seconds == 930
     assert found.summary.startswith(f"BTCUSDT health {found.health_score:g}/100 (Excellent): every part is as usual")
-    assert found.summary.endswith("; class A: 10,000 USD there and back usually cost 0.5 bps.")
+    assert found.summary.endswith("; class A: a 10,000 USD round trip usually costs 0.5 bps.")
     assert found.market_class == "A"
     assert found.round_trip_bps == pytest.approx(0.5, rel=0.02)
     said = json.loads(found.model_dump_json())
@@ -156,15 +156,15 @@ def test_a_silent_market_is_poor_at_best_and_the_silence_is_said_first() -> None
     found = ask(watch, age_ms=4_000, status="stale")
     assert (found.health_score, found.level) == (39.0, "Poor")
     assert found.summary == (
-        "BTCUSDT: nothing heard for 4 s, for that reason health is capped at 39/100 (Poor); what was measured is of"
-        " before."
+        "BTCUSDT: no update for 4 s, for that reason health is capped at 39/100 (Poor); the figures are from before the"
+        " silence."
     )
     assert found.components is not None
     assert ask(watch, age_ms=4_000).level == "Excellent"
     feed(watch, [drained(WARM_SECS + place) for place in range(10)])
     worse = ask(watch, age_ms=4_000, status="stale")
     assert worse.level == "Critical"
-    assert "BTCUSDT: nothing heard for 4 s, health is " in worse.summary
+    assert "BTCUSDT: no update for 4 s, health is " in worse.summary
     assert "capped" not in worse.summary
 
 
@@ -172,11 +172,11 @@ def test_a_silent_market_is_poor_at_best_and_the_silence_is_said_first() -> None
 def test_a_silent_market_gets_no_verdict_while_it_is_young(secs: int) -> None:
     found = answer(quiet_rows(secs), None, age_ms=18_000, status="stale")
     assert (found.health_score, found.level, found.baseline) == (39.0, "Unknown", "warming_up")
-    assert found.summary.startswith("BTCUSDT: nothing heard for 18 s, for that reason health is capped at 39/100; ")
+    assert found.summary.startswith("BTCUSDT: no update for 18 s, for that reason health is capped at 39/100; ")
     assert "no verdict yet" in found.summary
     assert not any(word in found.summary for word in VERDICTS)
     uncovered = answer(quiet_rows(10), None, age_ms=50_000, status="stale")
-    assert uncovered.summary.startswith("BTCUSDT: nothing heard for 50 s; no health score: ")
+    assert uncovered.summary.startswith("BTCUSDT: no update for 50 s; no health score: ")
 
 
 def test_a_frozen_feed_lowers_health() -> None:
@@ -303,9 +303,7 @@ def test_below_fifteen_minutes_no_verdict_is_given(secs: int) -> None:
     assert found.health_score is not None
     assert not any(word in found.summary for word in (*VERDICTS, "sound", "as usual"))
     assert "no verdict yet (" in found.summary
-    scale = (
-        "that gives way to this symbol's first minutes (" if watch.normal.spread_weight else "not against this symbol"
-    )
+    scale = "mixed with this symbol's first minutes (" if watch.normal.spread_weight else "not against this symbol"
     assert f"/100 on a general scale{' ' if watch.normal.spread_weight else ', '}{scale}" in found.summary
     left = max(1, round((900 - watch.normal.seconds) / 60))
     assert f"(about {left} min of its own history to go)" in found.summary
@@ -366,7 +364,7 @@ def test_half_of_the_window_must_be_covered() -> None:
     found = answer(quiet_rows(10), None)
     assert (found.health_score, found.level) == (None, "Unknown")
     assert found.reason == (
-        "10 of the 60 s asked for are recorded, half of them are needed, and while the feed runs that takes 20 s more;"
+        "10 of the requested 60 s are recorded, half of them are needed, and while the feed runs that takes 20 s more;"
         " a window of 10 s can be answered now"
     )
     assert "can be answered now" not in (answer(quiet_rows(9), None).reason or "")
@@ -405,11 +403,11 @@ def test_depth_in_a_quote_without_a_dollar_rate_is_only_relative() -> None:
 @pytest.mark.parametrize(
     ("depth", "name", "said"),
     [
-        (1.0, "A", "usually cost 0.5 bps"),
-        (0.08, "B", "usually cost 6"),
+        (1.0, "A", "usually costs 0.5 bps"),
+        (0.08, "B", "usually costs 6"),
         (0.02, "C", "usually cost"),
         (0.006, "D", "usually cost"),
-        (0.004, "E", "do not fill within 100 bps as a rule"),
+        (0.004, "E", "usually do not fill within 100 bps"),
     ],
 )
 def test_the_class_says_what_ten_thousand_dollars_cost_whatever_is_usual(depth: float, name: str, said: str) -> None:

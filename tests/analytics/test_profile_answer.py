@@ -193,7 +193,7 @@ def test_nodes_are_the_largest_and_the_nearest_ones() -> None:
 
 def test_a_wish_that_was_not_met_is_told() -> None:
     """The reader asked for one width and reads another."""
-    assert profile(BARS, tick_size=Decimal("10")).warnings == ["Only 220 trades: a dependable profile takes 300."]
+    assert profile(BARS, tick_size=Decimal("10")).warnings == ["Only 220 trades: a dependable profile needs 300."]
     assert profile(BARS, tick_size=Decimal("12.5")).warnings[1] == (
         "tick_size 12.5 was widened to 20: bins are whole multiples of what is stored."
     )
@@ -206,7 +206,7 @@ def test_a_wish_that_was_not_met_is_told() -> None:
 def test_a_part_of_the_window_is_answered_as_a_part() -> None:
     """Sixty per cent held: said in the sentence, the window and a warning."""
     answer = profile(BARS, tape=TapeCoverage(600, 400, None), warnings=["handed in"])
-    assert answer.summary.startswith("BTCUSDT, 24 h (60 % of its trades held): only 220 trades; most traded")
+    assert answer.summary.startswith("BTCUSDT, 24 h (60 % of its trades stored): only 220 trades; most traded")
     assert (answer.quality, answer.window.coverage, answer.window.covered_secs) == ("partial", 0.6, 51_840.0)
     assert answer.warnings[0] == "handed in"
     assert answer.warnings[1].startswith("400 of 1,000 trades are missing")
@@ -249,7 +249,7 @@ def test_a_far_print_does_not_make_bins_wider() -> None:
     }  # fmt: skip
     assert (answer.high, answer.trades, answer.total_volume_base) == ("120000.00000000", 4001, 4.0012)
     assert answer.warnings == [
-        "1 trade with 0.03 % of the volume above the bins (60,400 to 120,000): too far away to have bins."
+        "1 trade with 0.03 % of the volume above the bins (60,400 to 120,000): too far away for bins."
     ]
     both = profile(histogram([(3_000_000, 100, True), *far], BTC))
     assert (both.bin_width, both.bins) == (alone.bin_width, alone.bins)
@@ -304,7 +304,7 @@ def test_a_single_trade_has_no_shape_to_speak_of() -> None:
     """ "100 % of 159 XRP" at a point of control is one trade."""
     answer = profile(histogram([(6_185_003, 100, True)], BTC))
     assert answer.summary == ("BTCUSDT, 24 h: a single trade, 0.001 BTC at 61,850.03; one trade has no profile.")
-    assert answer.warnings == ["Only 1 trade: a dependable profile takes 300."]
+    assert answer.warnings == ["Only 1 trade: a dependable profile needs 300."]
     assert (answer.poc_lead_pct, answer.poc_rivals) == (None, [])
 
 
@@ -312,13 +312,13 @@ def test_a_window_longer_than_what_is_held_is_shortened_and_said() -> None:
     """75 minutes of 24 h: the window is what is covered, and the sentence says so."""
     tape = TapeCoverage(220, 0, (T0 - 4531) * 1000, (T0 - 4531) * 1000)
     answer = profile(BARS, tape=tape)
-    assert answer.summary.startswith("BTCUSDT, last 75 min of the 24 h asked for: ")
+    assert answer.summary.startswith("BTCUSDT, last 75 min of the requested 24 h: ")
     assert answer.window.model_dump() == {
         "start": "2024-05-01T10:44:29Z", "end": "2024-05-01T12:00:00Z", "requested_secs": 86_400,
         "covered_secs": 4531.0, "coverage": 0.0524, "samples": 220,
     }  # fmt: skip
     assert answer.warnings[0] == (
-        "Trades are held from 2024-05-01T10:44:29Z on: 75 min of the 24 h asked for are covered."
+        "Stored trades begin at 2024-05-01T10:44:29Z: they cover 75 min of the requested 24 h."
     )
 
 
@@ -330,7 +330,7 @@ def test_a_profile_of_seconds_says_that_it_is_one() -> None:
 
     few = profile(BARS, tape=held(79))
     assert few.summary.startswith(
-        "BTCUSDT, last 79 s of the 24 h asked for: a profile of no more than 79 s; only 220 trades; most traded"
+        "BTCUSDT, last 79 s of the requested 24 h: a profile of no more than 79 s; only 220 trades; most traded"
     )
     fresh = profile(BARS, tape=held(1, is_new=True))
     assert ": a profile of no more than 1 s, older trades are being fetched; only 220 trades;" in fresh.summary

@@ -50,7 +50,7 @@ def test_a_part_is_answered_and_only_nothing_is_refused() -> None:
     with pytest.raises(Refusal) as refused:
         check_tape("BTCUSDT", DAY, TapeCoverage(0, 600, None, None, fetching))
     assert refused.value.code == "insufficient_historical_data"
-    assert refused.value.message == "BTCUSDT: 0 % of the 24 h asked for is covered by trades."
+    assert refused.value.message == "BTCUSDT: trades cover 0 % of the requested 24 h."
     assert refused.value.hint == "Older trades are being fetched (600 to go, done in about 48 s)."
     assert refused.value.retry_after_secs == 48.0
 
@@ -83,7 +83,7 @@ def test_a_window_that_lacks_one_trade_is_not_whole() -> None:
     share = check_tape("BTCUSDT", DAY, tape)
     assert tape_window(DAY, tape, 10).coverage == 0.9999
     assert share < 1.0
-    assert tape_warnings(DAY, tape, 5000) == ["1 of 100,000 trades are missing: volumes are of those that are held."]
+    assert tape_warnings(DAY, tape, 5000) == ["1 of 100,000 trades are missing: volumes are of the stored ones."]
     assert tape_window(DAY, WHOLE, 10).coverage == 1.0
 
 
@@ -103,7 +103,7 @@ def test_no_warning_contradicts_another(missing: int, complete: int | None) -> N
     text = " ".join(tape_warnings(DAY, tape, 500))
     assert "nothing is missing" not in text
     assert ("are missing" in text) == (missing > 0)
-    assert ("on all are held" in text) == (missing > 0 and complete == NOW_MS - HOUR)
+    assert ("None is missing since" in text) == (missing > 0 and complete == NOW_MS - HOUR)
 
 
 def test_a_symbol_that_never_traded_is_not_told_to_wait() -> None:
@@ -123,10 +123,9 @@ def test_warnings_say_since_when_and_until_when() -> None:
     """What is missing, since when nothing is, and when the rest will be there."""
     tape = TapeCoverage(600, 400, NOW_MS - 9 * HOUR, None, Backfill(DAY.start * 1000, 4000, 10.0))
     assert tape_warnings(DAY, tape, 299) == [
-        "400 of 1,000 trades are missing: volumes are of those that are held. From 2024-05-01T03:00:00Z on all are"
-        " held.",
+        "400 of 1,000 trades are missing: volumes are of the stored ones. None is missing since 2024-05-01T03:00:00Z.",
         "Older trades are being fetched (4,000 to go, done in about 7 min).",
-        "Only 299 trades: a dependable profile takes 300.",
+        "Only 299 trades: a dependable profile needs 300.",
     ]
     assert tape_warnings(DAY, WHOLE, 300) == []
     slow = TapeCoverage(600, 400, None, None, Backfill(DAY.start * 1000, 40_000, 2.0))

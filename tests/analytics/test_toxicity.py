@@ -91,7 +91,7 @@ def test_a_figure_is_ranked_among_its_own_earlier_values() -> None:
 def test_a_bucket_must_hold_something() -> None:
     """A symbol that hardly traded has buckets of one lot, not of none."""
     assert (bucket_lots(5000), bucket_lots(49), bucket_lots(0)) == (100, 1, 1)
-    with pytest.raises(ValueError, match="must hold"):
+    with pytest.raises(ValueError, match="must be above 0"):
         VolumeBuckets(0)
 
 

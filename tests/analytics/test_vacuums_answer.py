@@ -51,8 +51,8 @@ def test_a_traded_vacuum_is_wired_to_its_figures() -> None:
     assert (found.zones_below, found.zones_above, found.bin_width, found.usual_bin_base) == (1, 0, "10", 0.34)
     assert (found.quality, found.duration_hours, found.mid, found.resting) == ("ok", 24, "61900", None)
     assert found.warnings == [
-        "Only 200 trades: a dependable profile takes 300.",
-        "No resting zones yet: the book must be watched for about 60 s more.",
+        "Only 200 trades: a dependable profile needs 300.",
+        "No resting zones yet: the book must be recorded for about 60 s more.",
     ]
     assert found.summary == (
         "BTCUSDT, mid 61,900, from trades of the last 24 h: nearest below 61,830-61,860"
@@ -189,7 +189,7 @@ def test_either_part_alone_is_answered_and_the_other_said_to_be_missing() -> Non
         None,
         0,
     )
-    assert found.warnings == ["No traded zones: 1 % of the window's trades are held, 50 % are needed."]
+    assert found.warnings == ["No traded zones: 1 % of the window's trades are stored, 50 % are needed."]
     hours = replace(NONE_HELD, complete_since_ms=(T0 - 7300) * 1000)
     assert answer(tape=hours, resting=sides).warnings[0].endswith("are needed. duration_hours=2 can be answered now.")
     assert found.summary.startswith("BTCUSDT, mid 61,900, from the resting book of the last minute: nearest below")
@@ -204,8 +204,8 @@ def test_a_window_longer_than_what_is_held_is_shortened_and_said() -> None:
     found = answer(tape=tape)
     assert [(zone.low, zone.high) for zone in found.zones] == [("61830", "61860")]
     assert (found.quality, found.window.start, found.window.covered_secs) == ("partial", "2024-05-01T09:58:20Z", 7300.0)
-    assert found.summary.startswith("BTCUSDT, mid 61,900, from trades of the last 2 h of the 24 h asked for: nearest")
-    assert found.warnings[0] == "Trades are held from 2024-05-01T09:58:20Z on: 2 h of the 24 h asked for are covered."
+    assert found.summary.startswith("BTCUSDT, mid 61,900, from trades of the last 2 h of the requested 24 h: nearest")
+    assert found.warnings[0] == "Stored trades begin at 2024-05-01T09:58:20Z: they cover 2 h of the requested 24 h."
 
 
 def test_zones_of_a_few_minutes_are_not_sold_as_more() -> None:
@@ -215,11 +215,11 @@ def test_zones_of_a_few_minutes_are_not_sold_as_more() -> None:
         return TapeCoverage(200, 0, (T0 - secs) * 1000, (T0 - secs) * 1000)
 
     some = answer(tape=held(400)).warnings
-    assert some[2] == "Traded zones of 6 min may be gone within minutes: too little time has passed."
+    assert some[2] == "Traded zones rest on only 6 min of trades and may disappear within minutes."
     few = answer(tape=held(79), resting=[resting("bid", THIN)])
-    assert few.warnings == ["No traded zones yet: trades of 79 s are held, 5 min are needed."]
+    assert few.warnings == ["No traded zones yet: 79 s of trades are stored, 5 min are needed."]
     assert {zone.kind for zone in few.zones} == {"resting"}
-    with pytest.raises(Refusal, match=r"0\.091 % of the 24 h asked for is covered by trades"):
+    with pytest.raises(Refusal, match=r"trades cover 0\.091 % of the requested 24 h"):
         answer(tape=held(79))
 
 
@@ -254,7 +254,7 @@ def test_distances_from_a_trade_are_not_told_as_from_mid() -> None:
     assert found.last_trade_age_secs == 2.0
     assert (found.as_of, found.warnings[0]) == (
         "2024-05-01T11:59:59.988Z",
-        "There is no mid at the moment: distances are from the price of the last trade, of 2024-05-01T11:59:59.988Z.",
+        "There is no mid now: distances are from the price of the last trade, at 2024-05-01T11:59:59.988Z.",
     )
     assert answer(trade_age_secs=75.0).summary.startswith("BTCUSDT, last trade 61,900 (75 s ago), from")
     assert "last_trade_age_secs" not in json.loads(answer().model_dump_json())
@@ -262,7 +262,7 @@ def test_distances_from_a_trade_are_not_told_as_from_mid() -> None:
 
 def test_neither_part_is_a_refusal() -> None:
     """Too few trades and too short a look at the book."""
-    with pytest.raises(Refusal, match="1 % of the 24 h asked for is covered by trades") as refused:
+    with pytest.raises(Refusal, match="trades cover 1 % of the requested 24 h") as refused:
         answer(tape=NONE_HELD, resting=[resting("bid", THIN, samples=9)])
     assert refused.value.code == "insufficient_historical_data"
     with pytest.raises(Refusal, match="nothing was traded"):
@@ -272,7 +272,7 @@ def test_neither_part_is_a_refusal() -> None:
 def test_a_book_watched_for_too_short_says_how_long_to_wait() -> None:
     """Five of ten samples: half a minute more."""
     found = answer(resting=[resting("bid", THIN, samples=5)])
-    assert found.warnings[-1] == "No resting zones yet: the book must be watched for about 30 s more."
+    assert found.warnings[-1] == "No resting zones yet: the book must be recorded for about 30 s more."
     assert found.resting is None
 
 

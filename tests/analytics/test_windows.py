@@ -97,9 +97,9 @@ def test_a_window_that_is_half_missing_is_refused_with_the_time_it_will_be_there
         check_coverage("BTCUSDT", rows, Span(T0, T0 + 60))
     refusal = refused.value
     assert refusal.code == "insufficient_historical_data"
-    assert refusal.message == "BTCUSDT: 6 of the 60 s asked for are recorded."
+    assert refusal.message == "BTCUSDT: 6 of the requested 60 s are recorded."
     assert refusal.retry_after_secs == 4.0
-    assert "a part of this window can be answered in 4 s and all of it in 51 s" in refusal.hint
+    assert "part of this window can be answered in 4 s and all of it in 51 s" in refusal.hint
     assert len(check_coverage("BTCUSDT", rows, Span(T0 + 50, T0 + 60)).rows) == 6
 
 

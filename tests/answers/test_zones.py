@@ -71,6 +71,6 @@ def test_zones_without_a_mid_are_dated_by_the_last_trade(tmp_path: Path, monkeyp
             assert last is not None
             assert iso(first) <= zones["as_of"] <= iso(last)
             assert zones["last_trade_age_secs"] >= 0.0
-            assert f"the last trade, of {zones['as_of']}." in " ".join(zones["warnings"])
+            assert f"the last trade, at {zones['as_of']}." in " ".join(zones["warnings"])
 
     asyncio.run(run())

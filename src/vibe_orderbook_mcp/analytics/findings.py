@@ -1,4 +1,4 @@
-"""What a detector says: something measurable happened, how big and how rare it was, and what that cannot prove."""
+"""The finding of a detector: what was measured, how large and how rare it was, and what it does not prove."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ LIMITS: Final[dict[FindingType, str]] = {
     "update_burst": "Counts book changes; who made them and why is not in the data.",
     "fleeting_cluster": "Short-lived large quotes are common; owner and intent are not in the data.",
     "crash_precursor": "Describes thinning liquidity now; it does not predict a fall.",
-    "absorption": "Volume met a refilled level; one hidden order or several traders cannot be told apart.",
-    "iceberg": "100 ms frames cannot tell one hidden order from several traders quoting again; executed is a lower"
+    "absorption": "Volume met a refilled level; one hidden order and several traders look alike.",
+    "iceberg": "In 100 ms frames one hidden order and several traders who quote again look alike; executed is a lower"
     " bound of its size.",
 }
 
@@ -50,7 +50,7 @@ class SweepFacts(msgspec.Struct, frozen=True):
     side: Side  # of the book that it hit
     prices: int
     quote: float
-    share: float | None  # of what usually rests on that side within the own band
+    share: float | None  # share of the usual depth of that side within the own band
     slippage_bps: float | None  # average price from the touch; + is a cost
     reach_bps: float | None  # last price from the touch
     levels_cleared: int | None
@@ -86,7 +86,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_stored(finding: Finding) -> StoredEvent:
-    """As history keeps it: by type and start, so the type also names side and price."""
+    """The finding as history stores it: by type and start, so the type also names side and price."""
     place = [finding.side or "", "" if finding.price is None else repr(finding.price)]
     return StoredEvent(
         type=" ".join([finding.type, *filter(None, place)]),

@@ -23,7 +23,7 @@ from vibe_orderbook_mcp.book.touch_steps import BUCKETS, TouchSteps, state_of
 
 MIN_TRANSITIONS = 20_000
 MIN_VISITS = 200
-MAX_LEFT_OUT = 0.05  # share of mid changes the chain cannot hold; ours
+MAX_LEFT_OUT = 0.05  # share of mid changes that the chain cannot represent; our choice
 
 _SINGULAR = 1e-12
 
@@ -36,17 +36,17 @@ class MicropriceTable:
     transitions: int
 
     def price(self, bid: float, bid_size: float, ask: float, ask_size: float, tick: float) -> float | None:
-        """mid + G*, kept within the touch. None for a state that the table does not hold."""
+        """mid + G*, clamped to the touch. None for a state that is not in the table."""
         state = state_of(bid, bid_size, ask, ask_size, tick)
         if state is None or state >= len(self.adjustments):
             return None
-        # Equal sizes lie on the edge between the middle deciles, whose adjustments cancel.
+        # Equal sizes are on the edge between the middle deciles, and their adjustments cancel.
         adjustment = 0.0 if bid_size == ask_size else self.adjustments[state]
         return min(max(bid + (ask - bid) / 2 + adjustment * tick, bid), ask)
 
 
 def solve(steps: TouchSteps) -> MicropriceTable | None:
-    """G* from what was seen so far, or None while that is too little or does not fit the chain."""
+    """G* from the observations so far, or None if they are too few or do not fit the chain."""
     spreads = _used_spreads(steps)
     used = range(BUCKETS * spreads)
     counts = [[steps.stayed[x][y] + steps.moved[x][y] for y in used] for x in used]
@@ -69,7 +69,7 @@ def solve(steps: TouchSteps) -> MicropriceTable | None:
 
 
 def _used_spreads(steps: TouchSteps) -> int:
-    """Spreads 1..n whose every decile was seen often enough, counting mirrored observations."""
+    """Spreads 1..n with enough observations in every decile, mirrored ones included."""
     states = range(BUCKETS * steps.spreads)
     seen = [sum(steps.stayed[x]) + sum(steps.moved[x]) for x in states]
     for spread in range(steps.spreads):
@@ -87,7 +87,7 @@ def mirror(state: int, buckets: int = BUCKETS) -> int:
 def solve_antisymmetric(
     transition: Sequence[Sequence[float]], drift: Sequence[float], buckets: int = BUCKETS
 ) -> list[float] | None:
-    """x with x = drift + transition x, given that both mirror: x[mirror(i)] = -x[i]. None when there is no such x.
+    """x with x = drift + transition x, given that both mirror: x[mirror(i)] = -x[i]. None if there is no solution.
 
     With Q for `transition` this is G1, with Q + T it is G*.
     """

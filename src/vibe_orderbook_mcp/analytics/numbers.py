@@ -12,7 +12,7 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec, decimal_text
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """part / whole, or None where that is no number."""
+    """part / whole, or None if that is undefined."""
     if whole == 0.0:
         return None
     value = part / whole
@@ -30,7 +30,7 @@ def significant(value: None, digits: int = 6) -> None: ...
 @overload
 def significant(value: float | None, digits: int = 6) -> float | None: ...
 def significant(value: float | None, digits: int = 6) -> float | None:
-    """Rounded to significant digits: the reader pays by the token, and float noise is not information."""
+    """Rounded to significant digits: a model pays for every token, and float noise is not information."""
     if value is None:
         return None
     return float(f"{value:.{digits - 1}e}") + 0.0  # + 0.0 turns -0.0 into 0.0
@@ -71,7 +71,7 @@ def counted(count: int, noun: str, nouns: str | None = None) -> str:
 
 
 def price_text(spec: SymbolSpec, price: float) -> str:
-    """A price inside a sentence: to the tick, to half a tick where it lies between two."""
+    """A price inside a sentence: to the tick, or to half a tick between two."""
     text = f"{price:,.{spec.tick_exp + 1}f}"
     return text[:-1].rstrip(".") if text.endswith("0") else text
 
@@ -82,7 +82,7 @@ def exact_price(spec: SymbolSpec, price: float) -> str:
 
 
 def exact_mid(spec: SymbolSpec, price: float) -> str:
-    """A price on the grid of half ticks, without trailing zeros: what a mid can be."""
+    """A price on the grid of half ticks, such as a mid, without trailing zeros."""
     return plain(Decimal(f"{price:.{spec.tick_exp + 1}f}"))
 
 

@@ -1,4 +1,4 @@
-"""How unusual a value is for this symbol. Nothing here is a probability of intent."""
+"""How unusual a value is for this symbol. A rarity is never a probability of intent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vibe_orderbook_mcp.analytics.numbers import ratio
 
 class Ranks:
     """A baseline that many values are ranked in. `values` are in order of time: neighbouring windows resemble each
-    other, and a day of them holds fewer independent ones than it has windows."""
+    other, so a day has fewer independent windows than windows."""
 
     __slots__ = ("_cap", "_ordered")
 
@@ -28,7 +28,7 @@ class Ranks:
         return (less + 0.5 * (not_more - less) + 0.5) / (len(self._ordered) + 1)
 
     def rarity(self, value: float) -> float:
-        """`rank`, capped at what a baseline of this length and persistence can tell."""
+        """`rank`, capped by the length and persistence of the baseline."""
         return min(self.rank(value), self._cap)
 
     def quantile(self, share: float) -> float:

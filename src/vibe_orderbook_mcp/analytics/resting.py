@@ -1,4 +1,4 @@
-"""What rests by price, averaged over the last minute."""
+"""Resting depth by price, averaged over the last minute."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ REACH_BPS = 100
 KEPT_MS = 60_000
 MIN_SAMPLES = 10
 
-# All bins are looked at every five seconds, and those that come into reach at once: what rests changes slowly.
+# All bins are sampled every five seconds, new ones immediately: resting depth changes slowly.
 LOOK_SECS = 5
-# The grid is laid anew when a basis point of mid has become this many times its width, or this part of it.
+# A new grid is made when a basis point of mid is this many times the bin width, or this part of it.
 WIDTH_DRIFT = 1.7
 
 
@@ -39,8 +39,8 @@ class RestingDepth:
 class RestingGrid:
     """The last minute of one book's depth on a grid of max(tick, 1 bp), anchored at zero, up to 100 bps from mid.
 
-    Call `sample` where each second ends. A bin counts in a look when it lies on its side of the book then, the touch's
-    own bin included, and is wholly known; empty bins count as 0. What is so now is the range of the answer.
+    Call `sample` where each second ends. A sample counts a bin that is completely known and on its side of the
+    book then, the touch's own bin included; empty bins count as 0. The answer covers the range of the newest sample.
     """
 
     __slots__ = ("_scale", "_sides", "_tick", "_times", "_width")
@@ -51,13 +51,13 @@ class RestingGrid:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything: the book was lost."""
+        """Clear everything, because the book was lost."""
         self._width = 0
         self._times: deque[int] = deque()
         self._sides: dict[Side, _GridSide] = {}
 
     def sample(self, now_ms: int, bids: BookSide, asks: BookSide) -> None:
-        """Look at all bins, or between two such looks at those not seen before. A book without a mid is passed over."""
+        """Sample all bins; between two such samples only new bins. A book without a mid is skipped."""
         best_bid, best_ask = bids.best, asks.best
         if best_bid is None or best_ask is None or best_bid >= best_ask:
             return
@@ -99,7 +99,7 @@ class _GridSide:
         self._scale = scale
         self._looks: deque[_Look] = deque()  # oldest first
         self._range = range(0)  # lowest bin first
-        self._whole_ms = -KEPT_MS  # of the newest look at all bins
+        self._whole_ms = -KEPT_MS  # of the newest sample of all bins
 
     def sample(self, now_ms: int, levels: BookSide, mid: float) -> None:
         while self._looks and self._looks[0].at_ms <= now_ms - KEPT_MS:
@@ -130,7 +130,7 @@ class _GridSide:
             self._looks.append(_Look(now_ms, bins.start, array("d", levels.sums_between(edges))))
 
     def _known(self, levels: BookSide, mid: float) -> range:
-        """From the bin of the best price to the last one that lies wholly within 100 bps and the known book."""
+        """From the bin of the best price to the last bin that is completely within 100 bps and the known book."""
         best, horizon = levels.best, levels.horizon
         if best is None:
             return range(0)

@@ -1,8 +1,8 @@
-"""What every answer carries, and how its fields are written.
+"""The common fields of all answers, and how fields are written.
 
 Prices and sizes taken from the book are exact decimal strings; derived figures are rounded numbers with their unit
-in the name. A figure that cannot be computed is null, never 0. Fields that say nothing in the usual case (a flag
-that is not set, `detail` that was not asked for) are left out of the JSON.
+in the name. A figure that cannot be computed is null, never 0. Fields without
+information (a flag that is not set, `detail` that was not requested) are left out of the JSON.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from vibe_orderbook_mcp.model.moment import Status
 def _shortened(schema: dict[str, Any]) -> None:
     """Drop "title": "Best Bid" beside "best_bid", and say "number or null" in one line.
 
-    Clients hand the schema to a model, which pays for it, and check every answer against it: alternatives take them
-    longer than two types.
+    Clients pass the schema to a model, which pays for its length. They also validate every answer with it, and that
+    is slower with `anyOf` than with two types.
     """
     for field in schema.get("properties", {}).values():
         field.pop("title", None)
@@ -38,7 +38,7 @@ class Answer(BaseModel):
 
 
 def left_out_if_none(description: str) -> Any:
-    """A field that is absent from the JSON while it has nothing to say."""
+    """A field that is absent from the JSON while it has its default."""
     return Field(default=None, exclude_if=_is_none, description=description)
 
 
@@ -66,19 +66,19 @@ class Envelope(Answer):
     summary: str = Field(description="The answer in one sentence, fit for quoting.")
     warnings: list[str] = Field(description="What limits this answer; empty when nothing does.")
     source: PriceSource | None = Field(
-        default=None,  # whoever sends the answer fills it in
-        description="Whose prices these are. live: the exchange's; simulated: made up; recording: played back, of the "
-        "past. null: the exchange has not answered yet.",
+        default=None,  # set when the answer is sent
+        description="Origin of the prices. live: the exchange; simulated: made up; recording: a replay of the past. "
+        "null: the exchange has not answered yet.",
     )
 
 
 class Window(Answer):
-    """The span of exchange time an answer covers, and how much of it was really seen."""
+    """The span of exchange time of an answer, and how much of it was recorded."""
 
     start: str = Field(description="First instant of the window, ISO 8601 UTC.")
     end: str = Field(description="End of the window (exclusive), ISO 8601 UTC.")
-    requested_secs: int = Field(description="Length asked for, in seconds.")
-    covered_secs: float = Field(description="Seconds of it that were recorded without a gap; rates divide by this.")
+    requested_secs: int = Field(description="Requested length, in seconds.")
+    covered_secs: float = Field(description="Seconds recorded without a gap; rates divide by this.")
     coverage: float = Field(ge=0.0, le=1.0, description="covered_secs / requested_secs, 0 to 1.")
     samples: int = Field(
         description="One-second rows (volume profiles: aggregate trades) the figures were computed from."
@@ -93,12 +93,12 @@ Windowed = TypeVar("Windowed", bound=WindowedEnvelope)
 
 
 def of_window(answer: Windowed, asked_secs: int) -> Windowed:
-    """An answer about a part of the window that was asked for says so; any other one is as it was."""
+    """Adds a sentence to an answer about only a part of the requested window; leaves others unchanged."""
     window = answer.window
     if window.requested_secs == asked_secs:
         return answer
     covered = window.covered_secs
-    warning = f"Shortened: {secs_text(covered)} of the {asked_secs} s asked for are recorded, since {window.start}."
+    warning = f"Shortened: {secs_text(covered)} of the requested {asked_secs} s are recorded, since {window.start}."
     whole = window.model_copy(update={"requested_secs": asked_secs, "coverage": round(covered / asked_secs, 4)})
     return answer.model_copy(update={"window": whole, "warnings": [warning, *answer.warnings]})
 

@@ -1,7 +1,7 @@
 """Figures of one book at one moment.
 
-Sides are lists of (price, size), best first. A figure that cannot be computed is None, never 0. A side's horizon is
-the worst price up to which every level of it is known; None means that the whole side is.
+Sides are lists of (price, size), best first. A figure that cannot be computed is None, never 0. A side's horizon is the
+worst price up to which every level is known; None means that the whole side is known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.model.events import Side
 BookLevel = tuple[float, float]
 BookLevels = Sequence[BookLevel]
 
-# A level that stands exactly at a limit is inside it, whatever the last bit of the product says.
+# A level exactly at a limit is inside it, regardless of the last bit of the product.
 EDGE = 1e-12
 
 
@@ -63,10 +63,10 @@ class BookView:
 
 
 class DepthCurve:
-    """One side and what its levels add up to.
+    """One side and the sums of its levels.
 
-    An order is walked level by level, best first, over as many levels as it needs (`walked`), and no level is walked
-    twice; what stands up to a limit is summed in one go (`book.book_side.Ladder`).
+    An order is walked level by level, best first, over as many levels as it needs (`walked`); no level is walked
+    twice. Depth up to a limit is summed in one call (`book.book_side.Ladder`).
     """
 
     def __init__(self, levels: BookLevels | Ladder, side: Side, horizon: float | None = None) -> None:
@@ -100,7 +100,7 @@ class DepthCurve:
         return self._amounts, self._walked
 
     def bought(self, count: int) -> float:
-        """Base units that the amounts of the best levels buy: the sizes, but for the rounding of an order's walk."""
+        """Base units that the amounts of the best levels buy: the sizes, apart from the rounding of an order's walk."""
         known = self._bought
         if (done := len(known) - 1) < count:
             parts = map(truediv, self._amounts[done:count], self.ladder.levels(done, count)[0])
@@ -109,15 +109,15 @@ class DepthCurve:
 
     @cached_property
     def sure(self) -> int:
-        """How many levels stand within the horizon: beyond it levels may be missing between those that are seen."""
+        """Number of levels within the horizon: beyond it some levels between the known ones may be missing."""
         return len(self.ladder) if self.horizon is None else self.count_to(self.horizon)
 
     def count_to(self, limit: float) -> int:
-        """How many levels stand between the best price and the limit, inclusive."""
+        """Number of levels between the best price and the limit, inclusive."""
         return self.ladder.count_to(limit * (1 + self._outwards * EDGE))
 
     def count_before(self, limit: float) -> int:
-        """How many levels `limit` is beyond."""
+        """Number of levels up to `limit`."""
         return self.ladder.count_before(limit, EDGE)
 
     def ends_within(self, limit: float) -> bool:
@@ -135,7 +135,7 @@ class BandDepth:
 
 
 def mid(bid: float | None, ask: float | None) -> float | None:
-    """Half way between the best prices. None with a side missing or crossed: such a book has no middle."""
+    """Half way between the best prices. None for a one-sided or crossed book, which has no mid."""
     if bid is None or ask is None or bid > ask:
         return None
     return bid + (ask - bid) / 2
@@ -165,7 +165,7 @@ def weighted_mid(bid: float | None, bid_size: float, ask: float | None, ask_size
 
 
 def balance(bid_amount: float, ask_amount: float) -> float | None:
-    """(bid - ask) / (bid + ask): -1 to 1, positive when bids are heavier, None when there is nothing."""
+    """(bid - ask) / (bid + ask): -1 to 1, positive when bids are heavier, None for an empty book."""
     return ratio(bid_amount - ask_amount, bid_amount + ask_amount)
 
 
@@ -175,7 +175,7 @@ def imbalance(bids: DepthCurve, asks: DepthCurve, count: int) -> float | None:
 
 
 def band_imbalance(bids: DepthCurve, asks: DepthCurve, middle: float | None, bps: float) -> float | None:
-    """Balance of size within `bps` of mid: comparable between symbols, which a count of levels is not."""
+    """Balance of size within `bps` of mid: comparable between symbols, unlike a count of levels."""
     if middle is None:
         return None
     within = [curve.base(curve.count_to(limit_at(middle, curve.side, bps))) for curve in (bids, asks)]
@@ -194,5 +194,5 @@ def limit_at(reference: float, side: Side, bps: float) -> float:
 
 
 def is_beyond(price: float, side: Side, limit: float) -> bool:
-    """Whether a price of this side lies further out than the limit."""
+    """Whether a price of this side is further from mid than the limit."""
     return price < limit * (1 - EDGE) if side == "bid" else price > limit * (1 + EDGE)

@@ -1,4 +1,4 @@
-"""Books as the analytics take them: values that stay as they are, cut out as far as they are needed. Pure."""
+"""Books for the analytics: immutable values with only the levels that are needed. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vibe_orderbook_mcp.book.compiled import Ladder
 from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.model.rows import STORED_LEVELS
 
-# Walls lie within 1 % of mid, the other figures of a book within 1 % of its best prices; a little for rounding.
+# Walls are within 1 % of mid, the other figures of a book within 1 % of its best prices; the rest is for rounding.
 NEAR_BPS = 101
 
 
 @dataclass(frozen=True, slots=True)
 class BookFrame:
-    """A book at one update: its levels, since when they stand, and what was traded against them since then.
+    """A book at one update: its levels, their ages, and the volume traded against them.
 
-    `traded` has base units by side and price; a level without an entry had no trade. Levels are known to have come at
-    some time only where `near` or `view` has cut them out whole, as ladders.
+    `traded` has base units by side and price; a level without an entry had no trade. Ages are known only if `near` or
+    `view` made the sides as ladders.
     """
 
     view: BookView
@@ -29,14 +29,14 @@ class BookFrame:
     traded: Mapping[Side, Mapping[float, float]]
 
     def level_history(self, side: Side, price: float) -> tuple[int | None, float]:
-        """When the level there came (None: before anybody looked), and base units traded against it since then."""
+        """Time of the level's arrival (None: before recording began), and base units traded against it since then."""
         levels = self.view.side(side)
         since_ms = levels.since_ms(price) if isinstance(levels, Ladder) else None
         return since_ms, self.traded[side].get(price, 0.0)
 
 
 def view(book: OrderBook, levels: int | None = None) -> BookView:
-    """The book as the analytics take it, best first: all of it, or the best `levels` a side."""
+    """The book, best first: all levels, or the best `levels` a side."""
     if levels is None:
         bids, asks = book.bids.ladder(len(book.bids)), book.asks.ladder(len(book.asks))
         return BookView(bids, asks, book.bids.horizon, book.asks.horizon)
@@ -44,7 +44,7 @@ def view(book: OrderBook, levels: int | None = None) -> BookView:
 
 
 def near_view(book: OrderBook, bps: float, *, notional: float = 0.0) -> BookView:
-    """The same as far as `bps` from the best prices, or as far as `notional` quote units need of either side."""
+    """The same within `bps` of the best prices, or as far as `notional` quote units reach on either side."""
     reach = _near(book.bids, bps, notional), _near(book.asks, bps, notional)
     return BookView(*reach, book.bids.horizon, book.asks.horizon)
 

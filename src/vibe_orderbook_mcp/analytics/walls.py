@@ -1,7 +1,7 @@
 """Walls: resting size that stands out from its own side of the book.
 
 Sizes in a book are close to log-normal with a wide spread, so "twice the median" flags a third of all levels. A
-wall must stand out on a robust log scale and hold a real share of its side.
+wall must stand out on a robust log scale and be a real share of its side.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from vibe_orderbook_mcp.book.book import BookSide
 from vibe_orderbook_mcp.model.events import Side
 
 WALL_BAND_BPS = 100
-FURTHEST_BPS = 500  # where groups are so coarse or few that 1 % holds too few of them
+FURTHEST_BPS = 500  # used if groups are so coarse or few that 1 % has too few of them
 MIN_LEVELS = 20
 MIN_Z = 2.5
 MIN_SHARE = 0.05
 PERSISTENT_SECS = 10.0
 
-# (side, price) -> (time at which the level was first seen at its present life, volume traded there since).
+# (side, price) -> (time of the level's arrival, volume traded there since).
 LevelHistory = Callable[[Side, float], tuple[int | None, float]]
 
 
@@ -72,9 +72,9 @@ class PriceGroups:
 
 
 def find_walls(groups: PriceGroups) -> list[Wall] | None:
-    """The walls of one side, best first. None: fewer than 20 groups say too little.
+    """The walls of one side, best first. None: fewer than 20 groups are too few.
 
-    The best level is what trades next, not a wall in front of it: its group counts without it.
+    The best level trades next and is not a wall: its group counts without it.
     """
     sizes = groups.sizes
     if len(sizes) < MIN_LEVELS:
@@ -95,13 +95,13 @@ def find_walls(groups: PriceGroups) -> list[Wall] | None:
 
 
 def largest_wall(walls: Mapping[Side, Sequence[Wall] | None]) -> tuple[Side, Wall] | None:
-    """By amount, of both sides."""
+    """The largest wall of both sides, by amount."""
     found = [(side, wall) for side, each in walls.items() for wall in each or ()]
     return max(found, key=lambda one: one[1].amount, default=None)
 
 
 def _score(sizes: Sequence[float], size: float) -> float:
-    """`robust_log_z` of another size than these."""
+    """`robust_log_z` of a size that is not among these."""
     middle, scale = log_scale(sizes)
     return (log(size) - middle) / scale if scale > 0.0 and size > 0.0 else 0.0
 
@@ -109,26 +109,26 @@ def _score(sizes: Sequence[float], size: float) -> float:
 def price_groups(curve: DepthCurve, middle: float, tick: float) -> PriceGroups:
     """Levels within 1 % of mid, grouped on a grid of max(tick, 1 bp) so that a wall split over ticks is seen.
 
-    Levels beyond the horizon stay out: between them some may be missing.
+    Levels beyond the horizon are left out, since some between them may be missing.
     """
     stop = min(curve.sure, curve.count_to(limit_at(middle, curve.side, WALL_BAND_BPS)))
     if stop == 0:
         return PriceGroups(curve, [0], [])
     step = max(1, round(middle * 1e-4 / tick))
     first, last = (round(curve.ladder.price(index) / tick) // step for index in (0, stop - 1))
-    # Half a tick beyond each group's last price, on the side that the levels run to.
+    # Half a tick beyond each group's last price, away from mid.
     if curve.side == "bid":
         limits = [(group * step - 0.5) * tick for group in range(first, last, -1)]
     else:
         limits = [((group + 1) * step - 0.5) * tick for group in range(first, last)]
-    counts = map(curve.ladder.count_to, limits)  # between ticks: no level stands at one, to the last bit
+    counts = map(curve.ladder.count_to, limits)  # between ticks: no level is exactly there
     edges = [0, *(edge for edge in dict.fromkeys(counts) if edge), stop]
     return PriceGroups(curve, edges, curve.ladder.parts(edges))
 
 
 def group_sizes(side: BookSide, middle: float, tick: float, *, reach_bps: float = WALL_BAND_BPS) -> list[float]:
-    """The sizes of `price_groups`, of a side as the book keeps it and lowest price first, as far from mid as
-    `reach_bps`."""
+    """The sizes of `price_groups` for a side in the book's own order (lowest price first), within `reach_bps` of
+    mid."""
     best = side.best
     if best is None:
         return []
@@ -147,8 +147,8 @@ def group_sizes(side: BookSide, middle: float, tick: float, *, reach_bps: float 
 
 
 def nearest_groups(side: BookSide, middle: float, tick: float, count: int) -> list[float]:
-    """The sizes of the `count` groups next to mid that hold something, of those within 5 %; fewer where there are
-    fewer. A side's lowest price comes first."""
+    """The sizes of at most `count` groups next to mid that are not empty and within 5 %. A side's lowest price comes
+    first."""
     for reach_bps in (WALL_BAND_BPS, FURTHEST_BPS):
         sizes = group_sizes(side, middle, tick, reach_bps=reach_bps)
         if len(sizes) > count:  # the furthest one may be cut off by the reach

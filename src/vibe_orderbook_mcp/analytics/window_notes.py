@@ -1,6 +1,7 @@
-"""What an answer has to say of its window beside the figures: how old its newest part is, and when the book was lost.
+"""Notes about a window: the age of its newest part, and when the book was lost.
 
-Seconds in which this server had lost the book are left out of every figure and named: the market did nothing there.
+Seconds in which this server had lost the book are left out of every figure, and the answer names them. They say nothing
+about the market.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ NAMED_MOST: Final = 3
 
 
 def resync_text(rows: Iterable[SecondRow], *, is_live: bool) -> str | None:
-    """When the book was resynchronised within these ascending seconds, as a sentence. None: it never was lost.
+    """When the book was resynchronised within these ascending seconds, as a sentence. None: it was never lost.
 
-    An episode that has no end among the rows is named by its last second. Where the book is live it has ended since.
+    An episode without an end among the rows is named by its last second. If the book is live it has ended since.
     """
     mended: list[int] = []
     lost: SecondRow | None = None
@@ -49,30 +50,30 @@ def _clocks(seconds: list[int]) -> str:
     return "at " + ", ".join(clock(second) for second in seconds)
 
 
-# Rows come a second at a time and a little late: a figure so many seconds from an end of the window is of that end.
+# Rows come once a second and slightly late: a figure this close to an end of the window counts as its value there.
 NEAR_SECS: Final = 2
 
 
 def newest_end(window: Cut) -> int | None:
-    """The end (seconds since the epoch) of the newest second with a book or trades; None: there is none."""
+    """The end (seconds since the epoch) of the newest second with a book or trades; None: no such second."""
     return next(
         (row.second + 1 for row in reversed(window.rows) if row.covered_ms or row.events or row.agg_trades), None
     )
 
 
 def newest_used_ms(window: Cut, heard_ms: int) -> int:
-    """Exchange time of the newest event that figures of the window rest on. `heard_ms` is that of the newest event that
-    came: seconds may be missing before it, because nobody watched then or because they are not over."""
+    """Exchange time of the newest event in the window's figures. `heard_ms` is the time of the newest event received:
+    seconds before it may be missing because they were not recorded or have not ended."""
     newest = newest_end(window)
     return heard_ms if newest is None else min(heard_ms, newest * 1000)
 
 
 def age_warnings(window: Cut) -> list[str]:
-    """That the window's last seconds are not there, where more than NEAR_SECS are missing."""
+    """A sentence if more than NEAR_SECS are missing at the window's end."""
     newest = newest_end(window)
     if newest is None or window.span.end - newest <= NEAR_SECS:
         return []
     return [
-        f"The newest second seen ended at {iso_second(newest)}, {window.span.end - newest} s before the end of the"
+        f"The newest recorded second ended at {iso_second(newest)}, {window.span.end - newest} s before the end of the"
         " window: later ones are not in these figures."
     ]

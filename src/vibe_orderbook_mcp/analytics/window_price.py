@@ -13,10 +13,10 @@ from vibe_orderbook_mcp.analytics.windows import Cut
 
 @dataclass(frozen=True, slots=True)
 class WindowPrice:
-    """Quote units. None: no book and no trades there that would say it.
+    """Quote units. None: no book and no trades.
 
-    `open` and `close` are mids, so that a trade at the bid after one at the ask is no fall. `high` and `low` are the
-    extremes of trades and of mid at the ends of seconds: both hold `open`, `close` and `vwap`.
+    `open` and `close` are mids, so that a trade at the bid after one at the ask is not a fall. `high` and `low`
+    are the extremes of trades and of mid at the ends of seconds: `open`, `close` and `vwap` are between them.
     """
 
     open: float | None
@@ -24,9 +24,9 @@ class WindowPrice:
     high: float | None
     low: float | None
     vwap: float | None  # of all trades; None without trades
-    open_at: int | None  # seconds since the epoch: the window's start where mid just before it is known
-    close_at: int | None  # the end of the second that `close` is of
-    high_traded: bool  # False: a mid that nobody traded at
+    open_at: int | None  # seconds since the epoch: the window's start if mid just before it is known
+    close_at: int | None  # the end of the second of `close`
+    high_traded: bool  # False: a mid without a trade at it
     low_traded: bool
 
     @property
@@ -51,7 +51,7 @@ def window_price(window: Cut) -> WindowPrice:
         sum(row.buy_quote + row.sell_quote for row in window.rows),
         sum(row.buy_volume + row.sell_volume for row in window.rows),
     )
-    if vwap is not None and lows:  # rounding must not put an average outside of what it is an average of
+    if vwap is not None and lows:  # rounding must not put an average outside of its values
         vwap = min(max(vwap, min(lows)), max(highs))
     high, low = max([*known, *highs], default=None), min([*known, *lows], default=None)
     dated = [row.second + 1 for row in window.rows if row.mid is not None]
@@ -69,7 +69,7 @@ def window_price(window: Cut) -> WindowPrice:
 
 
 def _is_one_of(price: float | None, trades: Sequence[float]) -> bool:
-    """A mid is a sum, and may differ from the same price of a trade in the last bit."""
+    """A mid is a sum, so it may differ in the last bit from a trade at the same price."""
     return price is not None and any(isclose(price, each, rel_tol=EDGE) for each in trades)
 
 

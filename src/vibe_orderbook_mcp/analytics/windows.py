@@ -1,7 +1,7 @@
 """Windows of per-second rows: their totals, their coverage, and the equal windows before them.
 
-Rows come ascending by second. Seconds may be missing: nobody watched then. A row's `covered_ms` says how much of
-its second had a valid book; rates divide by that, never by the length asked for.
+Rows ascend by second. Seconds that were not recorded are missing. A row's `covered_ms` says how much of its second had
+a valid book; rates divide by that, never by the requested length.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The rows of one span, and mid just before it where that is known."""
+    """The rows of one span, and mid just before it if known."""
 
     span: Span
     rows: Rows
@@ -52,7 +52,7 @@ class Cut:
 
     @property
     def coverage(self) -> float:
-        """0 to 1. More than the whole cannot be covered, whatever the rows say."""
+        """0 to 1, never more."""
         return min(1.0, self.covered_secs / self.span.secs) if self.span.secs > 0 else 0.0
 
     @property
@@ -94,7 +94,7 @@ class SideTotals:
 
 @dataclass(frozen=True, slots=True)
 class WindowTotals:
-    """What all rows of a window add up to."""
+    """The sums of all rows of a window."""
 
     span: Span
     samples: int
@@ -115,7 +115,7 @@ class WindowTotals:
     sell_quote: float
     fills: int
     agg_trades: int
-    missing_trades: int  # aggregate trades that the ids say happened but no row holds
+    missing_trades: int  # aggregate trades proved by their ids but missing in the rows
     size_squares: float
     effective_spread_sum: float
     effective_spread_volume: float
@@ -144,7 +144,7 @@ def equal_windows(
 
 
 def total(window: Cut) -> WindowTotals:
-    """Everything a window's rows add up to: column by column, which costs half of what row by row does."""
+    """The sums of a window's rows: column by column, for half the cost of row by row."""
     rows = window.rows
     mids = _mids(window)
     sums: dict[str, Any] = (
@@ -170,14 +170,14 @@ def total(window: Cut) -> WindowTotals:
 
 
 def quality(coverage: float, count: int, minimum: int) -> Quality:
-    """ok: covered and enough of it; partial: half covered, or little happened; insufficient: no answer."""
+    """ok: covered, with enough events; partial: half covered, or few events; insufficient: no answer."""
     if coverage < MIN_COVERAGE:
         return "insufficient"
     return "ok" if coverage >= OK_COVERAGE and count >= minimum else "partial"
 
 
 def held_part(rows: Rows, span: Span) -> Span:
-    """The span, or its newest well covered part where less than half of it is covered and that part is long enough."""
+    """The span; if less than half of it is covered, its newest well covered part, if that is long enough."""
     window = cut(rows, span)
     if window.coverage >= MIN_COVERAGE or (shorter := longest_covered(window)) < SHORTEST_WINDOW_SECS:
         return span
@@ -194,8 +194,8 @@ def check_coverage(symbol: str, rows: Rows, span: Span) -> Cut:
     wholly = secs_until(window, OK_COVERAGE)
     raise Refusal(
         "insufficient_historical_data",
-        f"{symbol}: {secs_text(window.covered_secs)} of the {span.secs} s asked for are recorded.",
-        f"While the feed runs, a part of this window can be answered in {soon} s and all of it in {wholly} s.",
+        f"{symbol}: {secs_text(window.covered_secs)} of the requested {span.secs} s are recorded.",
+        f"While the feed runs, part of this window can be answered in {soon} s and all of it in {wholly} s.",
         retry_after_secs=float(soon),
     )
 
@@ -214,7 +214,7 @@ def secs_until(window: Cut, coverage: float) -> int:
 
 
 def longest_covered(window: Cut) -> int:
-    """Length in seconds of the longest well covered window with the same end; 0 if there is none."""
+    """Length in seconds of the longest well covered window with the same end; 0 without one."""
     longest = covered = 0
     for row in reversed(window.rows):
         covered += row.covered_ms
@@ -235,7 +235,7 @@ _summed = attrgetter(*_SUMMED)
 
 
 def _mids(window: Cut) -> list[float]:
-    """A mid for every row: its own, else the last one before, else the first one after; 0 when there is none."""
+    """A mid for every row: its own, else the last one before, else the first one after; 0 without any."""
     known = window.mid_start or 0.0
     out = []
     for row in window.rows:
@@ -262,7 +262,7 @@ def _side_totals(flows: Sequence[SideFlow], mids: Sequence[float]) -> SideTotals
 
 
 def _mean_depth(depths: Sequence[tuple[float, ...]], events: Sequence[int]) -> tuple[float, ...]:
-    """By level, of the seconds that knew it, each with the weight of its events."""
+    """Mean by level over the seconds that have the level, weighted by events."""
     lengths, means = list(map(len, depths)), []
     every, shortest = sum(events), min(lengths, default=0)
     for level, column in enumerate(zip_longest(*depths, fillvalue=0.0)):
@@ -274,7 +274,7 @@ def _mean_depth(depths: Sequence[tuple[float, ...]], events: Sequence[int]) -> t
 
 
 def missing_trades(rows: Rows) -> int:
-    """Aggregate ids are consecutive, so trades that were not seen between the first and last can be counted."""
+    """Aggregate ids are consecutive, so missing trades between the first and the last can be counted."""
     firsts = [row.first_agg_id for row in rows if row.first_agg_id is not None]
     lasts = [row.last_agg_id for row in rows if row.last_agg_id is not None]
     if not firsts or not lasts:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=True
-"""One side of an order book, compiled: the same as `book_side`, line for line where it can be, only quicker.
+"""One side of an order book, compiled: the same as `book_side`, line for line if possible, only faster.
 
 Three arrays, ascending by key: keys and sizes, which are doubles, and since when each level stands. The key is the
 price of a bid and the negative price of an ask, so that the best level is the last one on both sides, and a change
@@ -28,7 +28,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     LEAST_ROOM = 64
-    RUN = 64  # so many levels that come and go are shifted at once
+    RUN = 64  # this many new and removed levels are shifted at once
 
 cdef enum Kind:
     PLAIN  # tuples of two floats
@@ -67,7 +67,7 @@ cdef class BookSide:
         return self._count
 
     def apply(self, levels, long long event_ms=0):
-        """Set each level to its new absolute size, 0 removes it; returns the sizes that stood there before."""
+        """Set each level to its new absolute size, 0 removes it; returns the sizes before."""
         cdef list rows = levels if PyList_CheckExact(levels) else list(levels)
         cdef Py_ssize_t count = PyList_GET_SIZE(rows)
         cdef list before = PyList_New(count)
@@ -126,11 +126,11 @@ cdef class BookSide:
         return [-self._keys[place] for place in range(self._count - 1, -1, -1)]
 
     def size_at(self, double price):
-        """0 where nothing stands."""
+        """0 without a level."""
         return self._size_at(price)
 
     def since_ms(self, double price):
-        """When the level there came; None where nothing stands, or since before anybody looked."""
+        """Time of the level's arrival; None without a level, or if it arrived before recording began."""
         cdef double key = self._sign * price
         cdef Py_ssize_t place = _place(self._keys, self._count, key)
         if place < self._count and self._keys[place] == key and self._since_ms[place]:
@@ -149,7 +149,7 @@ cdef class BookSide:
         self.horizon = self._sign * self._keys[0] if self._count and surplus >= 0 else None
 
     def keep_since(self, BookSide former not None):
-        """This copy takes the place of another one, which has watched for longer."""
+        """Replace an older copy and keep its arrival times."""
         cdef Py_ssize_t place, other = 0
         for place in range(self._count):
             while other < former._count and former._keys[other] < self._keys[place]:
@@ -173,7 +173,7 @@ cdef class BookSide:
         )
 
     def ladder(self, Py_ssize_t count):
-        """The best `count` levels as they stand now."""
+        """The present best `count` levels."""
         cdef Ladder found = Ladder.__new__(Ladder, self.side)
         cdef Py_ssize_t place
         count = min(max(count, 0), self._count)
@@ -185,7 +185,7 @@ cdef class BookSide:
         return found
 
     def count_to(self, double limit):
-        """How many levels stand between the best price and the limit, inclusive."""
+        """Number of levels between the best price and the limit, inclusive."""
         return self._count_to(limit)
 
     def is_beyond_horizon(self, double price):
@@ -193,7 +193,7 @@ cdef class BookSide:
         return self.horizon is not None and self._sign * price < self._sign * <double>self.horizon
 
     def known_levels(self):
-        """How many levels lie within the horizon."""
+        """Number of levels within the horizon."""
         return self._count if self.horizon is None else self._count_to(self.horizon)
 
     def depth_to(self, limits):
@@ -238,7 +238,7 @@ cdef class BookSide:
         return out
 
     cdef void _make_room(self, Py_ssize_t more) except *:
-        """So that `more` levels can be put up without a failure half-way."""
+        """Allocate space for `more` levels first, so that an update cannot fail half-way."""
         cdef Py_ssize_t wanted = self._count + more
         cdef Py_ssize_t room = max(wanted, 2 * self._room, LEAST_ROOM)
         cdef void *grown
@@ -259,7 +259,7 @@ cdef class BookSide:
         self._room = room
 
     cdef void _shift(self, const Change *changes, int count, long long event_ms) noexcept:
-        """Levels come and go, best first; whatever stands between two of them moves once, and only if it has to.
+        """Insert and remove levels, best first; levels between two changes move once, and only if needed.
 
         What moves up goes first, from the top, then what moves down, from the bottom: neither lands on what has yet to
         move. There is room for all that come.
@@ -284,7 +284,7 @@ cdef class BookSide:
         self._count += total
 
     cdef void _move(self, const Change *changes, int each, Py_ssize_t by) noexcept:
-        """What stands between this change and the one before it, which is nearer to the best price."""
+        """Move the levels between this change and the one before it, which is nearer to the best price."""
         cdef Py_ssize_t start = changes[each].place + (1 if changes[each].step < 0 else 0)
         cdef Py_ssize_t levels = (changes[each - 1].place if each else self._count) - start
         if levels > 0:
@@ -301,7 +301,7 @@ cdef class BookSide:
         return self._count - _place(self._keys, self._count, self._sign * limit)
 
     cdef Py_ssize_t _count_up_to(self, double key) noexcept:
-        """How many keys are not greater."""
+        """Number of keys that are not greater."""
         cdef Py_ssize_t place = _place(self._keys, self._count, key)
         return place + 1 if place < self._count and self._keys[place] == key else place
 
@@ -349,26 +349,26 @@ cdef class Ladder:
         return self.price(at), self._sizes[at]
 
     def price(self, Py_ssize_t place):
-        """Of the level at this place; 0 is the best one's. Raises IndexError."""
+        """The price at this index; 0 is the best. Raises IndexError."""
         if not 0 <= place < self._count:
             raise IndexError(place)
         return self._prices[place]
 
     def since_ms(self, double price):
-        """When the level there came; None where nothing stands, or since before anybody looked."""
+        """Time of the level's arrival; None without a level, or if it arrived before recording began."""
         cdef Py_ssize_t place = self.count_to(price) - 1
         if place >= 0 and self._prices[place] == price and self._since_ms[place]:
             return self._since_ms[place]
         return None
 
     def levels(self, Py_ssize_t start, Py_ssize_t stop):
-        """Prices and sizes from one place to another, as a slice has them."""
+        """Prices and sizes from one index to another, like a slice."""
         cdef Py_ssize_t place
         start, stop = self._within(start), self._within(stop)
         return [self._prices[place] for place in range(start, stop)], [self._sizes[place] for place in range(start, stop)]
 
     def depth(self, Py_ssize_t count):
-        """Base and quote units of the best `count` levels, of all where there are fewer."""
+        """Base and quote units of the best `count` levels, or of all if there are fewer."""
         cdef double base = 0.0, quote = 0.0
         cdef Py_ssize_t place
         for place in range(self._within(count)):
@@ -377,7 +377,7 @@ cdef class Ladder:
         return base, quote
 
     def parts(self, edges):
-        """Base units from each of these places to the next, each sum by itself."""
+        """Base units from each of these indices to the next, each sum separate."""
         cdef list out = []
         cdef Py_ssize_t place, start = -1, stop
         cdef double base
@@ -392,7 +392,7 @@ cdef class Ladder:
         return out
 
     def count_to(self, double limit):
-        """How many levels are not beyond the limit."""
+        """Number of levels that are not beyond the limit."""
         cdef Py_ssize_t place = 0, count = self._count, half
         while count > 0:
             half = count >> 1
@@ -404,7 +404,7 @@ cdef class Ladder:
         return place
 
     def count_before(self, double limit, double edge):
-        """How many levels `limit` is beyond, by more than `edge` of their price."""
+        """Number of levels that are nearer than `limit` by more than `edge` of their price."""
         cdef Py_ssize_t place = 0, count = self._count, half
         cdef double factor = 1.0 - self._sign * edge
         while count > 0:
@@ -450,7 +450,7 @@ cdef Kind _kind(list rows, Py_ssize_t count) noexcept:
 
 
 cdef inline Py_ssize_t _place(const double *keys, Py_ssize_t count, double key) noexcept nogil:
-    """Of the first key that is not below `key`."""
+    """Index of the first key that is not below `key`."""
     cdef Py_ssize_t place = 0, half
     while count > 0:
         half = count >> 1

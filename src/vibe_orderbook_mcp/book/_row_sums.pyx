@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=True
-"""What a second's row sums up of every event, compiled: the same as `row_sums`.
+"""Sums over the events of a second, compiled: the same as `row_sums`.
 
 Functions that are `noexcept` work on C's numbers alone: there is nothing in them that could raise.
 """
@@ -35,7 +35,7 @@ cdef class HeldRows:
         cdef Py_ssize_t place, count = len(rows)
         cdef tuple row
         if count != len(olds):
-            raise ValueError("as many sizes before as rows are needed")
+            raise ValueError("each row needs a size before")
         self._prices = <double *>PyMem_Malloc(max(1, 3 * count) * sizeof(double))
         if self._prices == NULL:
             raise MemoryError
@@ -73,7 +73,7 @@ cdef class HeldRows:
         return False
 
     def settle(self, dict watched not None, double least, double bound, bint is_bid):
-        """What the rows add up to."""
+        """The sums of the rows."""
         cdef Py_ssize_t place
         cdef bint has_watched = PyDict_Size(watched) > 0
         cdef double size, old, added = 0.0, cancelled = 0.0, sign = 1.0 if is_bid else -1.0
@@ -166,7 +166,7 @@ cdef class EventImbalance:
         self._levels = 0
 
     def take(self):
-        """Since the last call: how many events, their imbalance, and the sizes of both sides after each of them."""
+        """Since the last call: number of events, their imbalance, and the sizes of both sides after each."""
         cdef Py_ssize_t level
         taken = (
             self._events,

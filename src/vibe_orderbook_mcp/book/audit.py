@@ -8,10 +8,10 @@ from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 
 
 class BookAudit:
-    """Made beside a book in proven sequence: a fresh snapshot and the same events have to come to the same levels.
+    """A check of a book in proven sequence: a fresh snapshot and the same events must give the same levels.
 
-    `receive` every event of the book from then on, `load` the snapshot when it is there, and look with `meeting`
-    whether both copies have come to the same update.
+    `receive` every later event of the book, `load` the snapshot when it arrives, and ask `meeting` whether both copies
+    are at the same update.
     """
 
     __slots__ = ("_copy", "_from_id")
@@ -29,11 +29,11 @@ class BookAudit:
             return Loaded.TOO_OLD
         loaded = self._copy.load(snapshot, limit=limit)
         if loaded is Loaded.UNPROVEN:
-            self._copy.confirm()  # the book beside it has proved the stream
+            self._copy.confirm()  # the audited book has proved the stream
         return loaded
 
     def meeting(self, book: OrderBook) -> OrderBook | None:
-        """The fresh copy, once it stands at the same update as the book. It knows at least as many levels."""
+        """The fresh copy, once it is at the same update as the book. It knows at least as many levels."""
         fresh = self._copy.book
         if fresh is None or not self._copy.is_proven or fresh.last_update_id != book.last_update_id:
             return None
@@ -41,7 +41,7 @@ class BookAudit:
 
 
 def replaced(book: OrderBook, fresh: OrderBook) -> bool:
-    """Prepare a fresh copy to take the place of a book at the same update. Returns whether the two differed."""
+    """Prepare a fresh copy to replace a book at the same update. Returns whether the two differed."""
     has_differed = bool(differing_levels(book, fresh))
     fresh.event_ms = book.event_ms
     fresh.keep_since(book)

@@ -1,4 +1,4 @@
-"""One order book: two sides and the update they stand at."""
+"""One order book: two sides and their update id."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["BookSide", "OrderBook"]
 
 
 class OrderBook:
-    """Both sides and the update they stand at."""
+    """Both sides and their update id."""
 
     __slots__ = ("asks", "bids", "event_ms", "last_update_id")
 
     side_type: ClassVar[type[BookSide]] = BookSide
 
     def __init__(self, snapshot: DepthSnapshot, *, limit: int | None = None) -> None:
-        """`limit` is how many levels a side were asked for: a side that is shorter, and not cut, is wholly known."""
+        """`limit` is the requested number of levels a side: a shorter side that is not cut is completely known."""
         bids, asks = snapshot.bids, snapshot.asks
         has_all_bids = not snapshot.bids_cut and (limit is None or len(bids) < limit)
         has_all_asks = not snapshot.asks_cut and (limit is None or len(asks) < limit)
@@ -28,7 +28,7 @@ class OrderBook:
         self.event_ms: int | None = None  # a REST answer carries no exchange time
 
     def apply(self, update: DepthUpdate) -> tuple[list[float], list[float]]:
-        """Apply one update that is known to be next. Returns the sizes that it replaced, of bids and of asks."""
+        """Apply one update that is known to be next. Returns the replaced sizes of bids and of asks."""
         event_ms = update.event_ms
         before = self.bids.apply(update.bids, event_ms), self.asks.apply(update.asks, event_ms)
         self.last_update_id = update.final_id
@@ -41,7 +41,7 @@ class OrderBook:
         self.asks.keep_best(count)
 
     def keep_since(self, former: OrderBook) -> None:
-        """This copy takes the place of another one: its levels stand since that one saw them come."""
+        """Replace an older copy: levels keep the arrival times of that copy."""
         self.bids.keep_since(former.bids)
         self.asks.keep_since(former.asks)
 
@@ -81,5 +81,5 @@ def _differing(kept: BookSide, fresh: BookSide) -> list[tuple[Side, float, float
 
 
 def is_same(kept: OrderBook, fresh: DepthSnapshot) -> bool:
-    """Whether the levels of `fresh`, the best of both sides, are those that are kept."""
+    """Whether this book has the levels of `fresh`, the best of both sides."""
     return kept.bids.top(len(fresh.bids)) == fresh.bids and kept.asks.top(len(fresh.asks)) == fresh.asks

@@ -1,4 +1,4 @@
-"""One side of an order book in plain Python: what `_book_side` compiles, for where it is not compiled."""
+"""One side of an order book in plain Python, for installations without the compiled `_book_side`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vibe_orderbook_mcp.model.events import Side
 
 
 class BookSide:
-    """One side's levels, the best price known at once, all of them always in order.
+    """One side's levels, always sorted, with the best price at hand.
 
     `horizon` is the worst price up to which every level is known; None: all are. Sums are plain additions of doubles
-    from the best price outwards, so that both ways of keeping a side come to the same last bit on every Python.
+    from the best price outwards, so that both implementations agree to the last bit on every Python.
     """
 
     __slots__ = ("_keys", "_sign", "_since_ms", "_sizes", "horizon", "side")
@@ -26,7 +26,7 @@ class BookSide:
         self.side: Side = side
         self._sign = 1.0 if side == "bid" else -1.0
         self._sizes: dict[float, float] = {}
-        self._since_ms: dict[float, int] = {}  # of the levels that came while somebody looked
+        self._since_ms: dict[float, int] = {}  # of the levels that arrived during recording
         # Prices of bids and negative prices of asks, ascending: the best is last, where a change moves least.
         self._keys: list[float] = []
         self.apply(sorted(dict(levels).items(), reverse=side == "ask"))
@@ -36,12 +36,12 @@ class BookSide:
         return len(self._keys)
 
     def apply(self, levels: Sequence[tuple[float, float]], event_ms: int = 0) -> list[float]:
-        """Set each level to its new absolute size, 0 removes it. Returns the sizes that stood there before, each as
-        the row found it: of one price twice, the last one counts. `event_ms` is since when new levels stand; 0: since
-        some time before.
+        """Set each level to its new absolute size, 0 removes it. Returns the sizes before, each as the
+        row found it; if a price comes twice, the last one counts. `event_ms` is the arrival time of new levels; 0: some
+        time before.
 
-        Raises ValueError, and changes nothing, for what no exchange sends: a price that is not positive and finite,
-        a size that is negative or not finite.
+        Raises ValueError, and changes nothing, for a price that is not positive and finite, or a size that is negative
+        or not finite.
         """
         for price, size in levels:
             if not (0.0 < price < inf and 0.0 <= size < inf):
@@ -79,11 +79,11 @@ class BookSide:
         return self._keys.copy() if self.side == "bid" else [-key for key in reversed(self._keys)]
 
     def size_at(self, price: float) -> float:
-        """0 where nothing stands."""
+        """0 without a level."""
         return self._sizes.get(price, 0.0)
 
     def since_ms(self, price: float) -> int | None:
-        """When the level there came; None where nothing stands, or since before anybody looked."""
+        """Time of the level's arrival; None without a level, or if it arrived before recording began."""
         return self._since_ms.get(price)
 
     def keep_best(self, count: int) -> None:
@@ -98,7 +98,7 @@ class BookSide:
         self.horizon = self._sign * self._keys[0] if self._keys and surplus >= 0 else None
 
     def keep_since(self, former: BookSide) -> None:
-        """This copy takes the place of another one, which has watched for longer."""
+        """Replace an older copy and keep its arrival times."""
         for price in self._sizes.keys() & former._sizes.keys():
             if (since_ms := former.since_ms(price)) is None:
                 self._since_ms.pop(price, None)
@@ -116,14 +116,14 @@ class BookSide:
         return prices, list(map(self._sizes.__getitem__, prices))
 
     def ladder(self, count: int) -> Ladder:
-        """The best `count` levels as they stand now."""
+        """The present best `count` levels."""
         ladder = Ladder(self.side)
         ladder._prices, ladder._sizes = self.best_levels(max(0, count))
         ladder._since_ms = {price: self._since_ms[price] for price in ladder._prices if price in self._since_ms}
         return ladder
 
     def count_to(self, limit: float) -> int:
-        """How many levels stand between the best price and the limit, inclusive."""
+        """Number of levels between the best price and the limit, inclusive."""
         return len(self._keys) - bisect_left(self._keys, self._sign * limit)
 
     def is_beyond_horizon(self, price: float) -> bool:
@@ -131,7 +131,7 @@ class BookSide:
         return self.horizon is not None and self._sign * price < self._sign * self.horizon
 
     def known_levels(self) -> int:
-        """How many levels lie within the horizon."""
+        """Number of levels within the horizon."""
         return len(self._keys) if self.horizon is None else self.count_to(self.horizon)
 
     def depth_to(self, limits: Sequence[float]) -> list[tuple[float, float]]:
@@ -154,7 +154,7 @@ class BookSide:
 
 
 class Ladder(Sequence[tuple[float, float]]):
-    """Levels of one side, best first, that do not change any more, and what they add up to."""
+    """Immutable levels of one side, best first, and their sums."""
 
     def __init__(self, side: Side, levels: Sequence[tuple[float, float]] = ()) -> None:
         self.side: Side = side
@@ -175,36 +175,36 @@ class Ladder(Sequence[tuple[float, float]]):
         return self._prices[place], self._sizes[place]
 
     def price(self, place: int) -> float:
-        """Of the level at this place; 0 is the best one's. Raises IndexError."""
+        """The price at this index; 0 is the best. Raises IndexError."""
         if place < 0:
             raise IndexError(place)
         return self._prices[place]
 
     def since_ms(self, price: float) -> int | None:
-        """When the level there came; None where nothing stands, or since before anybody looked."""
+        """Time of the level's arrival; None without a level, or if it arrived before recording began."""
         return self._since_ms.get(price)
 
     def levels(self, start: int, stop: int) -> tuple[list[float], list[float]]:
-        """Prices and sizes from one place to another, as a slice has them."""
+        """Prices and sizes from one index to another, like a slice."""
         return self._prices[max(0, start) : max(0, stop)], self._sizes[max(0, start) : max(0, stop)]
 
     def depth(self, count: int) -> tuple[float, float]:
-        """Base and quote units of the best `count` levels, of all where there are fewer."""
+        """Base and quote units of the best `count` levels, or of all if there are fewer."""
         count = min(max(0, count), len(self._prices))
         return self._base[count], self._quote[count]
 
     def parts(self, edges: Sequence[int]) -> list[float]:
-        """Base units from each of these places to the next, each sum by itself."""
+        """Base units from each of these indices to the next, each sum separate."""
         return [reduce(add, self._sizes[start:stop], 0.0) for start, stop in pairwise(edges)]
 
     def count_to(self, limit: float) -> int:
-        """How many levels are not beyond the limit."""
+        """Number of levels that are not beyond the limit."""
         if self.side == "ask":
             return bisect_right(self._prices, limit)
         return len(self._prices) - bisect_left(self._rising, limit)
 
     def count_before(self, limit: float, edge: float) -> int:
-        """How many levels `limit` is beyond, by more than `edge` of their price."""
+        """Number of levels that are nearer than `limit` by more than `edge` of their price."""
         factor = 1.0 - self._sign * edge
         return bisect_left(self._prices, True, key=lambda price: self._sign * (price * factor) <= self._sign * limit)
 

@@ -1,7 +1,7 @@
-"""Whether the compiled part of the core serves, or the Python that it stands for. Both do the same.
+"""The choice between the compiled part of the core and the same code in Python.
 
-VIBE_PURE_PYTHON=1 leaves the compiled one alone, for tests and comparisons. It is read once, here, and chooses which
-code runs, never what it answers.
+VIBE_PURE_PYTHON=1 selects plain Python, for tests and comparisons. It is read once, here. It changes which code runs,
+never a result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ IS_COMPILED = False
 
 
 def _check(kind: type, built: type) -> None:
-    """Raises AttributeError where what was built lacks something, or is asked for it with other arguments."""
+    """Raises AttributeError if the compiled module lacks a name or has other arguments."""
     for name, own in vars(kind).items():
         if name[0] == "_":
             continue
@@ -27,8 +27,8 @@ def _check(kind: type, built: type) -> None:
 
 
 if os.environ.get("VIBE_PURE_PYTHON", "") in ("", "0"):
-    # Built from an older source they may not fit what is here, or each other (KeyError, ValueError where one takes the
-    # other in): scripts/setup builds anew.
+    # Compiled from an older source, they may not fit this code or each other (KeyError, ValueError on import):
+    # scripts/setup builds them again.
     with contextlib.suppress(ImportError, AttributeError, KeyError, TypeError, ValueError):
         from vibe_orderbook_mcp.book import _book_side as sides
         from vibe_orderbook_mcp.book import _row_sums as sums

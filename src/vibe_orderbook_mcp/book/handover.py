@@ -43,7 +43,8 @@ class Handover:
         self._waiting.setdefault(update.symbol, deque()).append(update)
 
     def joining(self, symbol: str, last_update_id: int | None) -> list[DepthUpdate]:
-        """Take out the events that can be applied now. A book that is None takes all: it buffers them itself."""
+        """Remove and return the events that can be applied now; all of them for a book that is None, which buffers
+        them itself."""
         waiting = None if self._brings_books else self._waiting.get(symbol)
         out: list[DepthUpdate] = []
         while waiting and (last_update_id is None or not is_gap(last_update_id, waiting[0])):
@@ -56,7 +57,7 @@ class Handover:
         return out
 
     def remaining(self) -> list[DepthUpdate | BookReplaced]:
-        """What is left when the first connection goes: applied as it is, a real hole is then noticed as a gap."""
+        """The remaining events when the first connection ends. They are applied; a real hole then shows as a gap."""
         left: list[DepthUpdate | BookReplaced] = [*self._books.values()]
         for symbol, waiting in self._waiting.items():
             if not self._brings_books or symbol in self._books:

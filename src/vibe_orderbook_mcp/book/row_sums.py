@@ -1,8 +1,8 @@
-"""What a second's row sums up of every event, in plain Python: `_row_sums` compiles it, for it is most of a row's cost.
+"""Sums over the events of a second, in plain Python. `_row_sums` compiles it, since this is most of a row's cost.
 
-* `HeldRows`: rows of one side of an event until it is settled, and what their levels were added and cancelled then;
+* `HeldRows`: rows of one side of an event until it is settled, then their additions and cancellations;
 * `EventImbalance`: order-flow imbalance and size at the best ten levels (`event_ofi`);
-* `on_grid`: sums of doubles put back on the exchange's grid, where they are exact.
+* `on_grid`: sums of doubles rounded to the exchange's grid, where they are exact.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def event_ofi(before: Ladder, after: Ladder) -> list[float]:
     book is unknown, so this is the imbalance of 100 ms states.
 
     Bid part: the new size when the m-th price rose, the change when it is equal, minus the old size when it fell.
-    Ask part the mirror image, and it counts against. Base units.
+    The ask part is the mirror image, with a negative sign. Base units.
     """
     return [
         (q1 if b1 > b0 else q1 - q0 if b1 == b0 else -q0) - (r1 if a1 < a0 else r1 - r0 if a1 == a0 else -r0)
@@ -50,18 +50,18 @@ class SettledRows(NamedTuple):
     adds: int
     cancelled: float
     cancels: int
-    discovered: int  # levels beyond the known book, whose old size is not known
-    watched: list[int]  # places of the rows that are left out of the sums, for they are looked at one by one
+    discovered: int  # levels beyond the known book, with an unknown old size
+    watched: list[int]  # indices of rows that are left out of the sums and handled one by one
 
 
 class HeldRows:
-    """Rows of one side of an event: prices, the sizes they have now and those that stood there before."""
+    """Rows of one side of an event: prices, new sizes, and the sizes before."""
 
     __slots__ = ("_before", "_levels")
 
     def __init__(self, levels: Sequence[tuple[float, float]], before: Sequence[float]) -> None:
         if len(levels) != len(before):
-            raise ValueError("as many sizes before as rows are needed")
+            raise ValueError("each row needs a size before")
         self._levels, self._before = levels, before
 
     def __len__(self) -> int:
@@ -78,10 +78,10 @@ class HeldRows:
         return any(level[0] == price for level in self._levels)
 
     def settle(self, watched: Container[float], least: float, bound: float, is_bid: bool) -> SettledRows:
-        """What the rows add up to. `watched` prices are left out, and rows whose level reaches the size of a wall
-        (`least`). What comes up beyond `bound` is discovered, not added.
+        """The sums of the rows, without `watched` prices and without levels of the size of a wall (`least`).
 
-        Sizes lie on the symbol's grid, so one that differs at all differs by a lot or more.
+        Levels beyond `bound` are discovered, not added. Sizes are on the symbol's grid, so any difference is a lot or
+        more.
         """
         added = cancelled = 0.0
         adds = cancels = discovered = 0
@@ -112,7 +112,7 @@ class EventImbalance:
 
     def __init__(self) -> None:
         self._before: Ladder | None = None
-        self._ofi: list[list[float]] = []  # of each event; summed up once
+        self._ofi: list[list[float]] = []  # of each event; added up once
         self._depth: list[list[float]] = []
 
     def observe(self, bids: BookSide, asks: BookSide) -> None:
@@ -128,7 +128,7 @@ class EventImbalance:
         self._before = None
 
     def take(self) -> tuple[int, list[float], list[float]]:
-        """Since the last call: how many events, their imbalance, and the sizes of both sides after each of them."""
+        """Since the last call: number of events, their imbalance, and the sizes of both sides after each."""
         taken = len(self._ofi), _column_sums(self._ofi), _column_sums(self._depth)
         self._ofi, self._depth = [], []
         return taken

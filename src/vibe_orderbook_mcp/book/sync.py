@@ -13,8 +13,8 @@ Binance, "How to manage a local order book correctly" (binance-spot-api-docs, we
     - `U` greater than the book's update id + 1: events were missed, start again;
     - otherwise set each level to its size (0 removes it) and the book's update id to `u`.
 
-`BookSync` keeps steps 2 and 4 to 7. It does no I/O: events and snapshots are handed in, and what the caller
-should do about each is the return value.
+`BookSync` follows steps 2 and 4 to 7. It does no I/O: the caller passes events and snapshots, and the return value says
+what to do next.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from vibe_orderbook_mcp.book.touch_steps import TouchSteps
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.wire import CheckedUpdate
 
-# About a quarter of an hour of 100 ms events. Reaching it means that no snapshot can be had; older events are
-# then of no use, because any snapshot that comes later will be newer than they are.
+# About a quarter of an hour of 100 ms events. Reaching it means that no snapshot is
+# available; older events are then useless, because any later snapshot will be newer.
 BUFFER_LIMIT = 10_000
 
 
 class Outcome(Enum):
-    """What became of an event."""
+    """The result of an event."""
 
     APPLIED = "applied"
     BUFFERED = "buffered"  # waiting for a snapshot
     OLD = "old"  # already contained in the book
-    OUTRUN = "outrun"  # a loaded snapshot that no event had joined yet is too old: another is needed
-    GAP = "gap"  # events are missing: the book is gone, a snapshot is needed now
-    CROSSED = "crossed"  # the copy contradicts itself: likewise
+    OUTRUN = "outrun"  # the loaded snapshot, not yet joined by an event, is too old: another is needed
+    GAP = "gap"  # events are missing: the book is lost, a snapshot is needed now
+    CROSSED = "crossed"  # the copy contradicts itself: a snapshot is needed now
     WRONG = "wrong"  # the copy is not the venue's book, by its own checksum: likewise
 
 
 class Loaded(Enum):
-    """What became of a snapshot."""
+    """The result of a snapshot."""
 
     LIVE = "live"  # joined with the stream
-    UNPROVEN = "unproven"  # loaded, but no event has shown yet that it belongs to the stream
+    UNPROVEN = "unproven"  # loaded, but not yet confirmed by an event of the stream
     TOO_OLD = "too_old"  # older than the first buffered event: fetch another
     NOT_NEEDED = "not_needed"
 
@@ -68,12 +68,12 @@ class BookRule(msgspec.Struct, frozen=True):
 
 
 class BookSync:
-    """One symbol's book and whether it can be trusted."""
+    """One symbol's book and its state of proof."""
 
     __slots__ = ("_buffer", "_crossed_events", "_rule", "before", "book", "is_proven", "missed", "next_id", "steps")
 
     def __init__(self, steps: TouchSteps | None = None, rule: BookRule | None = None) -> None:
-        """`steps` counts what the best prices do from event to event, if somebody wants to know."""
+        """`steps`, if given, counts the changes of the best prices from event to event."""
         self.steps = steps
         self._rule = rule
         self.book: OrderBook | None = None
@@ -86,7 +86,7 @@ class BookSync:
 
     @property
     def is_live(self) -> bool:
-        """In sequence, joined with the stream, and not contradicting itself."""
+        """Whether the book is in sequence, joined with the stream, and consistent."""
         return self.is_proven and self.book is not None and not self.book.is_crossed
 
     @property
@@ -132,7 +132,7 @@ class BookSync:
         return Outcome.CROSSED
 
     def load(self, snapshot: DepthSnapshot, *, limit: int | None = None) -> Loaded:
-        """Steps 4 to 7. `limit` is the depth that was asked for, see `OrderBook`."""
+        """Steps 4 to 7. `limit` is the requested depth, see `OrderBook`."""
         if self.book is not None:
             return Loaded.NOT_NEEDED
         first = self._buffer[0].first_id if self._buffer else None
@@ -170,16 +170,16 @@ class BookSync:
         return rule is None or rule.is_right is None or rule.is_right(book, checksum)
 
     def confirm(self) -> None:
-        """Accept a loaded snapshot of a quiet symbol: its stream is open and has had nothing to say since.
+        """Accept a loaded snapshot of a quiet symbol: its stream is open and has been silent since.
 
-        An answer that the exchange had kept from before the stream was opened cannot be told apart from a fresh one
-        until the symbol's next event, which then shows the gap.
+        An answer that the exchange cached before the stream opened looks like a fresh one. The symbol's next event then
+        shows the gap.
         """
         if self.book is not None:
             self.is_proven = True
 
     def reset(self) -> None:
-        """Forget the book and what was buffered: sequence can no longer be proved."""
+        """Clear the book and the buffer: sequence can no longer be proved."""
         self.book = None
         self.is_proven = False
         self._crossed_events = 0
@@ -193,7 +193,7 @@ class BookSync:
             if update.final_id <= last:
                 return Outcome.OLD
             if is_gap(last, update):
-                self._buffer.clear()  # no snapshot can bridge the hole, only one that is newer than it
+                self._buffer.clear()  # only a snapshot newer than the hole helps
         self._buffer.append(update)
         return Outcome.BUFFERED
 

@@ -1,4 +1,4 @@
-"""How the best prices of a book go from state to state, event by event: what the micro-price is learned from. Pure.
+"""State changes of the best prices, event by event; the micro-price is learned from them. Pure.
 
 A state is a decile of the imbalance at the touch and a spread in ticks. A step either leaves mid alone or moves it.
 """

@@ -1,1 +1,1 @@
-"""The second and what becomes of it: recording, filling of holes, watching, keeping in order."""
+"""Recording of seconds: storage, filling of holes, detection, housekeeping."""

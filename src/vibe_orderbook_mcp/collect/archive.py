@@ -1,14 +1,14 @@
-"""The state of history on disk: who may write it, what is wrong with it, and coming back from that by itself.
+"""The state of history on disk: the right to write, errors, and automatic recovery.
 
-| mode | writing | reading | what brings it back |
+| mode | writing | reading | recovery |
 |---|---|---|---|
 | `opening` | waits | no | |
-| `recording` | yes | yes | after a failed write it is closed and opened again: RocksDB stays stuck on some |
-| `paused` | waits | yes | room on the disk, or the permission, is there again |
-| `read_only` | no | yes | the other process, which records, has gone |
-| `unavailable` | waits | no | opened again and again, less and less often |
+| `recording` | yes | yes | after a failed write: close and open again, since RocksDB stays stuck after some |
+| `paused` | waits | yes | the disk has space, or the directory its permission, again |
+| `read_only` | no | yes | the other process, which records, has ended |
+| `unavailable` | waits | no | open again, at growing intervals |
 
-Damaged data is set aside and a repaired copy takes its place (see `store.rescue`).
+Damaged data is set aside and replaced by a repaired copy (see `store.rescue`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RESCUE_AGAIN_SECS = 600.0  # a disk that damages everything is not filled with d
 
 
 class Archive:
-    """Holds the open `History`, if there is one. A failure here never reaches the live book."""
+    """Owns the open `History`, if any. A failure here never reaches the live book."""
 
     def __init__(self, path: Path, *, cap_mb: int, retention_days: int) -> None:
         self._path = path
@@ -46,32 +46,32 @@ class Archive:
         self.reserve_bytes = History.reserve_bytes(cap_mb=cap_mb, retention_days=retention_days)
         self.history: History | None = None
         self.mode: Mode = "opening"
-        self.error: str | None = None  # why nothing is written, or nothing read
-        self.notice: str | None = None  # what an operator should know although recording goes on
+        self.error: str | None = None  # why history is not written, or not readable
+        self.notice: str | None = None  # a warning for the operator while recording goes on
         self.errors = 0
-        self.lost = SymbolSeconds()  # since the start: too many waited
+        self.lost = SymbolSeconds()  # seconds lost since the start because too many waited
         self.written_ns: int | None = None  # monotonic, of the last successful write
         self.free_bytes: int | None = None  # of the file system
         self.set_aside: list[str] = []  # directories with damaged history, inside the data directory
-        self.settled = asyncio.Event()  # whether writing can be tried, or never will be: another process records
-        self._failure: StorageError | None = None  # of the last write, until it is recovered from
+        self.settled = asyncio.Event()  # whether writing can be tried; another process that records prevents it
+        self._failure: StorageError | None = None  # of the last write, until recovery
         self._rescued: float | None = None
         self._damage_said: str | None = None
         self._waits = delays(1.0, RETRY_MOST_SECS)
 
     async def run(self) -> None:
-        """Open, and bring history back whenever it is lost. Until cancelled."""
+        """Open history, and recover it whenever it is lost. Until cancelled."""
         while True:
             try:
                 await self._look()
                 await self.recover()
-            except Exception as error:  # a mistake of ours must not leave history lost for good
-                logger.opt(exception=error).error("Bringing history back failed in an unforeseen way")
+            except Exception as error:  # a bug of ours must not lose history for good
+                logger.opt(exception=error).error("Unexpected error while recovering history")
             is_failing = self.mode in ("opening", "unavailable") or self._failure is not None
             await asyncio.sleep(next(self._waits) if is_failing else LOOK_SECS)
 
     async def open(self) -> None:
-        """Open for writing; beside another writer for reading only. Does not raise: `mode` and `error` say."""
+        """Open for writing, or for reading if another process writes. Does not raise: see `mode` and `error`."""
         try:
             await self._open_for_writing()
         except StorageLocked:
@@ -87,16 +87,16 @@ class Archive:
 
     @property
     def cause(self) -> str | None:
-        """`error` for a process that ends: nothing goes on by itself then."""
+        """`error` for a process that ends, without the promise of recovery."""
         return self.error and self.error.removesuffix(GOES_ON)
 
     @property
     def damage(self) -> str | None:
-        """What a read has met that cannot be read back."""
+        """Damage met by a read."""
         return None if self.history is None else self.history.damage
 
     def fail(self, error: StorageError) -> None:
-        """A write failed. `settled` once it is recovered from."""
+        """A write failed. `settled` is set after recovery."""
         self.settled.clear()
         if isinstance(error, WritingPaused):
             self._pause(error)
@@ -106,15 +106,15 @@ class Archive:
         if isinstance(error, DiskFull):
             self._pause(error)
         elif isinstance(error, PlaceGone):
-            self.notice = f"{error} What it held is gone; recording went on in a new one."
-            logger.error("{} What it held is gone; recording goes on in a new one", error)
+            self.notice = f"{error} Its history is lost; recording continued in a new directory."
+            logger.error("{} Its history is lost; recording continues in a new directory", error)
 
     def succeeded(self) -> None:
         self.written_ns = time.monotonic_ns()
         self._waits = delays(1.0, RETRY_MOST_SECS)
 
     async def recover(self) -> None:
-        """One attempt at what the present state asks for. Does not raise."""
+        """One attempt at the step that the present state needs. Does not raise."""
         if self.mode == "read_only":
             await self._take_over()
         elif self.mode == "paused":
@@ -136,15 +136,15 @@ class Archive:
         except Damaged as error:
             await self._rescue(error, opens=False)
             history = await History.open(self._path, **limits)
-        await self._close_history()  # the one that was for reading only
+        await self._close_history()  # the read-only one
         self.history = history
         self.set_aside = await asyncio.to_thread(set_aside, self._path)
         self._recording()
         logger.info("History is open for recording at {}", self._path)
         if len(self.set_aside) >= MANY_SET_ASIDE:
             logger.warning(
-                "{} directories with damaged history are in the data directory, {} to {}: they count against the disk, "
-                "and are never removed by this program",
+                "The data directory has {} directories with damaged history, {} to {}: they use disk space, "
+                "and this program never removes them",
                 len(self.set_aside),
                 self.set_aside[0],
                 self.set_aside[-1],
@@ -156,7 +156,7 @@ class Archive:
         stats = await asyncio.to_thread(history.stats)
         if (room := stats.disk_bytes + stats.free_bytes - self.reserve_bytes) < stats.cap_bytes:
             logger.warning(
-                "VIBE_STORAGE_CAP_MB is {}, and there is room for {:.0f} MB: recording will pause then",
+                "VIBE_STORAGE_CAP_MB is {}, but the disk has room for only {:.0f} MB: recording will pause then",
                 self._cap_mb,
                 max(0.0, room / 1e6),
             )
@@ -165,9 +165,9 @@ class Archive:
         """Raises StorageError, the same one when nothing more can be done."""
         if self._rescued is not None and time.monotonic() < self._rescued + RESCUE_AGAIN_SECS:
             raise error
-        if str(error) != self._damage_said:  # tried again and again while it cannot be set aside: said once
+        if str(error) != self._damage_said:  # repeated attempts while it cannot be set aside: logged once
             self._damage_said = str(error)
-            logger.error("History is damaged: {} It is being set aside, and a copy of it repaired", error)
+            logger.error("History is damaged: {} It is being set aside, and a copy is repaired", error)
         await self._close_history()
         limits = {"cap_mb": self._cap_mb, "retention_days": self._retention_days}
         done = await History.rescue(self._path, **limits, opens=opens)
@@ -175,14 +175,14 @@ class Archive:
         self.errors += 1
         if done.why_not is not None:
             state = (
-                f"It could not be repaired ({done.why_not}) and recording begins anew. To get at it, copy it to a disk "
-                "with room, and start the program with VIBE_DATA_PATH on the copy."
+                f"It could not be repaired ({done.why_not}), so recording starts from nothing. To rescue it, copy it "
+                "to a disk with room, and start the program with VIBE_DATA_PATH set to the copy."
             )
         elif done.lost_tables or done.lost_log:
-            log = " Of its log, which held the newest part, some may be missing." if done.lost_log else ""
+            log = " A part of its log, with the newest seconds, may be missing." if done.lost_log else ""
             state = f"{done.lost_tables} files of it could not be read; the rest is in use.{log}"
         else:
-            state = "All files that are left of it could be read and are in use."
+            state = "All remaining files could be read and are in use."
         self.notice = f"Damaged history was set aside as it was, in {done.aside} inside the data directory. {state}"
         logger.error("{} (data directory: {})", self.notice, self._path)
 
@@ -198,17 +198,17 @@ class Archive:
         logger.warning("{}", self.error)
 
     async def _take_over(self) -> None:
-        """Beside another writer: record from now on if it has gone."""
+        """Take over recording if the other writer has ended."""
         if await asyncio.to_thread(History.is_held, self._path):
             return
         try:
             await self._open_for_writing()
         except StorageLocked:
-            pass  # somebody else was quicker
+            pass  # a third process was quicker
         except StorageError as error:
             await self._unavailable(error)
         else:
-            logger.info("The other process has gone: this one records from now on")
+            logger.info("The other process has ended: this one records now")
 
     async def _reopen(self) -> None:
         """After a failed write."""
@@ -243,7 +243,7 @@ class Archive:
                 self._recording()
 
     async def _look(self) -> None:
-        """What is on the disk, and whether it may be written, also while nothing comes that could be."""
+        """Check the disk and the permission to write, even without data to write."""
         with suppress(OSError):
             self.free_bytes = await History.free_bytes(self._path)
         if self.mode == "recording" and self._failure is None and self.history is not None:
@@ -255,18 +255,18 @@ class Archive:
     def _recording(self) -> None:
         if self.error is not None and self.mode != "read_only":
             lost = f"lost since the start: {self.lost}" if self.lost else "nothing is lost"
-            logger.info("Writing history goes on, {}", lost)
+            logger.info("Writing history continues, {}", lost)
         self.mode, self.error, self._failure = "recording", None, None
         self.settled.set()
 
     def _pause(self, error: StorageError) -> None:
         if self.mode != "paused":
-            logger.error("Writing history is paused, seconds wait in memory: {}", error)
+            logger.error("Writing history is paused; seconds wait in memory: {}", error)
         self.mode, self.error = "paused", _paused(error)
 
     async def _unavailable(self, error: StorageError) -> None:
         await self._close_history()
-        if str(error) != self.error:  # tried again and again: said once
+        if str(error) != self.error:  # repeated attempts: logged once
             logger.error("History cannot be opened: {}", error)
         self.settled.clear()
         self.errors += 1

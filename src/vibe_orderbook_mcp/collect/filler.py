@@ -1,9 +1,9 @@
-"""Trades that are missing from the archive, fetched by id.
+"""Fetches missing trades of the archive by id.
 
-Aggregate-trade ids are consecutive, so what is missing is a fact: every id between those held, and, back to the
-wanted hour, every id before the first one held. One procedure fills what a gap, a restart or a first start left:
-newest first, a page at a time, resumable at any point because each page is stored with its ids. What is older
-than a day and than the wanted hours is left: the space it would take may be what newer trades were dropped for.
+Aggregate-trade ids are consecutive, so missing trades are known exactly: every id between stored ones, and, back to the
+wanted hour, every id before the first stored one. One procedure fills the holes of a gap, a restart and a first start:
+newest first, a page at a time. It can resume at any point, because each page is stored with its ids. Trades older than
+both a day and the wanted hours are not fetched: newer trades may have been dropped to make room for them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from vibe_orderbook_mcp.venues.contract import Rest
 LOOK_EVERY_SECS = 1.0
 PAGES_A_TURN = 20
 FEW_PAGES = 5  # a longer hole is filled as older trades are, with what is left of the request limit
-# After a failure: together with PAGE_SECS of `binance.rest` it bounds the time from "the exchange answers again" to "no
-# hole" at 10 s.
+# After a failure: with PAGE_SECS of `binance.rest` it bounds the time from the exchange's next answer to "no hole" at
+# 10 s.
 RETRY_FIRST_SECS = 1.0
 RETRY_MOST_SECS = 2.5
 TURN_SECS = 1.0
@@ -46,8 +46,8 @@ _Work = Literal["holes", "older"]
 class Filler:
     """Runs in the background with a part of the exchange's request limit, and less of it for older trades.
 
-    Each symbol is looked at by a task of its own: what one of them waits for, another does not. Its holes wait neither
-    for its older trades nor, after a failure, for longer than RETRY_MOST_SECS.
+    Each symbol has its own task, so no symbol waits for another. Holes do not wait for older trades, and after a
+    failure they wait at most RETRY_MOST_SECS.
     """
 
     def __init__(
@@ -59,24 +59,24 @@ class Filler:
         self._trades_a_page = trades_a_page
         self._backfill_ms = backfill_hours * HOUR_MS
         self._tasks: dict[tuple[str, _Work], asyncio.Task[None]] = {}
-        self._waits: dict[tuple[str, _Work], Iterator[float]] = {}  # of who failed last
+        self._waits: dict[tuple[str, _Work], Iterator[float]] = {}  # of the last failure
         self._turn = asyncio.Lock()
         self._log = HoleReport()
 
     def progress(self, symbol: str) -> Backfill | None:
-        """How the fetching of older trades stands; None when nothing is being fetched."""
+        """The progress of fetching older trades; None if none are being fetched."""
         owner, now_ms = self._market.symbols.get(symbol), self._market.exchange_ms(time.monotonic_ns())
         if owner is None or now_ms is None:
             return None
         return owner.filling.progress(now_ms - self._backfill_ms, time.monotonic())
 
     def is_beginning(self, symbol: str) -> bool:
-        """Whether older trades will be fetched, and none of them has come yet."""
+        """Whether older trades will be fetched, and none has arrived yet."""
         owner = self._market.symbols.get(symbol)
         return self._backfill_ms > 0 and (owner is None or not owner.filling.is_begun)
 
     def is_exhausted(self, symbol: str) -> bool:
-        """Whether the exchange has no older trades than are held."""
+        """Whether the exchange has no older trades than the stored ones."""
         owner = self._market.symbols.get(symbol)
         return owner is not None and owner.filling.is_exhausted
 
@@ -94,35 +94,35 @@ class Filler:
             self._log.say(time.monotonic(), is_end=True)
 
     def _work(self, symbol: str, kind: _Work, fill: Callable[..., Awaitable[None]], *arguments: object) -> None:
-        """Begin it, unless it is still under way."""
+        """Begin it, unless it is still running."""
         running = self._tasks.get((symbol, kind))
         if running is None or running.done():
             self._tasks[symbol, kind] = asyncio.create_task(self._try(symbol, kind, fill, *arguments))
 
     async def _try(self, symbol: str, kind: _Work, fill: Callable[..., Awaitable[None]], *arguments: object) -> None:
-        """A failure is followed by a pause of this symbol's alone."""
+        """After a failure only this symbol pauses."""
         try:
             await fill(*arguments)
         except RateLimited as error:
             await asyncio.sleep(error.retry_after_secs)
         except (ExchangeError, StorageError) as error:
-            logger.debug("Filling trades of {} is put off: {}", symbol, error)
+            logger.debug("Fetching missing trades of {} failed and will be tried again: {}", symbol, error)
             waits = self._waits.setdefault((symbol, kind), delays(RETRY_FIRST_SECS, RETRY_MOST_SECS))
             await asyncio.sleep(next(waits))
-        except Exception as error:  # a mistake of ours must not leave a symbol unfilled for good
-            logger.opt(exception=error).error("Filling trades of {} failed in an unforeseen way", symbol)
+        except Exception as error:  # a bug of ours must not leave a symbol unfilled for good
+            logger.opt(exception=error).error("Unexpected error while fetching missing trades of {}", symbol)
         else:
             self._waits.pop((symbol, kind), None)
 
     def forget(self, symbol: str) -> None:
-        """The symbol is kept no more: what is fetched for it ends."""
+        """The symbol was dropped: stop fetching for it."""
         for key in [key for key in self._tasks if key[0] == symbol]:
             self._tasks.pop(key).cancel()
             self._waits.pop(key, None)
         self._log.forget(symbol)
 
     async def missing(self, owner: InstrumentOwner) -> list[Interval]:
-        """Inclusive id ranges that are not held, newest first; the last one may reach back to id 0."""
+        """Inclusive id ranges that are not stored, newest first; the last one may reach back to id 0."""
         held = await self._archive.writable().ids(owner.spec.symbol)
         return owner.filling.missing(held, None if self._backfill_ms else owner.holes)
 
@@ -130,7 +130,7 @@ class Filler:
         symbol, filling = owner.spec.symbol, owner.filling
         if filling.wants_newest(owner.counts.resyncs):
             await self._fill_newest(owner)
-        if owner.holes:  # one may have been filled, or given up, before a later trade showed it
+        if owner.holes:  # a hole may have been filled, or marked as unavailable, before a later trade showed it
             held = await self._archive.writable().ids(symbol)
             for first, last in [*held, *filling.given_up_ids]:
                 owner.fill(first, last)
@@ -144,12 +144,14 @@ class Filler:
                 pages = await self._fill_range(owner, low, high, pages, is_older=is_long)
 
     async def _look_back(self, owner: InstrumentOwner, low: int, high: int) -> None:
-        """Trades before the oldest one held."""
+        """Fetch trades before the oldest stored one."""
         await self._fill_range(owner, low, high, PAGES_A_TURN, is_older=True)
 
     async def _fill_newest(self, owner: InstrumentOwner) -> None:
-        """The newest trades, whenever events were missed or nobody listened before. The stream shows a hole only with
-        its next trade, which a quiet symbol may not have for an hour; until then the window would look whole.
+        """Fetch the newest trades at the start and whenever events were missed.
+
+        The stream shows a hole only with its next trade, and a quiet symbol may not have one for an hour. Until then
+        the window would look complete.
         """
         symbol, history, resyncs = owner.spec.symbol, self._archive.writable(), owner.counts.resyncs
         held = await history.ids(symbol)
@@ -163,7 +165,7 @@ class Filler:
         owner.filling.asked_newest(resyncs)
 
     async def _fill_range(self, owner: InstrumentOwner, low: int, high: int, pages: int, *, is_older: bool) -> int:
-        """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the pages that are left."""
+        """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the remaining pages."""
         symbol, filling = owner.spec.symbol, owner.filling
         is_lookback = filling.is_lookback(low)
         oldest_ms = self._oldest_wanted_ms(is_lookback=is_lookback)
@@ -186,7 +188,7 @@ class Filler:
         return pages
 
     async def _page(self, symbol: str, from_id: int | None, *, is_older: bool = False) -> list[Trade]:
-        """One request after the other, but none waits long for another's answer."""
+        """One request after the other, but no request waits long for another's answer."""
         try:
             async with asyncio.timeout(TURN_SECS):
                 await self._turn.acquire()
@@ -198,7 +200,7 @@ class Filler:
             self._turn.release()
 
     async def _store(self, owner: InstrumentOwner, trades: tuple[Trade, ...]) -> None:
-        """All but those that cannot be stored: one of them must not cost its page, again and again."""
+        """All trades that can be stored: one bad trade must not block its page for ever."""
         symbol = owner.spec.symbol
         result = await self._archive.writable().add_trades(TradeBatch(owner.spec, trades))
         if (why := result.failed.get(symbol)) is None:
@@ -215,13 +217,13 @@ class Filler:
             self._note_given_up(owner, [(bad, bad)], "they cannot be stored")
 
     def _give_up_skipped(self, owner: InstrumentOwner, page: tuple[Trade, ...]) -> None:
-        """Ids inside a page that did not come with it, or could not be read: asked again, it would be the same."""
+        """Ids inside a page that were absent or unreadable. The same request would give the same page."""
         came = intervals.of_numbers(trade.agg_id for trade in page)
         if skipped := intervals.holes(came, page[0].agg_id, page[-1].agg_id):
             self._note_given_up(owner, skipped, "they cannot be read in the exchange's answer")
 
     def _give_up(self, owner: InstrumentOwner, low: int, high: int) -> None:
-        """The exchange has no trades with these ids any more: they stay missing, and are not asked for again."""
+        """The exchange has no trades with these ids any more: they stay missing and are not requested again."""
         if owner.filling.is_lookback(low):
             owner.filling.exhaust()
             owner.filling.end_lookback(high + 1)
@@ -232,7 +234,7 @@ class Filler:
         self._log.lost(owner.spec.symbol, ids, why)
         owner.filling.give_up(ids)
         for first, last in ids:
-            owner.fill(first, last)  # nobody waits for them any more
+            owner.fill(first, last)  # not holes any more
 
     def _oldest_wanted_ms(self, *, is_lookback: bool) -> int | None:
         now_ms = self._market.exchange_ms(time.monotonic_ns())

@@ -1,4 +1,4 @@
-"""What is said of missing trades: one line a symbol and minute, however many holes there are. Pure but for the log."""
+"""Log lines about missing trades: one line a symbol and minute, for any number of holes. Pure except for the log."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _FILLED = "filled"
 
 
 class HoleReport:
-    """Gathers, and says at `say` what is due: what is new of a symbol at once, the rest once a minute."""
+    """Collects events; `say` logs what is due: the first of a symbol at once, the rest once a minute."""
 
     def __init__(self) -> None:
-        self._filled: dict[str, tuple[int, float]] = {}  # how many, and when the last of them were
+        self._filled: dict[str, tuple[int, float]] = {}  # how many, and the time of the last
         self._lost: dict[tuple[str, Reason], list[Interval]] = {}
         self._said_secs: dict[tuple[str, str], float] = {}
 
     def filled(self, symbol: str, trades: int, unix_secs: float) -> None:
-        """So many were stored at that time."""
+        """This number of trades was stored at that time."""
         self._filled[symbol] = self._filled.get(symbol, (0, 0.0))[0] + trades, unix_secs
 
     def lost(self, symbol: str, ids: list[Interval], why: Reason) -> None:
@@ -48,7 +48,7 @@ class HoleReport:
         )
 
     def forget(self, symbol: str) -> None:
-        """The symbol is kept no more: what is unsaid of it is said now."""
+        """The symbol was dropped: log its pending lines now."""
         self._say([symbol] if symbol in self._filled else [], [key for key in self._lost if key[0] == symbol])
         for about in [about for about in self._said_secs if about[0] == symbol]:
             del self._said_secs[about]

@@ -1,4 +1,4 @@
-"""What history needs besides its seconds: findings and hours saved, minutes sealed, ids verified, the log synced."""
+"""Housekeeping of history: save findings and hours, seal minutes, verify ids, sync the log."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from vibe_orderbook_mcp.store.history import History
 
 TRADE_SUMMARY_TICKS = 10
 SNAPSHOT_SUMMARY_TICKS = 60
-SYNC_TICKS = 10  # how much a power loss may take
+SYNC_TICKS = 10  # the most that a power loss may take
 SEAL_TICKS = 60
 MINUTE_MS = 60_000
-SEAL_BEFORE_MS = 10_000  # late trades of a minute are in by then
+SEAL_BEFORE_MS = 10_000  # by then late trades of a minute have arrived
 SAVE_HOURS_TICKS = 60
 VERIFY_TICKS = 86_400
-VERIFY_FIRST_TICKS = 600  # also where the process is restarted every day
+VERIFY_FIRST_TICKS = 600  # short enough for a process that is restarted every day
 
 
 class Housekeeping:
-    """`keep` after every write; what is due is told by `ticks`, which come once a second."""
+    """Call `keep` after every write; `ticks`, one a second, decide what is due."""
 
     def __init__(self, market: Market, watcher: Watcher, is_waiting: Callable[[str], bool]) -> None:
-        """`is_waiting` says whether something of a symbol is not written yet."""
+        """`is_waiting` says whether data of a symbol is not written yet."""
         self._market = market
         self._watcher = watcher
         self._is_waiting = is_waiting
         self._due: dict[str, int] = {"verify": VERIFY_FIRST_TICKS}
         self._trades: Counter[str] = Counter()
         self._snapshots: Counter[str] = Counter()
-        self._left_ms: dict[str, int] = {}  # symbols that are kept no more, and when their last trade may have been
+        self._left_ms: dict[str, int] = {}  # dropped symbols, and the latest possible time of their last trade
         self.ticks = 0
 
     def forget(self, symbol: str, until_ms: int) -> None:
-        """The symbol is kept no more. Its last minute is sealed when it is over; then the store forgets it as well."""
+        """The symbol was dropped. Its last minute is sealed after its end; then the store drops it too."""
         self._due.pop(f"seal {symbol}", None)
         self._left_ms[symbol] = until_ms
 
     def stored(self, trades: Mapping[str, int], snapshots: Mapping[str, int]) -> None:
-        """For the summaries in the log. `snapshots`: those without a line of their own."""
+        """Count for the log's summaries. `snapshots`: those without their own line."""
         self._trades.update(trades)
         self._snapshots.update(snapshots)
 
@@ -65,7 +65,9 @@ class Housekeeping:
             for symbol in list(self._market.symbols):
                 if gone := await history.verify_ids(symbol):
                     lost = sum(last - first + 1 for first, last in gone)
-                    logger.bind(symbol=symbol).info("{} old trades of {} made room for newer ones", lost, symbol)
+                    logger.bind(symbol=symbol).info(
+                        "{} old trades of {} were dropped to make room for newer ones", lost, symbol
+                    )
 
     def _say_snapshots(self) -> None:
         if self._snapshots:
@@ -84,7 +86,7 @@ class Housekeeping:
         await self._watcher.save_hours(history, list(self._market.symbols.values()))
 
     async def _seal(self, history: History) -> None:
-        """Each symbol once a minute, one after the other: all at once would hold up the next second's write."""
+        """Each symbol once a minute, one after the other: all together would delay the next second's write."""
         now_ms = self._market.exchange_ms(time.monotonic_ns())
         symbols = list(self._market.symbols)
         for place, symbol in enumerate(symbols):
@@ -92,7 +94,7 @@ class Housekeeping:
                 await history.seal(symbol, now_ms - SEAL_BEFORE_MS)
         for symbol, until_ms in list(self._left_ms.items()):
             if symbol in self._market.symbols:
-                del self._left_ms[symbol]  # it is back
+                del self._left_ms[symbol]  # subscribed again
             elif self._is_waiting(symbol) or now_ms is None:
                 continue
             elif now_ms > until_ms + MINUTE_MS + SEAL_BEFORE_MS:
@@ -101,7 +103,7 @@ class Housekeeping:
                 self._left_ms.pop(symbol, None)
 
     def _is_due(self, chore: str, every_ticks: int, first_ticks: int = 0) -> bool:
-        """Whether its time has come. Ticks are written late and several at once, so none is waited for by number."""
+        """Whether it is due. Ticks may be written late and several at once, so their numbers may skip."""
         after = self.ticks - (self.ticks - first_ticks) % every_ticks + every_ticks
         if self.ticks < self._due.setdefault(chore, after):
             return False

@@ -1,4 +1,4 @@
-"""`import trades`: Binance's public files into a data directory, through the door that everything takes."""
+"""`import trades`: Binance's public files into a data directory, through `History` like all other data."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ DAY_MS: Final = 86_400_000
 async def import_trades(
     data_path: Path, files: Sequence[Path], symbol: str, *, cap_mb: int, retention_days: int
 ) -> None:
-    """All trades of the files that are not held yet; how many there were to stdout. Raises ConfigError, StorageError.
+    """Store all trades of the files that are not stored yet; print their number. Raises ConfigError, StorageError.
 
-    What was stored before an error stays, and a second import goes on from there.
+    Trades stored before an error stay, and a second import continues from there.
     """
     sources = [TradeFile(path) for path in files]
     for source in sources:
@@ -65,11 +65,11 @@ async def _import_file(history: History, source: TradeFile, symbol: str, retenti
         skipped += result.skipped_trades.get(symbol, 0)
         first_ms = min(trade.time_ms for trade in batch)
         oldest_ms = first_ms if oldest_ms is None else min(oldest_ms, first_ms)
-    sys.stdout.write(f"Imported {stored} trades of {symbol} from {source.path.name}; {skipped} were held already\n")
+    sys.stdout.write(f"Imported {stored} trades of {symbol} from {source.path.name}; {skipped} were stored already ")
     if oldest_ms is not None and oldest_ms < time.time() * 1000 - retention_days * DAY_MS:
         sys.stdout.write(
-            f"Some are older than VIBE_RETENTION_DAYS ({retention_days}): they go when the files they are written to "
-            "are that old\n"
+            f"Some are older than VIBE_RETENTION_DAYS ({retention_days}): they are dropped when their files "
+            "are that old "
         )
 
 
@@ -78,7 +78,7 @@ def _some(trades: Iterator[Trade]) -> Iterator[Trade]:
 
 
 class _SameMarket:
-    """Oldest and newest stored trade: ids and times of one market rise together."""
+    """Oldest and newest stored trade. In one market ids and times rise together."""
 
     def __init__(self, oldest: Trade | None, newest: Trade | None) -> None:
         self._oldest, self._newest = oldest, newest
@@ -93,7 +93,7 @@ class _SameMarket:
         return cls(first[0] if first else None, last[-1] if last else None)
 
     def check(self, path: Path, batch: Sequence[Trade]) -> None:
-        """Raises ConfigError for trades that cannot be of the market whose trades are held."""
+        """Raises ConfigError for trades of another market than the stored ones."""
         for trade in (batch[0], batch[-1]):
             newer = self._newest is not None and trade.agg_id > self._newest.agg_id
             older = self._oldest is not None and trade.agg_id < self._oldest.agg_id
@@ -102,12 +102,12 @@ class _SameMarket:
             ):
                 raise ConfigError(
                     f"{path.name} holds trades of another market: trade {trade.agg_id} does not fit the ids and times "
-                    "of the trades that are held."
+                    "of the stored trades."
                 )
 
 
 def _spec_of(symbol: str, source: TradeFile) -> SymbolSpec:
-    """What the file's numbers say, until the exchange describes the symbol to a server."""
+    """A spec from the file's numbers, until the exchange describes the symbol to a server."""
     tick, step = (_step(places) for places in (source.price_places, source.size_places))
     return SymbolSpec(symbol=symbol, base_asset="", quote_asset="", tick_size=tick, step_size=step)
 

@@ -1,4 +1,4 @@
-"""Seconds that are counted twice: by the clock, and by symbol. Pure."""
+"""Lost seconds, counted by the clock and by symbol. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vibe_orderbook_mcp.model.rows import SecondRecord
 
 
 class SymbolSeconds:
-    """A set of seconds of the clock, and how many seconds of how many symbols it was made of."""
+    """A set of seconds of the clock, with the number of its symbols and of their seconds."""
 
     def __init__(self, records: Iterable[SecondRecord] = ()) -> None:
         self._clock: list[Interval] = []
@@ -35,10 +35,10 @@ class SymbolSeconds:
         return self.symbol_secs > 0
 
     def __str__(self) -> str:
-        """`16 seconds of 2 symbols`; where not every symbol has all of them, how many there are of one symbol each."""
+        """`16 seconds of 2 symbols`; if some symbols miss some of them, also the total over symbols."""
         secs, symbols = self.clock_secs, len(self._symbols)
         text = f"{_counted(secs, 'second')} of {_counted(symbols, 'symbol')}"
-        return text if secs * symbols == self.symbol_secs else f"{text}, not all of each: {self.symbol_secs} in all"
+        return text if secs * symbols == self.symbol_secs else f"{text}, not all of each: {self.symbol_secs} in total"
 
 
 def _counted(count: int, what: str) -> str:

@@ -1,9 +1,9 @@
-"""The places for symbols: who has one, and who makes room for another. Pure: seconds are any monotonic clock's.
+"""The places for symbols: which symbol has one, and which makes room. Pure: seconds are any monotonic clock's.
 
-A symbol of `VIBE_SYMBOLS` keeps its place. Every other one is kept on demand: when all places are taken, the one that
-nobody has asked about for the longest time makes room, unless that is less than ten minutes ago. Questions of the same
-ten seconds count as one, whoever asks them, and give no more than half of the places to symbols that had none: a client
-that asks about everything at once does not drive out what others use.
+A symbol of `VIBE_SYMBOLS` keeps its place. Every other symbol is subscribed on demand. When all places are taken, the
+symbol with the oldest last question makes room, if that question is at least ten minutes old. Questions within ten
+seconds, from any clients, count as one and give at most half of the places to new symbols. So a client that asks about
+everything at once does not drive out the symbols of others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ QUESTION_SECS = 10.0
 
 
 class NoRoom(VibeError):
-    """Every place is in use. `retry_after_secs` is when one may become free, or the next question counts anew."""
+    """Every place is in use. `retry_after_secs`: when one may become free, or when the next question counts again."""
 
     def __init__(self, retry_after_secs: float, *, is_burst: bool) -> None:
         super().__init__(f"no room for {retry_after_secs:.0f} s")
@@ -32,8 +32,8 @@ class Places:
     def __init__(self, limit: int, eager: Collection[str]) -> None:
         self.limit = limit
         self._eager = frozenset(eager)
-        self._asked_secs: dict[str, float] = {}  # of the symbols that are kept on demand: the newest question
-        self._newcomers: deque[float] = deque()  # when places were given lately
+        self._asked_secs: dict[str, float] = {}  # newest question about each symbol on demand
+        self._newcomers: deque[float] = deque()  # recent times of giving a place
 
     def ask(self, symbol: str, now_secs: float) -> None:
         """A question about a symbol that has a place."""
@@ -41,9 +41,9 @@ class Places:
             self._asked_secs[symbol] = now_secs
 
     def take(self, symbol: str, wanted: Collection[str], now_secs: float) -> str | None:
-        """Give the symbol a place. `wanted` are all that have one or are waited for. Returns who has to leave for it.
+        """Give the symbol a place. `wanted` are all symbols with a place or waiting for one. Returns those that leave.
 
-        Raises NoRoom, and changes nothing then.
+        Raises NoRoom, and then changes nothing.
         """
         if symbol in wanted:
             self.ask(symbol, now_secs)
@@ -54,7 +54,7 @@ class Places:
             raise NoRoom(QUESTION_SECS - (now_secs - self._newcomers[0]), is_burst=True)
         leaving = None if len(wanted) < self.limit else self._leaving(wanted, now_secs)
         self._newcomers.append(now_secs)
-        # Without those that could not be subscribed.
+        # without those that could not be subscribed
         self._asked_secs = {s: secs for s, secs in self._asked_secs.items() if s in wanted and s != leaving}
         self._asked_secs[symbol] = now_secs
         return leaving

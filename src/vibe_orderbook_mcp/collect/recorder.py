@@ -1,7 +1,7 @@
-"""Once a second: rows, snapshots and trades of every symbol to the archive, and every row past its detectors.
+"""Once a second: rows, snapshots and trades of every symbol to the archive, and every row to its detectors.
 
-The tick only collects what the market has ready and never waits for the disk. A writer task behind a bounded queue
-does, and when the disk fails the queue holds what could not be written until it is back or the queue is full.
+The tick only collects what the market has ready and never waits for the disk. A writer task with a bounded queue waits
+for it. If the disk fails, unwritten seconds stay in the queue until the disk works again or the queue is full.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from vibe_orderbook_mcp.process.pace import EVERY_SECS, Repeats
 
 TICK_SECS = 1.0
 QUEUE_TICKS = 600
-BATCH_TICKS = 10  # how many waiting ticks one write may catch up
-# What is still said of history once a minute while it cannot be written.
+BATCH_TICKS = 10  # the most waiting ticks in one write
+# Log lines, once a minute, while history cannot be written.
 STILL = {
     "opening": "History is still being opened",
     "recording": "Writing history still fails",
     "paused": "Writing history is still paused",
     "unavailable": "History still cannot be opened",
 }
-STOP_WAIT_SECS = 1.0  # how long a stop waits for history that is being opened
+STOP_WAIT_SECS = 1.0  # how long a stop waits for an opening history
 
 
 class Tick(msgspec.Struct):
-    """What one tick collected."""
+    """The data of one tick."""
 
     seconds: list[SecondRecord]
     trades: list[TradeBatch]
@@ -60,21 +60,21 @@ class Recorder:
         self.watcher = Watcher(archive)
         self._house = Housekeeping(market, self.watcher, self._is_waiting)
         self._queue: deque[Tick] = deque()
-        self._writing: list[Tick] = []  # the oldest ones, taken out of the queue while they are being written
+        self._writing: list[Tick] = []  # the oldest ones, out of the queue during their write
         self._queued = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._said = Repeats()
-        self._waits_since_secs: float | None = None  # or since that was last said
+        self._waits_since_secs: float | None = None  # or since the last log line about it
         self.says_each_second = True  # a line a second and symbol at INFO; else at DEBUG, and one line a minute
         self.snapshots_stored: Counter[str] = Counter()
         self.trades_stored: Counter[str] = Counter()
         self.is_running = False
         self.lag_secs = 0.0  # of the newest tick behind its schedule
-        self.clock_back_secs = 0.0  # of the exchange's clock behind the newest second, while that closes no further one
+        self.clock_back_secs = 0.0  # of the exchange's clock behind the newest second, while it closes no second
 
     @property
     def seconds_dropped(self) -> int:
-        """Of each symbol; trades of them are fetched again by id."""
+        """Lost seconds of each symbol; their trades are fetched again by id."""
         return self._archive.lost.symbol_secs
 
     @property
@@ -83,19 +83,19 @@ class Recorder:
 
     @property
     def why_not_recording(self) -> str | None:
-        """None when seconds are closed and written."""
+        """None while seconds are closed and written."""
         archive = self._archive
         if not self.is_running or archive.mode != "recording" or archive.error is not None:
             return f"{archive.mode}: {archive.error or 'not recording'}"
         if self.clock_back_secs:
             return (
-                f"waiting: The exchange's clock is {self.clock_back_secs:.0f} s behind the newest second recorded. "
-                "Recording goes on when it has passed that."
+                f"waiting: The exchange's clock is {self.clock_back_secs:.0f} s behind the newest recorded second. "
+                "Recording continues after that second."
             )
         return None
 
     def waiting(self, symbol: str) -> list[Trade]:
-        """Trades that were collected and are not known to be stored. Whatever is missing here is stored."""
+        """Trades that were collected and are perhaps not stored. All other collected trades are stored."""
         ticks = (*self._writing, *self._queue)
         return [
             trade for tick in ticks for batch in tick.trades if batch.spec.symbol == symbol for trade in batch.trades
@@ -110,7 +110,7 @@ class Recorder:
         self._tasks = [asyncio.create_task(self._tick_forever()), asyncio.create_task(self._write_forever())]
 
     async def stop(self) -> None:
-        """Write what is there, the seconds that are not over included. The feed has stopped by now."""
+        """Write all remaining data, open seconds included. The feed has stopped."""
         if not self.is_running:
             return
         logger.info("Snapshot persistence task shutting down")
@@ -120,7 +120,7 @@ class Recorder:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.watcher.aclose()
         self._enqueue([(owner, owner.finish()) for owner in self._market.symbols.values()])
-        with suppress(TimeoutError):  # what is being opened may still take what waits
+        with suppress(TimeoutError):  # an opening history may still take the waiting seconds
             await asyncio.wait_for(self._archive.settled.wait(), STOP_WAIT_SECS)
         history = self._archive.history
         if self._archive.mode == "recording" and history is not None:
@@ -132,11 +132,11 @@ class Recorder:
             self._say_dropped()
         if (left := self._waiting_seconds()) and self._archive.mode != "read_only":
             why = self._archive.cause or "history is not open"
-            logger.error("History that waited could not be written and is lost: {}. {}", left, why)
+            logger.error("Waiting history could not be written and is lost: {}. {}", left, why)
         logger.info("Snapshot persistence task stopped")
 
     def tick(self, now_ns: int) -> None:
-        """Collect what is final. Plain and quick: nothing here waits."""
+        """Collect final seconds. Fast, without waiting."""
         self._house.ticks += 1
         now_ms = self._market.exchange_ms(now_ns)
         if now_ms is not None and self.is_running:
@@ -153,7 +153,7 @@ class Recorder:
         return SymbolSeconds(record for tick in (*self._writing, *self._queue) for record in tick.seconds)
 
     def _note_waiting(self, now_secs: float) -> None:
-        """A minute after the archive said what is wrong, and each minute from then on."""
+        """A log line a minute after the archive's own line, and each minute after that."""
         archive = self._archive
         if archive.mode == "read_only" or (archive.mode == "recording" and archive.error is None):
             self._waits_since_secs = None
@@ -170,7 +170,7 @@ class Recorder:
             )
 
     def _enqueue(self, ticked: Sequence[tuple[InstrumentOwner, Ticked]]) -> None:
-        """What became final, past the detectors and into the queue."""
+        """New final seconds, through the detectors and into the queue."""
         tick = Tick([], [])
         for owner, each in ticked:
             for second in each.seconds:
@@ -184,7 +184,7 @@ class Recorder:
             self._queued.set()
 
     def forget(self, owner: InstrumentOwner) -> None:
-        """The symbol is kept no more: what it has is queued, its last second as partial, and nothing of it is left."""
+        """The symbol was dropped: queue its remaining data, the last second as partial, and clear its state."""
         symbol = owner.spec.symbol
         self._enqueue([(owner, owner.finish())])
         self.watcher.forget(owner)
@@ -192,18 +192,18 @@ class Recorder:
         self._said.forget(symbol)
 
     def _note_clock(self, now_ms: int) -> None:
-        """A second is recorded once, so a clock that was put back records nothing new before it is where it was."""
+        """A second is recorded once. So after the clock was set back, recording waits for the old time."""
         was_back = self.clock_back_secs > 0
         newest_ms = max((owner.reached_ms for owner in self._market.symbols.values()), default=0)
         back_ms = newest_ms - now_ms
         self.clock_back_secs = back_ms / 1000 if back_ms > (0 if was_back else PLAUSIBLE_MS) else 0.0
         if self.clock_back_secs and not was_back:
             logger.warning(
-                "The exchange's clock was put back by {:.0f} s: no second is recorded until it is where it was",
+                "The exchange's clock was set back by {:.0f} s: no second is recorded until it reaches its old time",
                 self.clock_back_secs,
             )
         elif was_back and not self.clock_back_secs:
-            logger.info("The exchange's clock is where it was: recording goes on")
+            logger.info("The exchange's clock has reached its old time: recording continues")
 
     def _say(self, owner: InstrumentOwner, notice: Notice, now_ns: int) -> None:
         symbol = owner.spec.symbol
@@ -238,7 +238,7 @@ class Recorder:
             self.lag_secs = max(0.0, time.monotonic() - due)
             try:
                 self.tick(time.monotonic_ns())
-            except Exception as error:  # a mistake of ours must not end the recording of everything
+            except Exception as error:  # a bug of ours must not end all recording
                 logger.opt(exception=error).error("Collecting a second failed")
 
     async def _write_forever(self) -> None:
@@ -248,14 +248,14 @@ class Recorder:
             while self._queue:
                 await self._archive.settled.wait()
                 if self._archive.mode == "read_only":
-                    self._queue.clear()  # collected before it was known that another process records
+                    self._queue.clear()  # collected before this process knew that another one records
                     break
-                with suppress(StorageError):  # not settled until the archive has recovered from it
+                with suppress(StorageError):  # not settled until the archive has recovered
                     await self._write_next()
                     await self._housekeep()
 
     async def _write_next(self) -> None:
-        """Write the oldest ticks. They go back into the queue if that fails."""
+        """Write the oldest ticks. They return to the queue if that fails."""
         self._writing = [self._queue.popleft() for _ in range(min(BATCH_TICKS, len(self._queue)))]
         seconds = [record for tick in self._writing for record in tick.seconds]
         trades = [batch for tick in self._writing for batch in tick.trades]
@@ -264,7 +264,7 @@ class Recorder:
             self._writing = []
         except Exception as error:
             self._archive.fail(failure := _as_storage_error(error))
-            if not isinstance(failure, WritingPaused):  # nothing failed: it was not tried, and said once
+            if not isinstance(failure, WritingPaused):  # no failure: writing was not tried; logged once
                 for symbol in sorted({record.spec.symbol for record in seconds}):
                     logger.bind(symbol=symbol).error("Failed to persist {} snapshot: {}", symbol, failure)
             raise failure from error
@@ -280,7 +280,7 @@ class Recorder:
         self.trades_stored.update(result.trades)
         for counts in (self.snapshots_stored, self.trades_stored):
             for symbol in counts.keys() - self._market.symbols.keys():
-                del counts[symbol]  # kept no more: what it had left was written now
+                del counts[symbol]  # dropped: its remaining data was written now
         self._house.stored(result.trades, {} if self.says_each_second else result.snapshots)
         for record in seconds:
             if record.top is not None and record.spec.symbol not in result.failed:
@@ -300,7 +300,7 @@ class Recorder:
         stored.log("INFO" if self.says_each_second else "DEBUG", "Stored snapshot for {} at {}", symbol, second)
 
     async def _housekeep(self) -> None:
-        """What is due beside writing. Raises StorageError."""
+        """Due housekeeping. Raises StorageError."""
         history = self._archive.history
         if history is None:
             return
@@ -309,12 +309,12 @@ class Recorder:
         except Exception as error:
             self._archive.fail(failure := _as_storage_error(error))
             if not isinstance(failure, WritingPaused):
-                logger.error("Keeping history in order failed: {}", failure)
+                logger.error("Housekeeping of history failed: {}", failure)
             raise failure from error
 
 
 def secs_to_tick(exchange_ms: int | None) -> float:
-    """Until the next tick: a second, a little more or less so that it comes where seconds become final."""
+    """Seconds until the next tick: about one, so that ticks come when seconds become final."""
     if exchange_ms is None:
         return TICK_SECS
     wait_ms = (TICK_AT_MS - exchange_ms) % 1000
@@ -322,8 +322,8 @@ def secs_to_tick(exchange_ms: int | None) -> float:
 
 
 def _as_storage_error(error: Exception) -> StorageError:
-    """Anything else is a mistake of ours: it is logged in full, and the writing goes on."""
+    """Any other exception is a bug of ours: it is logged in full, and writing continues."""
     if isinstance(error, StorageError):
         return error
-    logger.opt(exception=error).error("Writing history failed in an unforeseen way")
+    logger.opt(exception=error).error("Unexpected error while writing history")
     return StorageError("Writing failed; the log has the details.")

@@ -1,7 +1,8 @@
 """The process-wide resources: one market, one feed, one recorder, one archive, however many clients.
 
-The SDK enters a server's lifespan once per SSE connection and never before the first client. So whoever needs the
-resources holds them: the first holder starts them, the last one stops them. The HTTP app holds for its whole life.
+The SDK enters a server's lifespan once per SSE connection and never before the first client. So
+users of the resources are counted: the first one starts them, the last one stops them. The HTTP app uses them for its
+whole life.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
 from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 from vibe_orderbook_mcp.venues.feed import Feed
 
-STEP_SECS = 2.0  # each part gets so long to close; the whole stop has to fit into 5 s
+STEP_SECS = 2.0  # time for each part to close; the whole stop must fit into 5 s
 
 
 class Runtime:
     """Nothing is opened before `start`; `stop` closes in reverse order and may be called twice."""
 
     def __init__(self, settings: Settings, market: Market | None = None, *, rest: BinanceRest | None = None) -> None:
-        """Raises ConfigError where the environment names a proxy or certificates that cannot be used."""
+        """Raises ConfigError if the environment names a proxy or certificates that cannot be used."""
         outbound.check(*filter(None, (settings.rest_url, settings.ws_url, settings.oauth_jwks_url)))
         self.settings = settings
         self.market = market or Market()
@@ -52,7 +53,7 @@ class Runtime:
             backfill_hours=settings.backfill_hours,
         )
         self.places = Places(settings.max_symbols, settings.symbols)
-        self.forgetters: list[Callable[[str], None]] = []  # called with a symbol that is kept no more
+        self.forgetters: list[Callable[[str], None]] = []  # called with a dropped symbol
         self.sessions: Counter[str] = Counter()
         self._holders = 0
         self._starting: asyncio.Task[None] | None = None
@@ -62,12 +63,12 @@ class Runtime:
 
     @property
     def source(self) -> PriceSource | None:
-        """Whose prices these are; None until the exchange has answered."""
+        """The origin of the prices; None until the exchange has answered."""
         return self.rest.source
 
     @contextlib.asynccontextmanager
     async def hold(self) -> AsyncIterator[Runtime]:
-        """The first holder starts everything, the last one stops it."""
+        """The first user starts everything, the last one stops it."""
         self._holders += 1
         try:
             await self.start()
@@ -78,7 +79,7 @@ class Runtime:
                 await self.stop()
 
     async def start(self) -> None:
-        """Plain tasks, no task group: a group would belong to whichever holder came first."""
+        """Plain tasks, no task group: a group would belong to the first user."""
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
         await asyncio.shield(self._starting)
@@ -91,11 +92,11 @@ class Runtime:
         await asyncio.shield(self._stopping)
 
     def make_room(self, symbol: str) -> None:
-        """A place for a symbol that a client asks for, before it is subscribed. Raises NoRoom."""
+        """A place for a symbol of a client, before it is subscribed. Raises NoRoom."""
         leaving = self.places.take(symbol, self.feed.wanted, time.monotonic())
         if leaving is not None and (owner := self.market.symbols.get(leaving)) is not None:
             logger.bind(symbol=leaving).info(
-                "{} is kept no more: nobody has asked about it for longer than about others, and {} needs a place",
+                "{} was dropped, since its last question is the oldest and {} needs a place",
                 *(leaving, symbol),
             )
             self.recorder.forget(owner)
@@ -106,7 +107,7 @@ class Runtime:
 
     @contextlib.contextmanager
     def session(self, transport: str) -> Iterator[None]:
-        """Count a client session while it lasts."""
+        """Count a client session during its life."""
         self.sessions[transport] += 1
         try:
             yield
@@ -114,9 +115,9 @@ class Runtime:
             self.sessions[transport] -= 1
 
     async def _start(self) -> None:
-        kept_in = "compiled code" if self.market.is_compiled else "plain Python: slower, all else equal"
+        kept_in = "compiled code" if self.market.is_compiled else "plain Python: slower, same results"
         logger.info("Books are kept in {}", kept_in)
-        # A disk that hangs must not hold up the books: the recorder queues until the archive is open.
+        # A hanging disk must not delay the books: the recorder queues until the archive is open.
         self._keeping = asyncio.create_task(self.archive.run())
         for symbol in self.settings.symbols:
             self.feed.keep(symbol)
@@ -136,12 +137,12 @@ class Runtime:
             try:
                 await asyncio.wait_for(close(), STEP_SECS)
             except TimeoutError:
-                logger.error("Closing the {} took longer than {} s; leaving it", name, STEP_SECS)
+                logger.error("Closing the {} took longer than {} s; not waiting for it", name, STEP_SECS)
             except Exception as error:
                 logger.opt(exception=error).error("Closing the {} failed", name)
 
     async def _close_archive(self) -> None:
-        """Kept until here: the recorder's last seconds may wait for history that is being opened."""
+        """The last step, since the recorder's last seconds may wait for an opening history."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)

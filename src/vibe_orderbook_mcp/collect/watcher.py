@@ -1,6 +1,6 @@
-"""Between the detectors of every instrument and the archive: reads its past before they begin, stores what they find.
+"""The link between the detectors of all instruments and the archive: it reads their past and stores their findings.
 
-When and from what the detectors begin, `market.detection` decides. Here is what waits for the disk.
+`market.detection` decides when the detectors begin and with what. The code here waits for the disk.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ UNFINISHED_LOOKBACK_MS = 7 * 86_400_000
 
 
 class Watcher:
-    """`observe` every second as it becomes final; `save` once a tick on the writer's side."""
+    """`observe` every final second; the writer calls `save` once a tick."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._owners: dict[str, InstrumentOwner] = {}
-        self._leaving: list[InstrumentOwner] = []  # given up: forgotten once what they found is stored
+        self._leaving: list[InstrumentOwner] = []  # dropped: forgotten once their findings are stored
         self._restoring: dict[str, tuple[InstrumentOwner, asyncio.Task[None]]] = {}
         self.findings = 0
 
     def observe(self, owner: InstrumentOwner, final: FinalSecond) -> None:
-        """The next second of an instrument, past its detectors."""
+        """Pass the next second of an instrument to its detectors."""
         symbol, detection, row = owner.spec.symbol, owner.detection, final.record.row
         self._owners[symbol] = owner
         for finding in detection.second(row, final.evidence):
@@ -44,17 +44,17 @@ class Watcher:
             self._restoring[symbol] = owner, asyncio.create_task(self._restore(owner, until))
 
     def forget(self, owner: InstrumentOwner) -> None:
-        """The instrument is given up. What was found and learned is saved with the next tick."""
+        """The instrument was dropped. Its findings and baseline are saved with the next tick."""
         symbol = owner.spec.symbol
         if (known := self._restoring.pop(symbol, None)) is not None:
             known[1].cancel()
         if self._owners.pop(symbol, None) is not None:
             owner.detection.leave()
-            if self._archive.mode != "read_only":  # there another process saves
+            if self._archive.mode != "read_only":  # then another process saves
                 self._leaving.append(owner)
 
     async def save(self, history: History) -> None:
-        """Raises StorageError; what could not be stored is tried again."""
+        """Raises StorageError; unsaved data is tried again."""
         for owner in list(self._owners.values()):
             await self._save_findings(history, owner)
         for owner in list(self._leaving):
@@ -63,7 +63,7 @@ class Watcher:
             self._leaving.remove(owner)
 
     async def save_hours(self, history: History, owners: Iterable[InstrumentOwner]) -> None:
-        """Raises StorageError; what could not be stored is tried again."""
+        """Raises StorageError; unsaved data is tried again."""
         for owner in owners:
             owner.detection.count_hours()
             await self._save_hours(history, owner)
@@ -78,12 +78,12 @@ class Watcher:
         if (known := self._restoring.get(owner.spec.symbol)) is None:
             return False
         former, task = known
-        if former is not owner:  # its successor is on another grid, or it was given up and is back
+        if former is not owner:  # its successor has another grid, or it was dropped and is back
             task.cancel()
         return former is owner and not task.done()
 
     async def _restore(self, owner: InstrumentOwner, until: int) -> None:
-        """What is stored of the time before `until`. The detectors begin without it where that cannot be read."""
+        """The stored past before `until`. The detectors begin without it if it cannot be read."""
         history, symbol = self._archive.history, owner.spec.symbol
         lacks_before: int | None = until
         try:
@@ -91,10 +91,10 @@ class Watcher:
                 await self._read_past(history, owner, until)
                 return
         except StorageCorrupt as error:
-            logger.warning("The past of {} is damaged and left alone: {}", symbol, error)
+            logger.warning("The stored past of {} is damaged and is not used: {}", symbol, error)
             lacks_before = None
         except StorageError as error:
-            logger.warning("The past of {} cannot be read now: {}", symbol, error)
+            logger.warning("The stored past of {} cannot be read now: {}", symbol, error)
         for finding in owner.detection.begin_without(lacks_before):
             self._say_found(owner, finding.type, finding.severity)
 
@@ -108,14 +108,14 @@ class Watcher:
         for finding in detection.restore(past, rows, events):
             self._say_found(owner, finding.type, finding.severity)
         if was_begun:
-            logger.info("What is usual for {} is known again from history", symbol)
+            logger.info("The baseline of {} was restored from history", symbol)
 
     async def _save_findings(self, history: History, owner: InstrumentOwner) -> None:
         unsaved = owner.unsaved
         if events := unsaved.begin_saving():
             try:
                 await history.put_events(owner.spec.symbol, events)
-            except BaseException:  # cancelled as well: storing one twice writes it in its place
+            except BaseException:  # also after a cancel: storing one twice overwrites it
                 unsaved.not_saved()
                 raise
 

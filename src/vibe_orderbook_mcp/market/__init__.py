@@ -1,1 +1,1 @@
-"""The owner of each instrument: its book, seconds, trades and detectors, and the time they are at. Pure."""
+"""The owner of each instrument: its book, seconds, trades, detectors and exchange time. Pure."""

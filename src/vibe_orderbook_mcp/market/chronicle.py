@@ -1,4 +1,4 @@
-"""What is known of an instrument on any grid: its trades, its past, and what has happened to it. Pure."""
+"""The state of an instrument that outlasts a change of its grid: trades, past, and counts of events. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TRADING, DELISTED = "TRADING", "DELISTED"
 
 
 class Counts(msgspec.Struct):
-    """What has happened since the start. `InstrumentOwner` counts; everybody else reads."""
+    """Counts since the start. `InstrumentOwner` counts; all others read."""
 
     events: int = 0  # depth events that were applied
-    old_events: int = 0  # those that the book contained already
+    old_events: int = 0  # depth events that the book already contained
     gaps: int = 0
     crossings: int = 0
     checksum_failures: int = 0
@@ -31,12 +31,12 @@ class Counts(msgspec.Struct):
 
     @property
     def loads(self) -> int:
-        """How often the book was loaded, or exchanged for a fresh copy."""
+        """How often the book was loaded, or replaced by a fresh copy."""
         return self.resyncs + self.audits
 
 
 class Chronicle:
-    """Everything that an owner hands on to its successor when the exchange changes the tick or the step size."""
+    """Everything that an owner passes to its successor when the exchange changes the tick or the step size."""
 
     __slots__ = ("counts", "day", "filling", "heard_ms", "past", "silence", "tape", "trading", "unsaved")
 
@@ -57,7 +57,7 @@ class Chronicle:
             self.heard_ms = event_ms
 
     def suspension(self, symbol: str) -> str | None:
-        """Why the instrument cannot be traded, as a sentence; None when it can."""
+        """Why the instrument cannot be traded, as a sentence; None if it can."""
         if self.trading == TRADING:
             return None
         if self.trading == DELISTED:

@@ -1,15 +1,15 @@
-"""What time it is at the exchange.
+"""The exchange's time.
 
-Seconds are keyed by the exchange's clock, because a laptop's may be seconds off and a replayed recording lives in
-its own past. An event's time minus the moment it came is the offset between the two clocks less the network's
-delay; the greatest of the last few seconds is the one that was delayed least.
+Seconds are keyed by the exchange's clock, because a laptop's clock may be seconds off and a replayed recording has
+its own time. An event's time minus its arrival is the offset between the two clocks less the network's delay. The
+largest of the last few seconds had the smallest delay.
 """
 
 from __future__ import annotations
 
 from vibe_orderbook_mcp.model.events import PLAUSIBLE_MS
 
-# Offsets older than two of these are forgotten, so that a replay at another speed is followed.
+# Offsets older than two of these are dropped, so that the clock follows a replay at another speed.
 BUCKET_NS = 2_000_000_000
 
 
@@ -26,7 +26,7 @@ class ExchangeClock:
         self._suspect: int | None = None
 
     def observe(self, event_ms: int, received_ns: int) -> int:
-        """An event came. Returns its time, or as much of it as may be believed: a damaged one must not close hours."""
+        """Record an event. Returns its time, bounded by plausibility: a damaged time must not close hours."""
         received_ms = received_ns // 1_000_000
         offset, known = event_ms - received_ms, self._offset
         if known is not None and not known - PLAUSIBLE_MS <= offset <= known + PLAUSIBLE_MS:

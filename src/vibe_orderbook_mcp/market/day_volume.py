@@ -1,4 +1,4 @@
-"""What was traded since midnight. Pure."""
+"""Traded volume since midnight. Pure."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ Volumes = tuple[float, float]
 
 
 class DayVolume:
-    """Traded volume since 00:00 UTC. Whole from the first midnight on that this process lived through.
+    """Traded volume since 00:00 UTC. Complete from the first midnight during this process.
 
-    Before that midnight nobody knows which trades this process missed; after it, ids that follow each other prove that
-    none is missing.
+    Before that midnight this process may have missed trades. After it, consecutive ids prove that none is missing.
     """
 
     __slots__ = ("_day", "_first_id", "_last_id", "_seen", "_volumes")
 
     def __init__(self) -> None:
         self._day: int | None = None
-        self._first_id: int | None = None  # the first that may belong to the day; None: it began before this process
+        self._first_id: int | None = None  # the first id of the day; None: the day began before this process
         self._last_id = -1
-        self._seen = 0  # trades from `_first_id` on
+        self._seen = 0  # trades since `_first_id`
         self._volumes: Volumes = (0.0, 0.0)
 
     @property
     def volumes(self) -> Volumes | None:
         """Aggressive (buy, sell) volume in base units; None unless every trade since midnight was added here.
 
-        A trade that was fetched into the archive later was not.
+        A trade that was fetched into the archive later was not added.
         """
         is_whole = self._first_id is not None and self._seen == self._last_id - self._first_id + 1
         return self._volumes if is_whole else None

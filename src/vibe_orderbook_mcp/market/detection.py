@@ -1,8 +1,8 @@
-"""The detectors of one instrument, from its first second on, and what is stored of the time before it. Pure.
+"""The detectors of one instrument from its first second, and their stored past. Pure.
 
-A symbol's normal survives a restart: its stored hours and the rows behind them are read before the first new row is
-looked at. Until then new rows wait, so that nothing is seen out of order. Where history cannot be read, the detectors
-begin without it and learn it as soon as it can be read; what they count until then is not stored over it.
+A symbol's baseline survives a restart: its stored hours and the rows after them are read before the first new row is
+processed. Until then new rows wait, so that all rows are processed in order. If history cannot be read, the detectors
+begin without it and add it as soon as it can be read. Their counts until then do not overwrite it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RETRY_SECS: Final = 60
 
 
 class StoredPast(NamedTuple):
-    """What is stored of the time before `until`: its hours, and the second from which on rows are needed with them."""
+    """The stored past before `until`: its hours, and the first second whose row is needed with them."""
 
     until: int
     hours: Sequence[bytes]
@@ -30,7 +30,7 @@ class StoredPast(NamedTuple):
 
 
 class Unsaved:
-    """What detectors found and counted, until it is stored. It outlasts a change of the grid."""
+    """Findings and counts of the detectors that wait to be stored. It outlasts a change of the grid."""
 
     __slots__ = ("_findings", "_hours", "_saving")
 
@@ -40,7 +40,7 @@ class Unsaved:
         self._hours: dict[int, bytes] = {}
 
     def add(self, finding: Finding) -> bool:
-        """Whether the finding is a new one: it is open, and no state of it waits here."""
+        """Whether the finding is new: it is open, and no state of it waits here."""
         is_new = finding.is_open and finding.key not in self._findings
         self._findings[finding.key] = finding
         return is_new
@@ -50,17 +50,17 @@ class Unsaved:
         self._hours.update(blocks)
 
     def begin_saving(self) -> list[StoredEvent]:
-        """All findings that wait; they come back with `not_saved`."""
+        """All waiting findings; `not_saved` returns them."""
         self._saving, self._findings = self._findings, {}
         return [to_stored(finding) for finding in self._saving.values()]
 
     def not_saved(self) -> None:
-        """Storing them failed. A finding that went on meanwhile stays as it is now."""
+        """Storing them failed. A finding that changed meanwhile keeps its newer state."""
         self._findings = {**self._saving, **self._findings}
 
     @property
     def hours(self) -> list[tuple[int, bytes]]:
-        """Hours that wait to be stored, oldest first."""
+        """Waiting hours, oldest first."""
         return sorted(self._hours.items())
 
     def saved_hour(self, hour: int) -> None:
@@ -77,7 +77,7 @@ class Detection:
         self._unsaved = unsaved
         self._waiting: deque[tuple[SecondRow, LevelEvidence | None]] = deque()
         self._is_begun = False
-        self._lacks_before: int | None = None  # what is stored of the time before this second is not known yet
+        self._lacks_before: int | None = None  # the stored past before this second is not read yet
         self._retry_from = 0
 
     @property
@@ -87,18 +87,18 @@ class Detection:
 
     @property
     def is_begun(self) -> bool:
-        """Rows are looked at as they come."""
+        """Whether rows are processed on arrival."""
         return self._is_begun
 
     def second(self, row: SecondRow, evidence: LevelEvidence | None) -> list[Finding]:
-        """The next second. Returns what was found for the first time."""
+        """Add the next second. Returns new findings."""
         if self._is_begun:
             return self._note(self._watch.second(row, evidence))
         self._waiting.append((row, evidence))
         return self.begin_without(self._waiting[0][0].second) if len(self._waiting) > WAITING_MOST else []
 
     def want_past(self, second: int) -> int | None:
-        """What is stored of the time before this second is wanted now; None: it is known, or was asked for lately."""
+        """The second before which the stored past is wanted now; None: it is known, or was requested recently."""
         if not self._is_begun:
             return self._waiting[0][0].second if self._waiting else second
         if self._lacks_before is None or second < self._retry_from:
@@ -107,22 +107,22 @@ class Detection:
         return self._lacks_before
 
     def stored_past(self, hours: Sequence[bytes], until: int) -> StoredPast:
-        """Of these stored hours those that can be used, and which rows are needed with them. Raises StorageCorrupt."""
-        if self._is_begun:  # what another process counted of the time since then was counted here too: from rows
+        """The usable ones of these stored hours, and the rows needed with them. Raises StorageCorrupt."""
+        if self._is_begun:  # this process has counted the time since then itself, from rows
             hours = SymbolWatch.counted_before(hours, until)
         return StoredPast(until, hours, SymbolWatch.rows_from(hours, until))
 
     def restore(self, past: StoredPast, rows: Sequence[SecondRow], events: Sequence[StoredEvent]) -> list[Finding]:
-        """Go on where a former process stopped: its hours, its rows and its findings, ascending.
+        """Continue where the last process stopped: its hours, its rows and its findings, ascending.
 
-        Returns what was found for the first time. Raises StorageCorrupt.
+        Returns new findings. Raises StorageCorrupt.
         """
         new: list[Finding] = []
         if self._is_begun:
             self._watch.take_in(past.hours, rows)
         else:
             new += self._note(self._watch.restore(past.hours, rows))
-        # What was still open when a former process ended lasted until its last row, as far as anybody knows.
+        # A finding that was open when the last process ended is closed at its last row.
         still_open = {finding.key for finding in self._watch.open}
         ended = []
         for finding in map(from_stored, events):
@@ -135,19 +135,19 @@ class Detection:
         return new + self._begin(None)
 
     def begin_without(self, until: int | None) -> list[Finding]:
-        """Look at what waits without the past. `until`: that of before this second may be read later; None: never.
+        """Process the waiting rows without the past. `until`: the past before it may be read later; None: never.
 
-        Returns what was found for the first time.
+        Returns new findings.
         """
         return self._begin(until)
 
     def count_hours(self) -> None:
-        """Have the hours that changed stored, unless what is stored may know more of them."""
+        """Queue the changed hours for storing, unless the stored ones may know more."""
         if self._lacks_before is None:
             self._unsaved.add_hours(self._watch.hour_blocks())
 
     def leave(self) -> None:
-        """The instrument is given up: what its detectors know is to be stored, unless they never began."""
+        """The instrument is dropped: queue the state of its detectors for storing, unless they never began."""
         if self._is_begun:
             self.count_hours()
         self._waiting.clear()

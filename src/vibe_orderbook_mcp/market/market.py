@@ -1,4 +1,4 @@
-"""All instruments of an exchange and its clock: where the feed hands in events, by symbol. Pure."""
+"""All instruments of an exchange and its clock. The feed passes events to it by symbol. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from vibe_orderbook_mcp.model.wire import BookReplaced
 class Market:
     """`now_ns` arguments are a monotonic clock's.
 
-    What comes for a symbol that is not kept is ignored: it can still be on its way after the symbol was given up.
+    Events of an unknown symbol are ignored: they can still arrive after the symbol was dropped.
     """
 
-    is_compiled: ClassVar[bool] = IS_COMPILED  # books are kept in compiled code, else in plain Python
+    is_compiled: ClassVar[bool] = IS_COMPILED  # books in compiled code, else in plain Python
 
     def __init__(self) -> None:
         self.symbols: dict[str, InstrumentOwner] = {}
@@ -34,16 +34,16 @@ class Market:
         return owner
 
     def regrid(self, spec: SymbolSpec, rule: BookRule | None = None) -> InstrumentOwner:
-        """A kept symbol's prices or sizes are counted in other steps from now on. Its book has to be loaded again."""
+        """The symbol has another tick or step size now. Its book must be loaded again."""
         owner = self.symbols[spec.symbol] = self.symbols[spec.symbol].succeed(spec, rule)
         return owner
 
     def give_up(self, symbol: str) -> None:
-        """The symbol is kept no more."""
+        """Drop the symbol."""
         self.symbols.pop(symbol, None)
 
     def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
-        """None for a symbol that is not kept."""
+        """None for an unknown symbol."""
         owner = self.symbols.get(update.symbol)
         return None if owner is None else owner.receive_depth(update, now_ns)
 
@@ -63,16 +63,16 @@ class Market:
         return None if owner is None else owner.replace(replaced, now_ns)
 
     def confirm(self, symbol: str) -> None:
-        """The stream is open and silent: the snapshot stands."""
+        """The stream is open and silent: the snapshot is confirmed."""
         if (owner := self.symbols.get(symbol)) is not None:
             owner.confirm()
 
     def disconnected(self, symbols: Iterable[str]) -> None:
-        """The connection of these symbols is gone."""
+        """The connection of these symbols was lost."""
         for symbol in symbols:
             if (owner := self.symbols.get(symbol)) is not None:
                 owner.disconnect()
 
     def exchange_ms(self, now_ns: int) -> int | None:
-        """The exchange's time; None before anything has told it."""
+        """The exchange's time; None before the first event."""
         return self.clock.now_ms(now_ns)

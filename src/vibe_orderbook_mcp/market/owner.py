@@ -1,4 +1,4 @@
-"""The owner of one instrument: whoever has an event of it calls this object, and nobody else changes it. Pure."""
+"""The owner of one instrument: all events go to this object, and no other code changes the instrument. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vibe_orderbook_mcp.seconds.recorded_book import LOSSES
 
 
 class InstrumentOwner(InstrumentView):
-    """Takes events, answers of the exchange and time. `now_ns` arguments are a monotonic clock's."""
+    """Receives events, answers of the exchange and time. `now_ns` arguments are a monotonic clock's."""
 
     __slots__ = ("_most_price", "_most_size", "_notices")
 
@@ -39,10 +39,10 @@ class InstrumentOwner(InstrumentView):
         self._notices = Notices()
         self.describe(spec)
 
-    # --- what comes of it ----------------------------------------------------------------------------------
+    # --- events --------------------------------------------------------------------------------------------
 
     def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome:
-        """The next event, into book and seconds. It also tells what time it is at the exchange."""
+        """Apply the next event to book, seconds and the exchange's clock."""
         outcome = self._recorded.receive(update, self._clock.observe(update.event_ms, now_ns))
         if outcome is Outcome.APPLIED:
             self._counts.events += 1
@@ -65,7 +65,7 @@ class InstrumentOwner(InstrumentView):
         """Whether the trade is new."""
         chronicle = self._chronicle
         if trade.price > self._most_price or trade.size > self._most_size:
-            self._counts.impossible_trades += 1  # stored, it would spoil every sum that has it in its window
+            self._counts.impossible_trades += 1  # if stored, it would distort every sum over its window
             return False
         if not chronicle.tape.receive(trade):
             return False
@@ -105,41 +105,41 @@ class InstrumentOwner(InstrumentView):
         return outcome
 
     def confirm(self) -> None:
-        """The stream is open and silent: the snapshot stands. See `BookSync.confirm`."""
+        """The stream is open and silent: the snapshot is confirmed. See `BookSync.confirm`."""
         self._recorded.confirm()
         if self.book is not None:
             self._reason = ""
 
     def disconnect(self) -> None:
-        """The connection is gone and with it the proof of sequence."""
+        """The connection was lost, and with it the proof of sequence."""
         self._recorded.lose(RowFlag.DISCONNECTED)
         self._forget_book("reconnecting to the exchange")
 
     def follow(self, pulse: Pulse) -> None:
-        """The signs of life of the connection that the events come on."""
+        """Set the signs of life of the connection of the events."""
         self._chronicle.silence.pulse = pulse
 
     def describe(self, spec: SymbolSpec) -> None:
-        """What the exchange says of the instrument now; on the same grid."""
+        """The exchange's present description of the instrument, on the same grid."""
         self._spec = spec
-        # Beyond these the exchange accepts no order; 0 is no limit. A taker's order may be of several of the largest.
+        # The exchange accepts no order beyond these; 0 means no limit. A taker group may have several of the largest.
         self._most_price = float(spec.max_price) or inf
         self._most_size = ORDERS_A_LEVEL * float(spec.max_size) or inf
 
     def trades_as(self, status: str) -> bool:
-        """`status` is the exchange's own word, or DELISTED. Returns whether it is another one than before."""
+        """`status` is the exchange's own word, or DELISTED. Returns whether it changed."""
         is_other = status != self._chronicle.trading
         self._chronicle.trading = status
         return is_other
 
     def wait(self, reason: str) -> None:
-        """No snapshot can be had, and why."""
+        """No snapshot is available, and why."""
         self._reason = reason
 
-    # --- the exchange's own book, asked for -----------------------------------------------------------------
+    # --- the exchange's own book over REST ------------------------------------------------------------------
 
     def ask(self, now_ns: int) -> bool:
-        """Whether to ask for it now, because silence alone is doubtful. If so, it counts as asked for."""
+        """Whether to request it now because the silence is doubtful. If so, it counts as requested."""
         silence = self._chronicle.silence
         if self.book is None or self.suspension is not None or not silence.is_to_ask(now_ns):
             return False
@@ -151,9 +151,9 @@ class InstrumentOwner(InstrumentView):
         self._chronicle.silence.unanswered()
 
     def compare(self, snapshot: DepthSnapshot, asked_ns: int, now_ns: int) -> None:
-        """The exchange's own book, asked for at `asked_ns`.
+        """Compare with the exchange's own book, requested at `asked_ns`.
 
-        Its id may be newer than ours without a difference: changes that undo each other come with the next event.
+        Its id may be newer than ours without a difference: changes that cancel out come with the next event.
         """
         silence = self._chronicle.silence
         if (book := self.book) is None or (silence.event_ns or 0) > asked_ns:
@@ -166,7 +166,7 @@ class InstrumentOwner(InstrumentView):
             silence.other(now_ns)
 
     def begin_audit(self) -> None:
-        """From now on a second copy is kept beside the book; `load_audit` completes it."""
+        """Start a second copy of the book; `load_audit` completes it."""
         if (book := self.book) is not None:
             self._audit = BookAudit(book)
 
@@ -184,7 +184,7 @@ class InstrumentOwner(InstrumentView):
     # --- time passes ----------------------------------------------------------------------------------------
 
     def tick(self, now_ns: int) -> Ticked:
-        """Once a second: what became final. Seconds of an instrument that is silent are closed by the clock."""
+        """Once a second: the new final seconds. The clock closes seconds of a silent instrument."""
         now_ms = self._clock.now_ms(now_ns)
         if now_ms is not None:
             is_lost = self._recorded.needs_snapshot
@@ -193,38 +193,38 @@ class InstrumentOwner(InstrumentView):
         return self.take()
 
     def notices(self, now_ns: int) -> list[Notice]:
-        """Once after each tick: what an operator should read."""
+        """Once after each tick: lines for the operator."""
         return self._notices.tick(self.book, self.status(now_ns), is_suspended=self.suspension is not None)
 
     def finish(self) -> Ticked:
-        """The instrument is given up, or the process stops: all that there is, the last second as partial."""
+        """The instrument is dropped, or the process stops: all remaining data, the last second as partial."""
         self._recorded.seconds.finish()
         return self.take()
 
     def succeed(self, spec: SymbolSpec, rule: BookRule | None = None) -> InstrumentOwner:
-        """The owner of the same instrument on another grid, who has to load the book. This one ends here."""
+        """The owner of the same instrument on another grid; it must load the book. This owner ends here."""
         successor = InstrumentOwner(spec, self._clock, self._chronicle, rule)
         successor._recorded.seconds.succeed(self._recorded.seconds)
         successor._reason = "resyncing: the exchange has changed the symbol's tick or step size"
-        self._recorded.lose(RowFlag.RESYNC)  # an answer about it that is on its way compares with no book
+        self._recorded.lose(RowFlag.RESYNC)  # a pending answer must not be compared with another book
         return successor
 
-    # --- what is stored, or not ---------------------------------------------------------------------
+    # --- storage ------------------------------------------------------------------------------------
 
     def learn_past(self, rows: Sequence[SecondRow]) -> None:
-        """Stored rows from before the first one of this process, ascending. What was learned once stays."""
+        """Stored rows from before the first one of this process, ascending. Learned values stay."""
         self._chronicle.past.fill(rows)
 
     def fill(self, first_id: int, last_id: int) -> None:
-        """Trades with these ids are stored, or nobody waits for them any more: they are no holes."""
+        """Trades with these ids are stored, or will never come: they are not holes any more."""
         self._chronicle.tape.fill(first_id, last_id)
 
     def lose_trades(self, trades: Iterable[Trade]) -> None:
-        """Trades of a tick that could not be stored: they are missing again."""
+        """Trades of a tick that could not be stored are missing again."""
         self._chronicle.tape.lose(trades)
 
     def take(self) -> Ticked:
-        """Seconds that became final and trades that came since the last call, without a look at the time."""
+        """New final seconds and trades since the last call, independent of the time."""
         seconds, chronicle, spec = self._recorded.seconds, self._chronicle, self._spec
         final = []
         for row, top in seconds.take():
@@ -234,13 +234,13 @@ class InstrumentOwner(InstrumentView):
         return Ticked(final, TradeBatch(spec, trades) if trades else None)
 
     def _forget_book(self, reason: str) -> None:
-        """The book was lost: what was derived from it is reset with it."""
+        """The book was lost: reset everything derived from it."""
         self._reason = reason
         self._audit = None
         self._resting.clear()
 
     def _settle_audit(self) -> None:
-        """Once both copies stand at the same update they must be equal; the fresh one, which knows more, stays."""
+        """At the same update both copies must be equal. The fresh copy stays, since it knows more levels."""
         audit, book = self._audit, self._recorded.copy
         if audit is None or book is None or (fresh := audit.meeting(book)) is None:
             return

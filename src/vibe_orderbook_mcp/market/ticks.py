@@ -1,4 +1,4 @@
-"""What one tick of an instrument brings: seconds, trades, a fair price now and then, and lines for the log. Pure."""
+"""The output of one tick of an instrument: seconds, trades, a new fair price, and log lines. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from vibe_orderbook_mcp.model.rows import SecondRecord, TradeBatch
 from vibe_orderbook_mcp.seconds.tracker import CLOSE_MS
 from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 
-# Where in a second of the exchange's clock the tick is due: the second before is final then, an event later than that
-# has shown it (one comes every 100 ms), and was 100 ms late at most.
+# The time of the tick within a second of the exchange's clock. The second before is final then: a later event has
+# arrived (one comes every 100 ms), at most 100 ms late.
 TICK_AT_MS: Final = CLOSE_MS + 200
-# The micro-price is solved off the event path from what was counted so far: first after a minute of ticks, then hourly.
+# The micro-price is solved off the event path from the counts so far: first after a minute of ticks, then hourly.
 FAIR_PRICE_FIRST_TICKS: Final = 60
 FAIR_PRICE_AGAIN_TICKS: Final = 3600
 
 
 class Notice(Enum):
-    """What an operator should read in the log after a tick."""
+    """Log lines for the operator after a tick."""
 
     NO_BOOK = "no book"  # for a second or longer
     STALE = "stale"
@@ -31,21 +31,21 @@ class Notice(Enum):
 
 
 class FinalSecond(NamedTuple):
-    """A second that nothing changes any more."""
+    """A final second."""
 
     record: SecondRecord
-    evidence: LevelEvidence | None  # what single levels did in it
+    evidence: LevelEvidence | None  # flow of single levels in it
 
 
 class Ticked(NamedTuple):
-    """What one tick brought: ascending by time."""
+    """The output of one tick, ascending by time."""
 
     seconds: Sequence[FinalSecond]
     trades: TradeBatch | None
 
 
 class Notices:
-    """What is worth a line, once a second: what lasts is said as often as the caller likes, what changes once."""
+    """Log lines, once a second: a change is logged once, a state as often as the caller wants."""
 
     __slots__ = ("_was_bookless", "_was_stale")
 
@@ -53,10 +53,10 @@ class Notices:
         self._was_bookless = self._was_stale = False
 
     def tick(self, book: OrderBook | None, status: Status, *, is_suspended: bool) -> list[Notice]:
-        """`status` and book of now. A suspended instrument is silent, and no stale one."""
+        """The present `status` and book. A suspended instrument is silent, not stale."""
         notices = []
         has_levels = book is not None and (book.bids.best is not None or book.asks.best is not None)
-        if not has_levels and self._was_bookless:  # in its first second a new instrument has none yet
+        if not has_levels and self._was_bookless:  # a new instrument has no book in its first second
             notices.append(Notice.NO_BOOK)
         self._was_bookless = not has_levels
         if status == "stale" and not is_suspended and not self._was_stale:
@@ -69,10 +69,10 @@ class Notices:
 
 
 class FairPrice:
-    """The micro-price of one instrument, learned from its own book. `tick` once a second; `table` is what was learned.
+    """The micro-price of one instrument, learned from its own book. Call `tick` once a second; `table` is the result.
 
-    The book counts its steps with every event. To solve them takes some milliseconds, so that is done seldom; a table
-    that does not fit any more is kept until there is another one.
+    The book counts its steps with every event. Solving takes some milliseconds, so it is done rarely. An outdated table
+    stays until there is a new one.
     """
 
     __slots__ = ("_steps", "_table", "_ticks")
@@ -84,7 +84,7 @@ class FairPrice:
 
     @property
     def table(self) -> MicropriceTable | None:
-        """None while too little was seen."""
+        """None while there are too few observations."""
         return self._table
 
     def tick(self) -> None:

@@ -1,7 +1,7 @@
-"""What is so of one instrument, for reading. Pure.
+"""The read side of one instrument. Pure.
 
-Every change happens in a plain call on one thread, so whoever reads everything it needs without an await in between
-sees one moment. What has to outlast the next event is a `Moment` or a `BookFrame`.
+Every change happens in a plain call on one thread. So code that reads without an await in between sees one moment.
+Values that must outlast the next event are a `Moment` or a `BookFrame`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.seconds.past_hour import PastHour
 from vibe_orderbook_mcp.seconds.recorded_book import RecordedBook
 
-# With fewer known levels than this on a side, a market that moved is about to leave what was loaded.
+# With fewer known levels than this on a side, the market is about to leave the loaded range.
 FEW_LEVELS = 200
 
 
@@ -57,7 +57,7 @@ class InstrumentView:
         self._reason = "waiting for the first snapshot"
         tick_size, seconds = float(spec.tick_size), self._recorded.seconds
         seconds.wall_rule = lambda book: wall_limits(book.bids, book.asks, tick_size)
-        # Where a second ends all levels are in order, and instruments come one after the other, not all in one tick.
+        # Levels are sorted at the end of a second, for one instrument after the other, not for all in one tick.
         seconds.look = lambda book, end_ms: self._resting.sample(end_ms, book.bids, book.asks)
 
     @property
@@ -71,12 +71,12 @@ class InstrumentView:
 
     @property
     def book(self) -> OrderBook | None:
-        """The book, if it is in proven sequence."""
+        """The book if it is in proven sequence, else None."""
         return self._recorded.book
 
     @property
     def copy(self) -> OrderBook | None:
-        """The book as it is being kept: perhaps not proved yet, or crossed for one event."""
+        """The book in any state: perhaps not proved yet, or crossed for one event."""
         return self._recorded.copy
 
     @property
@@ -94,7 +94,7 @@ class InstrumentView:
 
     @property
     def reason(self) -> str:
-        """Why there is no live book; empty when there is one."""
+        """Why there is no live book; empty if there is one."""
         return self._reason
 
     @property
@@ -104,12 +104,12 @@ class InstrumentView:
 
     @property
     def suspension(self) -> str | None:
-        """Why the instrument cannot be traded, as a sentence; None when it can."""
+        """Why the instrument cannot be traded, as a sentence; None if it can."""
         return self._chronicle.suspension(self._spec.symbol)
 
     @property
     def mid(self) -> float | None:
-        """Half a tick is the finest that a mid can have: on that grid it is exact."""
+        """The mid, rounded to half a tick: on that grid every mid is exact."""
         book = self.book
         mid = book.mid if book is not None else None
         return None if mid is None else round(mid, self._spec.tick_exp + 1)
@@ -126,7 +126,7 @@ class InstrumentView:
 
     @property
     def reached_ms(self) -> int:
-        """Exchange time that seconds have come to; 0 before the first."""
+        """Exchange time of the newest second; 0 before the first."""
         return self._recorded.seconds.reached_ms
 
     @property
@@ -145,7 +145,7 @@ class InstrumentView:
 
     @property
     def filling(self) -> Filling:
-        """Which trades are to be fetched by id."""
+        """The state of fetching missing trades by id."""
         return self._chronicle.filling
 
     @property
@@ -154,7 +154,7 @@ class InstrumentView:
 
     @property
     def microprice(self) -> MicropriceTable | None:
-        """What was learned of the micro-price; None while that is too little."""
+        """The learned micro-price; None while there are too few observations."""
         return self._fair_price.table
 
     @property
@@ -178,12 +178,12 @@ class InstrumentView:
 
     @property
     def is_audited(self) -> bool:
-        """A second copy is being made, see `begin_audit`."""
+        """Whether a second copy is being made, see `begin_audit`."""
         return self._audit is not None
 
     @property
     def is_running_short(self) -> bool:
-        """The best prices have come near the edge of what the snapshot showed."""
+        """Whether the best prices are near the edge of the snapshot's range."""
         book = self.book
         return book is not None and any(
             side.horizon is not None and side.known_levels() < FEW_LEVELS for side in (book.bids, book.asks)
@@ -191,14 +191,14 @@ class InstrumentView:
 
     @property
     def is_off_grid(self) -> bool:
-        """The best prices have more places than the tick: the exchange must have changed it."""
+        """Whether the best prices have more places than the tick: the exchange must have changed it."""
         book, exp = self.book, self._spec.tick_exp
         return book is not None and any(
             price is not None and round(price, exp) != price for price in (book.bids.best, book.asks.best)
         )
 
     def age_ns(self, now_ns: int) -> int | None:
-        """Since the newest depth event."""
+        """Age of the newest depth event."""
         event_ns = self._chronicle.silence.event_ns
         return None if event_ns is None else max(0, now_ns - event_ns)
 
@@ -212,7 +212,7 @@ class InstrumentView:
         return self._chronicle.silence.is_unusual(now_ns)
 
     def moment(self, now_ns: int) -> Moment:
-        """What is so now."""
+        """The present state as a value."""
         book, chronicle = self.book, self._chronicle
         return Moment(
             spec=self._spec,
@@ -234,7 +234,7 @@ class InstrumentView:
         )
 
     def frame(self, levels: int | None = None, *, notional: float = 0.0) -> BookFrame | None:
-        """The best `levels` a side; without a number what lies near the best prices, or as far as an order of
+        """The best `levels` a side; without a number the levels near the best prices, or as far as an order of
         `notional` quote units reaches. None without a book in proven sequence.
         """
         if (book := self.book) is None:
@@ -243,12 +243,12 @@ class InstrumentView:
         return BookFrame(cut, book.last_update_id, book.event_ms, self._recorded.seconds.levels.amounts)
 
     def resting(self) -> list[RestingDepth]:
-        """What rested by price during the last minute, bids first; of a side that was not seen nothing."""
+        """Resting depth by price over the last minute, bids first; empty for a side without samples."""
         return [depth for side in SIDES if (depth := self._resting.depth(side)) is not None]
 
 
 def defect_of(book: OrderBook) -> str | None:
-    """What the exchange's book lacks for a market, None for nothing."""
+    """The defect of the exchange's book; None for a valid book."""
     if not book.is_two_sided:
         return "one side of the book is empty" if book.bids.best or book.asks.best else "the book is empty"
     return "the book is crossed" if book.is_crossed else None

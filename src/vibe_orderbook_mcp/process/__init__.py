@@ -1,1 +1,1 @@
-"""What the process is to its machine: settings, log, signals, files, outgoing connections."""
+"""The process and its machine: settings, log, signals, files, outgoing connections."""

@@ -20,10 +20,10 @@ from vibe_orderbook_mcp.process.outbound import is_loopback
 
 PREFIX = "VIBE_"
 ENV_FILE = ".env"
-# Names by which a client on this machine asks.
+# Host names that a client on this machine uses.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-# Settings that are read from other names too; the first one that is set counts.
+# Settings with other names too; the first one that is set counts.
 ALIASED = {
     "VIBE_DATA_PATH": "data_path",
     "ANALYTICS_DATA_PATH": "data_path",
@@ -31,19 +31,19 @@ ALIASED = {
     "PORT": "port",
 }
 
-# No settings, and of no use in a `.env` file: they are read where settings are not.
+# Variables that are not settings and have no effect in a `.env` file: they are read without it.
 ENVIRONMENT_ONLY = {"VIBE_PURE_PYTHON", "VIBE_TEST_RECORDINGS"}
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
-# A host name of an allow-list: labels, the first of which may be `*` for all names below the rest; or an address.
+# A host name of an allow-list: labels, or an address. `*` as the first label allows all names below the rest.
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*")
 _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
 
 
 def default_data_path() -> Path:
-    """Raises ConfigError: where a user has no home directory, `~` would become one of that name."""
+    """Raises ConfigError: for a user without a home directory, `~` would become a directory with that name."""
     path = user_data_path("vibe-orderbook-mcp") / "history"
     try:
         return own_directory(path)
@@ -55,8 +55,8 @@ def default_data_path() -> Path:
 
 
 def own_directory(path: Path) -> Path:
-    """`~` and `$HOME` as a shell would read them: hosts pass them on as they are. Raises ValueError."""
-    if path == Path():  # set but empty would be the working directory, whatever that is
+    """Expands `~` and `$HOME` like a shell, because MCP hosts do not. Raises ValueError."""
+    if path == Path():  # set but empty would mean the working directory
         raise ValueError("empty")
     text = os.path.expandvars(path)
     if _VARIABLE.search(text):
@@ -67,11 +67,11 @@ def own_directory(path: Path) -> Path:
         raise ValueError("no such user") from None
     if found.parts[:1] == ("~",):
         raise ValueError("no home directory")
-    return found.absolute()  # as it is named in the log and in answers, wherever who reads it is
+    return found.absolute()  # an absolute path: log lines and answers name it
 
 
 class Settings(BaseSettings):
-    """Field descriptions are what an error message says is allowed."""
+    """Field descriptions are part of error messages: they say what is allowed."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,

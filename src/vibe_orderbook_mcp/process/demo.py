@@ -20,7 +20,7 @@ def simulated_exchange(seed: int, log_level: str) -> Iterator[tuple[str, str]]:
     process = subprocess.Popen(  # noqa: S603  # our own program
         command,
         start_new_session=True,  # Ctrl-C reaches the server, which stops first and then ends this
-        stdin=subprocess.PIPE,  # closed when this process ends in whatever way: the exchange ends with its input
+        stdin=subprocess.PIPE,  # closed at any end of this process: the exchange ends with its input
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "VIBE_LOG_LEVEL": log_level},
@@ -30,7 +30,7 @@ def simulated_exchange(seed: int, log_level: str) -> Iterator[tuple[str, str]]:
         words = [word.strip(",") for word in line.split()]
         rest = next((word for word in words if word.startswith("http://")), None)
         if rest is None:
-            raise ConfigError("The simulated exchange did not start; its log above says why.")
+            raise ConfigError("The simulated exchange did not start; see its log lines above.")
         yield rest, rest.replace("http://", "ws://", 1)
     finally:
         process.terminate()

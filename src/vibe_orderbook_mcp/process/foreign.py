@@ -1,6 +1,7 @@
-"""Whether a directory may become a data directory: it is empty, or ours, or holds somebody else's files.
+"""Whether a directory may become a data directory: it must be empty or ours.
 
-RocksDB would put its files among them without a word, and a repair would move what is named like one of its own.
+RocksDB would silently put its files among files of other programs, and a repair would move those with names like its
+own.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import stat
 from pathlib import Path
 from typing import Final
 
-# One of them is enough: a database, whose owner opening it tells, or what a repair of ours has left.
+# One of them is enough: a database (opening it shows its owner), or the remains of a repair of ours.
 _DATABASE: Final = re.compile(r"CURRENT|MANIFEST-\d+|\d{6,}\.sst|rocksdict-config\.json")
 _OF_A_REPAIR: Final = re.compile(r"corrupt-\d{8}T\d{6}Z.*|moving-aside|repairing|repaired")
-# What a start leaves that was killed before there was a database.
+# Remains of a start that was killed before it made a database.
 _BEGUN: Final = frozenset({"IDENTITY", "LOCK", "LOG"})
-# What systems, and tools for directories, put into each directory.
+# Files that operating systems and tools put into every directory.
 _OF_SYSTEMS: Final = re.compile(
     r"lost\+found|\.Trash-\d+|\.nfs.*|\.snapshots?|\.DS_Store|\._.*|\.fseventsd|\.Spotlight-V100|\.Trashes|"
     r"\.TemporaryItems|Thumbs\.db|desktop\.ini|System Volume Information|\$RECYCLE\.BIN|@eaDir|\.gitkeep|\.keep|"
@@ -24,7 +25,7 @@ _OF_SYSTEMS: Final = re.compile(
 
 
 def foreign_entries(path: Path) -> list[str]:
-    """Names in a directory that is neither empty nor ours, in order; none where it may be used. Raises OSError."""
+    """Names in a directory that is neither empty nor ours, in order; empty if it may be used. Raises OSError."""
     names = sorted(entry.name for entry in path.iterdir())
     if any(_DATABASE.fullmatch(name) or _OF_A_REPAIR.fullmatch(name) for name in names):
         return []
@@ -32,7 +33,7 @@ def foreign_entries(path: Path) -> list[str]:
 
 
 def what_is_there(path: Path) -> str:
-    """Of a path at which no history is: the end of a sentence that begins with it. Raises OSError."""
+    """The end of a sentence that begins with a path without history. Raises OSError."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Logging to stderr; stdout belongs to the protocol. Nobody waits for a line: see `stderr`."""
+"""Logging to stderr; stdout belongs to the protocol. No caller waits for a line: see `stderr`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 TEXT = "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <7}</level> {extra[shown]}"
 
 
-# What libraries say of requests that anybody can send. They are answered and, where that helps, counted by us.
+# Log lines of libraries about requests that anybody can send. We answer such requests and count some of them.
 EXPECTED = (
-    "ASGI callable returned without completing response",  # of every event stream that a stop ends
+    "ASGI callable returned without completing response",  # for every event stream that ends at a stop
     "Invalid HTTP request received",
     "Failed to parse message",  # with the message and a stack
     "Received request without session_id",
@@ -32,18 +32,18 @@ EXPECTED = (
     "Could not find session for ID",
 )
 
-# Control characters (a line break forges a line, an escape colours a terminal), Unicode's own line breaks, and what
-# turns the direction of text around.
+# Control characters (a line break forges a line, an escape colours a terminal), Unicode's own line breaks, and
+# characters that reverse the direction of text.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """Text that somebody else may have chosen, on one line and without effect on what shows it."""
+    """Untrusted text on one line, without effect on the terminal that shows it."""
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Options(TypedDict):
-    """Of a sink of loguru's."""
+    """Arguments of a loguru sink."""
 
     backtrace: bool
     diagnose: bool
@@ -58,11 +58,11 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = record.getMessage()
-        except Exception:  # somebody's arguments do not fit their text: said on stderr, and the caller goes on
+        except Exception:  # arguments that do not fit their text: reported on stderr, and the caller goes on
             self.handleError(record)
             return
         if text.startswith(EXPECTED) or (record.exc_info and record.exc_info[0] is asyncio.CancelledError):
-            return  # a request that a stop cut off is no crash
+            return  # a request that a stop cut off is not a crash
         try:
             level: str | int = logger.level(record.levelname).name
         except ValueError:
@@ -83,13 +83,13 @@ def _write_json(message: Message) -> None:
     }
     if (error := record["exception"]) is not None:
         line["exception"] = "".join(traceback.format_exception(error.type, error.value, error.traceback))
-    # What JSON lets through as it is, escaped as JSON escapes the rest.
+    # Characters that JSON leaves as they are, escaped in JSON's way.
     if sys.stderr is not None:  # closed by whoever started this process
         sys.stderr.write(printable(json.dumps(line, ensure_ascii=False, default=str)) + "\n")
 
 
 def _text(record: Record) -> str:
-    """The format of one record. A stack is indented, so that no line of it can be taken for another record."""
+    """The format of one record. A stack is indented, so that none of its lines looks like another record."""
     record["extra"]["shown"] = printable(record["message"])
     if (error := record["exception"]) is None:
         return TEXT + "\n"
@@ -99,24 +99,24 @@ def _text(record: Record) -> str:
 
 
 def _say_dropped(level: str, lines: int, secs: float) -> None:
-    logger.log(level, "{} log lines were dropped in {:.0f} s: nobody read them", lines, secs)
+    logger.log(level, "{} log lines were dropped in {:.0f} s because standard error was not read", lines, secs)
 
 
 def set_up_logging(level: str, style: Literal["text", "json"]) -> None:
-    """Call before the MCP server is made: the SDK sets up a handler of its own where none is."""
+    """Call before the MCP server is made: without a handler the SDK installs its own."""
     logger.remove()
     if (lines := never_waiting()) is not None:
-        # Where only errors are shown, the lines that were dropped were errors.
+        # At a level of ERROR the dropped lines were errors.
         lines.say_dropped = partial(_say_dropped, level if level in ("ERROR", "CRITICAL") else "WARNING")
-    # Without the first two, values of local variables are gathered for every stack that is logged. The others could
-    # be set by loguru's own variables of the environment.
+    # Without the first two, loguru collects the local variables of every logged stack. Its environment variables could
+    # set the others.
     options: Options = {"backtrace": False, "diagnose": False, "enqueue": False, "serialize": False, "catch": True}
     if style == "json":
         logger.add(_write_json, level=level, **options)
     elif sys.stderr is not None:  # closed by whoever started this process
         logger.add(sys.stderr, level=level, format=_text, **options)
     logging.basicConfig(handlers=[_Forward()], level=logging.NOTSET, force=True)
-    # One line a request or frame helps nobody; what goes wrong there is said by us, or at WARNING.
+    # One line a request or frame is useless. Errors there are logged by us, or at WARNING.
     for name in ("httpx", "httpcore", "websockets", "uvicorn.access", "sse_starlette", "asyncio", "mcp", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger().setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
-"""How connections leave this machine: through which proxy, and trusting which certificates.
+"""Outgoing connections: their proxy and their trusted certificates.
 
-httpx and websockets each read the environment in a way of its own, and each ends in a stack where it cannot follow what
-stands there. It is read here once, by one rule for both. A host of this machine is asked without a proxy.
+httpx and websockets read the environment in different ways, and each ends in a stack trace at a value that it cannot
+use. So this module reads it once, by one rule for both. A host of this machine is reached without a proxy.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from vibe_orderbook_mcp.model.errors import ConfigError
 
-# Which variables count for a URL, the first that is set: HTTPS_PROXY, ALL_PROXY and so on, in either case. For streams
-# as the websocket standard has it (RFC 6455, 4.1): SOCKS first, and the proxy for HTTPS before the one for HTTP.
+# The variables for a URL, in either case; the first one that is set counts. For streams RFC 6455, 4.1 says: SOCKS
+# first, and the proxy for HTTPS before the one for HTTP.
 PROXIES_FOR = {
     "http": ("http", "all"),
     "https": ("https", "all"),
@@ -35,7 +35,7 @@ _SYSTEMS = "The system's proxy"
 
 
 def socks_errors() -> tuple[type[Exception], ...]:
-    """What a SOCKS proxy's wrong answers raise out of httpx, which leaves them as they are."""
+    """The exceptions of wrong SOCKS answers; httpx does not convert them."""
     if importlib.util.find_spec("socksio") is None:
         return ()
     return (importlib.import_module("socksio").SOCKSError,)
@@ -50,7 +50,7 @@ class ClientOptions(TypedDict):
 
 
 def client_options(url: str) -> ClientOptions:
-    """For a client that asks this host only. Raises ConfigError."""
+    """For a client of this one host. Raises ConfigError."""
     is_plain = urlsplit(url).scheme == "http"
     return {
         "proxy": proxy_for(url),
@@ -60,7 +60,7 @@ def client_options(url: str) -> ClientOptions:
 
 
 def check(*urls: str) -> None:
-    """Raises ConfigError where the environment names a proxy or certificates that cannot be used for one of these."""
+    """Raises ConfigError if the environment names a proxy or certificates that one of these URLs cannot use."""
     for url in urls:
         proxy_for(url)
         if urlsplit(url).scheme in ("https", "wss"):
@@ -68,7 +68,7 @@ def check(*urls: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or an address is this machine's own, whatever the network says."""
+    """Whether a host name or an address is this machine's own, without asking the network."""
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -79,17 +79,18 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment (or the system) names for this URL; None to ask it directly.
+    """The proxy that the environment (or the system) names for this URL; None for a direct connection.
 
-    Raises ConfigError, which names the variable, where that proxy cannot be used.
+    Raises ConfigError, which names the variable, if that proxy cannot be used.
     """
     chosen = _chosen(url)
     return None if chosen is None else _checked(*chosen)
 
 
 def route(url: str) -> str:
-    """Where a connection for this URL goes, in words without a path or credentials: "host:port", and through which
-    proxy. A SOCKS or HTTP proxy is named by its variable alone.
+    """The route of a connection to this URL in words, without a path or credentials: "host:port", and the proxy.
+
+    A SOCKS or HTTP proxy is named by its variable only.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -104,7 +105,7 @@ def route(url: str) -> str:
 
 
 def _chosen(url: str) -> tuple[str, str] | None:
-    """The proxy as it is given, with a scheme, and the variable that names it."""
+    """The given proxy with a scheme, and the variable that names it."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_loopback(host):
@@ -116,13 +117,13 @@ def _chosen(url: str) -> tuple[str, str] | None:
     given = proxies[scheme].strip()
     if "://" not in given:
         given = ("socks5h://" if scheme == "socks" else "http://") + given
-    elif scheme == "socks" and given.startswith("http://"):  # as some systems spell it
+    elif scheme == "socks" and given.startswith("http://"):  # the spelling of some systems
         given = given.replace("http://", "socks5h://", 1)
     return given, _variable(scheme)
 
 
 def _checked(proxy: str, variable: str) -> str:
-    """The URL as both libraries take it."""
+    """The URL in a form that both libraries accept."""
     try:
         parts = urlsplit(proxy)
         is_usable = (
@@ -145,7 +146,7 @@ def _checked(proxy: str, variable: str) -> str:
                 f"{variable} is {_shown(proxy)}, and a SOCKS proxy needs the extra `socks`: "
                 "pip install 'vibe-orderbook-mcp[socks]'."
             )
-        if parts.port is None:  # of which one library thinks 1080 and the other 80
+        if parts.port is None:  # the default is 1080 in one library and 80 in the other
             proxy = proxy.rstrip("/") + f":{SOCKS_PORT}"
     if parts.username is not None and parts.password is None:
         proxy = proxy.replace("@", ":@", 1)
@@ -153,7 +154,7 @@ def _checked(proxy: str, variable: str) -> str:
 
 
 def _variable(scheme: str) -> str:
-    """The name as it stands in the environment; the system's settings have none."""
+    """The variable's name in the environment; system settings have none."""
     lower = f"{scheme}_proxy"
     names = [name for name in os.environ if name.lower() == lower]
     return lower if lower in names else names[0] if names else f"{_SYSTEMS} for {scheme}"
@@ -183,11 +184,11 @@ def _is_exempt(parts: SplitResult, no_proxy: str) -> bool:
             name = name.lstrip("*").strip(".")
             if name and (host == name or host.endswith(f".{name}")):
                 return True
-    return not getproxies_environment() and bool(proxy_bypass(f"{host}:{port}"))  # what the system's settings except
+    return not getproxies_environment() and bool(proxy_bypass(f"{host}:{port}"))  # exceptions of the system settings
 
 
 def _split_port(entry: str) -> tuple[str, str | None]:
-    """("name or address", "port" or None); an IPv6 address may stand in brackets."""
+    """("name or address", "port" or None); an IPv6 address may have brackets."""
     if match := re.fullmatch(r"\[([^\]]*)\](?::(\d+))?", entry):
         return match[1], match[2]
     name, colon, port = entry.rpartition(":")
@@ -209,7 +210,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 
 def _certificates() -> ssl.SSLContext | None:
-    """Those that SSL_CERT_FILE or SSL_CERT_DIR names; None for the libraries' own. Raises ConfigError."""
+    """The certificates that SSL_CERT_FILE or SSL_CERT_DIR names; None for the libraries' own. Raises ConfigError."""
     key_log = os.environ.get("SSLKEYLOGFILE")
     if key_log and not _can_append(key_log):
         raise ConfigError(f"SSLKEYLOGFILE is {key_log[:100]!r}; it must be a file that can be written, or unset.")

@@ -1,6 +1,6 @@
-"""Files that commands write for their user: an existing one is never lost to a command that brought nothing.
+"""Output files of commands: a command without a result never replaces an existing file.
 
-A name that ends in `.gz` compresses. Pipes and devices are written as they are: there is nothing to lose in them.
+A name that ends in `.gz` compresses. Pipes and devices are written directly: they have no content to lose.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import BinaryIO, cast
 
 from vibe_orderbook_mcp.model.errors import ConfigError
 
-_DEVICES = ("/dev/", "/proc/")  # `/dev/stdout` of a shell's `>` is a regular file
+_DEVICES = ("/dev/", "/proc/")  # with a shell's `>`, `/dev/stdout` is a regular file
 
 
 def check_output(path: Path, *, force: bool) -> None:
-    """Before any work: whether the file can be written at all. Raises ConfigError."""
+    """Check before any work that the file can be written. Raises ConfigError."""
     if _is_device(path):
         return
     try:
@@ -53,7 +53,7 @@ def open_output(path: Path, *, force: bool) -> BinaryIO:
 
 @contextmanager
 def whole_output(path: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """A file that gets its name when everything is written: until then, and after an error, `path` is as it was.
+    """A file that gets its name when everything is written: until then, and after an error, `path` is unchanged.
 
     Raises ConfigError.
     """
@@ -74,7 +74,7 @@ def whole_output(path: Path, *, force: bool) -> Iterator[BinaryIO]:
             compressed = gzip.GzipFile(target.name, "wb", fileobj=plain) if path.suffix == ".gz" else None
             yield cast("BinaryIO", plain if compressed is None else stack.enter_context(compressed))
         _give_name(part, target, force=force)
-    except BaseException:  # a stop as well
+    except BaseException:  # also at a stop
         with suppress(OSError):
             part.unlink()
         raise
@@ -83,7 +83,7 @@ def whole_output(path: Path, *, force: bool) -> Iterator[BinaryIO]:
 def _give_name(part: Path, target: Path, *, force: bool) -> None:
     if target.exists():
         if not force:
-            raise _exists(target)  # it came meanwhile
+            raise _exists(target)  # created meanwhile
         shutil.copymode(target, part)
     part.replace(target)
 
@@ -98,7 +98,7 @@ def _is_device(path: Path) -> bool:
 
 
 def _exists(path: Path) -> ConfigError:
-    return ConfigError(f"{path} exists already and is left as it is: choose another name, or replace it with --force.")
+    return ConfigError(f"{path} exists already: choose another name, or replace it with --force.")
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:

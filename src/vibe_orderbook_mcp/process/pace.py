@@ -1,4 +1,4 @@
-"""How often: log lines that would repeat, and pauses between attempts."""
+"""Rates: of log lines that repeat, and of attempts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EVERY_SECS = 60.0
 
 
 class Repeats:
-    """One for whoever logs. Seconds are any monotonic clock's; `about` is what the line is about."""
+    """One for each logger. Seconds are any monotonic clock's; `about` is the subject of a line."""
 
     def __init__(self, every_secs: float = EVERY_SECS) -> None:
         self._every_secs = every_secs
@@ -17,13 +17,13 @@ class Repeats:
         self._unsaid: dict[Hashable, int] = {}
 
     def forget(self, part: Hashable) -> None:
-        """Nothing is said any more about what has this part, such as a symbol."""
+        """Forget subjects with this part, such as a symbol."""
         for known in (self._said_secs, self._unsaid):
             for about in [about for about in known if isinstance(about, tuple) and part in about]:
                 del known[about]
 
     def more(self, about: Hashable, now_secs: float) -> str | None:
-        """What to put behind the line; None when it is not to be written now."""
+        """Text to append to the line; None to skip the line now."""
         said_secs = self._said_secs.get(about)
         if said_secs is not None and now_secs - said_secs < self._every_secs:
             self._unsaid[about] = self._unsaid.get(about, 0) + 1
@@ -34,7 +34,7 @@ class Repeats:
 
 
 def delays(first_secs: float = 0.25, most_secs: float = 30.0, factor: float = 2.0) -> Iterator[float]:
-    """Each delay is drawn between half of its step and the whole of it, so that clients do not come in step."""
+    """Each delay is random between half of its step and the whole step, so that clients do not come in step."""
     step = first_secs
     while True:
         yield step * (0.5 + random.random() / 2)  # noqa: S311  # spreading load, not a secret

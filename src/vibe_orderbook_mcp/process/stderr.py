@@ -1,8 +1,7 @@
-"""Standard error that nobody has to wait for.
+"""Standard error that never blocks its writers.
 
-A pipe whose reader stopped reading, a terminal held with Ctrl-S and a full disk block whoever writes to them. So a
-thread writes, from a bounded queue. What does not fit is dropped and counted, and the count becomes a line of its own
-once the reader takes lines again.
+A pipe without a reader, a terminal stopped with Ctrl-S and a full disk block every writer. So a thread writes, from a
+bounded queue. Lines that do not fit are dropped and counted. When the reader reads again, one line gives the count.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from collections.abc import Callable
 
 # Some 8,000 lines: minutes of twenty symbols.
 QUEUE_BYTES = 1024 * 1024
-# At the end of the process: how long to wait for a reader that takes nothing, and for one that takes it slowly.
+# At the end of the process: how long to wait for a reader that does not read, and for a slow one.
 STALLED_SECS, CLOSE_SECS = 0.5, 2.0
 PIECE_BYTES = 64 * 1024
 
 
 class Lines(io.TextIOBase):
-    """A text stream in the place of `sys.stderr`. `write` returns at once; a daemon thread writes to `fd`.
+    """A text stream that replaces `sys.stderr`. `write` returns at once; a daemon thread writes to `fd`.
 
-    `say_dropped(lines, secs)`, if set, is called from that thread after the first write that succeeds again: how many
-    lines were dropped, and how long ago the first was. It may write here.
+    `say_dropped(lines, secs)`, if set, is called from that thread after the first write that succeeds again: the number
+    of dropped lines, and the age of the first. It may write here.
     """
 
     encoding = "utf-8"
@@ -43,7 +42,7 @@ class Lines(io.TextIOBase):
         # Reentrant: a destructor may write while this thread holds it.
         self._changed = threading.Condition(threading.RLock())
         self._queue: deque[bytes] = deque()
-        self._waiting_bytes = 0  # in the queue and in the thread's hands
+        self._waiting_bytes = 0  # in the queue and in the thread
         self._is_dropping = False
         self._unsaid = 0  # lines that were dropped
         self._unsaid_since = 0.0  # a monotonic second
@@ -65,7 +64,7 @@ class Lines(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Nothing to do here, and nothing to wait for: libraries flush after every line. See `drain`."""
+        """Does nothing and does not wait: libraries flush after every line. See `drain`."""
 
     def writable(self) -> bool:
         return True
@@ -77,7 +76,7 @@ class Lines(io.TextIOBase):
         return os.isatty(self._fd)
 
     def drain(self, stalled_secs: float = STALLED_SECS, most_secs: float = CLOSE_SECS) -> bool:
-        """Wait until everything is written, as long as the reader takes something. False when something is left."""
+        """Wait until everything is written, while the reader still reads. False if lines are left."""
         end = time.monotonic() + most_secs
         with self._changed:
             while self._waiting_bytes:
@@ -85,7 +84,7 @@ class Lines(io.TextIOBase):
                 wait_secs = min(stalled_secs, end - time.monotonic())
                 if wait_secs <= 0:
                     return False
-                if not self._changed.wait_for(lambda seen=before: self._waiting_bytes != seen, wait_secs):  # type: ignore[misc]  # of now
+                if not self._changed.wait_for(lambda seen=before: self._waiting_bytes != seen, wait_secs):  # type: ignore[misc]
                     return False
         return True
 
@@ -120,7 +119,7 @@ class Lines(io.TextIOBase):
                 self.say_dropped(unsaid, time.monotonic() - self._unsaid_since)
 
     def _next(self) -> bytes | None:
-        """What waits, a piece at a time. None at the end."""
+        """Waiting text, a piece at a time. None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._is_closing)
             if not self._queue:
@@ -131,20 +130,21 @@ class Lines(io.TextIOBase):
             return bytes(piece)
 
     def _write(self, rest: memoryview) -> memoryview:
-        """What could not be written."""
+        """Return text that could not be written."""
         while rest:
             try:
                 rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:  # the descriptor is shared with a program that made it non-blocking
                 select.select([], [self._fd], [])
-            except OSError:  # the reader has gone, or the disk is full
+            except OSError:  # the reader has closed, or the disk is full
                 break
         return rest
 
 
 def never_waiting() -> Lines | None:
-    """Put `Lines` in the place of `sys.stderr`, for whatever writes there, and return it. What waits is written when
-    the process exits. None where standard error is no file (a test's own), or is closed.
+    """Replace `sys.stderr` by `Lines` and return it. Waiting lines are written when the process exits.
+
+    None if standard error is not a file (as in a test), or is closed.
     """
     if isinstance(sys.stderr, Lines):
         return sys.stderr

@@ -14,7 +14,7 @@ from vibe_orderbook_mcp.process import stderr
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """SIGTERM, SIGINT, and SIGHUP (the terminal has gone), unless whoever started this process ignores it (`nohup`)."""
+    """SIGTERM, SIGINT, and SIGHUP (the terminal was closed) unless the parent ignores it (`nohup`)."""
     signals = [signal.SIGTERM, signal.SIGINT]
     hangup = getattr(signal, "SIGHUP", None)  # not on Windows
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
@@ -23,7 +23,7 @@ def stop_signals() -> tuple[signal.Signals, ...]:
 
 
 def on_stop(call: Callable[[], object]) -> None:
-    """Call it in the running loop at each signal to stop."""
+    """Call the function in the running loop at each signal to stop."""
     loop = asyncio.get_running_loop()
     for number in stop_signals():
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises; everything else kills
@@ -31,9 +31,10 @@ def on_stop(call: Callable[[], object]) -> None:
 
 
 def leave_when_told(before_exit: Callable[[], None] | None = None) -> None:
-    """For the time in which a server starts: a signal to stop ends the process with code 0. Nothing has been opened yet
-    that would have to be closed, and an exception could end up in whatever is being imported. Servers then put handlers
-    of their own in the place of these.
+    """During the start of a server a signal to stop ends the process with code 0.
+
+    Nothing is open yet that must be closed, and an exception could end in a module that is being imported. Servers
+    replace these handlers by their own.
     """
 
     def leave(_: int, __: FrameType | None) -> None:

@@ -1,14 +1,14 @@
 """Bodies of HTTP answers, unpacked within a bound. Pure.
 
-The bound holds for what comes out of every layer of packing, not for what came over the wire: 64 KB of zeros, packed
-twice, are 64 GB. So no layer is unpacked beyond it, and nothing is unpacked by the HTTP client.
+The bound is for the output of every layer of packing, not for the bytes on the wire: 64 KB of zeros, packed twice,
+become 64 GB. So no layer is unpacked beyond it, and the HTTP client unpacks nothing.
 """
 
 from __future__ import annotations
 
 import zlib
 
-# What is asked for. The exchange packs once; a proxy between may pack again.
+# The requested encodings. The exchange packs once; a proxy may pack again.
 ACCEPTED = "gzip, deflate"
 MOST_LAYERS = 3
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
@@ -19,7 +19,7 @@ class NotUnpacked(Exception):
 
 
 def unpacked(body: bytes, encodings: str, most_bytes: int) -> bytes:
-    """`body` without its layers. `encodings` is the header `Content-Encoding`: in the order in which they were put on.
+    """`body` without its layers. `encodings` is the header `Content-Encoding`, in the order of packing.
 
     Raises NotUnpacked.
     """
@@ -29,16 +29,16 @@ def unpacked(body: bytes, encodings: str, most_bytes: int) -> bytes:
     for layer in reversed(layers):
         if layer in ("gzip", "x-gzip"):
             body = _inflated(body, _GZIP_BITS, most_bytes)
-        elif layer == "deflate":  # with zlib's frame by the standard, without it by some servers
+        elif layer == "deflate":  # with zlib's frame by the standard; some servers leave it out
             is_framed = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2]) % 31 == 0
             body = _inflated(body, _ZLIB_BITS if is_framed else _RAW_BITS, most_bytes)
         else:
-            raise NotUnpacked("it is packed in a way that was not asked for")
+            raise NotUnpacked("it has an encoding that was not requested")
     return body
 
 
 def _inflated(packed: bytes, bits: int, most_bytes: int) -> bytes:
-    """One layer, which may have several members one behind the other (gzip)."""
+    """One layer, which may consist of several members (gzip)."""
     out = bytearray()
     while packed:
         inflating = zlib.decompressobj(bits)

@@ -1,6 +1,6 @@
-"""Why the exchange cannot be reached, in words for the log and for clients: where, by which proxy, and what failed.
+"""Why the exchange cannot be reached, in words for the log and for clients: the host, the proxy, and the failure.
 
-The libraries' own texts hold addresses, paths and credentials, so nothing of them is shown.
+The libraries' own texts contain addresses, paths and credentials, so they are never shown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NUMBERS = {
     errno.EPIPE: "reset",
 }
 
-# The first that fits counts: some are kinds of the later ones.
+# The first match counts: some are subclasses of later ones.
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLCertVerificationError,), "TLS failed, its certificate is not trusted"),
     ((ssl.SSLError,), "TLS failed"),
@@ -43,7 +43,7 @@ def unreachable(what: str, url: str, error: BaseException) -> str:
 
 
 def why(error: BaseException) -> str:
-    """What failed: refused, name not found, timed out, a TLS error and so on. The cause below counts first."""
+    """The failure: refused, name not found, timed out, a TLS error and so on. The deepest cause counts first."""
     chain = list(_chain(error))
     for cause in reversed(chain):
         if (words := _words(cause)) is not None:
@@ -52,12 +52,12 @@ def why(error: BaseException) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came from, down to the first that has no cause."""
+    """An error and its causes, down to the last one."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        # A group: several addresses of one name were tried. A library may hide the context, which tells the cause.
+        # A group: several addresses of one name were tried. A library may hide the context, which has the cause.
         below = error.__cause__ or error.__context__
         error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else below
 

@@ -1,1 +1,1 @@
-"""Events into the row of each second: what rested, what was traded, what was added and removed. Pure."""
+"""Events into the row of each second: depth, trades, additions and cancellations. Pure."""

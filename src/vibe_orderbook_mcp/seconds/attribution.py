@@ -1,12 +1,12 @@
-"""Which part of a change in displayed size was traded, which was added or cancelled.
+"""Splits a change of displayed size into traded, added and cancelled size.
 
-A depth event shows that a level went from 5.0 to 3.2; a trade says that 1.0 was taken from it. The accounting
-identity `change = added - cancelled - traded` then leaves 0.8 cancelled. Only the net is identified, so both are
-lower bounds.
+A depth event shows that a level went from 5.0 to 3.2, and a trade took 1.0 from it. The accounting identity
+`change = added - cancelled - traded` then leaves 0.8 cancelled. Only the net is known, so both are lower bounds.
 
 Joining the two: a trade at time T belongs to the first depth event with E >= T + 1 ms whose rows contain the
-level, within 300 ms. If none does, the level was refilled to the size it had. Message order proves nothing (the
-trade came after its depth event for 13 % of recorded BTCUSDT trades), so both are held for a while.
+level, within 300 ms. If none does, the level was refilled to the size it had. Message order proves nothing (13 % of
+recorded
+BTCUSDT trades came after their depth event), so both wait for a while.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ HOLD_MS = 500
 # an event that comes later than this is settled when the first one's row may be final (seconds.CLOSE_MS - HOLD_MS).
 SKEW_MS = 200
 
-# Levels are looked at one by one until nothing was traded there for so long. Beyond any second that is still open.
+# Rows of a level are handled one by one until it had no trade for this long, which is longer than any second is open.
 SWEEP_MS = 60_000
 
-_Skew = dict[tuple[Side, float], tuple[float, OpenSecond]]  # what was added beside a trade, and to which second
+_Skew = dict[tuple[Side, float], tuple[float, OpenSecond]]  # the addition beside a trade, and its second
 
 
 class _HeldEvent:
-    """An applied depth event that trades may still be joined to."""
+    """An applied depth event that may still be joined with trades."""
 
     __slots__ = ("asks", "bids", "event_ms", "limits", "second", "traded")
 
@@ -57,7 +57,7 @@ class _HeldEvent:
         self.traded: dict[tuple[Side, float], float] | None = None  # in most events nothing is
 
     def names(self, side: Side, price: float) -> bool:
-        """Whether the event says something of this level."""
+        """Whether the event has a row of this level."""
         return self.bids.names(price) if side == "bid" else self.asks.names(price)
 
 
@@ -68,22 +68,22 @@ class _HeldTrade:
         self.trade = trade
         self.second = second
         self.side: Side = "bid" if trade.buyer_is_maker else "ask"
-        self.passed = False  # an event that could have held the level did not
+        self.passed = False  # an event that could have shown the level did not
 
 
 class Attribution:
-    """Holds events and trades until they are joined, then adds to the sums of their seconds."""
+    """Keeps events and trades until they are joined, then adds to the sums of their seconds."""
 
     def __init__(self, lot: float, shown: Callable[[Side, float], float]) -> None:
-        """`lot` is the smallest size; `shown` gives what the book displays at a level now."""
+        """`lot` is the smallest size; `shown` gives the present displayed size of a level."""
         self._half_lot = lot / 2
         self._shown = shown
         self._events: deque[_HeldEvent] = deque()
         self._trades: deque[_HeldTrade] = deque()
         self._skew: _Skew = {}
         self._skew_ms = 0  # the event that `_skew` is about
-        self._from_ms: int | None = None  # the event that was not compared; None: it has not come yet
-        # Levels that were traded or are walls, and when that was seen last: their rows are looked at one by one.
+        self._from_ms: int | None = None  # the event that was not compared; None: not here yet
+        # Levels that were traded or are walls, and the last time of that: their rows are handled one by one.
         self._watched: dict[Side, dict[float, int]] = {"bid": {}, "ask": {}}
         self._swept_ms = 0
         self.levels = LevelMemory()
@@ -91,7 +91,7 @@ class Attribution:
         self.walls = WallWatch()
 
     def skip_event(self, event_ms: int) -> None:
-        """The first event after a sync. Trades up to it belong to it, or to what was before the snapshot."""
+        """The first event after a sync. Trades up to it belong to it, or to the time before the snapshot."""
         self._from_ms = event_ms
         self._trades = deque(held for held in self._trades if held.trade.time_ms >= event_ms)
 
@@ -133,10 +133,10 @@ class Attribution:
         self._trades.append(held)
 
     def expire(self, watermark_ms: int) -> None:
-        """All events up to `watermark_ms` were seen: settle what can no longer be joined."""
+        """All events up to `watermark_ms` have arrived: settle the ones that can no longer be joined."""
         if self._trades and self._from_ms is not None:
             waiting: deque[_HeldTrade] = deque()
-            for held in self._trades:  # in the order of their coming, which is not that of their times
+            for held in self._trades:  # in order of arrival, which differs from the order of their times
                 if held.trade.time_ms + JOIN_MS + 1 < watermark_ms:
                     self._refilled(held)
                 else:
@@ -148,7 +148,7 @@ class Attribution:
             self._sweep(watermark_ms)
 
     def clear(self) -> None:
-        """The book was lost. Its events up to then stand; trades that wait for one that will not come do not."""
+        """The book was lost. Its events up to then count; trades that wait for a lost event do not."""
         while self._events:
             self._settle(self._events.popleft())
         self._trades.clear()
@@ -172,7 +172,7 @@ class Attribution:
         touched.trades += trade.fills
 
     def _refilled(self, held: _HeldTrade) -> None:
-        """No event shows the level: it was refilled to the size it had, so as much was added as was traded."""
+        """No event shows the level: it was refilled to its old size, so the addition equals the trade."""
         trade, second = held.trade, held.second
         second.joins_open += 1
         flow = second.flow(held.side)
@@ -200,7 +200,7 @@ class Attribution:
         self._skew, self._skew_ms = skew, event.event_ms
 
     def _settle_side(self, event: _HeldEvent, side: Side, rows: HeldRows, limit: float | None, skew: _Skew) -> None:
-        """The rows of one side. Most levels were not traded and are no wall: what they add up to is summed at once."""
+        """The rows of one side. Most levels had no trade and are not walls: they are summed in one call."""
         flow, watched, walls = event.second.flow(side), self._watched[side], self.walls
         is_bid = side == "bid"
         bound = (-inf if is_bid else inf) if limit is None else limit
@@ -219,7 +219,7 @@ class Attribution:
     def _settle_watched(
         self, event: _HeldEvent, side: Side, price: float, size: float, old: float, skew: _Skew
     ) -> None:
-        """One row of a level that was traded lately or is a wall."""
+        """One row of a level that was traded recently or is a wall."""
         event_ms, key = event.event_ms, (side, price)
         taken = event.traded.get(key, 0.0) if event.traded else 0.0
         flow = event.second.flow(side)
@@ -248,7 +248,7 @@ class Attribution:
             touched.show(old, size)
 
     def _sweep(self, now_ms: int) -> None:
-        """Levels whose trades are long past, and that nothing remembers, are ordinary ones again."""
+        """Stop handling levels one by one whose trades are old, unless another part needs them."""
         self._swept_ms = now_ms
         for side, watched in self._watched.items():
             old = [price for price, at_ms in watched.items() if now_ms - at_ms > SWEEP_MS]
@@ -260,7 +260,7 @@ class Attribution:
         self.levels.keep_standing(self._shown)
 
     def _undo_skew(self, side: Side, price: float, removed: float) -> bool:
-        """An addition beside a trade, undone to the lot in the next event, is a trade joined one event early."""
+        """An addition beside a trade that the next event cancels to the lot shows a trade joined one event early."""
         added, second = self._skew.get((side, price), (0.0, None))
         if second is None or abs(added - removed) >= self._half_lot:
             return False

@@ -1,4 +1,4 @@
-"""The book at the end of a second, as the row and the stored snapshot keep it."""
+"""The book at the end of a second, for the row and the stored snapshot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vibe_orderbook_mcp.book.book import BookSide, OrderBook
 from vibe_orderbook_mcp.book.compiled import on_grid
 from vibe_orderbook_mcp.model.rows import BANDS_BPS, STORED_LEVELS, BookTop
 
-# A level that stands exactly at a band's edge is inside it, whatever the last bit of the product says.
+# A level exactly at a band's edge is inside it, regardless of the last bit of the product.
 EDGE: Final = 1e-12
 
 

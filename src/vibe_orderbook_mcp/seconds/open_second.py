@@ -1,4 +1,4 @@
-"""The sums of a second that is not over yet."""
+"""The sums of the open second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOUCHED_KEPT = 6
 
 
 class FlowSums:
-    """`SideFlow` while it grows."""
+    """A `SideFlow` under construction."""
 
     __slots__ = ("add_events", "added", "cancel_events", "cancelled", "discovered", "traded")
 
@@ -32,7 +32,7 @@ class FlowSums:
 
 
 class Touched:
-    """`TouchedLevel` while it grows."""
+    """A `TouchedLevel` under construction."""
 
     __slots__ = ("shown_end", "shown_max", "shown_start", "traded", "trades")
 
@@ -88,7 +88,7 @@ class OpenSecond:
         self.bid, self.ask = FlowSums(), FlowSums()
         self.ofi_events = 0
         self.ofi: list[float] = []  # sums over these events, best level first
-        self.depth: list[float] = []  # likewise of the sizes of both sides after them
+        self.depth: list[float] = []  # the same for the sizes of both sides after them
         self.trades: list[Trade] = []
         self.effective_sum = self.effective_volume = 0.0
         self.joins_late = self.joins_open = 0
@@ -108,7 +108,7 @@ class OpenSecond:
         self.spread_max = spread if self.spread_max is None else max(self.spread_max, spread)
 
     def freeze(self, tick_exp: int, lot_exp: int) -> SecondRow:
-        """The row. Sums of doubles are put back on the exchange's grid, where they are exact."""
+        """The row. Sums of doubles are rounded to the exchange's grid, where they are exact."""
         mlofi = on_grid(self.ofi, lot_exp)
         in_two = 2 * self.ofi_events
         return SecondRow(

@@ -1,7 +1,7 @@
-"""The last hour of one symbol, as much of each second as is asked of seconds that are over for long.
+"""The last hour of one symbol, with the fields that questions about older seconds need.
 
-Whole rows take 2.5 KB a second, this 64 bytes: an hour of every symbol stays in memory, and a question about the last
-minutes decodes nothing. It makes rows of it, which takes a millisecond, and the next one finds them made.
+A whole row takes 2.5 KB, these fields 64 bytes. So an hour of every symbol stays in memory, and a question about the
+last minutes decodes nothing. The first question makes rows in a millisecond, and the next one uses them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEPT_SECS: Final = 3600 + 300  # the hour before the longest window of seconds, 
 
 
 class PastRow(msgspec.Struct, frozen=True, gc=False):
-    """What is kept of a `SecondRow`, under its names. Whoever asks for more is told by an AttributeError."""
+    """The kept fields of a `SecondRow`, under its names. Other fields raise AttributeError."""
 
     second: int
     covered_ms: int
@@ -39,22 +39,22 @@ KEPT_FIELDS: Final = PastRow.__struct_fields__
 
 
 def kept(values: Iterable[Any]) -> SecondRow:
-    """A row of `KEPT_FIELDS`, in their order, for functions that need no others."""
+    """A row of `KEPT_FIELDS`, in their order, for functions that need only these."""
     return cast("SecondRow", PastRow(*values))
 
 
 _fields_of, _second_of = attrgetter(*KEPT_FIELDS), attrgetter("second")
-_TYPES: Final = "qiidddddd"  # of KEPT_FIELDS, as arrays know them; a mid that is not known is nan
+_TYPES: Final = "qiidddddd"  # codes of KEPT_FIELDS for arrays; an unknown mid is nan
 _SLOTS: Final = KEPT_SECS + 1
-# Rows that were made for a question stay for the next one; for a symbol that nobody asks about they go again.
+# Rows made for a question stay for the next one; without further questions about the symbol they are dropped.
 ROWS_STAY_SECS: Final = 600
 
 
 class PastHour:
-    """Ascending seconds, each in the place that its number has in columns of fixed size.
+    """Ascending seconds in columns of fixed size, indexed by second.
 
-    All their memory, 64 bytes a second, is taken at once: what a program needs after a day it needs after a minute.
-    What was before the first `add` has to be filled in once.
+    All memory, 64 bytes a second, is allocated at the start, so it does not grow during the day. The time before the
+    first `add` is filled in once.
     """
 
     __slots__ = ("_asked", "_columns", "_newest", "_oldest", "_rows", "is_filled")
@@ -63,8 +63,8 @@ class PastHour:
         self._columns: list[array[Any]] = [array(kind, [-1]) * _SLOTS for kind in _TYPES]  # no second is -1
         self._oldest = self._newest = -1
         self._rows: deque[SecondRow] | None = None
-        self._asked = -1  # the newest second when somebody last asked
-        self.is_filled = False  # what was stored before the first row is here too
+        self._asked = -1  # the newest second at the last question
+        self.is_filled = False  # rows from before the first `add` were filled in
 
     @property
     def oldest(self) -> int | None:
@@ -88,7 +88,7 @@ class PastHour:
             rows.popleft()
 
     def fill(self, older: Sequence[SecondRow]) -> None:
-        """Rows from before the first one, ascending, of which no more need be kept than `kept` does."""
+        """Fill in rows from before the first one, ascending. They need only the fields of `kept`."""
         if self.is_filled:
             return
         self.is_filled = True
@@ -117,7 +117,7 @@ class PastHour:
             column[place] = nan if value is None else value
 
     def _made(self) -> Iterator[SecondRow]:
-        turn = (self._newest + 1) % _SLOTS  # the place of the oldest
+        turn = (self._newest + 1) % _SLOTS  # the index of the oldest
         oldest = self.oldest
         if oldest is None:
             return

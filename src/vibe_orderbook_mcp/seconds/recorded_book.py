@@ -1,4 +1,4 @@
-"""A book in proven sequence and the seconds that are made of it."""
+"""A book in proven sequence and its seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.seconds.tracker import SecondTracker
 
 
 class Loss(NamedTuple):
-    """What the second of a loss is marked with, and why there is no book after it."""
+    """The mark of the second of a loss, and the reason why there is no book after it."""
 
     flag: RowFlag
     reason: str
@@ -30,11 +30,11 @@ LOSSES: Final = {
 
 
 class RecordedBook:
-    """Everything that changes the book goes through here, and is counted in its second in the same call.
+    """Every change of the book goes through here, and is counted in its second in the same call.
 
-    So there is one order: what stood until an event's time is the end of the seconds that are over, then the book
-    changes, then the event counts. `seconds` may be read, closed by the clock and given trades; events come by
-    `receive` alone.
+    So the order is fixed. First the book before an event's time closes the seconds before it. Then the book changes,
+    then the event counts. `seconds` may be read, closed by the clock and given trades; events come through `receive`
+    only.
     """
 
     __slots__ = ("_sync", "seconds", "steps")
@@ -47,13 +47,13 @@ class RecordedBook:
 
     @property
     def book(self) -> OrderBook | None:
-        """The book, if it is in proven sequence."""
+        """The book if it is in proven sequence, else None."""
         sync = self._sync
         return sync.book if sync.is_live else None
 
     @property
     def copy(self) -> OrderBook | None:
-        """The book as it is being kept: perhaps not proved yet, or crossed for one event."""
+        """The book in any state: perhaps not proved yet, or crossed for one event."""
         return self._sync.book
 
     @property
@@ -70,12 +70,12 @@ class RecordedBook:
         return self._sync.missed
 
     def receive(self, update: DepthUpdate, at_ms: int) -> Outcome:
-        """The next event; `at_ms` is what may be believed of its time."""
+        """The next event; `at_ms` is its time, bounded by plausibility."""
         sync, seconds = self._sync, self.seconds
         book, next_id = sync.book, sync.next_id
         if book is None or update.final_id >= next_id:
             if book is not None and update.first_id > next_id:
-                seconds.stale()  # events are missing since the last one: that time was not seen
+                seconds.stale()  # events since the last one are missing: that time is not covered
             seconds.roll(at_ms)
         was_proven = sync.is_proven
         outcome = sync.receive(update)
@@ -88,14 +88,14 @@ class RecordedBook:
         return outcome
 
     def load(self, snapshot: DepthSnapshot, limit: int, now_ms: int | None) -> Loaded:
-        """A snapshot of at most `limit` levels a side. It has no time of its own: it counts as of now."""
+        """A snapshot of at most `limit` levels a side. It has no time of its own: the present time counts."""
         loaded = self._sync.load(snapshot, limit=limit)
         book = self._sync.book
         if loaded in (Loaded.LIVE, Loaded.UNPROVEN) and book is not None:
             if book.event_ms is None:
                 book.event_ms = now_ms
             if book.event_ms is not None:
-                # The time without a book ends here, not where the next event shows that it has passed.
+                # The time without a book ends here, not at the next event.
                 self.seconds.roll(book.event_ms if now_ms is None else min(book.event_ms, now_ms + PLAUSIBLE_MS))
             if loaded is Loaded.LIVE:
                 self.seconds.synced(book)
@@ -120,17 +120,17 @@ class RecordedBook:
         return outcome
 
     def confirm(self) -> None:
-        """The stream is open and silent: the snapshot stands. See `BookSync.confirm`."""
+        """The stream is open and silent: the snapshot is confirmed. See `BookSync.confirm`."""
         self._sync.confirm()
         if (book := self.book) is not None:
             self.seconds.synced(book)
 
     def lose(self, flag: RowFlag) -> None:
-        """The connection is gone, and with it the proof of sequence."""
+        """The connection was lost, and with it the proof of sequence."""
         self._sync.reset()
         self.seconds.lost(flag)
 
     def swap(self, fresh: OrderBook) -> None:
-        """An equal copy takes the book's place: the seconds go on."""
+        """An equal copy replaces the book: the seconds go on."""
         self._sync.book = fresh
         self.seconds.swapped(fresh)

@@ -1,15 +1,15 @@
-"""Levels that trades hit again and again while they are refilled.
+"""Levels that are refilled while trades hit them repeatedly.
 
-In each interval between two depth events that change a level, with `shown` before it and `traded` in it:
+For each interval between two depth events that change a level, with `shown` before it and `traded` in it:
 
-* over-execution: max(0, traded - shown), more was traded than was there to see;
-* refill: shown after - shown before + traded, where something was traded and that is more than nothing. It does not
-  count when a trade of its size (1 %) hit the other side of that price within 100 ms: two who trade with each other in
-  equal clips put up again what they took, and nothing is hidden there.
+* over-execution: max(0, traded - shown), the volume beyond the displayed size;
+* refill: shown after - shown before + traded, if there was a trade and this is above 0. It does not count if a trade of
+  its size (1 %) hit the other side of that price within 100 ms: two parties that trade with each other in equal clips
+  replace the size that they took, and nothing is hidden there.
 
-Refills of one side and price at most 30 s apart are a chain. Where most of its refills are equal, the chain is told
-from the first of those on: what others traded at that price before is not theirs. A chain is evidence only when four
-fifths of what traded at its price meanwhile hit its side.
+Refills of one side and price at most 30 s apart are a chain. If most of its refills are equal, the chain begins
+at the first equal one: earlier trades at that price belong to others. A chain is evidence only if four fifths of the
+volume at its price meanwhile hit its side.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ SAME_WITHIN: Final = 0.01
 SAME_SHARE: Final = 0.5
 MIN_ONE_SIDED: Final = 0.8
 MIRROR_MS: Final = 100
-# Trades stay known by price until every event that they may have to be compared with is settled.
+# Trades stay in memory by price until every event for a comparison is settled.
 TRADES_KEPT_MS: Final = 2_000
-# A sweep takes what several makers put up within moments; a level that is kept up is kept up for longer.
+# A sweep takes levels that several makers quoted within moments; a refilled level lasts longer.
 KEPT_UP_MS: Final = 3_000
-# Chains that have not ended are looked through this often for those that have.
+# Open chains are checked for ended ones this often.
 SWEEP_MS: Final = 5_000
 _ROUNDING: Final = 1e-9
 
 
 class Turnover(NamedTuple):
-    """Of a level that is no longer hit: executed / most shown, and whether it was kept up (3 refills, 3 s)."""
+    """Executed / most shown for a level that trades no longer hit, and whether it was refilled (3 refills, 3 s)."""
 
     times: float
     kept_up: bool
 
 
 class RefillChain(msgspec.Struct, frozen=True, gc=False):
-    """What is known of a level that was hit and refilled. Sizes in base units."""
+    """A level that was hit and refilled. Sizes in base units."""
 
     side: Side
     price: float
-    start_ms: int  # with equal refills: of the first of them
+    start_ms: int  # with equal refills: time of the first of them
     last_ms: int
     executed: float
     refills: int
     tranche: float  # the size that most refills share
-    equal_share: float  # of the refills kept, how many agree with it within 1 %
+    equal_share: float  # number of remembered refills within 1 % of it
     over_execution: float
     max_shown: float
     replenished: float
@@ -71,12 +71,12 @@ class RefillChain(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_one_sided(self) -> bool:
-        """Whether one side's aggressors made four fifths of what traded at the price."""
+        """Whether one side's aggressors made four fifths of the volume at the price."""
         return _is_one_sided(self.executed, self.opposed)
 
     @property
     def is_evidence(self) -> bool:
-        """Three refills, and three times what it ever showed was executed."""
+        """Three refills, and executed volume of three times the largest displayed size."""
         is_turned_over = self.executed >= MIN_TURNOVER * self.max_shown * (1 - _ROUNDING)
         return self.refills >= MIN_REFILLS and self.max_shown > 0.0 and is_turned_over and self.is_one_sided
 
@@ -94,7 +94,7 @@ class _Refill(msgspec.Struct, gc=False):
 
 
 class Chain:
-    """A chain while it grows."""
+    """A chain under construction."""
 
     __slots__ = (
         "executed",
@@ -119,7 +119,7 @@ class Chain:
         self.recent: list[_Refill] = []
 
     def hit(self, event_ms: int, shown: float, after: float, traded: float, refill: float) -> None:
-        """`refill`: what was put back; 0 where that was nothing or does not count."""
+        """`refill`: refilled size; 0 if none, or if it does not count."""
         self.is_newest_a_refill = refill > 0.0
         if refill:
             self.refills += 1
@@ -148,7 +148,7 @@ class Chain:
 
     @property
     def may_be_evidence(self) -> bool:
-        """Cheap, and true of every chain that is: as a whole, or from the first of its equal refills on."""
+        """A cheap necessary condition for evidence: for the whole chain, or since its first equal refill."""
         if self.refills < MIN_REFILLS:
             return False
         newest = [each.size for each in self.recent[-MIN_REFILLS:]]
@@ -180,7 +180,7 @@ class Chain:
             opposed=self.opposed,
         )
         first = next((place for place, size in enumerate(sizes) if is_same(size, tranche)), 0)
-        if share < SAME_SHARE or (first == 0 and len(sizes) < self.refills):  # the first of them is forgotten
+        if share < SAME_SHARE or (first == 0 and len(sizes) < self.refills):  # the first of them is dropped
             return whole
         begin = self.recent[first]
         executed = self.executed - begin.executed
@@ -209,7 +209,7 @@ def _other(side: Side) -> Side:
 
 
 def common_size(sizes: Sequence[float]) -> tuple[float, float]:
-    """The size that most others agree with within 1 %, and what share of all does."""
+    """The size with most others within 1 % of it, and their share of all."""
     best, count = 0.0, 0
     ordered = sorted(sizes)
     for size in dict.fromkeys(sizes):
@@ -235,11 +235,11 @@ class RefillWatch:
         self._swept_ms = 0
 
     def traded(self, side: Side, price: float, size: float, time_ms: int) -> None:
-        """A trade hit that side, as soon as it is heard of."""
+        """A trade hit that side; called on its arrival."""
         self._trades[price].append((time_ms, side, size))
 
     def settled(self, key: tuple[Side, float], event_ms: int, shown: float, after: float, traded: float) -> None:
-        """What an event, whose trades are all joined, says of a level."""
+        """A level in an event with all trades joined."""
         if traded > 0.0:
             self._hit(key, event_ms, shown, after, traded)
         elif (chain := self._chains.get(key)) is not None:
@@ -249,7 +249,7 @@ class RefillWatch:
         return (side, price) in self._chains
 
     def refilled(self, side: Side, price: float, shown: float, traded: float, time_ms: int) -> None:
-        """A trade that no event shows: the level was refilled to the size it had."""
+        """A trade that no event shows: the level was refilled to its old size."""
         if shown > 0.0:
             self._hit((side, price), time_ms, shown, shown, traded)
         else:
@@ -277,7 +277,7 @@ class RefillWatch:
         return changed, ended
 
     def clear(self) -> None:
-        """The book was lost: what was traded meanwhile is not known."""
+        """The book was lost: trades meanwhile are unknown."""
         self._chains.clear()
         self._touched.clear()
         self._trades.clear()
@@ -299,7 +299,7 @@ class RefillWatch:
         self._oppose(*key, traded)
 
     def _oppose(self, side: Side, price: float, traded: float) -> None:
-        """What trades against one side of a price opposes the chain of the other."""
+        """Add volume against one side of a price to the opposing volume of the other side's chain."""
         if (chain := self._chains.get((_other(side), price))) is not None:
             chain.opposed += traded
 

@@ -1,4 +1,4 @@
-"""Trades that one taker order made, or several in the same millisecond: what a sweep is measured by.
+"""Groups of trades from one taker order, or from several in the same millisecond; sweeps are measured by them.
 
 A group is a run of trades with consecutive ids, the same millisecond, the same aggressor and prices that never go back.
 One order never falls into two groups; two orders of one side in one millisecond can fall into one.
@@ -14,14 +14,14 @@ import msgspec
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.model.events import Side, Trade
 
-PRICES_LEAST: Final = 3  # fewer is how most orders trade
-BURST_MS: Final = 500  # one actor's orders have been seen in neighbouring milliseconds
+PRICES_LEAST: Final = 3  # most orders trade at fewer
+BURST_MS: Final = 500  # orders of one trader were seen in neighbouring milliseconds
 KEPT_A_SIDE: Final = 3
 TOUCHES_KEPT_MS: Final = 2_000
 
 
 class TakerGroup(msgspec.Struct, frozen=True, gc=False):
-    """A group at three prices or more. Figures against the book need the last state of it that is not newer."""
+    """A group at three prices or more. Figures against the book use its newest state before the group."""
 
     time_ms: int
     side: Side  # of the book that it hit
@@ -41,7 +41,7 @@ class TakerGroup(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def reach_bps(self) -> float | None:
-        """The same of the last price."""
+        """The same for the last price."""
         return self._from_touch(self.last_price)
 
     def _from_touch(self, price: float) -> float | None:
@@ -84,7 +84,7 @@ class _Growing:
 
 
 class TakerGroups:
-    """`touch` after each event of the book, `add` each trade in turn, `take` what a second held."""
+    """`touch` after each event of the book, `add` each trade in order, `take` the groups of a second."""
 
     def __init__(self) -> None:
         self._touches: deque[_Touch] = deque()
@@ -93,7 +93,7 @@ class TakerGroups:
         self._bursts: dict[Side, tuple[int, float]] = {}  # time and sum of the newest
 
     def touch(self, event_ms: int, bid: float, ask: float) -> None:
-        """The book was sound after this event."""
+        """The book was valid after this event."""
         touches = self._touches
         touches.append((event_ms, bid, ask))
         while len(touches) > 1 and touches[1][0] < event_ms - TOUCHES_KEPT_MS:  # the one before it stood then
@@ -104,14 +104,14 @@ class TakerGroups:
         self._touches.clear()
 
     def mid_before(self, time_ms: int) -> float | None:
-        """Of the newest book that is older."""
+        """The state of the newest older book."""
         for event_ms, bid, ask in reversed(self._touches):
             if event_ms < time_ms:
                 return (bid + ask) / 2
         return None
 
     def add(self, trade: Trade, book: OrderBook | None, half_tick: float) -> None:
-        """The next trade. `book` as it stands; it is looked at where it is the one before the trade."""
+        """The next trade. `book` is the present book; it is used if it is the state before the trade."""
         growing = self._growing
         if growing is not None and growing.takes(trade):
             growing.add(trade)
@@ -128,7 +128,7 @@ class TakerGroups:
                 growing.cleared = book.asks.count_to(trade.price - half_tick)
 
     def take(self, end_ms: int) -> tuple[TakerGroup, ...]:
-        """The largest groups of each side before `end_ms` that nobody took, by amount; the smaller ones are gone."""
+        """The largest groups of each side before `end_ms` since the last call, by amount; smaller ones are dropped."""
         if self._growing is not None and self._growing.last.time_ms < end_ms:
             self._close()
         if not self._whole:
@@ -140,7 +140,7 @@ class TakerGroups:
         return tuple(group for side in sides for group in [each for each in ready if each.side == side][:KEPT_A_SIDE])
 
     def _touch_at(self, time_ms: int) -> _Touch | None:
-        """Of the newest book that is not newer."""
+        """The newest book state that is not newer."""
         return next((touch for touch in reversed(self._touches) if touch[0] <= time_ms), None)
 
     def _close(self) -> None:

@@ -20,25 +20,28 @@ from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence, WallLimits
 CLOSE_MS = 700
 # Time that jumps further than this (a laptop slept) leaves a hole instead of hundreds of empty rows.
 JUMP_SECONDS = 120
-# An event so much older than what time has reached belongs to a second that is over. It counts into the current one,
-# which holds more than a second then and says so; after PLAUSIBLE_MS the clock was put back, and it counts nowhere.
+# An event this much older than the present time belongs to a final second. It counts in the current second, which is
+# then marked as longer than a second. Beyond PLAUSIBLE_MS the clock was set back, and the event counts nowhere.
 LATE_MS = 1_000
-# From which size a level is a wall changes slowly, and costs a walk through the book.
+# The least size of a wall changes slowly, and computing it costs a walk through the book.
 WALL_LIMITS_SECS = 10
 EVIDENCE_SECS = 120
 
 
 class SecondTracker:
-    """Turns one symbol's applied events and trades into rows. Exchange time is handed in; nothing reads a clock.
+    """Turns one symbol's applied events and trades into rows. Exchange time is an argument; no code here reads a clock.
 
-    `RecordedBook` calls it in the order that it needs: `roll` with an event's time *before* the event is applied to the
-    book, because what stands in the book until then is the end of the seconds that are over; then `applied`.
+    `RecordedBook` calls `roll` with an event's time *before* it applies the event to the book, because the book before
+    the event is the end of the seconds that it closes. Then it calls `applied`.
     """
 
     def __init__(self, spec: SymbolSpec) -> None:
-        self.wall_rule: Callable[[OrderBook], WallLimits | None] | None = None  # without it no walls are watched
-        self.look: Callable[[OrderBook, int], None] | None = None  # at the book where a second ends, and that time
-        self._tick_exp, self._lot_exp = spec.tick_exp, spec.lot_exp  # worked out of decimals each time they are asked
+        self.wall_rule: Callable[[OrderBook], WallLimits | None] | None = None  # without it walls are not tracked
+        self.look: Callable[[OrderBook, int], None] | None = None  # with the book at the end of a second, and that time
+        self._tick_exp, self._lot_exp = (
+            spec.tick_exp,
+            spec.lot_exp,
+        )  # cached: their properties compute from decimals
         self._book: OrderBook | None = None
         self._seconds: dict[int, OpenSecond] = {}  # ascending; trades may open one ahead of the book's time
         self._current: int | None = None
@@ -47,7 +50,7 @@ class SecondTracker:
         self._close_ms = 0  # when the oldest second becomes final, or before
         self._second = OpenSecond(0)  # the one of `_current`
         self._spread: float | None = None
-        self._touch: tuple[float | None, float | None] = (None, None)  # the best prices that `_spread` lies between
+        self._touch: tuple[float | None, float | None] = (None, None)  # the best prices of `_spread`
         self._is_silent = False
         self._loss = RowFlag.PARTIAL  # why there is no book
         self._imbalance = EventImbalance()
@@ -66,11 +69,11 @@ class SecondTracker:
 
     @property
     def reached_ms(self) -> int:
-        """Exchange time that seconds have come to; 0 before the first. What is older closes none."""
+        """Exchange time of the newest second; 0 before the first. An older time closes no second."""
         return self._watermark_ms
 
     def succeed(self, before: SecondTracker) -> None:
-        """Hand on what another tracker of the symbol has finished; that one ends here."""
+        """Pass on the finished rows of another tracker of the symbol; that tracker ends here."""
         before.finish()
         self._finished, self._evidence = before.take(), before._evidence
 
@@ -80,14 +83,14 @@ class SecondTracker:
         return taken
 
     def take_evidence(self, second: int) -> LevelEvidence | None:
-        """What single levels did in a second whose row was taken. Older ones that nobody took are forgotten."""
+        """Flow of single levels in a second whose row was taken. Older ones are dropped."""
         found = self._evidence.pop(second, None)
         for old in [each for each in self._evidence if each < second]:
             del self._evidence[old]
         return found
 
     def roll(self, event_ms: int) -> None:
-        """Exchange time has reached `event_ms`."""
+        """Advance exchange time to `event_ms`."""
         second = event_ms // 1000
         if self._current is None:
             self._start(event_ms, RowFlag.PARTIAL)
@@ -112,7 +115,7 @@ class SecondTracker:
             self._close(event_ms)
 
     def _close(self, event_ms: int) -> None:
-        """Finish the seconds that are final by now."""
+        """Finish the seconds that are final."""
         for oldest in list(self._seconds.values()):
             self._close_ms = oldest.end_ms + CLOSE_MS
             if self._close_ms > event_ms:
@@ -120,13 +123,13 @@ class SecondTracker:
             self._finish(oldest)
 
     def synced(self, book: OrderBook) -> None:
-        """A book was loaded. Its first event is not compared with what was there before."""
+        """A book was loaded. Its first event is not compared with the state before."""
         self._is_silent = False
         self._book = book
         self._skip_flow = True
         self._imbalance.break_chain()
         if self._current is not None:
-            # The first book is the beginning of what is watched; every later one mends something.
+            # The first book is the start of recording; every later one repairs a loss.
             self._open(self._current).flags |= RowFlag.RESYNC if self._had_book else RowFlag.PARTIAL
         self._had_book = True
         self._see_spread()
@@ -138,7 +141,7 @@ class SecondTracker:
     def lost(self, flag: RowFlag) -> None:
         """The book can no longer be trusted."""
         if flag is RowFlag.RESYNC and not self._had_book:
-            flag = RowFlag.PARTIAL  # the first snapshot came too late for the stream: nothing is lost that was there
+            flag = RowFlag.PARTIAL  # the first snapshot came too late for the stream: no book was lost
         self._book = None
         self._loss = flag
         self._spread = None
@@ -149,21 +152,21 @@ class SecondTracker:
             self._open(self._current).flags |= flag
 
     def stale(self) -> None:
-        """The time since the last event proves nothing: it is not covered, and its ends are no snapshots of a book.
+        """The time since the last event is unproved: it is not covered, and its seconds have no snapshots.
 
-        Said when a symbol is silent for longer than is usual for it, and when an event shows that others are missing.
+        Called when a symbol is silent for longer than its usual, and when an event shows that others are missing.
         """
         self._spread = None
         self._is_silent = True
 
     def stands(self) -> None:
-        """What was said to be stale is the book after all: nothing has happened since, and it counts from now on."""
+        """The stale book was right: nothing has happened since, and time is covered again from now."""
         if self._is_silent:
             self._is_silent = False
             self._see_spread()
 
     def applied(self, update: DepthUpdate, before: tuple[list[float], list[float]], ids: int) -> None:
-        """An event was applied to the book; `ids` is how many updates of it were new."""
+        """An event was applied to the book; `ids` is the number of its new updates."""
         book = self._book
         if book is None or self._current is None:
             return
@@ -180,7 +183,7 @@ class SecondTracker:
         second.events += 1
         second.rows += len(update.bids) + len(update.asks)
         second.ids += ids
-        # `roll` was told the time first, and what to believe of it.
+        # `roll` received the time first, bounded by plausibility.
         event_ms = update.event_ms if update.event_ms < self._watermark_ms else self._watermark_ms
         self._see_spread()
         if self._skip_flow:
@@ -196,7 +199,7 @@ class SecondTracker:
             self._groups.touch(event_ms, bid, ask)
 
     def trade(self, trade: Trade) -> None:
-        """A new trade. One that comes after its second is final counts into the oldest that is not."""
+        """A new trade. A late one, with its second final, counts in the oldest open second."""
         if self._current is None:
             self._start(trade.time_ms, RowFlag.PARTIAL)
         if self._watermark_ms - trade.time_ms > PLAUSIBLE_MS:
@@ -209,7 +212,7 @@ class SecondTracker:
             self._flow.add_trade(trade, second)
 
     def finish(self) -> None:
-        """The process stops: close what is open, marked as partial."""
+        """The process stops: close the open seconds, marked as partial."""
         if self._current is not None:
             self._open(self._current).flags |= RowFlag.PARTIAL
             self._close_all(self._current)
@@ -226,7 +229,7 @@ class SecondTracker:
         if oldest is not None and number < oldest:
             return self._seconds[oldest]
         if self._current is not None and number > self._current + JUMP_SECONDS:
-            return self._seconds[self._current]  # a time that no depth event confirms opens no second far ahead
+            return self._seconds[self._current]  # a time without a confirming depth event opens no second far ahead
         last = max(self._seconds, default=number - 1)
         for between in range(last + 1, number + 1):
             self._seconds[between] = OpenSecond(between)
@@ -270,7 +273,7 @@ class SecondTracker:
             self.look(book, second.end_ms)
 
     def _settle_time(self, until_ms: int) -> None:
-        """Weigh the state that stood since the last event by how long it stood."""
+        """Weight the state since the last event by its duration."""
         passed = until_ms - self._settled_ms
         if passed <= 0 or self._current is None:
             return
@@ -287,14 +290,14 @@ class SecondTracker:
             return
         touch = bid, ask = book.bids.best, book.asks.best
         if touch == self._touch and self._spread is not None:
-            return  # the second has seen it: when it came, or when the second began
+            return  # its start within the second: its arrival, or the second's start
         self._touch, self._spread = touch, None
         if bid is not None and ask is not None and bid < ask:
             self._spread = round(ask - bid, self._tick_exp)
             self._second.see_spread(self._spread)
 
     def _price_trades(self, watermark_ms: int) -> None:
-        """Compare trades with the mid of the last book state with E < T, once every such state was seen."""
+        """Compare trades with the mid of the last book state with E < T, once every such state has arrived."""
         waiting: list[tuple[Trade, OpenSecond]] = []
         for trade, second in self._unpriced:
             if trade.time_ms > watermark_ms:
@@ -323,7 +326,7 @@ class SecondTracker:
             del self._evidence[next(iter(self._evidence))]
 
     def _close_all(self, current: int) -> None:
-        """Close what is open where it stands: the rest of the current second is not covered."""
+        """Close the open seconds now: the rest of the current second is not covered."""
         self._end_second(self._open(current))
         self._flow.expire(self._watermark_ms + 10 * CLOSE_MS)
         self._price_trades(self._watermark_ms + 10 * CLOSE_MS)

@@ -1,4 +1,4 @@
-"""The trades of a second, as its row sums them up."""
+"""The trades of a second, summed up for its row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 
 class TradeFields(TypedDict):
-    """The fields of `SecondRow` that come from trades alone."""
+    """The fields of `SecondRow` that come only from trades."""
 
     buy_volume: float
     sell_volume: float
@@ -48,7 +48,7 @@ NO_TRADES: Final = TradeFields(
 
 
 def trade_fields(trades: Sequence[Trade], tick_exp: int, lot_exp: int) -> TradeFields:
-    """Sums of doubles are put back on the exchange's grid, where they are exact."""
+    """Sums of doubles are rounded to the exchange's grid, where they are exact."""
     if not trades:
         return NO_TRADES
     buys = [trade for trade in trades if not trade.buyer_is_maker]
@@ -75,11 +75,11 @@ def trade_fields(trades: Sequence[Trade], tick_exp: int, lot_exp: int) -> TradeF
 
 
 def with_trades(rows: Sequence[SecondRow], trades: Sequence[Trade], spec: SymbolSpec) -> list[SecondRow]:
-    """The same rows with the sums of these trades: trades that were fetched by id came after their rows were final.
+    """The same rows with the sums of these trades, because trades fetched by id came after their rows were final.
 
-    A second without a row (the process was down) gets one of its trades alone. What rows say of the book (flow per
-    side, effective spread, touched levels) stays what was seen at the time. A row whose newest trade is newer than all
-    of these, which are not stored yet then, stays as it is.
+    A second without a row (the process was down) gets a row with only its trades. Figures of the book (flow per side,
+    effective spread, touched levels) stay as recorded. A row stays as it is if its newest trade is newer than all of
+    these: then its trades are not stored yet.
     """
     by_second: dict[int, list[Trade]] = defaultdict(list)
     for trade in trades:
@@ -102,7 +102,7 @@ def _second(row: SecondRow) -> int:
 
 
 class LevelMemory:
-    """Base units by side and price. Since when a level stands is the book's own knowledge (`BookSide.since_ms`)."""
+    """Base units by side and price. The book knows a level's age (`BookSide.since_ms`)."""
 
     __slots__ = ("_traded",)
 
@@ -114,7 +114,7 @@ class LevelMemory:
         traded[price] = traded.get(price, 0.0) + size
 
     def gone(self, side: Side, price: float) -> None:
-        """The level was taken away, or it was added and taken within one frame."""
+        """The level was removed, or it was added and taken within one frame."""
         self._traded[side].pop(price, None)
 
     def traded(self, side: Side, price: float) -> float:
@@ -123,11 +123,11 @@ class LevelMemory:
 
     @property
     def amounts(self) -> dict[Side, dict[float, float]]:
-        """A copy: what `traded` says of each level that it says something of."""
+        """A copy: `traded` of each level with trades."""
         return {side: traded.copy() for side, traded in self._traded.items()}
 
     def keep_standing(self, shown: Callable[[Side, float], float]) -> None:
-        """Forget levels that went without an event, such as those that a fresh copy of the book does not reach."""
+        """Drop levels that left without an event, such as those beyond a fresh copy of the book."""
         for side, traded in self._traded.items():
             for price in [price for price in traded if not shown(side, price)]:
                 del traded[price]

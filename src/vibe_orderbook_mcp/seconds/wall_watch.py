@@ -1,7 +1,7 @@
-"""Large levels that come and go: when each appeared, when it vanished, and how much of it was traded.
+"""Short-lived large levels: when each appeared, when it vanished, and how much of it traded.
 
-Told of every settled change of a level, so a life is known to the 100 ms frame. What counts as large is set from
-outside, every few seconds; without limits nothing is watched.
+It receives every settled change of a level, so lifetimes are exact to the 100 ms frame. The caller sets the limits for
+"large" every few seconds; without limits no level is tracked.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.seconds.refills import RefillChain, Turnover
 from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
 
-# What is left of a level that "vanished", as a share of the most it showed.
+# The largest remainder of a "vanished" level, as a share of the most it showed.
 GONE_SHARE: Final = 0.2
 WATCHED_MOST: Final = 2_000
-# A longer life is no flicker: such a level need not be followed to its end.
+# A level that lives longer does not flicker: it is not tracked to its end.
 LONGEST_MS: Final = 10_000
 
 
 class WallLimits(msgspec.Struct, frozen=True):
-    """The least size that stands out on each side, and the prices between which it does. None: cannot be told."""
+    """The least size that stands out on each side, and the price range for it. None: unknown."""
 
     bid_size: float | None
     ask_size: float | None
@@ -68,11 +68,11 @@ class WallWatch:
         self._least = {"bid": inf if bid is None else bid, "ask": inf if ask is None else ask}
 
     def least(self, side: Side) -> float:
-        """From which size a level of that side is watched."""
+        """The least size of a tracked level on that side."""
         return self._least[side]
 
     def born(self, side: Side, price: float, size: float, event_ms: int) -> bool:
-        """A level reached the least size. Whether it is watched now."""
+        """A level reached the least size. Returns whether it is tracked now."""
         limits = self._limits
         if limits is None or not limits.lowest <= price <= limits.highest:
             return False
@@ -80,7 +80,7 @@ class WallWatch:
         return True
 
     def settled(self, key: tuple[Side, float], event_ms: int, old: float, size: float, traded: float) -> None:
-        """What an event, whose trades are all joined, says of a level."""
+        """A level in an event with all trades joined."""
         known = self._walls.get(key)
         if known is None:
             if old < self._least[key[0]] <= size:
@@ -97,7 +97,7 @@ class WallWatch:
         return (side, price) in self._walls
 
     def take(self, now_ms: int) -> tuple[WallLife, ...]:
-        """Lives of up to ten seconds that ended before `now_ms`, since the last call. Longer ones are forgotten."""
+        """Lives of up to ten seconds that ended before `now_ms`, since the last call. Longer ones are dropped."""
         old = [key for key, wall in self._walls.items() if now_ms - wall.born_ms > LONGEST_MS]
         for key in old:
             del self._walls[key]
@@ -108,12 +108,12 @@ class WallWatch:
         return ended
 
     def clear(self) -> None:
-        """The book was lost: nobody saw what became of them."""
+        """The book was lost: the fate of these levels is unknown."""
         self._walls.clear()
 
 
 class LevelEvidence(msgspec.Struct, frozen=True, gc=False):
-    has_limits: bool  # whether it was known from which size a level is a wall
+    has_limits: bool  # whether the least size of a wall was known
     walls: tuple[WallLife, ...] = ()  # large levels that vanished within ten seconds
     chains: tuple[RefillChain, ...] = ()  # refilled levels that were hit in this second
     turnovers: tuple[Turnover, ...] = ()  # of levels that are no longer hit

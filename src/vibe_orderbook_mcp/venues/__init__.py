@@ -1,1 +1,1 @@
-"""The live feed: which instruments are kept, on which connections, and how each gets back into sequence."""
+"""The live feed: its instruments, their connections, and how each gets back into sequence."""

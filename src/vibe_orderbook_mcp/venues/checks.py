@@ -1,7 +1,7 @@
-"""Books held against the exchange's own, asked for over REST.
+"""Comparisons of books with the exchange's own, over REST.
 
-Every book is compared with a whole snapshot now and then (`audit`), and with its best levels when its symbol is silent
-for longer than is usual for it (`look`): see `market.silence`.
+Every book is compared with a whole snapshot from time to time (`audit`). Its best levels are compared when its symbol
+is silent for longer than its usual (`look`): see `market.silence`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from vibe_orderbook_mcp.process.pace import delays
 from vibe_orderbook_mcp.venues.contract import SnapshotRest
 
 AUDIT_EVERY_SECS = 900.0
-SHORT_AUDIT_SECS = 10.0  # for a book that runs out of known levels
-AUDIT_PATIENCE_SECS = 60.0  # a second copy that has not met the first by then never will
+SHORT_AUDIT_SECS = 10.0  # for a book that is running out of known levels
+AUDIT_PATIENCE_SECS = 60.0  # after this time the two copies will never be at the same update
 # At most ten looks a second; `GLANCES` of `weights` bounds them.
 LOOK_EVERY_SECS = 0.2
 LOOK_SPACING_SECS = 0.1
@@ -38,7 +38,7 @@ class BookChecks:
         self._most_depth = most_depth  # of a whole snapshot, in levels a side
         self._audit_every_secs = audit_every_secs
         self._began: dict[str, float] = {}  # the newest audit
-        self._said: dict[str, int] = {}  # mismatches that the log knows of
+        self._said: dict[str, int] = {}  # mismatches already logged
         self._looks: set[asyncio.Task[None]] = set()
 
     def forget(self, symbol: str) -> None:
@@ -46,14 +46,14 @@ class BookChecks:
         self._said.pop(symbol, None)
 
     async def audit_forever(self) -> None:
-        """Every book now and then, and early when it runs out of known levels."""
+        """Audit every book from time to time, and earlier if it is running out of known levels."""
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
             for symbol, owner in list(self._market.symbols.items()):
                 if owner.counts.audit_mismatches > self._said.get(symbol, 0):
                     self._said[symbol] = owner.counts.audit_mismatches
-                    logger.error("Audit of {} found levels that differ from the exchange's; mended", symbol)
+                    logger.error("Audit of {} found levels that differ from the exchange's; repaired", symbol)
                 began = self._began.setdefault(symbol, now)
                 if owner.is_audited and now > began + AUDIT_PATIENCE_SECS:
                     owner.end_audit()
@@ -62,10 +62,10 @@ class BookChecks:
                     self._began[symbol] = now
                     await self._audit(symbol, owner)
             for symbol in self._began.keys() - self._market.symbols.keys():
-                self.forget(symbol)  # it was given up during an audit
+                self.forget(symbol)  # dropped during an audit
 
     async def look_forever(self) -> None:
-        """The best levels of every symbol whose silence is doubtful."""
+        """Compare the best levels of every symbol whose silence is doubtful."""
         try:
             while True:
                 await asyncio.sleep(LOOK_EVERY_SECS)
@@ -86,7 +86,9 @@ class BookChecks:
         try:
             for _ in range(5):
                 snapshot = await self._rest.depth(symbol, self._most_depth)
-                if snapshot.bids_cut or snapshot.asks_cut:  # it may know less than the book, and again if asked again
+                if (
+                    snapshot.bids_cut or snapshot.asks_cut
+                ):  # the answer may know less than the book, and so may the next one
                     if owner.is_running_short:  # not every ten seconds for that
                         self._began[symbol] = time.monotonic() + self._audit_every_secs - SHORT_AUDIT_SECS
                     owner.end_audit()
@@ -99,7 +101,7 @@ class BookChecks:
                 owner.end_audit()
         except ExchangeError as error:
             owner.end_audit()
-            logger.debug("Audit of {} put off: {}", symbol, error)
+            logger.debug("Audit of {} failed and will be tried again: {}", symbol, error)
 
     async def _look(self, symbol: str, owner: InstrumentOwner) -> None:
         asked_ns = time.monotonic_ns()
@@ -107,7 +109,7 @@ class BookChecks:
             async with asyncio.timeout(LOOK_NS / 1e9):
                 snapshot = await self._rest.glance(symbol)
         except (ExchangeError, TimeoutError) as error:
-            logger.debug("Whether {} is quiet could not be asked: {!r}", symbol, error)
+            logger.debug("Checking whether {} is quiet failed: {!r}", symbol, error)
             owner.unanswered()
         else:
             owner.compare(snapshot, asked_ns, time.monotonic_ns())

@@ -26,7 +26,7 @@ PING_SEND_SECS = 1.0
 
 
 class _Request:
-    """Streams that are asked for together, or given up. `failure`: None when that is confirmed, or why it is not."""
+    """Streams to subscribe or unsubscribe in one request. `failure`: None if confirmed, else the reason."""
 
     def __init__(self, streams: list[str], *, gives_up: bool = False) -> None:
         self.streams = streams
@@ -41,7 +41,7 @@ class ConnectionPulse:
 
     def __init__(self) -> None:
         self.heard_ns = 0  # when the newest sign came
-        self.seen_ns = 0  # what the exchange had sent by then has arrived
+        self.seen_ns = 0  # everything that the exchange sent before this time has arrived
 
     def frame(self, now_ns: int) -> None:
         self.heard_ns = self.seen_ns = now_ns
@@ -59,10 +59,10 @@ class Connection:
         self._socket = socket
         self._traits = venue.traits
         self.wire = wire
-        self.streams = set(streams)  # that the exchange sends: what it says nothing of is silent, and not unheard
+        self.streams = set(streams)  # streams that the exchange sends: one without frames is silent, not missing
         self._ids = count(1)
         self._requests: dict[int, _Request] = {}
-        self._gathering: _Request | None = None  # waits for its turn to be sent, and takes more streams until then
+        self._gathering: _Request | None = None  # waits to be sent, and accepts more streams until then
         self._sending = asyncio.Lock()
         self.opened_ns = time.monotonic_ns()
         self.frame_ns = self.opened_ns  # when the newest frame came
@@ -102,7 +102,7 @@ class Connection:
             return
 
     async def ping(self, answered: Callable[[int], None]) -> None:
-        """Ask whether it still answers. `answered` is called with when this was (monotonic ns), if an answer comes."""
+        """Send a ping. If an answer comes, `answered` is called with the time of the ping (monotonic ns)."""
         sent_ns = time.monotonic_ns()
 
         def pong(waiter: asyncio.Future[float]) -> None:
@@ -110,14 +110,14 @@ class Connection:
                 answered(sent_ns)
 
         with suppress(ConnectionClosed, TimeoutError):
-            async with asyncio.timeout(PING_SEND_SECS):  # what goes out may be stuck as well
+            async with asyncio.timeout(PING_SEND_SECS):  # sending may be stuck as well
                 waiter = await self._socket.ping()
             cast("asyncio.Future[float]", waiter).add_done_callback(pong)
 
     async def subscribe(self, streams: list[str]) -> None:
         """Returns when the exchange has confirmed. Raises ExchangeUnavailable when it does not.
 
-        What is asked for while another request keeps its distance goes into one: twenty symbols need two requests.
+        Streams that come during the pause between requests share one request: twenty symbols need two requests.
         """
         request = self._gathering
         if request is not None and len(request.streams) + len(streams) <= self._traits.streams_a_request:
@@ -129,7 +129,7 @@ class Connection:
             raise ExchangeUnavailable(failure)
 
     async def unsubscribe(self, streams: list[str]) -> None:
-        """Give streams up. Returns when the exchange has confirmed, or will not."""
+        """Unsubscribe. Returns when the exchange has confirmed, or will not."""
         await self._send(_Request(list(streams), gives_up=True))
 
     async def _send(self, request: _Request) -> None:
@@ -145,7 +145,7 @@ class Connection:
             await asyncio.wait_for(asyncio.shield(request.failure), ACK_TIMEOUT_SECS)
         except (ConnectionClosed, TimeoutError):
             pass
-        finally:  # also when whoever sends is cancelled: others may wait for the same request
+        finally:  # also if the sender is cancelled: others may wait for the same request
             self._close_to_more(request)
             del self._requests[request_id]
             if not request.failure.done():
@@ -171,19 +171,19 @@ class Connection:
             else:
                 self.streams.update(request.streams)
             request.failure.set_result(None)
-        else:  # its words are for the log: a refusal's text reaches clients
+        else:  # its words go only to the log, because a refusal's text reaches clients
             logger.warning("The exchange refused a subscription: {}", reply.error[:200])
             request.failure.set_result("The exchange refused a subscription.")
 
     @property
     def close_words(self) -> str:
-        """Why it ended. Behind a colon are the other side's own words, at most 123 bytes, for the log alone."""
+        """Why it ended. After a colon come the other side's own words, at most 123 bytes, only for the log."""
         code, words = self._socket.close_code, self._socket.close_reason
         reason = f"code {code}" if code is not None else "no close frame"
         return f"{reason}: {words}" if words else reason
 
     async def close(self) -> None:
-        """Say goodbye, or at least close the socket: whoever waits for the former may be cancelled meanwhile."""
+        """Send a close frame, or at least close the socket if the wait is cancelled."""
         try:
             with suppress(OSError, WebSocketException):
                 await self._socket.close()

@@ -1,8 +1,8 @@
-"""What the exchange lists, remembered: a name that it does not list costs no request.
+"""The exchange's list of symbols, cached: an unlisted name costs no request.
 
-The whole list is one request of the weight of a single look-up. It is read when a client first asks for a symbol that
-is not kept, again when it is an hour old, and for a name that is not in it at most once a minute: that is how long a
-symbol that was listed just now stays unknown.
+The whole list is one request with the weight of a single look-up. It is read when a client first asks for a new symbol,
+again when it is an hour old, and for an unlisted name at most once a minute. So a newly listed symbol stays unknown for
+up to a minute.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from vibe_orderbook_mcp.model.listed import Listing
 from vibe_orderbook_mcp.venues.contract import Rest
 
 REFRESH_SECS = 3600.0
-ASK_AGAIN_SECS = 60.0  # for a name that the list does not have
-BELIEVED_SECS = 24 * 3600.0  # how long an old list answers "not listed" while no newer one can be had
+ASK_AGAIN_SECS = 60.0  # for a name that is not in the list
+BELIEVED_SECS = 24 * 3600.0  # how long an old list answers "not listed" while a new one is not available
 
 
 class Directory:
@@ -31,14 +31,14 @@ class Directory:
         self.listing: Listing | None = None
 
     async def check(self, symbol: str) -> None:
-        """Returns when the symbol may exist. Raises SymbolUnknown when it does not, RateLimited while that is not
-        known and may not be asked.
+        """Returns if the symbol may exist. Raises SymbolUnknown if it does not, RateLimited while that is unknown and
+        no request is allowed.
         """
         now = time.monotonic()
         listing = self.listing
         if listing is not None and symbol in listing:
             if listing.age_secs(now) > REFRESH_SECS and now > self._asked_secs + ASK_AGAIN_SECS:
-                self._read()  # for the next question; this one need not wait
+                self._read()  # for the next question; this one does not wait
             return
         if listing is None or now > self._asked_secs + ASK_AGAIN_SECS or self._reading is not None:
             try:
@@ -49,7 +49,7 @@ class Directory:
             except ExchangeError as error:
                 logger.debug("The list of symbols cannot be read: {}", error)
                 if listing is None or listing.age_secs(now) > BELIEVED_SECS:
-                    return  # the symbol alone may be asked for
+                    return  # then only the symbol itself is requested
         if self.listing is not None and symbol not in self.listing:
             raise SymbolUnknown(symbol)
 
@@ -59,7 +59,7 @@ class Directory:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     def _read(self) -> asyncio.Task[None]:
-        """One request for everybody who asks meanwhile."""
+        """One request for all callers meanwhile."""
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_all())
             self._reading.add_done_callback(self._has_read)
@@ -72,4 +72,4 @@ class Directory:
     def _has_read(self, task: asyncio.Task[None]) -> None:
         self._reading = None
         if not task.cancelled():
-            task.exception()  # whoever waited was told; after a time-out nobody waits
+            task.exception()  # the waiting callers have the error; after a time-out none waits

@@ -1,6 +1,6 @@
-"""The live feed: which symbols are kept, on which connections, and how each gets back into sequence.
+"""The live feed: its symbols, their connections, and how each gets back into sequence.
 
-A gap is repaired as soon as it is seen, in the background; nobody has to ask for the book first.
+A gap is repaired in the background as soon as it is detected, without a question about the book.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from vibe_orderbook_mcp.venues.line import Line
 from vibe_orderbook_mcp.venues.listing import ListingWatch
 
 SNAPSHOTS_AT_ONCE = 4
-# A quiet symbol's snapshot is accepted when its open stream has said nothing for so long after it.
+# A quiet symbol's snapshot is accepted when its open stream was silent for this long after it.
 CONFIRM_AFTER_SECS = 2.0
 UNPROVEN_LOOK_SECS = 0.05
 UNKNOWN_RETRY_SECS = 300.0
@@ -90,13 +90,13 @@ class Feed:
 
     @property
     def listing(self) -> Listing | None:
-        """What the exchange lists; None until a client asked for a symbol that is not kept."""
+        """The exchange's list of symbols; None until a client asks for a new symbol."""
         return self._directory.listing
 
     async def subscribe(self, symbol: str, *, is_lookup: bool = True) -> SymbolSpec:
-        """Keep this symbol from now on. Raises SymbolUnknown, InexactSymbol, ExchangeUnavailable, RateLimited.
+        """Subscribe this symbol. Raises SymbolUnknown, InexactSymbol, ExchangeUnavailable, RateLimited.
 
-        `is_lookup`: a client asked, and what that costs comes out of the small share of clients' look-ups.
+        `is_lookup`: a client asked, and the cost is charged to the small share of clients' look-ups.
         """
         owner = self.market.symbols.get(symbol)
         if owner is not None:
@@ -110,14 +110,14 @@ class Feed:
     def _has_added(self, symbol: str, task: asyncio.Task[SymbolSpec]) -> None:
         self._adding.pop(symbol, None)
         if not task.cancelled():
-            task.exception()  # whoever waited was told; after a time-out nobody waits
+            task.exception()  # the waiting callers have the error; after a time-out none waits
 
     def keep(self, symbol: str) -> None:
         """Subscribe an eager symbol in the background and retry until it works."""
         self._spawn(self._keep(symbol))
 
     def drop(self, symbol: str) -> None:
-        """Keep the symbol no more. Its rows and trades have to be taken before."""
+        """Drop the symbol. Its rows and trades must be taken before."""
         self.market.give_up(symbol)
         if (task := self._syncing.pop(symbol, None)) is not None:
             task.cancel()
@@ -148,7 +148,7 @@ class Feed:
 
     @property
     def wanted(self) -> set[str]:
-        """Symbols that are kept, being added, or eager and not there yet."""
+        """Symbols that are subscribed, being subscribed, or eager and still missing."""
         return {*self.market.symbols, *self._adding, *self.failed}
 
     @property
@@ -189,7 +189,7 @@ class Feed:
         spec = await self._rest.symbol(symbol, is_lookup=is_lookup)
         spec.check_exact()
         if self.market.exchange_ms(time.monotonic_ns()) is None:
-            # A quiet symbol may say nothing for minutes, and its seconds are to be stored from the first one on.
+            # A quiet symbol may be silent for minutes, and its seconds must be stored from the first one.
             self.market.clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
         status = TRADING if spec.trading else (await self._rest.listing(symbol))[0]
         owner = self.market.add(spec, self._venue.rule(spec))
@@ -199,7 +199,7 @@ class Feed:
         try:
             await line.add(symbol)
         except ExchangeUnavailable as error:
-            # The symbol is on the line's list: it is part of the next connection, which this one is replaced by.
+            # The symbol is in the line's list, so the next connection, which replaces this one, has it.
             logger.warning("Subscribing to {} was not confirmed: {}", symbol, error)
             line.replace("a subscription was not confirmed")
         else:
@@ -220,7 +220,7 @@ class Feed:
                 self._spawn(self._listing.run())
         return line
 
-    # --- Receiver: what lines tell -------------------------------------------------------------------------
+    # --- Receiver: events of lines -------------------------------------------------------------------------
 
     def depth(self, update: DepthUpdate, received_ns: int) -> None:
         symbol = update.symbol
@@ -268,7 +268,7 @@ class Feed:
     def disconnected(self, symbols: set[str], reason: str) -> None:
         if any(self._live[symbol].is_set() for symbol in symbols if symbol in self._live):
             self._warn("lost", "Lost the exchange connection ({}); reconnecting", reason)
-        elif self.reconnects > self._ends_noted:  # it was open; why one cannot be opened its line says
+        elif self.reconnects > self._ends_noted:  # it was open; the line itself logs why one cannot be opened
             self._warn("lost", "The exchange connection ended before a book was live ({}); reconnecting", reason)
         self._ends_noted = self.reconnects
         self.last_error = reason.partition(": ")[0]
@@ -358,7 +358,7 @@ class Feed:
         self._warn(("snapshot", reason), "Snapshot of {}: {}", ", ".join(sorted(waiting)), reason)
 
     def _resumed(self, symbol: str) -> None:
-        """The symbol trades again: whoever waited for it to be listed need not wait any longer."""
+        """The symbol trades again: stop waiting for its listing."""
         owner = self.market.symbols.get(symbol)
         if owner is not None and owner.needs_snapshot:
             if (task := self._syncing.pop(symbol, None)) is not None:
@@ -366,12 +366,12 @@ class Feed:
             self._resync(symbol)
 
     def _regridded(self, spec: SymbolSpec) -> None:
-        """The exchange counts the symbol's prices or sizes in other steps: what is kept of it begins anew."""
+        """The exchange changed the symbol's tick or step size: its book starts again on the new grid."""
         symbol, before = spec.symbol, self.market.symbols[spec.symbol].spec
         try:
             spec.check_exact()
         except InexactSymbol as error:
-            logger.bind(symbol=symbol).error("{} is kept on its former grid: {}", symbol, error)  # it is subscribed
+            logger.bind(symbol=symbol).error("{} stays on its old grid: {}", symbol, error)  # it is subscribed
             return
         logger.bind(symbol=symbol).warning(
             "The grid of {} has changed: prices in {:f} (were in {:f}), sizes in {:f} (were in {:f}); resyncing",
@@ -385,12 +385,12 @@ class Feed:
             self._resync(symbol)
 
     def _warn(self, about: Hashable, text: str, *values: object, symbol: str | None = None) -> None:
-        """Once, and then once a minute with how often: what repeats every few seconds would bury everything else."""
+        """Log once, and then once a minute with a count: a line every few seconds would bury all others."""
         if (more := self._said.more(about, time.monotonic())) is not None:
             (logger if symbol is None else logger.bind(symbol=symbol)).warning(text + "{}", *values, more)
 
     async def _stays_silent(self, owner: InstrumentOwner) -> bool:
-        """Whether no event comes that proves or outruns the snapshot that was just loaded."""
+        """Whether no event proves or outdates the snapshot that was just loaded."""
         deadline = time.monotonic() + CONFIRM_AFTER_SECS
         while time.monotonic() < deadline:
             if owner.is_proven or owner.needs_snapshot:

@@ -1,7 +1,7 @@
-"""One standing connection: it is reconnected when it breaks and replaced, make before break, when it ages.
+"""One permanent connection: it reconnects when it breaks and is replaced, make before break, when it is old.
 
-A `Line` reads frames and hands the events on; the sequence is proved elsewhere. While a replacement is under way
-two connections deliver, and `Handover` puts the second one's events in order behind the first one's.
+A `Line` reads frames and passes the events on; other code proves the sequence. During a replacement two connections
+deliver, and `Handover` puts the second one's events in order after the first one's.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ SILENT_SECS = 10.0
 WATCH_SECS = 1.0
 PING_SECS = 1.0
 RECONNECT_MOST_SECS = 8.0  # far within the 300 attempts that the exchange allows in five minutes
-SETTLED_NS = 10_000_000_000  # a connection that lived this long was a good one
+SETTLED_NS = 10_000_000_000  # a connection that lasted this long was good
 HANDOVER_SECS = 5.0
-# The successor has spoken and the old connection not for so long: there is nothing to wait for.
+# The new connection delivers and the old one was silent for this long: do not wait for it.
 OUTLIVED_SECS = 3.0
-# Between two replacements of a connection for silence; doubles while the replacement is silent too.
+# Pause between two replacements because of silence; it doubles while the new connection is silent too.
 REPLACE_FIRST_SECS = 10.0
 REPLACE_MOST_SECS = 300.0
 
 
 class Receiver(Protocol):
-    """What a line tells whoever it works for."""
+    """Receives the events of a line."""
 
     def depth(self, update: DepthUpdate, received_ns: int) -> None: ...
     def book(self, replaced: BookReplaced, received_ns: int) -> None: ...
     def trade(self, traded: Traded, received_ns: int) -> None: ...
     def malformed(self, error: MalformedMessage) -> None: ...
     def connected(self, symbols: set[str], *, is_first: bool) -> None: ...  # those whose streams are open
-    def disconnected(self, symbols: set[str], reason: str) -> None: ...  # behind ": ": the other side's words
+    def disconnected(self, symbols: set[str], reason: str) -> None: ...  # after ": ": the other side's words
     def last_update_id(self, symbol: str) -> int | None: ...
     def is_stuck(self, symbols: set[str], now_ns: int) -> str | None: ...
 
@@ -83,7 +83,7 @@ class Line:
         self.reconnects = 0
         self.replacements = 0
         self.connection: Connection | None = None
-        self.pulse = ConnectionPulse()  # of the connection that serves
+        self.pulse = ConnectionPulse()  # of the serving connection
         self._successor: _Successor | None = None
         self._replace_reason: str | None = None
         self._replace_after_ns = 0
@@ -110,7 +110,7 @@ class Line:
             if time.monotonic_ns() - connection.opened_ns > SETTLED_NS:
                 waits = delays(most_secs=RECONNECT_MOST_SECS)
             else:
-                await asyncio.sleep(next(waits))  # it opens and breaks again: do not hammer
+                await asyncio.sleep(next(waits))  # it opens and breaks repeatedly: slow down
 
     async def add(self, symbol: str) -> None:
         """Subscribe one more symbol on the open connection. Raises ExchangeUnavailable."""
@@ -121,7 +121,7 @@ class Line:
                 await connection.subscribe(self._venue.streams_of(symbol))
 
     async def drop(self, symbol: str) -> None:
-        """The symbol is on the list no more; its streams are given up on the open connections."""
+        """Remove the symbol from the list and unsubscribe its streams on the open connections."""
         successor = self._successor
         for connection in (self.connection, successor.connection if successor is not None else None):
             if connection is not None and symbol not in self.symbols:  # it may have come back
@@ -157,7 +157,7 @@ class Line:
         self._patient_until_ns = time.monotonic_ns() + int(SILENT_SECS * 1e9)
 
     async def _serve(self, first: Connection) -> str:
-        """Read until there is no connection left. Returns why the last one ended."""
+        """Read until no connection is left. Returns why the last one ended."""
         reader = asyncio.create_task(self._read(first))
         pinging = asyncio.create_task(self._ping_forever())
         try:
@@ -185,7 +185,7 @@ class Line:
             await asyncio.gather(reader, pinging, return_exceptions=True)
 
     async def _ping_forever(self) -> None:
-        """While nothing comes, the exchange is asked once a second whether the connection still answers."""
+        """Without frames, ping the exchange once a second."""
         while True:
             await asyncio.sleep(PING_SECS)
             connection = self.connection
@@ -197,7 +197,7 @@ class Line:
             self.pulse.pong(sent_ns, time.monotonic_ns())
 
     async def _watch(self, reader: asyncio.Task[None]) -> None:
-        """Wait for something to look at: the end of a connection, a wish to replace it, or a second."""
+        """Wait for an event: the end of a connection, a request to replace it, or one second."""
         self._wake.clear()
         woken = asyncio.create_task(self._wake.wait())
         waiting = {reader, woken}
@@ -218,7 +218,7 @@ class Line:
             return f"it is {age_secs / 3600:.1f} h old"
         unheard_secs = (now_ns - self.pulse.heard_ns) / 1e9
         if unheard_secs > SILENT_SECS:
-            return f"nothing came for {unheard_secs:.0f} s, no answer to a ping either"
+            return f"no frame and no answer to a ping for {unheard_secs:.0f} s"
         if now_ns < self._patient_until_ns:
             return None
         stuck = self._receiver.is_stuck(set(self.symbols), now_ns)
@@ -243,7 +243,7 @@ class Line:
             self._put_off(str(error))
 
     def _put_off(self, why: str) -> None:
-        """The replacement failed: what it was wanted for is still so, and it is tried again as a reconnect would be."""
+        """The replacement failed. Its reason remains, so it is tried again with the delays of a reconnect."""
         if (more := self._said.more("replacing", time.monotonic())) is not None:
             logger.warning("Cannot replace the exchange connection: {}{}", why, more)
         self._replace_after_ns = time.monotonic_ns() + int(next(self._reopening) * 1e9)
@@ -300,8 +300,8 @@ class Line:
             await connection.subscribe(missing[start : start + step])
 
     def _open_symbols(self, connection: Connection) -> set[str]:
-        """Not those that are just being added: a snapshot from before its stream is open would wait for its events in
-        vain, and be taken for the book of a quiet symbol."""
+        """Symbols of the connection without those being added: a snapshot from before the stream opened would get no
+        event, and would look like the book of a quiet symbol."""
         return {symbol for symbol in self.symbols if connection.streams.issuperset(self._venue.streams_of(symbol))}
 
     def _streams(self) -> list[str]:

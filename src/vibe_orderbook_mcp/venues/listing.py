@@ -1,9 +1,9 @@
-"""Whether kept symbols still trade, and on which grid: the exchange says so nowhere but in `exchangeInfo`.
+"""Whether subscribed symbols still trade, and on which grid: only `exchangeInfo` says so.
 
-A halted or delisted symbol looks like a quiet one from its streams. So a symbol that has fallen silent is asked
-about soon, as is one whose prices have more places than its tick, and every other one now and then (a halted market
-may still cancel orders). One request at a time, with
-pauses, takes at most a fifteenth of the request weight, however many symbols are silent.
+In its streams a halted or delisted symbol looks like a quiet one. So three kinds of symbols are checked: soon, if a
+symbol became silent; soon, if its prices have more places than its tick; and all others from time to time, since a
+halted market may still cancel orders. There is one request at a time, with pauses. That takes at most a fifteenth of
+the request weight for any number of silent symbols.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from vibe_orderbook_mcp.venues.contract import Rest
 
 PAUSE_SECS = 3.0
 SILENT_EVERY_SECS = 15.0
-RESUMED_EVERY_SECS = 3.0  # while events come of a symbol that is said not to trade
+RESUMED_EVERY_SECS = 3.0  # while a symbol reported as not trading still sends events
 USUAL_EVERY_SECS = 900.0
 
 
 class ListingWatch:
     """`run` until cancelled. `resumed(symbol)` is called when a suspended symbol trades again, `regridded(spec)` when
-    its prices or sizes are counted in other steps.
+    its tick or step size changed.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ListingWatch:
                 await asyncio.sleep(error.retry_after_secs)
                 continue
             except ExchangeError as error:
-                logger.debug("Whether {} trades could not be asked: {}", owner.spec.symbol, error)
+                logger.debug("Checking whether {} trades failed: {}", owner.spec.symbol, error)
                 continue
             self.note(owner, status)
             if spec is not None and self._market.symbols.get(spec.symbol) is owner:
@@ -91,7 +91,7 @@ class ListingWatch:
             owner.describe(spec)
 
     def _next(self, now: float) -> InstrumentOwner | None:
-        """The symbol that has waited longest of those whose turn has come."""
+        """The due symbol with the longest wait."""
         now_ns = time.monotonic_ns()
         due = []
         for symbol, owner in self._market.symbols.items():

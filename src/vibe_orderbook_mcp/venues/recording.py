@@ -2,7 +2,7 @@
 
 Each line is the receive time in nanoseconds, a space, and the JSON as it came. REST answers (`exchangeInfo`, and
 `depth` with its symbol added) are lines without `stream`. `@bookTicker` is recorded beside the streams that books
-are made of: it is an independent truth for their best prices.
+are made of: it is an independent check of their best prices.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vibe_orderbook_mcp.venues.connection import Connection
 
 SNAPSHOT_LEVELS = 5000
 STREAMS = ("depth@100ms", "aggTrade", "trade", "bookTicker")
-FLUSH_EVERY_SECS = 1.0  # what a process that is killed loses at most; a .gz is cut after a whole block then
+FLUSH_EVERY_SECS = 1.0  # the most that a killed process loses; a .gz then ends after a whole block
 
 
 async def record_to(
@@ -45,13 +45,13 @@ async def record_to(
     SymbolUnknown, and StorageError when the file cannot be written any more.
 
     A connection that breaks is opened again and new depth answers are recorded, so a replay can resync there too.
-    The file begins with the first frame: where none came there is none, and one that exists is replaced by `force`
-    alone, and not before.
+    The file is made with the first frame: without a frame there is no file. Only `force` replaces an existing one, and
+    only then.
     """
     check(rest_url, ws_url)
     check_output(path, force=force)
     recording = _Recording(path, symbols, rest_url, ws_url, force=force)
-    # Being told to stop is the ordinary end of a recording: what was received so far is the result.
+    # A stop is the usual end of a recording: the frames so far are the result.
     try:
         try:
             with suppress(TimeoutError, asyncio.CancelledError):
@@ -89,13 +89,13 @@ class _Recording:
             await asyncio.gather(flushing, return_exceptions=True)
 
     async def _flush(self) -> None:
-        """What was written becomes readable also while the symbols are quiet."""
+        """Flush, so that written frames are readable also while the symbols are quiet."""
         while self._flush_failure is None:
             await asyncio.sleep(FLUSH_EVERY_SECS)
             try:
                 if self._file is not None:
                     self._file.flush()
-            except OSError as error:  # of the next line, which somebody waits for
+            except OSError as error:  # the next line will report the error
                 self._flush_failure = error
 
     async def _receive(self) -> None:
@@ -116,7 +116,7 @@ class _Recording:
                 connection = await self._open_again(streams)
 
     async def _exchange_info(self, http: httpx.AsyncClient) -> bytes:
-        """One answer for all symbols, put together from one of each: asked at once, a wrong name is not told apart."""
+        """One answer for all symbols, combined from one each, because a request for all does not name a wrong one."""
         answers = [await _get(http, "/api/v3/exchangeInfo", symbol) for symbol in self._symbols]
         try:
             infos: list[dict[str, Any]] = [msgspec.json.decode(answer) for answer in answers]
@@ -140,7 +140,7 @@ class _Recording:
             await connection.close()
 
     async def _open_again(self, streams: list[str]) -> Connection:
-        """A recording of hours does not end because the exchange is away for minutes."""
+        """A recording of hours must not end because the exchange is away for minutes."""
         for delay in delays():
             await asyncio.sleep(delay)
             try:
@@ -150,7 +150,7 @@ class _Recording:
         raise AssertionError("delays do not end")
 
     async def _snapshots(self, http: httpx.AsyncClient) -> None:
-        """After the stream has begun, so that each answer falls into it."""
+        """Record depth answers after the stream has begun, so that each is within it."""
         for symbol in self._symbols:
             for delay in delays():
                 try:
@@ -179,7 +179,7 @@ class _Recording:
 
 
 async def _get(http: httpx.AsyncClient, path: str, symbol: str, **query: int) -> bytes:
-    """The answer as it came. Raises SymbolUnknown, ExchangeUnavailable."""
+    """The answer, unchanged. Raises SymbolUnknown, ExchangeUnavailable."""
     try:
         async with (
             asyncio.timeout(ANSWER_SECS),

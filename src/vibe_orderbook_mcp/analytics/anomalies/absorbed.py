@@ -1,4 +1,4 @@
-"""Absorption as it happens: the level rule over the last minute, looked at every few seconds."""
+"""Absorption while it happens: the level rule over the last minute, evaluated every few seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vibe_orderbook_mcp.model.rows import SecondRow, TouchedLevel
 
 WINDOW_SECS: Final = 60
 EVERY_SECS: Final = 5
-# A level that a passing move of mid hides is still the same one.
+# A brief move of mid past a level does not make it a new level.
 CLEAR_SECS: Final = 30
 
 
@@ -43,7 +43,7 @@ class Absorptions:
         return list(self._open.values())
 
     def second(self, second: int, rows: Sequence[SecondRow], baseline: Baseline) -> list[Finding]:
-        """What changed. `rows` hold the last minute, ascending."""
+        """Findings that changed. `rows` hold the last minute, ascending."""
         if second % EVERY_SECS or not (self._open or baseline.is_ready):
             return []
         recent = list(islice(reversed(rows), WINDOW_SECS + 1))[::-1]

@@ -31,7 +31,7 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 EVIDENCE_DIGITS: Final = 5
 SHOWN_MOST: Final = 10
 PAST_MOST: Final = 50
-NEWEST_SECS: Final = 3  # a book that was lost in these is worth a sentence of the summary
+NEWEST_SECS: Final = 3  # if the book was lost this recently, the summary says so
 HOUR: Final = 3600
 
 
@@ -50,11 +50,13 @@ class SweepEvidence(Answer):
     side: Side = Field(description="The side of the book that it hit; bid: a seller.")
     prices: int = Field(description="Distinct prices.")
     quote: float = Field(description="Quote units.")
-    share: float | None = Field(description="Of what usually rests on that side within the own band.")
+    share: float | None = Field(description="Share of the usual depth of that side within the own band.")
     slippage_bps: float | None = Field(description="Average price from the touch; + is a cost.")
     reach_bps: float | None = Field(description="Last price from the touch.")
-    levels_cleared: int | None = Field(description="Levels better than the last price, in a book up to 100 ms old.")
-    burst_quote: float = Field(description="With its side's sweeps up to 500 ms before it, each to the next.")
+    levels_cleared: int | None = Field(
+        description="Levels better than the last price, counted in a book up to 100 ms old."
+    )
+    burst_quote: float = Field(description="Total with the sweeps of its side before it, at most 500 ms apart.")
 
 
 class AnomalyFinding(Answer):
@@ -68,37 +70,37 @@ class AnomalyFinding(Answer):
     start: str = Field(description="When it began, ISO 8601 UTC.")
     end: str | None = Field(description="When it ended; null while it lasts.")
     rarity: float | None = Field(
-        description="How rare against this symbol's own quiet history, 0 to 1, capped at what so much history can"
-        " tell. Not a probability of anything. Null: cannot be ranked."
+        description="Rarity in this symbol's own quiet history, 0 to 1, capped by its length."
+        " Not a probability. Null: cannot be ranked."
     )
-    side: Side | None = left_out_if_none("The side of the book it is about.")
-    price: str | None = left_out_if_none("The level's price.")
-    evidence: dict[str, float | str | bool] = Field(description="What was measured; units are in the names.")
-    components: dict[str, ShockComponent] | None = left_out_if_none("Of a market shock: what each measure reached.")
-    sweeps: list[SweepEvidence] | None = left_out_if_none("Of a market shock: the three largest sweeps.")
-    thresholds: dict[str, float] | None = left_out_if_none("What the evidence had to reach; with detail=true.")
-    limits: str | None = left_out_if_none("What this cannot prove; with detail=true, else once in `limits`.")
+    side: Side | None = left_out_if_none("Side of the book.")
+    price: str | None = left_out_if_none("Price of the level.")
+    evidence: dict[str, float | str | bool] = Field(description="Measured values; units are in the names.")
+    components: dict[str, ShockComponent] | None = left_out_if_none("Market shock: each measure's largest value.")
+    sweeps: list[SweepEvidence] | None = left_out_if_none("Market shock only: the three largest sweeps.")
+    thresholds: dict[str, float] | None = left_out_if_none(
+        "Thresholds that the evidence had to reach; with detail=true."
+    )
+    limits: str | None = left_out_if_none("What it does not prove, with detail=true; else `limits`.")
 
 
 class CannotRun(Answer):
-    """Detectors that can give no verdict now, for one reason. Their silence means nothing."""
+    """Detectors that give no verdict now, for one reason. Their silence means nothing."""
 
     detectors: list[str] = Field(description="As in `type` of a finding.")
-    reason: str = Field(description="Why, and what they wait for.")
+    reason: str = Field(description="Why, and what they need.")
 
 
 class AnomaliesAnswer(WindowedEnvelope):
-    """What is unusual now, what was, and which detectors could not look."""
+    """Present findings, past findings, and detectors that gave no verdict."""
 
     findings: list[AnomalyFinding] = Field(description="Findings that touch the window, most severe first.")
     past_findings: list[AnomalyFinding] | None = left_out_if_none("Earlier ones, newest first; with since_hours > 0.")
-    past_hours_watched: float | None = left_out_if_none(
-        "Hours of the since_hours asked for in which detectors had a sound book to look at."
-    )
-    cannot_run: list[CannotRun] = Field(description="Detectors without a verdict, by reason; empty: all looked.")
-    measured: Measured = Field(description="What was measured in the window, verdict or not.")
-    baseline_hours: float = Field(description="Hours of the symbol's own history that verdicts rest on.")
-    limits: list[str] | None = left_out_if_none("What the findings cannot prove.")
+    past_hours_watched: float | None = left_out_if_none("Hours of since_hours in which the detectors had a valid book.")
+    cannot_run: list[CannotRun] = Field(description="Detectors without a verdict, by reason; empty: all gave one.")
+    measured: Measured = Field(description="Values measured in the window, with or without a verdict.")
+    baseline_hours: float = Field(description="Hours of the symbol's own history behind the verdicts.")
+    limits: list[str] | None = left_out_if_none("What the findings do not prove.")
 
 
 def anomalies_answer(
@@ -117,9 +119,8 @@ def anomalies_answer(
 ) -> AnomaliesAnswer:
     """The answer of `detect_market_anomalies`, or a `Refusal` when less than half of the window is covered.
 
-    `past` are stored findings of the last `past_hours` when they were asked for. Those that touch the window are told
-    once, as present. `vpin` is of the present, where it is known. `usual_move_ticks` is `absorption.kappa_ticks` of the
-    window.
+    `past` are stored findings of the last `past_hours`, if requested. Those that touch the window are listed once, as
+    present. `vpin` is the present value, if known. `usual_move_ticks` is `absorption.kappa_ticks` of the window.
     """
     spec = watch.spec
     window = check_coverage(spec.symbol, list(watch.rows), span)
@@ -170,10 +171,10 @@ def anomalies_answer(
 
 
 def _cannot(watch: SymbolWatch, status: Status, present: Sequence[Finding]) -> list[CannotRun]:
-    """What one reason stops shares it. A detector whose finding is told has looked."""
+    """Detectors without a verdict, grouped by reason. A detector with a finding in the answer gave a verdict."""
     waiting = watch.not_run()
     if status != "live":
-        waiting = [NotRun(name, f"the book is {status}: nothing comes to be judged") for name in TYPES]
+        waiting = [NotRun(name, f"the book is {status}: there is no data to judge") for name in TYPES]
     has_found = {each.type for each in present}
     by_reason: dict[str, list[str]] = {}
     for each in waiting:
@@ -234,7 +235,7 @@ def _rounded(value: float | str | bool) -> float | str | bool:
 def _warnings(window: Cut, present: int, band: BandChoice | None, *, is_live: bool) -> list[str]:
     out = []
     if window.coverage < OK_COVERAGE:
-        out.append(f"Only {readable(window.covered_secs)} of {window.span.secs} s are covered.")
+        out.append(f"Only {readable(window.covered_secs)} of {window.span.secs} s have data.")
     if (resynced := resync_text(window.rows, is_live=is_live)) is not None:
         out.append(resynced)
     if band is not None and (changed := band_change_text(band.before or None, band.bps)) is not None:

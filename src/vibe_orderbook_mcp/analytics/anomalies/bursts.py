@@ -3,7 +3,7 @@
 A second is a candidate when all three hold: (a) updates above the 0.999 quantile and at least five times the
 trailing hour's median, (b) updates per trade above the 0.99 quantile, (c) mid moved no more than usual, because
 news moves prices. Three candidates among five seconds make a burst. A second with (a) and (b) alone is a surge:
-evidence of a market shock, or a value that is unusual.
+evidence of a market shock, or an unusual value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HIGH_TIMES: Final = 10.0
 CRITICAL_TIMES: Final = 20.0
 NEEDED, AMONG = 3, 5
 MOVE_TICKS: Final = 2.0
-# A median is taken for at least this many a second: five times two updates are no burst anywhere.
+# The least median, in updates per second: five times two updates are not a burst in any market.
 LEAST_MEDIAN: Final = 4.0
 FIXED_LIMIT: Final = 500.0
 
@@ -42,7 +42,7 @@ def severity_of(times: float) -> Severity:
 
 
 def churn_share(updates: float, rows: int) -> float | None:
-    """Share of updates that the 100 ms frames do not show; a lower bound of what was added and undone."""
+    """Share of updates that the 100 ms frames do not show; a lower bound of additions that were cancelled."""
     return max(0.0, 1.0 - rows / updates) if updates > 0 else None
 
 
@@ -58,7 +58,7 @@ class UpdateBursts:
         return self._open
 
     def second(self, second: int, sample: Sample | None, rows: int, baseline: Baseline) -> Finding | None:
-        """What changed, if anything. `sample` is None for a second that says nothing (a gap, no book)."""
+        """The finding that changed, if any. `sample` is None for a second without usable data (a gap, no book)."""
         recent = self._recent
         while recent and recent[0].second <= second - AMONG:
             recent.popleft()

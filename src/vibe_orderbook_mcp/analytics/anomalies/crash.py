@@ -1,13 +1,13 @@
-"""Precursors of a flash crash: depth gone, the book dear to take, cancels dominating.
+"""Precursors of a flash crash: depth has left, taking liquidity is expensive, cancels dominate.
 
-Depth is that of the thinner side within the symbol's own band, against the trailing hour's median. Dear is a wide
-spread or, where one tick is the spread, a high cost of taking a quarter of a usual side; both against the last day's
-median.
+Depth is measured on the thinner side within the symbol's own band, against the trailing hour's median. Expensive means
+a wide spread or, where the spread is one tick, a high cost of taking a quarter of a usual side. Both are measured
+against the last day's median.
 Three consecutive seconds raise it, thirty quiet ones clear it. An empty side needs two.
 
-Books of quiet markets lose most of their depth for some seconds now and then, and a coarse tick makes half of it dear.
-So two more things must hold within the last ten seconds. Depth was rare by the symbol's own rate (level 2 of
-`own_rate`). Depth and cost together were more than the symbol's own episodes come to (`strain`).
+Books of quiet markets sometimes lose most of their depth for some seconds, and on a coarse tick half of those seconds
+are also expensive. So two more conditions must be met within the last ten seconds. Depth was rare by the symbol's own
+rate (level 2 of `own_rate`). Depth and cost together exceeded the symbol's own past episodes (`strain`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LEVELS: Final[tuple[CrashLevel, ...]] = ("none", "watch", "warning", "critical")
 
 @dataclass(frozen=True, slots=True)
 class CrashState:
-    """One second's reading. None: cannot be told."""
+    """One second's values. None: unknown."""
 
     level: CrashLevel
     depth_drop: float | None = None
@@ -62,12 +62,12 @@ class CrashState:
 
     @property
     def strain(self) -> float | None:
-        """In halvings. None unless half of the depth is gone and the book is dear."""
+        """In halvings. None unless half of the depth has left and taking liquidity is expensive."""
         return strain_of(self.depth_drop, max((self.spread_times or 0.0) / SPREAD, (self.cost_times or 0.0) / COST))
 
 
 def crash_level(drop: float | None, times: float | None, cancel: float | None, cost: float | None = None) -> CrashLevel:
-    """The rule. Without a reference for depth, or for both spread and cost, nothing is said."""
+    """The rule. Without a reference for depth, or for both spread and cost, there is no verdict."""
     if drop is None or (times is None and cost is None):
         return "none"
     share = cancel or 0.0
@@ -88,7 +88,7 @@ def depth_drop(depth: float, usual: float) -> float | None:
 
 
 def thinner_side(row: SecondRow, band: int) -> tuple[Side, float] | None:
-    """The side with less within a band, in quote units. A band that leaves the known book tells too little."""
+    """The side with less within a band, in quote units. None for a band that reaches beyond the known book."""
     if len(row.bid_band_quote) <= band or len(row.ask_band_quote) <= band:
         return None
     bid, ask = row.bid_band_quote[band], row.ask_band_quote[band]
@@ -111,7 +111,7 @@ class CrashWatch:
         self._variance = VarianceTimes()
         self._flows: deque[tuple[int, SecondRow]] = deque()
         self._open: Finding | None = None
-        self._rising: Finding | None = None  # has not lasted long enough to be told
+        self._rising: Finding | None = None  # has not lasted long enough to be reported
         self._before: CrashState | None = None
         self._before_second = -1
         self._last = 0  # the newest second at any level
@@ -125,11 +125,11 @@ class CrashWatch:
 
     @property
     def variance_times(self) -> float | None:
-        """Realised variance of the last minute / the trailing hour's: told beside a finding, no part of the rule."""
+        """Realised variance of the last minute / the trailing hour's: reported with a finding, not part of the rule."""
         return self._variance.times(self._before_second)
 
     def second(self, row: SecondRow, sample: Sample | None, measures: Measures, baseline: Baseline) -> Finding | None:
-        """What changed, if anything. `sample` is None for a second that says nothing (a gap, no book)."""
+        """The finding that changed, if any. `sample` is None for a second without usable data (a gap, no book)."""
         second = row.second
         self._variance.second(second, row.mid)
         self._flows.append((second, row))
@@ -168,7 +168,7 @@ class CrashWatch:
         rising = self._rising = self._finding(state, confirmed, known, start_ms, baseline, measures)
         is_lasting = (second + 1) * 1000 - start_ms >= LASTING_SECS * 1000
         is_rare = second - self._rare < RARE_SECS
-        if confirmed != "watch":  # a book that is not dear is not strained
+        if confirmed != "watch":  # a book is strained only while taking liquidity is expensive
             strongest = self._strain.strongest
             is_rare = is_rare and strongest is not None and strongest.is_rare
         if not ((is_lasting and is_rare) or (confirmed == "critical" and state.is_one_sided)):
@@ -195,8 +195,8 @@ class CrashWatch:
         return CrashState(level, drop, times, cost, cancel, None if found is None else found[0])
 
     def _strained(self, finding: Finding, known: Finding | None = None) -> Finding:
-        """With the largest strain of the episode and the limit of that moment: what opened it, or more."""
-        if "reason" in finding.evidence:  # a side is empty: nothing is asked of strain
+        """Evidence with the largest strain of the episode, and the limit at that moment."""
+        if "reason" in finding.evidence:  # a side is empty: no strain is needed
             return finding
         halvings = None if known is None else known.evidence.get("strain_halvings")
         limit = None if known is None else known.thresholds.get("strain_halvings")
@@ -269,7 +269,7 @@ def _thresholds(level: CrashLevel) -> dict[str, float]:
 
 
 def _lower(one: CrashState | None, other: CrashState | None) -> CrashLevel:
-    """What both seconds reach."""
+    """The values that both seconds reach."""
     if one is None or other is None:
         return "none"
     return min(one.level, other.level, key=LEVELS.index)
@@ -280,9 +280,9 @@ def _met(value: float, least: float) -> bool:
 
 
 def _is_rare(found: tuple[Side, float] | None, measures: Measures, baseline: Baseline) -> bool:
-    """Whether depth, and spread or cost, are at the end of the symbol's own range.
+    """Whether depth, and spread or cost, are at the extreme of the symbol's own range.
 
-    Where a halved depth is usual it says nothing, and a spread of three ticks is usual on a coarse grid.
+    For some symbols a halved depth is usual, and on a coarse grid so is a spread of three ticks.
     """
     low = None if found is None else baseline.standing("depth_own", found[1])
     if low is None or low.rank > 1 - RARE_RANK:

@@ -1,9 +1,9 @@
 """Fleeting liquidity: walls near mid that vanish within ten seconds, hardly traded.
 
-Single ones mean nothing: on every exchange much of what is quoted is withdrawn within seconds. A cluster is three of
-one side within a minute, all of a size that makes this happen by chance less than once in ten days: the rate at which
-the symbol's own fleeting walls reach that size says how often (`tails.three_within`). How many small ones there are
-tells nothing, because they come in swarms where the book is thin.
+A single one means nothing: on every exchange many quotes are withdrawn within seconds. A cluster is three on one side
+within a minute, all so large that chance brings such a cluster less than once in ten days. That chance follows from the
+rate at which the symbol's own fleeting walls reach that size (`tails.three_within`). The number of small ones means
+nothing: they come in swarms where the book is thin.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from vibe_orderbook_mcp.seconds.wall_watch import WallLife, WallLimits
 LONGEST_LIFE_MS: Final = 10_000
 MOST_TRADED: Final = 0.05
 WINDOW_SECS: Final = 60
-KEPT_SECS: Final = 300  # the longest window that is asked about
+KEPT_SECS: Final = 300  # the longest window of a tool
 AFTER_SECS: Final = 5
 MIN_CLUSTER: Final = 3
 SIDE_MINUTES_A_DAY: Final = 2 * 1440
 BAND_BPS: Final = 50
-# Sizes that a wall must stand out from: of so many price groups next to mid, and no fewer.
+# A wall must stand out from this many price groups next to mid; with fewer there is no verdict.
 GROUPS_MOST: Final = 40
 GROUPS_LEAST: Final = 12
 
 
 def wall_limits(bids: BookSide, asks: BookSide, tick: float) -> WallLimits | None:
-    """From which size a level of its own would stand out among the nearest groups now, within 50 bps of mid. None
+    """The least size with which one level stands out among the nearest groups now, within 50 bps of mid. None
     without a mid."""
     best_bid, best_ask = bids.best, asks.best
     if best_bid is None or best_ask is None or best_bid >= best_ask:
@@ -58,7 +58,7 @@ def _least_size(sizes: Sequence[float]) -> float | None:
     sigma = MAD_TO_SIGMA * median([abs(value - centre) for value in logs])
     if sigma == 0.0:
         return None
-    # A new level adds to the total that it must hold its share of.
+    # A new level must be this share of a total that includes the level itself.
     return max(exp(centre + MIN_Z * sigma), sum(sizes) * MIN_SHARE / (1 - MIN_SHARE))
 
 
@@ -70,12 +70,12 @@ def is_fleeting(life: WallLife) -> bool:
 class _Gone:
     life: WallLife
     mid: float | None
-    share: float | None  # of the usual depth; None: that was not known
+    share: float | None  # share of the usual depth; None: unknown
     moved: bool = False
 
 
 def _since(gone: deque[_Gone], since_ms: int) -> list[_Gone]:
-    """Those that vanished from then on, oldest first. They come in the order of their ends."""
+    """Walls that vanished since then, oldest first. `walls` are in the order of their ends."""
     newest = list(takewhile(lambda each: each.life.died_ms >= since_ms, reversed(gone)))
     return newest[::-1]
 
@@ -90,7 +90,7 @@ class FleetingCount:
 
 
 class FleetingWalls:
-    """Both sides' short-lived walls: of the last minute for the verdict, of five minutes for whoever asks."""
+    """Both sides' short-lived walls: the last minute's for the verdict, five minutes' for questions."""
 
     def __init__(self) -> None:
         self._gone: dict[Side, deque[_Gone]] = {"bid": deque(), "ask": deque()}
@@ -119,7 +119,7 @@ class FleetingWalls:
                     each.moved = each.moved or (mid - each.mid) * direction > 0.0
 
     def count(self, side: Side, since_ms: int) -> FleetingCount:
-        """The walls that vanished from then on, of the last five minutes at most."""
+        """The walls that vanished since then, at most five minutes back."""
         gone = _since(self._gone[side], since_ms)
         return FleetingCount(
             len(gone),
@@ -128,7 +128,7 @@ class FleetingWalls:
         )
 
     def second(self, second: int, baseline: Baseline) -> list[Finding]:
-        """What changed, after `add`."""
+        """Findings that changed, after `add`."""
         return [found for side in SIDES if (found := self._side(second, side, baseline)) is not None]
 
     def _side(self, second: int, side: Side, baseline: Baseline) -> Finding | None:
@@ -173,5 +173,5 @@ def severity_of(walls: int) -> Severity:
 
 
 def _usual_depth(baseline: Baseline) -> float | None:
-    """The thinner side's within 50 bps, or 25 where less of the book is known: the trailing hour's median."""
+    """Depth of the thinner side within 50 bps, or 25 if less of the book is known: the trailing hour's median."""
     return baseline.median("depth_50") or baseline.median("depth_25")

@@ -1,7 +1,7 @@
 """Levels that trade far more than they show.
 
-What is seen is the displayed size every 100 ms and every trade, not orders: one hidden order and several traders
-quoting again look alike. Executed volume is a lower bound of what was there.
+The feed shows the displayed size every 100 ms and every trade, not orders: one hidden order and several traders who
+quote again look alike. Executed volume is a lower bound of the size that rested there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def iceberg_class(chain: RefillChain) -> IcebergClass | None:
     turnover = chain.turnover
     if chain.refills < MIN_REFILLS or turnover is None or turnover < MIN_TURNOVER * (1 - _ROUNDING):
         return None
-    if not chain.is_one_sided:  # two who trade with each other look native
+    if not chain.is_one_sided:  # two parties that trade with each other look like a native iceberg
         return None
     return "native_like" if chain.equal_share >= SAME_SHARE else "replenished_level"
 
@@ -50,7 +50,7 @@ def equal_refills(chain: RefillChain) -> int:
 
 
 def size_limit(chain: RefillChain, parts: int) -> float:
-    """The most that a native iceberg of this tranche can hold: the exchange limits the number of its parts."""
+    """The largest size of a native iceberg with this tranche: the exchange limits the number of its parts."""
     return max(chain.executed, parts * chain.tranche)
 
 
@@ -59,7 +59,7 @@ def severity_of(turnover: float) -> Severity:
 
 
 class Icebergs:
-    """Open chains by level. `parts` is the exchange's ICEBERG_PARTS of the symbol; None: not known."""
+    """Open chains by level. `parts` is the exchange's ICEBERG_PARTS of the symbol; None: unknown."""
 
     def __init__(self, parts: int | None = None) -> None:
         self._parts = parts
@@ -73,7 +73,8 @@ class Icebergs:
     def second(
         self, second: int, chains: tuple[RefillChain, ...], ended: tuple[Turnover, ...], baseline: Baseline
     ) -> list[Finding]:
-        """What changed. `ended` are the turnovers of levels that are no longer hit: they are what is usual."""
+        """Findings that changed. `ended` are the turnovers of levels that trades no longer hit: they define what is
+        usual."""
         changed = []
         for chain in chains:
             finding = self._finding(chain, baseline)
@@ -81,7 +82,7 @@ class Icebergs:
                 continue
             key = chain.side, chain.price
             known = self._open.get(key)
-            if known is not None:  # with every refill it can be told better when the equal ones began
+            if known is not None:  # every refill shows more precisely when the equal ones began
                 finding = msgspec.structs.replace(finding, start_ms=known.start_ms)
             self._open[key], self._last_ms[key] = finding, chain.last_ms
             if known is None or known.severity != finding.severity:
@@ -106,7 +107,7 @@ class Icebergs:
         if standing is not None and standing.n < LEVELS_NEEDED:
             standing = None
         if kind == "replenished_level" or equal_refills(chain) < EQUAL_NEEDED:
-            # A level refilled by all and sundry is the usual state of a busy touch; only a rare one is worth a word.
+            # At a busy touch many traders refill a level: that is usual. Only a rare turnover is reported.
             is_brief = chain.last_ms - chain.start_ms < KEPT_UP_MS
             least = None if is_brief or not baseline.is_ready else baseline.alarm_turnover()
             if least is None or turnover < least:

@@ -1,4 +1,4 @@
-"""What the detectors looked at in a window: values and how unusual they are, whether there is a verdict or not."""
+"""Values that the detectors measured in a window, and how unusual each is, with or without a verdict."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ NAMES: Final[dict[Measure, str]] = {
 
 
 class MeasuredLevel(Answer):
-    """One of the five measures that a market shock is made of, where it was largest in the window."""
+    """One of the five measures of a market shock, at its largest in the window."""
 
-    value: float | None = Field(description="Null: it could not be told in the window.")
+    value: float | None = Field(description="Null: not measurable in the window.")
     level: int | None = left_out_if_none(
-        "0 usual, 1 unusual (some 20 times a day), 2 rare (some twice). Absent: too little history."
+        "0 usual, 1 unusual (about 20 times a day), 2 rare (about twice a day). Absent: too little history."
     )
     a_day: float | None = left_out_if_none(
-        "How often a day the symbol's last 24 h reached it. Absent: less than 24 h of history, or below the least value"
-        " that level 1 needs."
+        "Times that the symbol's last 24 h reached it. Absent: less than 24 h of history, or below the least value"
+        " for level 1."
     )
     at: str | None = left_out_if_none("The second, ISO 8601 UTC.")
 
 
 class Measured(Answer):
-    """What the detectors looked at in the window; absent: not known. Values, not verdicts."""
+    """Values measured in the window, not verdicts; absent: unknown."""
 
     warming_up: bool | None = left_out_if_none("True: under one hour of history, so no verdict is given.")
     measures: dict[str, MeasuredLevel] = Field(
-        description="price_z: largest move of mid over 1, 10, 60 s against what the hour before makes of it."
-        " volume_times: quote volume of 60 s / that of the day's mean minute. sweep_share: largest taker order at 3"
+        description="price_z: largest move of mid over 1, 10, 60 s against the hour's volatility before it."
+        " volume_times: quote volume of 60 s / the day's mean minute. sweep_share: largest taker order at 3"
         " prices or more / usual depth of the side. depth_halvings: depth withdrawn untraded, or missing, in halvings"
         " (1: half, 2: a quarter). spread_times: spread that lasted 3 s / the day's median. While warming up those that"
         " have no value yet are absent."
     )
-    band_bps: int | None = left_out_if_none("The symbol's own band: depths here are within so many bps of mid.")
-    withdrawn: float | None = left_out_if_none("Largest share of a side that left untraded within 5 s, 0 to 1.")
-    depth_left: float | None = left_out_if_none("Least depth that lasted 3 s / its usual, on the side with less of it.")
+    band_bps: int | None = left_out_if_none("The symbol's own band, bps from mid: depths here are measured within it.")
+    withdrawn: float | None = left_out_if_none("Largest share of a side's depth withdrawn untraded within 5 s, 0 to 1.")
+    depth_left: float | None = left_out_if_none("Least depth that lasted 3 s / usual depth, on the thinner side.")
     updates_per_s_peak: int = Field(description="Most book changes in one second.")
     updates_times_median: float | None = left_out_if_none("That peak / the trailing hour's median second.")
     update_surge_times: float | None = left_out_if_none(
-        "Level 1: updates / the hour's median, in a second that would be a burst had mid not moved."
+        "Level 1: updates / the hour's median, in a second that is no burst only because mid moved."
     )
     updates_per_trade: float | None = left_out_if_none("Book changes per fill over the window.")
     depth_drop: float | None = left_out_if_none(
@@ -69,7 +69,7 @@ class Measured(Answer):
     spread_bps: float | None = left_out_if_none("The spread itself, time-weighted over the newest second.")
     spread_usual_bps: float | None = left_out_if_none("The day's median spread itself.")
     cost_times: float | None = left_out_if_none(
-        "Cost of taking a quarter of a usual side, on the dearer side / its day's median; now."
+        "Cost of taking a quarter of a usual side, on the costlier side / its day's median; now."
     )
     bid_cancel_share: float | None = left_out_if_none("Cancelled / (added + cancelled) bid size in the window.")
     ask_cancel_share: float | None = left_out_if_none("The same for asks.")
@@ -79,8 +79,9 @@ class Measured(Answer):
         "Realised variance of mid a second, last minute / trailing hour (5 s steps)."
     )
     absorption: list[AbsorptionEvent] = Field(
-        description="Levels that absorbed in the whole window, as in get_order_flow. A finding is rarer: over 60 s, and"
-        " a turnover that this symbol's levels exceed 0.1 times a day."
+        description="Levels that absorbed over the whole window, as in get_order_flow. A finding is rarer: over 60 "
+        "s, with"
+        " a turnover that this symbol's levels exceed once in ten days."
     )
     vpin: float | None = left_out_if_none("Toxicity of flow, 0 to 1, as in get_order_flow; with detail=true.")
     vpin_rarity: float | None = left_out_if_none("Its rank among the values of the day before, 0 to 1.")
@@ -96,7 +97,7 @@ class Largest(NamedTuple):
 
 
 def largest(seconds: Sequence[Measures]) -> dict[Measure, Largest]:
-    """Of each measure that could be told, the second with the highest level and, of those, the largest value."""
+    """For each measurable figure, the second with the highest level; among equal levels, the largest value."""
     out: dict[Measure, Largest] = {}
     for second in seconds:
         values = second.values()
@@ -110,7 +111,7 @@ def largest(seconds: Sequence[Measures]) -> dict[Measure, Largest]:
 
 
 def _order(level: int | None, value: float) -> tuple[int, float]:
-    """A second without a verdict comes behind those that have one."""
+    """A second without a verdict ranks below those with one."""
     return (-1 if level is None else level), value
 
 
@@ -157,7 +158,7 @@ def measured_answer(watch: SymbolWatch, window: Cut, usual_move: float | None, v
 
 
 def surge(seconds: Sequence[Measures]) -> float | None:
-    """The largest of the window. None: there was none."""
+    """The largest sweep of the window. None: there was none."""
     return max((each.update_surge for each in seconds if each.update_surge is not None), default=None)
 
 

@@ -1,8 +1,8 @@
 """Market shocks: price moved, something was traded, and something is rare.
 
-Five measures are taken each second, each against the symbol's own past (`measures`, `own_rate`). What a measure
-reached counts for thirty seconds. A shock opens when price is at level 1 or above, volume or sweep is too, and any of
-the five is at level 2. It is one event, updated in place, and ends after a minute in which nothing is at level 1.
+Each second has five measures, each compared with the symbol's own past (`measures`, `own_rate`). A level counts for
+thirty seconds after a measure reached it. A shock opens when price is at level 1 or above, volume or sweep is too, and
+any of the five is at level 2. It is one event, updated while it lasts. It ends after a minute with nothing at level 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RARE: Final = 2
 
 
 class _Second(NamedTuple):
-    """What a shock that opens later needs of a second."""
+    """The values of a second that a later shock needs."""
 
     second: int
     mid: float | None
@@ -42,7 +42,7 @@ class _Second(NamedTuple):
 
 
 def shock_severity(levels: Mapping[Measure, int], price_z: float) -> Severity | None:
-    """Of the levels that were reached lately. None: no shock."""
+    """Severity from the recent levels. None: no shock."""
     rare = sum(level >= RARE for level in levels.values())
     traded = max(levels.get("volume", 0), levels.get("sweep", 0))
     if levels.get("price", 0) < 1 or traded < 1 or rare < 1:
@@ -86,7 +86,7 @@ class _Episode:
         return _bps(self.mid_before, self.peak_mid)
 
     def retraced(self, mid: float | None) -> float | None:
-        """The share of the move that mid has given back by now; below 0 when it went on."""
+        """The share of the move that mid has given back so far; below 0 if the move went on."""
         size, back = self.size_bps, _bps(mid, self.peak_mid)
         return None if not size or back is None else ratio(back, size)
 
@@ -133,12 +133,12 @@ class MarketShocks:
     def second(
         self, row: SecondRow, measures: Measures, reached: Levels, usual: SideUsual | None, surge: float | None
     ) -> Finding | None:
-        """What changed, if anything. `surge`: updates against the hour's median, in a second that bursts and moves."""
+        """The finding that changed. `surge`: updates / the hour's median, in a burst while mid moved."""
         sweeps = tuple(_sweep(group, usual) for group in measures.sweeps)
         newest = _Second(row.second, row.mid, reached, row.buy_quote, row.sell_quote, sweeps, surge)
         recent = self._recent
         recent.append(newest)
-        while recent[0].second <= row.second - COUNTS_SECS - 1:  # one more: its mid stood before the first that counts
+        while recent[0].second <= row.second - COUNTS_SECS - 1:  # one more: its mid is the price before
             recent.popleft()
         if any(level for _, level in reached.values()):
             self._last = row.second

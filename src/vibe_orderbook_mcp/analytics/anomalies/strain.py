@@ -1,11 +1,11 @@
-"""How strained a book is: how little of its depth is left and how dear it is, as one number for three seconds.
+"""How strained a book is: how little depth is left and how expensive it is to take, as one number for three seconds.
 
-The unit is halvings: of depth below the trailing hour's median, plus doublings of dearness above what
-`crash_precursor` calls dear. Each of the three seconds has lost half of its depth and is dear; the least of the three
-counts, so the number is 1 or more. It is 6 for an eighth of the depth at eight times what is dear.
+The unit is halvings: halvings of depth below the trailing hour's median, plus doublings of cost above the threshold of
+`crash_precursor`. In each of the three seconds half of the depth has left and cost is above that threshold. The least
+of the three counts, so the number is 1 or more. An eighth of the depth at eight times the threshold gives 6.
 
-A quiet book reaches 1 up to 200 times a day, so that alone is no alarm. How far a symbol's own episodes reach is
-learned from their peaks (`tails.alarm_level`), until there are enough of them nothing is asked of it.
+A quiet book reaches 1 up to 200 times a day, so that alone is no alarm. The limit is learned from the peaks of the
+symbol's own episodes (`tails.alarm_level`). Until there are enough of them there is no limit.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ LASTING_SECS: Final = 3
 FLOOR_HALVINGS: Final = 1.0
 LEAST_LEFT: Final = 1e-3
 REMEMBERED_SECS: Final = 10
-# Few episodes with one far out among them would ask for more than an emptied book has. A sixteenth of the depth at
-# sixteen times what is dear is an alarm for every symbol.
+# A few episodes with one outlier would set a limit that an emptied book cannot reach. A sixteenth of the depth at
+# sixteen times the cost threshold is an alarm for every symbol.
 MOST_HALVINGS: Final = 8.0
-# At 0.1, as of single events, the limits of simulated days were 8 to 10 halvings: a side that drains comes to 6 to 8.
+# At 0.1, the rate for single events, simulated days gave limits of 8 to 10 halvings; a draining side reaches 6 to 8.
 ALARMS_A_DAY: Final = 0.5
 # Sums of lots carry rounding; a threshold met exactly is met.
 ROUNDING_HALVINGS: Final = 1e-9
 
 
 class Strain(NamedTuple):
-    """Of the three seconds that end now, in halvings."""
+    """Strain of the last three seconds, in halvings."""
 
     halvings: float
-    limit: float | None  # what the symbol's own episodes exceed ALARMS_A_DAY times; None: too few are known
+    limit: float | None  # what the symbol's own episodes exceed ALARMS_A_DAY times; None: too few episodes
 
     @property
     def is_rare(self) -> bool:
@@ -44,7 +44,7 @@ class Strain(NamedTuple):
 
 
 def strain_of(depth_drop: float | None, dearness: float) -> float | None:
-    """Of one second. `dearness`: how many times what is dear. None: no such second."""
+    """Strain of one second. `dearness`: cost / the threshold. None: not strained."""
     if depth_drop is None or dearness <= 0.0:
         return None
     halvings, doublings = -log2(max(1.0 - depth_drop, LEAST_LEFT)), log2(dearness)
@@ -64,7 +64,7 @@ class OwnStrain:
     def second(self, second: int, halvings: float | None, baseline: Baseline, *, is_told: bool) -> None:
         """`halvings` are of this second alone. `is_told`: an alarm is running.
 
-        What is rare counts as what would just have been rare, and no more: one crash must not hide the next.
+        A peak above the limit counts as the limit: one crash must not hide the next.
         """
         self._episodes.end(second, baseline)
         while self._recent and self._recent[0][0] <= second - REMEMBERED_SECS:
@@ -86,5 +86,5 @@ class OwnStrain:
 
     @property
     def strongest(self) -> Strain | None:
-        """Of the last ten seconds."""
+        """The largest of the last ten seconds."""
         return max((strain for _, strain in self._recent), key=lambda strain: strain.halvings, default=None)

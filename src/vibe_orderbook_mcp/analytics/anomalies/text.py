@@ -1,5 +1,5 @@
-"""What `detect_market_anomalies` says in words. Quiet is a claim: it needs every detector to have looked, no finding
-that touches the window, and no measured value that is unusual.
+"""The summary of `detect_market_anomalies`. "Quiet" is a claim: every detector gave a verdict, no finding touches the
+window, and no measured value is unusual.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ABOUT: Final[dict[Measure, str]] = {
 
 
 class Blocked(Protocol):
-    """Detectors that can give no verdict, for one reason."""
+    """Detectors that give no verdict, for one reason."""
 
     @property
     def detectors(self) -> list[str]: ...
@@ -68,7 +68,7 @@ def summary(
 
 
 def _unusual(spec: SymbolSpec, window: Cut, found: dict[Measure, Largest], measured: Measured) -> str:
-    """The measured value furthest beyond what is usual; empty where none is."""
+    """The measured value furthest above its usual; empty if none is unusual."""
     levels = [each for each in found.values() if each.level]
     if levels:
         most = max(levels, key=lambda each: (each.level or 0, each.value / FLOORS[each.measure][0]))
@@ -98,7 +98,7 @@ def _largest_text(spec: SymbolSpec, most: Largest) -> str:
 
 
 def past_text(earlier: Sequence[Finding] | None, hours: int, watched: float | None, *, is_ready: bool) -> str:
-    """How much was looked at belongs to it: nothing found in hours that nobody watched is no quiet night."""
+    """Past findings, with the hours that had data: no finding in hours without data is not a quiet night."""
     if earlier is None or watched is None:
         return ""
     is_whole = watched >= OK_COVERAGE * hours
@@ -112,7 +112,7 @@ def past_text(earlier: Sequence[Finding] | None, hours: int, watched: float | No
 
 
 def sentence(spec: SymbolSpec, finding: Finding) -> str:
-    """What a desk would say."""
+    """A finding in the words of a trading desk."""
     evidence = finding.evidence
     clock = iso(finding.start_ms)[11:19]
     when = f"since {clock}" if finding.end_ms is None else f"{clock} to {iso(finding.end_ms)[11:19]}"

@@ -1,4 +1,4 @@
-"""One symbol, watched: its baseline and all detectors, fed one row a second."""
+"""The detectors of one symbol and their baseline, fed one row a second."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 ROWS_KEPT: Final = 310  # the longest window of a tool, and a little
 RECENT_MOST: Final = 200
 MIN_COVERED_MS: Final = 950
-CLASS_AMOUNT: Final = 10_000.0  # of the quote asset, there and back: what a market's class is told from
+CLASS_AMOUNT: Final = 10_000.0  # of the quote asset, round trip: the market's class follows from its cost
 BAND_25, BAND_50 = 2, 3
 UNSOUND: Final = int(  # an operation on an enum takes ten times as long as one on its number
     RowFlag.GAP | RowFlag.RESYNC | RowFlag.CROSSED | RowFlag.ONE_SIDED | RowFlag.DISCONNECTED | RowFlag.PARTIAL
@@ -40,7 +40,7 @@ UNSOUND: Final = int(  # an operation on an enum takes ten times as long as one 
 
 
 def sample_of(row: SecondRow, before: SecondRow | None, tick: float, *, walls_watched: bool = False) -> Sample | None:
-    """A second's figures, or None when a gap, a resync or a broken book makes it no sample of anything."""
+    """A second's figures, or None for a second with a gap, a resync or an invalid book."""
     if row.flags & UNSOUND or row.covered_ms < MIN_COVERED_MS or row.mid is None:
         return None
     trades = row.buy_trades + row.sell_trades
@@ -66,7 +66,7 @@ def sample_of(row: SecondRow, before: SecondRow | None, tick: float, *, walls_wa
 
 
 def _known(amounts: tuple[float, ...], truncated: int) -> Amounts:
-    """A band that leaves the known book tells too little."""
+    """None for a band that reaches beyond the known book."""
     if not truncated:
         return amounts
     return tuple(None if truncated >> place & 1 else amount for place, amount in enumerate(amounts))
@@ -83,7 +83,7 @@ def _with_costs(row: SecondRow, sample: Sample | None, baseline: Baseline) -> Sa
 
 @dataclass(frozen=True, slots=True)
 class NotRun:
-    """A detector that cannot give a verdict now, and why."""
+    """A detector that gives no verdict now, and why."""
 
     detector: FindingType
     reason: str
@@ -118,12 +118,12 @@ class SymbolWatch:
 
     @property
     def normal(self) -> Normal:
-        """What is usual, as health compares with it."""
+        """The usual values that health compares with."""
         return self.baseline.normal(self._measuring.prices.known_secs)
 
     @property
     def sample(self) -> Sample | None:
-        """The newest second's figures; None when it says nothing."""
+        """The newest second's figures; None if it has none."""
         return self._sample
 
     @property
@@ -131,7 +131,7 @@ class SymbolWatch:
         return self._crash.variance_times
 
     def fleeting(self, side: Side, since: int) -> FleetingCount | None:
-        """Walls that vanished from the second `since` on. None while single levels are not watched."""
+        """Walls that vanished in the second `since` or later. None while single levels are not tracked."""
         return self._fleeting.count(side, since * 1000) if self._has_evidence else None
 
     def second(self, row: SecondRow, evidence: LevelEvidence | None = None) -> list[Finding]:
@@ -168,9 +168,9 @@ class SymbolWatch:
         return changed
 
     def not_run(self) -> list[NotRun]:
-        """Which detectors can give no verdict, and why. Empty: all can.
+        """Detectors that give no verdict, and why. Empty: all give one.
 
-        Seconds in which this server had lost the book are left out. Whether it is lost now, its caller knows.
+        Seconds in which this server had lost the book are left out. The caller knows whether it is lost now.
         """
         if not any(row.mid is not None or row.flags & RowFlag.ONE_SIDED for row in self.rows):
             return [NotRun(name, "no book in sequence") for name in TYPES]
@@ -196,32 +196,32 @@ class SymbolWatch:
             return "mid was known for less than 15 minutes of the last hour"
         if newest.volume_times is None and newest.sweep_share is None:
             if self.baseline.mean_quote is not None:
-                return "trades of the last minute were not all seen"
-            return "what is usually traded is not known yet"
+                return "some trades of the last minute are missing"
+            return "the usual volume is not known yet"
         return None
 
     def _why_no_depth(self) -> str | None:
-        """For an empty side nothing is needed; for all else depth within the own band."""
+        """An empty side needs no baseline; every other rule needs depth within the own band."""
         band = self.baseline.band
         if band is None or self.baseline.median("depth_own") is None:
-            return "what usually rests within the symbol's own band is not known yet"
+            return "the usual depth within the symbol's own band is not known yet"
         if self._sample is not None and self._sample.bids and self._sample.thin(BANDS_BPS.index(band.bps)) is None:
             return f"the known book ends within {band.bps} bps of mid, the symbol's own band"
         return None
 
     def _why_no_fleeting(self) -> str | None:
         if not self._has_evidence:
-            return "no walls can be told: fewer than 12 price groups within 5 % of mid"
+            return "walls cannot be measured: fewer than 12 price groups within 5 % of mid"
         minutes = self.baseline.side_minutes // 2
         if self.baseline.is_ready and minutes < SIDE_MINUTES_NEEDED // 2:
-            return f"walls were watched for {minutes} of {SIDE_MINUTES_NEEDED // 2} minutes"
+            return f"walls were recorded for {minutes} of the {SIDE_MINUTES_NEEDED // 2} minutes needed"
         return None
 
     def _why_no_absorption(self) -> str | None:
         if self.baseline.alarm_turnover() is not None:
             return None
         levels = self.baseline.count("kept_up")
-        return f"{levels} of the {VALUES_NEEDED} levels that were kept up and a threshold needs"
+        return f"{levels} of the {VALUES_NEEDED} refilled levels that a threshold needs"
 
     def hour_blocks(self) -> list[tuple[int, bytes]]:
         """(hour since the epoch, bytes) of every hour that changed since the last call. Store all of them at once."""
@@ -229,19 +229,19 @@ class SymbolWatch:
 
     @staticmethod
     def counted_before(hours: Iterable[bytes], second: int) -> list[bytes]:
-        """Of these stored hours those that count no second from this one on. Raises StorageCorrupt."""
+        """The stored hours that count only seconds before this one. Raises StorageCorrupt."""
         return [data for data in hours if decode(data).until < second]
 
     @staticmethod
     def rows_from(hours: Iterable[bytes], second: int) -> int:
-        """From which second on `restore` needs rows beside these stored hours. Raises StorageCorrupt."""
+        """The first second whose row `restore` needs in addition to these stored hours. Raises StorageCorrupt."""
         return restore_from([decode(data) for data in hours], second)
 
     def restore(self, hours: Iterable[bytes], rows: Sequence[SecondRow]) -> list[Finding]:
-        """Go on where a former process stopped: its stored hours, and rows from `rows_from` on, ascending.
+        """Continue where the last process stopped: its stored hours, and the rows since `rows_from`, ascending.
 
-        Returns what the detectors said of seconds that the hours do not count yet. An hour that cannot be read
-        raises StorageCorrupt.
+        Returns the findings of seconds that the hours do not count yet. An hour that cannot be read raises
+        StorageCorrupt.
         """
         until = self.baseline.restore([decode(data) for data in hours])
         changed: list[Finding] = []
@@ -256,7 +256,8 @@ class SymbolWatch:
         return changed
 
     def recall(self, findings: Iterable[Finding], second: int) -> None:
-        """Findings of before the first second, read from history: one that touches a window is no quiet window."""
+        """Add findings from before the first second, read from history: a window that one of them touches is not
+        quiet."""
         known = {finding.key for finding in (*self.recent, *self.open)}
         earlier = [
             finding
@@ -266,9 +267,9 @@ class SymbolWatch:
         self.recent = deque([*earlier, *self.recent], maxlen=RECENT_MOST)
 
     def take_in(self, hours: Iterable[bytes], rows: Sequence[SecondRow]) -> None:
-        """What was stored of the time before the first second, read only now: what is usual is known from here on.
+        """Add stored history from before the first second. Usual values are known from now on.
 
-        What was judged meanwhile stays as it was. An hour that cannot be read raises StorageCorrupt.
+        Earlier verdicts stay as they are. An hour that cannot be read raises StorageCorrupt.
         """
         older, measuring = Baseline(self.tick), Measuring(self.tick)
         older.restore([decode(data) for data in hours])
@@ -284,7 +285,7 @@ class SymbolWatch:
     def _measure(
         self, row: SecondRow, sample: Sample | None, sweeps: Sequence[TakerGroup] | None = None
     ) -> Sample | None:
-        """The row and its figures are the newest. Returns the sample with what could only be told beside the past."""
+        """Make the row the newest. Returns its sample, completed with the figures that need the rows before it."""
         sample = _with_costs(row, sample, self.baseline)
         self.rows.append(row)
         self.measures.append(self._measuring.second(row, sample, self.baseline, sweeps))
@@ -300,7 +301,7 @@ class SymbolWatch:
     def _alarms(self) -> list[Finding]:
         """Open findings whose seconds must not raise their own thresholds.
 
-        Refilled levels and fleeting walls belong to a busy day: left out of what is usual, the most usual cluster
+        Refilled levels and fleeting walls belong to a busy day: without them in the baseline, the most usual cluster
         would stay rare for ever.
         """
         return [found for found in (self._bursts.open, self._crash.open) if found is not None]

@@ -50,7 +50,7 @@ _TAKERS: tuple[tuple[TakerSide, Side], ...] = (("buy", "ask"), ("sell", "bid"))
 
 
 class Imbalance(Answer):
-    """(bid size - ask size) / (bid size + ask size), -1 to 1, positive when bids are heavier; null: nothing there."""
+    """(bid size - ask size) / (bid size + ask size), -1 to 1, positive when bids are heavier; null: no orders there."""
 
     level_1: float | None = Field(description="At the best prices.")
     levels_5: float | None = Field(description="Over the 5 best levels a side.")
@@ -67,8 +67,8 @@ class DepthBand(Answer):
     ask_base: float = Field(description="Ask size in base units.")
     bid_quote: float = Field(description="Bid amount in quote units.")
     ask_quote: float = Field(description="Ask amount in quote units.")
-    bid_truncated: bool = left_out_if_false("Present and true: the bid side is not known that deep; a lower bound.")
-    ask_truncated: bool = left_out_if_false("Present and true: the ask side is not known that deep; a lower bound.")
+    bid_truncated: bool = left_out_if_false("Present and true: bids are not known that deep, so this is a lower bound.")
+    ask_truncated: bool = left_out_if_false("Present and true: asks are not known that deep, so this is a lower bound.")
 
 
 class WallLevel(Answer):
@@ -79,17 +79,17 @@ class WallLevel(Answer):
     low: str | None = left_out_if_none("Lowest price of the group; absent, as high and level_size_base: one level.")
     high: str | None = left_out_if_none("Highest price of the group.")
     level_size_base: float | None = left_out_if_none("Size at price alone, base units.")
-    notional_quote: float = Field(description="Worth of the whole group in quote units, at price.")
+    notional_quote: float = Field(description="Value of the whole group in quote units, at price.")
     distance_bps: float = Field(description="Distance of price from mid in basis points.")
     z: float = Field(description="Robust z-score of its log size among its side's groups.")
     share: float = Field(description="Share of its side's size within 1 % of mid, 0 to 1.")
-    age_s: float | None = left_out_if_none("Seconds the level at price has stood there; absent: not known.")
-    persistent: bool = left_out_if_false("Present and true: that level has stood for 10 s or longer.")
+    age_s: float | None = left_out_if_none("Age of the level at price in seconds; absent: unknown.")
+    persistent: bool = left_out_if_false("Present and true: that level is 10 s old or older.")
     traded_base: float | None = left_out_if_none("Base units traded at price since that level was first seen.")
 
 
 class SlippageEstimate(Answer):
-    """Cost of taking a given amount at once from the book as it stands; without fees, refills or reactions."""
+    """Cost of a market order of a given amount against the present book; without fees, refills or reactions."""
 
     side: TakerSide = Field(description="buy takes asks, sell takes bids.")
     notional_quote: float = Field(description="Order size in quote units.")
@@ -97,20 +97,20 @@ class SlippageEstimate(Answer):
     cost_vs_best_bps: float | None = Field(description="Average price against the best price, in bps.")
     worst_price: str | None = Field(description="Price of the last level used.")
     levels: int = Field(description="Levels used.")
-    filled_fraction: float | None = left_out_if_none("Part that fills, 0 to 1; absent: all of it.")
+    filled_fraction: float | None = left_out_if_none("Share that fills, 0 to 1; absent: all.")
     insufficient_depth: bool = left_out_if_false(
-        "Present and true: the known book cannot fill the order; costs are those of the part that fills."
+        "Present and true: the known book cannot fill the order; costs are for the share that fills."
     )
 
 
 class PriceMove(Answer):
-    """Amount that must trade at once before the best price stands a given distance from mid as it is now."""
+    """Amount that must trade at once to move the best price to a given distance from the present mid."""
 
     bps: int = Field(description="Distance from mid in basis points, as in depth.")
     buy_quote: float | None = Field(description="Quote units to buy so that the best ask stands there. Null: no mid.")
     sell_quote: float | None = Field(description="Quote units to sell so that the best bid stands there. Null: no mid.")
-    buy_lower_bound: bool = left_out_if_false("Present and true: asks are not known that far; it takes more.")
-    sell_lower_bound: bool = left_out_if_false("Present and true: bids are not known that far; it takes more.")
+    buy_lower_bound: bool = left_out_if_false("Present and true: asks are not known that far, so it takes more.")
+    sell_lower_bound: bool = left_out_if_false("Present and true: bids are not known that far, so it takes more.")
 
 
 class L1Answer(Envelope):
@@ -127,18 +127,18 @@ class L1Answer(Envelope):
     weighted_mid: float | None = Field(description="Mid weighted by the opposite best sizes, in quote units.")
     microprice: float | None = Field(description="Fair price between bid and ask, in quote units.")
     microprice_model: Literal["stoikov", "weighted_mid"] | None = Field(
-        description="stoikov: expected future mid, learned from this symbol's book; weighted_mid: until it is learned."
+        description="stoikov: expected future mid, learned from this symbol's book; weighted_mid: not learned yet."
     )
     last_update_id: int = Field(description="The exchange's id of the last update in this book.")
     imbalance: Imbalance = Field(description="Bid against ask size at several depths.")
     depth: list[DepthBand] | None = Field(description="Resting size by distance from mid. Null without a mid.")
     bid_walls: list[WallLevel] | None = Field(
-        description="Largest first, at most 3. Null: fewer than 20 price groups known, too few to tell."
+        description="Largest first, at most 3. Null: fewer than 20 price groups known."
     )
     ask_walls: list[WallLevel] | None = Field(description="As bid_walls, for asks.")
     slippage: list[SlippageEstimate] = Field(description="Cost of taking 10k, 25k and 50k quote units now.")
     price_move: list[PriceMove] = Field(
-        description="Amounts that would bring the best price 10 to 100 bps away from mid."
+        description="Amounts that would move the best price 10 to 100 bps away from mid."
     )
     bid_horizon_bps: float | None = left_out_if_none(
         "Distance from mid (without one: from the best bid) up to which every bid is known; absent: all bids are."
@@ -152,7 +152,7 @@ class L1Answer(Envelope):
 
 
 class L2Answer(Envelope):
-    """The best levels of both sides, exactly as the exchange has them."""
+    """The best levels of both sides, exactly as the exchange sends them."""
 
     last_update_id: int = Field(description="The exchange's id of the last update in this book.")
     bids: list[tuple[str, str]] = Field(description="[price, size] pairs, best (highest) first; exact decimals.")
@@ -179,7 +179,7 @@ def l1_answer(
 ) -> L1Answer:
     """The answer of `orderbook_l1`. `book` holds every known level, so that bands and walls are whole.
 
-    `baseline` is what is usual for the symbol, `findings` what detectors found that has not ended.
+    `baseline` knows the symbol's usual values; `findings` are the open ones.
     """
     bid, ask, tick = book.best_bid, book.best_ask, float(spec.tick_size)
     bid_size = book.bids[0][1] if book.bids else 0.0
@@ -190,7 +190,7 @@ def l1_answer(
         learned = microprice.price(bid, bid_size, ask, ask_size, tick) if microprice else None
         fair, model = (weighted, "weighted_mid") if learned is None else (learned, "stoikov")
     spread = None if bid is None or ask is None else _decimal(spec, ask) - _decimal(spec, bid)
-    places = spec.tick_exp + 3  # finer than a tick by enough to show where inside the spread it lies
+    places = spec.tick_exp + 3  # finer than a tick: its place inside the spread must show
     curves = {side: book.curve(side) for side in SIDES}
     bids, asks = curves["bid"], curves["ask"]
     found = {side: _found_walls(curves[side], book.mid, tick) for side in SIDES}
@@ -363,7 +363,7 @@ def _slippage(
 
 
 def _costs(slippage: Sequence[SlippageEstimate]) -> list[tuple[float, float | None, float | None]]:
-    """Amount, cost of buying it, cost of selling it; None where the known book does not fill it."""
+    """Amount, cost of buying it, cost of selling it; None if the known book does not fill it."""
     whole = {(each.side, each.notional_quote): each.cost_vs_mid_bps for each in slippage if not each.insufficient_depth}
     return [(amount, whole.get(("buy", amount)), whole.get(("sell", amount))) for amount in NOTIONALS]
 

@@ -1,6 +1,6 @@
-"""What taking liquidity now would cost.
+"""The cost of taking liquidity now.
 
-A static cost: the walk through the book as it stands, without fees, refills or other traders' reactions.
+The cost is static: a walk through the present book, without fees, refills or other traders' reactions.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ TakerSide = Literal["buy", "sell"]
 
 # Sums of price * size carry rounding: an amount this small, relative to the order, is not a shortage.
 _ROUNDING = 1e-9
-# A book that holds less than this part of an order falls short of it, whatever rounding does.
+# A book with less than this part of an order cannot fill it; the difference is more than rounding.
 _CLEARLY = 1 - 1e-6
-# How much further the levels are looked at when rounding leaves a crumb of an order after those that sum up to it.
+# How much further to walk when rounding leaves a remainder of an order after the levels that sum up to it.
 _CRUMB = 1e-6
 
 

@@ -1,4 +1,4 @@
-"""How the book of this moment compares with what is usual for its symbol."""
+"""The present book against what is usual for its symbol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEPTH_UNUSUAL = 0.3  # of its median
 
 
 class UsualBook(Answer):
-    """This book against the symbol's own last day. Medians are of the day, `*_times` are this moment / median."""
+    """The present book against the symbol's own last day. `*_times` are the present value / the day's median."""
 
     history_hours: float = Field(description="Hours of history behind the medians, at most 24.")
     median_spread_bps: float | None = Field(description="Median spread of the last day, basis points.")
@@ -56,7 +56,7 @@ def usual_book(
 
 
 def usual_text(usual: UsualBook, *, is_ready: bool) -> str:
-    """The comparison in words. What stands out is called unusual only once verdicts may be given (`is_ready`)."""
+    """The comparison in words. Nothing is called unusual before `is_ready`."""
     parts, unusual = [], []
     if usual.spread_times is not None:
         parts.append(f"spread {readable(usual.spread_times, 2)} ×")
@@ -79,5 +79,5 @@ def usual_text(usual: UsualBook, *, is_ready: bool) -> str:
 
 
 def _times(depth: BandDepth, usual: float) -> float | None:
-    """A band that leaves the known book tells too little."""
+    """None for a band that reaches beyond the known book."""
     return None if depth.truncated else ratio(depth.quote, usual)

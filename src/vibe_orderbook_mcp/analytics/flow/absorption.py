@@ -1,10 +1,14 @@
-"""Aggression that was taken in without the price giving way.
+"""Absorption: aggression that did not move the price.
 
-Two rules. A level absorbs when at least three times what it ever showed traded against it, at least half of that was
-put back, four fifths of the trading at that price hit its side, mid gave way by no more than a usual move, and mid did
-not end beyond the level. A window absorbs when aggressors were one-sided, their net amount is among the largest
-hundredth of equal windows before, and mid did not follow them. Who stands behind a level is not in the data and is not
-said.
+There are two rules. A level absorbs when
+
+* at least three times its largest displayed size traded against it,
+* at least half of that was refilled,
+* four fifths of the trading at that price hit its side,
+* mid moved against it by no more than a usual move and did not end beyond it.
+
+A window absorbs when aggressors were one-sided, their net amount is in the top hundredth of earlier equal windows, and
+mid did not follow them. The data does not show who quotes a level.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ NET_QUANTILE = 0.99
 MIN_NET_SHARE = 0.5
 MIN_VOLUME_RANK = 0.9
 WINDOWS_NEEDED = 200
-HISTORY_NEEDED_SECS: Final = 3600  # no window is called rare against less
+HISTORY_NEEDED_SECS: Final = 3600  # no window is called rare against fewer
 KAPPA_SPAN_SECS = 3600
 KAPPA_MIN_SECS = 900
 
@@ -40,7 +44,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class WindowAbsorption:
-    """What the window rule measured. Below `windows_needed` there is no threshold and no rarity."""
+    """The measurements of the window rule. Below `windows_needed` there is no threshold and no rarity."""
 
     net_quote: float  # aggressors' buys - sells
     net_share: float | None  # |net| / volume; None: nothing traded
@@ -54,7 +58,7 @@ class WindowAbsorption:
 
     @property
     def absorber(self) -> Absorber | None:
-        """Who took it in, when all conditions hold. One window has one net direction, so never both."""
+        """The absorbing side when all conditions are met. A window has one net direction, so never both sides."""
         needed, share, rank = self.net_needed_quote, self.net_share, self.volume_rank
         if needed is None or share is None or rank is None or self.net_quote == 0.0:
             return None
@@ -67,12 +71,12 @@ class WindowAbsorption:
 
 
 def absorber(side: Side) -> Absorber:
-    """Bids that take in sells buy passively; asks that take in buys sell passively."""
+    """Bids that absorb sells buy passively; asks that absorb buys sell passively."""
     return "passive_buying" if side == "bid" else "passive_selling"
 
 
 def merge_touched(rows: Iterable[SecondRow]) -> list[TouchedLevel]:
-    """Each level that trades hit, over all rows: shown before the first hit, at most, and after the last."""
+    """Each level that trades hit, over all rows: displayed size before the first hit, at most, and after the last."""
     merged: dict[tuple[Side, float], _Touched] = {}
     for row in rows:
         for level in row.touched:
@@ -110,12 +114,12 @@ class _Touched:
 
 
 def replenished(level: TouchedLevel) -> float:
-    """Volume that was put back: what traded, less what the displayed size fell by."""
+    """Refilled volume: traded volume less the fall of the displayed size."""
     return level.traded - (level.shown_start - level.shown_end)
 
 
 def adverse_ticks(absorbing: Absorber, mid_change: float, tick: float) -> float:
-    """How far mid gave way against the absorbing side, in ticks; a move in its favour is none."""
+    """How far mid moved against the absorbing side, in ticks; 0 for a move in its favour."""
     moved = round(2 * mid_change / tick) / 2  # mids stand on half ticks
     return max(0.0, -moved if absorbing == "passive_buying" else moved)
 
@@ -161,23 +165,23 @@ def level_absorption(window: Cut, tick: float, kappa: float | None) -> list[Touc
 
 
 def allowance_ticks(kappa: float | None) -> float:
-    """How far mid may give way: a usual move, at least one tick."""
+    """How far mid may move: a usual move, at least one tick."""
     return max(1.0, kappa or 0.0)
 
 
 def is_one_sided(traded: float, against: float) -> bool:
-    """Whether four fifths of what traded at a price hit one side. Two who trade with each other hit both."""
+    """Whether four fifths of the volume at a price hit one side. Two parties that trade with each other hit both."""
     return traded >= MIN_ONE_SIDED * (traded + against) * (1 - _ROUNDING)
 
 
 def gave_way(level: TouchedLevel, mid_end: float, tick: float) -> bool:
-    """Whether mid ended beyond the level by more than a tick: then price went through it."""
+    """Whether mid ended more than a tick beyond the level: then price went through it."""
     beyond = level.price - mid_end if level.side == "bid" else mid_end - level.price
     return beyond > tick * (1 + 1e-6)
 
 
 def share_of_aggression(level: TouchedLevel, window: Cut) -> float | None:
-    """What the level took in / all that aggressors of that direction traded in the window; None: nothing."""
+    """Volume that the level absorbed / volume of all aggressors in that direction; None: nothing traded."""
     rows = window.rows
     whole = sum(row.sell_volume for row in rows) if level.side == "bid" else sum(row.buy_volume for row in rows)
     share = ratio(level.traded, whole)

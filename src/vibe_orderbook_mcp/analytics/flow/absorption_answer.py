@@ -1,4 +1,4 @@
-"""How absorption is answered: by `get_order_flow`, and beside the findings of `detect_market_anomalies`."""
+"""Absorption in the answers of `get_order_flow` and `detect_market_anomalies`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 LEVELS_SHOWN: Final = 3
 QUOTE_DIGITS: Final = 8
-# A level that took in less of what takers traded that way is listed, and not in the summary.
+# A level that absorbed a smaller share of that side's taker volume is listed, but not in the summary.
 TOLD_SHARE: Final = 0.1
 
 
 class AbsorptionEvent(Answer):
-    """Aggression that was taken in without the price giving way. Says nothing about who did it."""
+    """Aggression that did not move the price. The data does not show who absorbed it."""
 
-    direction: Absorber = Field(description="passive_buying: bids took in sells; passive_selling: asks took in buys.")
+    direction: Absorber = Field(description="passive_buying: bids absorbed sells; passive_selling: asks absorbed buys.")
     rule: Literal["level", "window"] = Field(
         description="level: one refilled price; window: one-sided aggression that mid did not follow, its net amount in"
         " the largest hundredth of equal windows."
@@ -39,8 +39,8 @@ class AbsorptionEvent(Answer):
     traded_base: float | None = left_out_if_none("Base units that traded against the level.")
     trades: int | None = left_out_if_none("Fills against the level.")
     shown_max_base: float | None = left_out_if_none("The most the level ever displayed, in base units.")
-    replenished_base: float | None = left_out_if_none("Base units that were put back at the level.")
-    share_of_volume: float | None = left_out_if_none("What it took in / all that takers traded that way, 0 to 1.")
+    replenished_base: float | None = left_out_if_none("Base units refilled at the level.")
+    share_of_volume: float | None = left_out_if_none("Absorbed volume / all taker volume in that direction, 0 to 1.")
     net_quote: float | None = left_out_if_none("Takers' buys - sells in quote units (rule window).")
     net_share: float | None = left_out_if_none("|net_quote| / volume, 0 to 1 (rule window).")
     moved_ticks: float | None = left_out_if_none("Ticks that mid moved in the takers' direction (rule window).")
@@ -48,9 +48,9 @@ class AbsorptionEvent(Answer):
 
 
 class AbsorptionCheck(Answer):
-    """What the absorption rules were measured against."""
+    """The limits of the absorption rules and the measured values."""
 
-    allowance_ticks: float = Field(description="Move of mid that both rules let pass, in ticks.")
+    allowance_ticks: float = Field(description="Move of mid that both rules allow, in ticks.")
     kappa_ticks: float | None = Field(
         description="Median absolute mid move of equal windows in the hour before, in ticks. Null: under 15 minutes"
         " of history, so the allowance is one tick."
@@ -58,12 +58,12 @@ class AbsorptionCheck(Answer):
     net_quote: float | None = Field(description="Takers' buys - sells in quote units. Null: no mid.")
     net_share: float | None = Field(description="|net_quote| / volume; the window rule needs 0.5. Null: no trades.")
     net_needed_quote: float | None = Field(
-        description="0.99 quantile of |net_quote| of earlier equal windows, which it needs too. Null: too few of them."
+        description="0.99 quantile of |net_quote| of earlier equal windows, also needed. Null: too few of them."
     )
     net_rarity: float | None = Field(description="Rank of |net_quote| among them, 0 to 1. Null: too few of them.")
     moved_ticks: float | None = Field(description="Ticks that mid moved in the takers' direction. Null: no mid.")
-    windows: int = Field(description="Earlier equal windows there are.")
-    windows_needed: int = Field(description="Earlier equal windows needed for a rarity.")
+    windows: int = Field(description="Number of earlier equal windows.")
+    windows_needed: int = Field(description="Number of earlier equal windows that a rarity needs.")
 
 
 def absorbed_levels(spec: SymbolSpec, window: Cut, kappa: float | None) -> list[AbsorptionEvent]:
@@ -113,12 +113,12 @@ def absorption_check(kappa: float | None, found: WindowAbsorption | None, secs: 
 
 
 def is_worth_telling(event: AbsorptionEvent) -> bool:
-    """Whether it belongs into a summary."""
+    """Whether it belongs in a summary."""
     return event.rule == "window" or (event.share_of_volume or 0.0) >= TOLD_SHARE
 
 
 def absorption_text(event: AbsorptionEvent, spec: SymbolSpec, secs: int) -> str:
-    """What a desk would say of it."""
+    """An absorption in the words of a trading desk."""
     is_buying = event.direction == "passive_buying"
     kind = "Passive buying" if is_buying else "Passive selling"
     if event.price is None or event.traded_base is None or event.shown_max_base is None:

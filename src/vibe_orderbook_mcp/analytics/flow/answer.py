@@ -72,11 +72,11 @@ def order_flow_answer(
 ) -> OrderFlowAnswer:
     """The answer of `get_order_flow`, or a `Refusal` when less than half of the window is covered.
 
-    `rows` holds the window and whatever is older, ascending: the hour before serves the labels, the allowance of
-    absorption and the impact fit. `before` are the equal windows that rarities are told from, oldest first; None: those
-    of `rows`. `session` is (buys, sells) in base units since
-    00:00 UTC, or None while those are not complete. `buckets` holds trades up to now in buckets of a fiftieth of the
-    day's volume (`toxicity.bucket_lots`), or None where that is not known.
+    `rows` holds the window and older seconds, ascending: the labels, the allowance of absorption and the impact fit use
+    the hour before. `before` are the equal windows that rarities are ranked in, oldest first; None: take them from
+    `rows`. `session` is (buys, sells) in base units since 00:00 UTC, or None while incomplete. `buckets` holds trades
+    up
+    to now in buckets of a fiftieth of the day's volume (`toxicity.bucket_lots`), or None if that volume is unknown.
     """
     tick = float(spec.tick_size)
     window = check_coverage(spec.symbol, rows, span)
@@ -217,7 +217,7 @@ def _flow_side(side: SideTotals, totals: WindowTotals) -> FlowSide:
 def _unheard(secs: int, as_of_ms: int) -> list[str]:
     if secs < UNHEARD_SECS:
         return []
-    return [f"Nothing came after {iso(as_of_ms)}: trades of the window's last {secs} s are not in these volumes."]
+    return [f"No data after {iso(as_of_ms)}: trades of the window's last {secs} s are not in these volumes."]
 
 
 def _warnings(totals: WindowTotals, price: WindowPrice, no_session: bool) -> list[str]:
@@ -229,7 +229,7 @@ def _warnings(totals: WindowTotals, price: WindowPrice, no_session: bool) -> lis
         )
     if price.close_at is not None and (late := totals.span.end - price.close_at) > NEAR_SECS:
         out.append(
-            f"The newest mid is of {iso_second(price.close_at)}, {late} s before the end of the window: so is close."
+            f"The newest mid, and so close, is from {iso_second(price.close_at)}, {late} s before the window's end."
         )
     if totals.flags & (RowFlag.GAP | RowFlag.RESYNC):
         out.append("The book was resynchronised inside the window.")
@@ -237,7 +237,9 @@ def _warnings(totals: WindowTotals, price: WindowPrice, no_session: bool) -> lis
         missing = counted(totals.missing_trades, "trade")
         out.append(f"{missing} of the window {'is' if totals.missing_trades == 1 else 'are'} missing (by their ids).")
     if totals.events < MIN_BOOK_EVENTS:
-        out.append(f"Only {counted(totals.events, 'book update')} in the window: OFI and flow rates rest on little.")
+        out.append(
+            f"Only {counted(totals.events, 'book update')} in the window: too few for a dependable OFI and flow rates."
+        )
     if no_session:
-        out.append("cvd_session_base needs every trade since 00:00 UTC, and some are not recorded.")
+        out.append("No cvd_session_base: some trades since 00:00 UTC are not recorded.")
     return out

@@ -1,6 +1,6 @@
-"""What trading did to the price over the trailing hour: Kyle's lambda and Amihud's illiquidity.
+"""Price impact of trading over the trailing hour: Kyle's lambda and Amihud's illiquidity.
 
-Buckets stand on the clock, so that a later answer uses the same ones.
+Buckets are aligned to the clock, so that a later answer uses the same ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AMIHUD_SCALE = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A bucket, and mid before it and at its very end."""
+    """A bucket, mid before it, and mid at its end."""
 
     bucket: Cut
     mid_before: float
@@ -50,7 +50,7 @@ class Illiquidity:
 
 
 def moves(rows: Rows, end: int, bucket_secs: int) -> Iterator[Move]:
-    """The whole, covered buckets of the hour before `end`, oldest first."""
+    """The complete, covered buckets of the hour before `end`, oldest first."""
     last = end - end % bucket_secs
     first = -(-(end - HOUR_SECS) // bucket_secs) * bucket_secs
     for start in range(first, last, bucket_secs):
@@ -76,7 +76,7 @@ def kyle_fit(flows: list[float], changes_bps: list[float], minimum: int = MIN_KY
     line = fit_line(flows, changes_bps) if len(flows) >= minimum else None
     if line is None:
         return None
-    # Without any residual there is no t: a slope of nothing then is none, any other one is certain.
+    # Without a residual there is no t: then a slope of 0 is not significant, and any other slope is.
     clear = line.slope != 0.0 if line.t is None else abs(line.t) >= SIGNIFICANT_T
     return KyleLambda(line.slope, line.r2, line.t, clear, line.n)
 

@@ -19,22 +19,22 @@ class KyleImpact(Answer):
     bps_per_100k_quote: float = Field(description="Bps that mid moved per 100 000 quote units bought net.")
     r2: float | None = Field(description="Share of mid's variance explained, 0 to 1. Null: mid never moved.")
     t: float | None = Field(description="t statistic of the slope. Null: no residual to judge by.")
-    not_significant: bool = left_out_if_false("Present and true: |t| below 2, no impact can be told from noise.")
+    not_significant: bool = left_out_if_false("Present and true: |t| below 2, so the impact may be noise.")
     buckets: int = Field(description="10 s buckets used; at least 30.")
 
 
 class AmihudIlliquidity(Answer):
-    """How far price went per amount traded, over one-minute buckets of the trailing hour."""
+    """Price move per traded amount, over one-minute buckets of the trailing hour."""
 
     value: float | None = Field(
         description="Mean of |return of mid| / quote volume, times 10^6. Null: no covered minute with trades."
     )
     minutes: int = Field(description="Minutes used.")
-    skipped_minutes: int = Field(description="Covered minutes without trades, left out.")
+    skipped_minutes: int = Field(description="Covered minutes without trades; they are left out.")
 
 
 class RealisedVolatility(Answer):
-    """Movement of mid on a 5 s grid over the trailing hour, or as much of it as is recorded."""
+    """Movement of mid on a 5 s grid over the recorded part of the trailing hour."""
 
     vol_bps: float | None = Field(
         description="Over span_secs, in bps. Null: under 12 returns, or less than 80 % of the grid is known."

@@ -1,4 +1,4 @@
-"""What flowed into, out of and through the book in a window."""
+"""Orders added to the book, cancelled and traded in a window."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MIN_BASELINE_WINDOWS = 30
 
 @dataclass(frozen=True, slots=True)
 class SideRates:
-    """Additions and cancellations of one side per covered second. Lower bounds: 100 ms frames net out."""
+    """Additions and cancellations of one side per covered second. Lower bounds: within a 100 ms frame they net out."""
 
     added_base: float
     cancelled_base: float
@@ -45,7 +45,7 @@ class SideRates:
 
 @dataclass(frozen=True, slots=True)
 class ImpactFit:
-    """Mid change in ticks = beta * OFI over 10 s buckets: what a unit of book pressure moved the price by."""
+    """Mid change in ticks = beta * OFI over 10 s buckets: the price move per unit of book pressure."""
 
     beta: float  # ticks per base unit
     r2: float | None
@@ -53,7 +53,7 @@ class ImpactFit:
 
 
 def side_rates(side: SideTotals, covered_secs: float) -> SideRates:
-    """Per covered second, of which there must be some."""
+    """Per covered second. Needs at least some coverage."""
     return SideRates(
         added_base=side.added / covered_secs,
         cancelled_base=side.cancelled / covered_secs,
@@ -81,7 +81,7 @@ def normalised_mlofi(totals: WindowTotals) -> float | None:
 
 
 def flow_direction(buy: float, sell: float) -> FlowDirection:
-    """From traded volume with symmetric cuts at 2 : 1 and 1.2 : 1. Nothing traded is no flow, not a strong buy."""
+    """From traded volume with symmetric cuts at 2 : 1 and 1.2 : 1. Without trades the label is NO_FLOW."""
     if buy == 0.0 and sell == 0.0:
         return "NO_FLOW"
     if buy >= STRONG_RATIO * sell:
@@ -126,7 +126,7 @@ def cvd_z(totals: WindowTotals) -> float | None:
 
 
 def delta_rarity(before: EqualWindows, window: Cut) -> tuple[float | None, int]:
-    """How unusual |`delta_share`| is among the equal windows before, oldest first, and how many of those traded."""
+    """Rarity of |`delta_share`| among the earlier equal windows, oldest first, and the number with trades."""
     now = cut_delta(window)
     baseline = before.ranks("delta", _abs_delta)
     if now is None or len(baseline) < MIN_BASELINE_WINDOWS:
@@ -140,7 +140,7 @@ def _abs_delta(window: EqualWindow) -> float | None:
 
 
 def ofi_rarity(before: EqualWindows, totals: WindowTotals) -> float | None:
-    """How unusual |OFI| is among the equal windows before, oldest first. None below 30 of them."""
+    """Rarity of |OFI| among the earlier equal windows, oldest first. None below 30 of them."""
     baseline = before.ranks("ofi", _abs_ofi)
     return baseline.rarity(abs(totals.ofi)) if totals.events and len(baseline) >= MIN_BASELINE_WINDOWS else None
 
@@ -154,7 +154,7 @@ def cut_delta(window: Cut) -> float | None:
 
 
 def effective_spread_bps(totals: WindowTotals) -> float | None:
-    """What takers really paid against mid just before, both ways, weighted by volume; None without trades."""
+    """Effective spread: takers' prices against mid just before, both ways, volume-weighted; None without trades."""
     return ratio(totals.effective_spread_sum, totals.effective_spread_volume)
 
 

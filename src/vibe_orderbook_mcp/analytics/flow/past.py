@@ -1,4 +1,4 @@
-"""A day of seconds as columns: what windows of any length are compared with, without making rows of them."""
+"""A day of seconds as columns: windows of any length are compared with it, without making rows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vibe_orderbook_mcp.analytics.rarity import Ranks
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut
 from vibe_orderbook_mcp.model.rows import SecondRow
 
-# More would tell a rank finer than anybody asks, and every one of them is summed up for each question.
+# More would give a finer rank than needed, and each question sums up every window.
 WINDOWS_MOST: Final = 1440
 
 
 class EqualWindow(NamedTuple):
-    """An earlier window: what aggressors traded in base and in quote units, order-flow imbalance at the touch in base
-    units, and how far mid went in quote units (None without a mid)."""
+    """An earlier window: aggressors' volume in base and in quote units, order-flow imbalance at the touch in base
+    units, and the change of mid in quote units (None without a mid)."""
 
     buy_volume: float
     sell_volume: float
@@ -41,9 +41,9 @@ class EqualWindow(NamedTuple):
 
 
 class EqualWindows(Sequence[EqualWindow]):
-    """Earlier windows, oldest first, that many questions are compared with: what is worked out of all of them is kept.
+    """Earlier windows, oldest first. Figures of all of them are computed once and kept.
 
-    They stay the same for as long as a window takes, and questions come once a second.
+    The windows stay the same for the length of one window, and questions come once a second.
     """
 
     __slots__ = ("_ranks", "_windows")
@@ -64,7 +64,7 @@ class EqualWindows(Sequence[EqualWindow]):
     __hash__ = None  # type: ignore[assignment]
 
     def ranks(self, name: Hashable, figure: Callable[[EqualWindow], float | None]) -> Ranks:
-        """The ranks of a figure of each window, of those that have it; by name it is worked out once."""
+        """The ranks of a figure over the windows that have it, computed once for each name."""
         found = self._ranks.get(name)
         if found is None:
             values = [value for window in self._windows if (value := figure(window)) is not None]
@@ -73,14 +73,14 @@ class EqualWindows(Sequence[EqualWindow]):
 
 
 class Past:
-    """Ascending seconds. Some may be missing: nobody watched then."""
+    """Ascending seconds. Seconds that were not recorded are missing."""
 
     __slots__ = ("_buys", "_buys_quote", "_covered_ms", "_mids", "_ofi", "_seconds", "_sells", "_sells_quote")
 
     def __init__(self) -> None:
         self._seconds = array("q")
         self._covered_ms = array("i")
-        self._mids = array("d")  # nan: not known
+        self._mids = array("d")  # nan: unknown
         self._buys = array("d")
         self._sells = array("d")
         self._buys_quote = array("d")
@@ -103,7 +103,7 @@ class Past:
         return self._seconds[-1] if self._seconds else None
 
     def add(self, row: SecondRow) -> None:
-        """The next second; an earlier one is left out."""
+        """Add the next second; an earlier one is ignored."""
         if self._seconds and row.second <= self._seconds[-1]:
             return
         mid = nan if row.mid is None else row.mid
@@ -119,7 +119,7 @@ class Past:
         mids: Sequence[float | None],
         *flows: Sequence[float],
     ) -> None:
-        """Many ascending seconds at once, those behind the newest or those before the oldest; others are left out.
+        """Add many ascending seconds after the newest or before the oldest; others are ignored.
 
         `flows`: buys and sells in base units, buys and sells in quote units, order-flow imbalance.
         """
@@ -169,7 +169,7 @@ class Past:
         return EqualWindows(found[::-1])
 
     def _mid_change(self, start: int, first: int, last: int) -> float | None:
-        """From mid before the window, or the first one in it, to the last one in it."""
+        """Change from mid before the window (else its first mid) to its last mid."""
         mids = self._mids
         newest = next((mids[place] for place in range(last - 1, first - 1, -1) if not isnan(mids[place])), None)
         if newest is None:

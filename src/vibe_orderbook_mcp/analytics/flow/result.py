@@ -17,7 +17,7 @@ from vibe_orderbook_mcp.analytics.windows import Quality
 
 
 class FlowSide(Answer):
-    """Additions to and cancellations from one side of the book; lower bounds, since 100 ms frames net out."""
+    """Additions and cancellations on one side of the book; lower bounds, since they net out within 100 ms frames."""
 
     added_base_per_s: float = Field(description="Base units added per second.")
     cancelled_base_per_s: float = Field(description="Base units cancelled per second (trades not counted).")
@@ -36,7 +36,7 @@ class Impact(Answer):
 
 
 class OrderFlowDetail(Answer):
-    """Everything beyond the headline."""
+    """Everything beyond the headline figures."""
 
     bid: FlowSide = Field(description="Additions and cancellations of bids.")
     ask: FlowSide = Field(description="Additions and cancellations of asks.")
@@ -44,12 +44,12 @@ class OrderFlowDetail(Answer):
     mlofi_normalised: float | None = Field(description="Mean over levels of imbalance / average size at the level.")
     impact: Impact | None = Field(description="Price impact of OFI. Null: under 30 buckets, or no flow.")
     ofi_move_bps: float | None = Field(
-        description="Move of mid that goes with this window's OFI by that fit, basis points. Null: no fit."
+        description="Move of mid that the fit predicts for this window's OFI, basis points. Null: no fit."
     )
-    impact_buckets: int = Field(description="10 s buckets there are for the impact fit; 30 are needed.")
+    impact_buckets: int = Field(description="10 s buckets available for the impact fit; 30 are needed.")
     cvd_quote: float = Field(description="Aggressive buys minus sells in quote units.")
     cvd_z: float | None = Field(description="cvd / sqrt(sum of squared sizes); a diagnostic, not a probability.")
-    cvd_session_base: float | None = Field(description="cvd since 00:00 UTC, base units. Null: not complete.")
+    cvd_session_base: float | None = Field(description="cvd since 00:00 UTC, base units. Null: incomplete.")
     delta_rarity: float | None = Field(
         description="Rank of |delta_pct| among earlier equal windows, 0 to 1. Null: fewer than 30 of them."
     )
@@ -58,19 +58,19 @@ class OrderFlowDetail(Answer):
         description="What takers paid against mid just before, both ways, volume-weighted. Null: no trades."
     )
     kyle: KyleImpact | None = Field(description="Price impact of trades. Null: under 30 buckets, or no trades.")
-    kyle_buckets: int = Field(description="10 s buckets there are for kyle; 30 are needed.")
+    kyle_buckets: int = Field(description="10 s buckets available for kyle; 30 are needed.")
     amihud: AmihudIlliquidity = Field(description="Illiquidity.")
     volatility: RealisedVolatility = Field(description="Realised volatility.")
     vpin: VpinFigure | None = Field(description="Toxicity of flow. Null: the day's volume is not known yet.")
-    absorption: AbsorptionCheck = Field(description="How the absorption rules were applied.")
+    absorption: AbsorptionCheck = Field(description="Measurements of the absorption rules.")
 
 
 class OrderFlowAnswer(WindowedEnvelope):
-    """Who was aggressive, how the book answered, and whether something took it in."""
+    """Which side was aggressive, how the book reacted, and whether the aggression was absorbed."""
 
     quality: Quality = Field(description="ok: >= 95 % covered and >= 10 book events; partial: >= 50 % covered.")
     open: str | None = Field(
-        description="Mid when the window began, else the first one seen in it (the summary says since when); exact"
+        description="Mid at the window's start, else its first mid (the summary says from when); exact"
         " decimal. Null: no mid."
     )
     high: str | None = Field(
@@ -80,17 +80,17 @@ class OrderFlowAnswer(WindowedEnvelope):
         description="Lowest trade, or mid at the end of a second; exact decimal. The summary says which."
     )
     close: str | None = Field(
-        description="Last mid of the window; exact decimal. The summary says when it is older than the window's end."
+        description="Last mid of the window; exact decimal. The summary says if it is older than the window's end."
     )
     change_bps: float | None = Field(description="close against open, basis points.")
     range_bps: float | None = Field(description="high against low, basis points.")
     vwap: float | None = Field(description="Volume-weighted average price of all trades, quote units. Null: no trades.")
     flow_direction: FlowDirection = Field(
-        description="From traded volume: entered at buys / sells >= 2 STRONG_BUY, >= 1.2 MODERATE_BUY, mirrored for"
-        " sells; left 8 % below that, so that a ratio about a cut does not flip it, which the summary says. Else"
+        description="From traded volume: buys / sells >= 2 STRONG_BUY, >= 1.2 MODERATE_BUY, mirrored for"
+        " sells; a label ends 8 % below its cut, so that it does not flip near it, and the summary says so. Else"
         " NEUTRAL. NO_FLOW: no trades."
     )
-    low_sample: bool = left_out_if_false("Present and true: fewer than 20 aggregate trades, the label says little.")
+    low_sample: bool = left_out_if_false("Present and true: fewer than 20 aggregate trades, too few for the label.")
     buy_volume_base: float = Field(description="Aggressive buys in base units.")
     sell_volume_base: float = Field(description="Aggressive sells in base units.")
     buy_volume_quote: float = Field(description="Aggressive buys in quote units.")
@@ -99,17 +99,17 @@ class OrderFlowAnswer(WindowedEnvelope):
     delta_pct: float | None = Field(description="cvd / traded volume in per cent, -100 to 100. Null: no trades.")
     fills: int = Field(description="Single fills in the window.")
     ofi_direction: OfiDirection = Field(
-        description="Sign of order-flow imbalance at the touch; entered at one average best queue (our choice), left"
+        description="Sign of order-flow imbalance at the touch; begins at one average best queue (our choice), ends"
         " at half of one, which the summary says. Else NEUTRAL. NO_FLOW: no book updates."
     )
     ofi_base: float = Field(description="Order-flow imbalance at the touch, base units, from 100 ms states.")
     ofi_normalised: float | None = Field(description="ofi_base / average best size: in average best queues.")
     ofi_rarity: float | None = Field(
-        description="Rank of |ofi_base| among the equal windows of the last day, 0 to 1. Null: fewer than 30 of them."
+        description="Rank of |ofi_base| among equal windows of the last day, 0 to 1. Null: fewer than 30 of them."
     )
     bid_adds_per_sec: float = Field(description="Bid levels added to, per second; a lower bound.")
     ask_adds_per_sec: float = Field(description="Ask levels added to, per second; a lower bound.")
     bid_cancel_share: float | None = Field(description="Cancelled / (added + cancelled) bid size, 0 to 1.")
     ask_cancel_share: float | None = Field(description="Cancelled / (added + cancelled) ask size, 0 to 1.")
-    absorption: list[AbsorptionEvent] = Field(description="Aggression taken in without price giving way; empty: none.")
-    detail: OrderFlowDetail | None = left_out_if_none("Present when asked for with detail=true.")
+    absorption: list[AbsorptionEvent] = Field(description="Aggression that did not move the price; empty: none.")
+    detail: OrderFlowDetail | None = left_out_if_none("Present with detail=true.")

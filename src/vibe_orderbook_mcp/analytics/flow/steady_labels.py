@@ -1,8 +1,8 @@
-"""Labels that do not flip while a figure hovers about a cut.
+"""Labels that do not flip while a figure is close to a cut.
 
-A label is entered at its cut and left only a stated part below it. Between the two the label depends on where the
-figure came from: the windows that end one, two, three... seconds earlier are looked at, back to the newest one that
-leaves no doubt. Everything comes from stored rows, so all callers get the same label, before and after a restart.
+A label begins at its cut and ends a stated part below it. Between the two it depends on the earlier windows: those that
+end one, two, three... seconds earlier are checked, back to the newest one outside of that zone. All of it comes from
+stored rows, so every caller gets the same label, before and after a restart.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from vibe_orderbook_mcp.analytics.windows import Rows, Span, WindowTotals, cut
 from vibe_orderbook_mcp.model.rows import SecondRow
 
 LOOKBACK_SECS: Final = 900
-# Of a cut: STRONG ends below 1.84 : 1, MODERATE below 1.104 : 1, so that takers who differ by less than 5 % of what
-# they traded are NEUTRAL whatever came before.
+# Share of a cut: STRONG ends below 1.84 : 1, MODERATE below 1.104 : 1. So a delta below 5 % of the volume is always
+# NEUTRAL.
 FLOW_LEFT_AT: Final = 0.92
 OFI_LEFT_AT: Final = 0.5
 
@@ -35,8 +35,9 @@ _PRESSURES: Final[tuple[OfiDirection, ...]] = ("SELL", "NEUTRAL", "BUY")
 
 
 def steady_step(strengths: Iterable[float], cuts: Sequence[float], left_at: float) -> int:
-    """The signed number of cuts that the newest strength is beyond, given the ones before it. `strengths` come newest
-    first, positive for buying; no more of them are taken than are needed.
+    """The signed number of cuts that the newest strength is beyond, given the earlier ones.
+
+    `strengths` come newest first, positive for buying; no more of them are read than needed.
     """
     doubtful: list[tuple[int, int]] = []
     step = 0
@@ -58,7 +59,7 @@ def steady_step(strengths: Iterable[float], cuts: Sequence[float], left_at: floa
 
 
 def steady_flow_direction(rows: Rows, totals: WindowTotals, lot_exp: int) -> FlowDirection:
-    """`flow_direction` of the window that `totals` are of. `rows` holds it and what is known before it."""
+    """`flow_direction` of the window of `totals`. `rows` holds the window and the seconds before it."""
     buys, sells = totals.buy_volume, totals.sell_volume
     if flow_direction(buys, sells) == "NO_FLOW":
         return "NO_FLOW"
@@ -70,7 +71,7 @@ def steady_flow_direction(rows: Rows, totals: WindowTotals, lot_exp: int) -> Flo
 
 
 def steady_ofi_direction(rows: Rows, totals: WindowTotals) -> OfiDirection:
-    """`ofi_direction`, likewise. Earlier windows are measured in the average queues of this one."""
+    """`ofi_direction` of the window. Earlier windows are measured in the average queues of this one."""
     if ofi_direction(totals) == "NO_FLOW":
         return "NO_FLOW"
     queue = totals.level_depth[0]
@@ -79,14 +80,14 @@ def steady_ofi_direction(rows: Rows, totals: WindowTotals) -> OfiDirection:
 
 
 def _lead(buys: float, sells: float) -> float:
-    """How many times the larger is the smaller; positive when buys are, infinite when nothing is on the other side."""
+    """The larger volume / the smaller; positive if buys are larger, infinite if the other side is 0."""
     less, more = sorted((buys, sells))
     times = 0.0 if more == 0.0 else inf if less == 0.0 else more / less
     return times if buys >= sells else -times
 
 
 def _earlier_sums(rows: Rows, span: Span, value: Callable[[SecondRow], float]) -> Iterator[float]:
-    """Of the windows of the same length that end 1, 2, 3... seconds earlier, as far as rows reach back."""
+    """Strengths of the equal windows that end 1, 2, 3... seconds earlier, as far as rows reach back."""
     known = cut(rows, Span(span.start - LOOKBACK_SECS, span.end)).rows
     if not known:
         return

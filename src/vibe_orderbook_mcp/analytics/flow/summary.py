@@ -1,4 +1,4 @@
-"""`get_order_flow` in words: where the price went, who traded, how the book answered."""
+"""`get_order_flow` in words: price, trades, and the reaction of the book."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vibe_orderbook_mcp.analytics.window_price import WindowPrice
 from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Span, WindowTotals
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
-# An end of a window from which nothing came, not even a trade, is told from here on where there is no live book.
+# Without a live book, a summary names the silence at the window's end once it has lasted this long.
 UNHEARD_SECS: Final = 3
 PER_CENT_FROM_BPS: Final = 100.0
 
@@ -41,13 +41,13 @@ def flow_summary(
     absorbed: Sequence[AbsorptionEvent],
     unheard_secs: int,
 ) -> str:
-    """`ofi_rarity` is None while what is usual is not known: then the size of OFI, which says nothing by itself, is
-    left out.
+    """`ofi_rarity` is None while nothing usual is known: then the size of OFI is left out, since it means nothing
+    alone.
     """
     secs = totals.span.secs
     part = "" if totals.coverage >= OK_COVERAGE else f" (book seen for {readable(totals.covered_secs)} s of it)"
     if unheard_secs >= UNHEARD_SECS:
-        part = f"{part}, nothing heard for the last {unheard_secs} of them"
+        part = f"{part}, no data for the last {unheard_secs} of them"
     text = f"{spec.symbol}, {secs} s{part}: {_price(spec, price, totals.span)}; {_trades(spec, totals, labels[0])}"
     text += _pressure(totals, labels[1], ofi_rarity)
     few = totals.agg_trades < MIN_LABEL_TRADES
@@ -59,7 +59,7 @@ def flow_summary(
 
 
 def bps_text(bps: float) -> str:
-    """A signed change: basis points, from one per cent on per cent."""
+    """A signed change in basis points; from 1 % in per cent."""
     if abs(bps) >= PER_CENT_FROM_BPS:
         return f"{bps / 100:+.2f} %"
     text = readable(bps, 3)
@@ -78,14 +78,14 @@ def _price(spec: SymbolSpec, price: WindowPrice, span: Span) -> str:
         way += f" {price_text(spec, price.open)} to {close} ({bps_text(change)})"
     if price.close_at is not None and span.end - price.close_at > NEAR_SECS:
         before = span.end - price.close_at
-        way += f", close is of {clock_text(price.close_at)}, {before} s before the end of the window"
+        way += f", close is from {clock_text(price.close_at)}, {before} s before the end of the window"
     if price.low < price.high:
         way += f", range {_range(spec, price, price.low, price.high)}"
     return way if price.vwap is None else f"{way}, VWAP {price_text(spec, round(price.vwap, spec.tick_exp))}"
 
 
 def _range(spec: SymbolSpec, price: WindowPrice, low: float, high: float) -> str:
-    """Each end is a trade, or a mid that nobody traded at."""
+    """Each end is a trade, or a mid without a trade at it."""
     ends = price_text(spec, low), price_text(spec, high)
     if price.low_traded == price.high_traded:
         return f"{ends[0]} to {ends[1]} ({'trades' if price.low_traded else 'mids'})"
@@ -109,18 +109,18 @@ def _trades(spec: SymbolSpec, totals: WindowTotals, direction: FlowDirection) ->
 
 
 def _kept_flow(totals: WindowTotals, direction: FlowDirection) -> str:
-    """Nothing where the window's own ratio is beyond the label's cut."""
+    """Empty if the window's own ratio is beyond the label's cut."""
     buys, sells = totals.buy_volume, totals.sell_volume
     if direction == flow_direction(buys, sells):
         return ""
     edge = STRONG_RATIO if direction.startswith("STRONG") else MODERATE_RATIO
-    return f" (kept from before: {readable(max(buys, sells) / min(buys, sells))} : 1, entered at {readable(edge)})"
+    return f" (unchanged: {readable(max(buys, sells) / min(buys, sells))} : 1 now, it began at {readable(edge)})"
 
 
 def _kept_pressure(totals: WindowTotals, direction: OfiDirection) -> str:
     if direction == ofi_direction(totals):
         return ""
-    return f" (kept from before: entered at {counted(round(NEUTRAL_OFI), 'queue')})"
+    return f" (unchanged: it began at {counted(round(NEUTRAL_OFI), 'queue')})"
 
 
 def _pressure(totals: WindowTotals, direction: OfiDirection, rarity: float | None) -> str:

@@ -1,7 +1,7 @@
-"""VPIN: how one-sided trading is, per equal amount of volume rather than per second.
+"""VPIN: how one-sided trading is, per equal volume instead of per second.
 
-Every trade's aggressor is known here, so nothing is classified by guess, and published findings about the guessed
-kind do not carry over: read it against its own history, never as the probability of a crash.
+The aggressor of every trade is known here. Published results rest on guessed aggressors and do not apply: compare the
+value with its own history, and never read it as the probability of a crash.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class Vpin:
 
 
 class VolumeBuckets:
-    """Trades in buckets of equal volume, in the order they happened; one that spans an edge is split there.
+    """Trades in buckets of equal volume, in order of time; a trade across an edge is split.
 
-    Add each trade once: O(1). Sizes are whole lots, so no bucket closes early for a rounding error.
+    Add each trade once: O(1). Sizes are whole lots, so rounding never closes a bucket early.
     """
 
     __slots__ = ("_buy", "_filled", "_imbalances", "bucket_lots")
 
     def __init__(self, bucket_lots: int) -> None:
         if bucket_lots <= 0:
-            raise ValueError("A bucket must hold something.")
+            raise ValueError("The volume of a bucket must be above 0.")
         self.bucket_lots = bucket_lots
         self._imbalances: deque[int] = deque(maxlen=KEPT_BUCKETS)  # |buys - sells| of each full bucket
         self._buy = 0
@@ -63,7 +63,7 @@ class VolumeBuckets:
         return tuple(self._imbalances)
 
     def vpin(self, buckets: int = BUCKETS) -> Vpin:
-        """Over the last full buckets; the one that is filling is left out."""
+        """Over the last full buckets; the open one is left out."""
         kept = self.imbalances
         used = min(buckets, len(kept))
         if used < MIN_BUCKETS:

@@ -1,6 +1,6 @@
 """How much mid moved over the trailing hour, and how much of that in jumps.
 
-Mid and not trades, whose bouncing between bid and ask is no movement.
+These use mid, because trades bounce between bid and ask without a price move.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class VarianceTimes:
             self._squares.popleft()
 
     def times(self, second: int) -> float | None:
-        """None with fewer than 12 steps in the last minute, or a quarter of an hour of them, or where nothing moved."""
+        """None with fewer than 12 steps in the last minute, with less than a quarter of an hour, or without a move."""
         recent = [square for at, square in self._squares if at > second - GRID_SECS * MIN_RETURNS]
         if len(recent) < MIN_RETURNS or len(self._squares) < ENOUGH_STEPS:
             return None
@@ -51,8 +51,8 @@ class VarianceTimes:
 
 @dataclass(frozen=True, slots=True)
 class Volatility:
-    """Realised over `span_secs`. `variance` is None with too few returns or too many holes; it is scaled up for
-    those that remain. `jump_share` is None where nothing moved."""
+    """Realised over `span_secs`. `variance` is None with too few returns or too many holes; it is scaled up for the
+    missing ones. `jump_share` is None without a move."""
 
     variance: float | None
     jump_share: float | None
@@ -72,13 +72,13 @@ class Volatility:
 
 
 def hour_volatility(rows: Rows, end: int) -> Volatility:
-    """Of the hour before `end`, or of as much of it as there are rows."""
+    """Volatility of the hour before `end`, or of the part with rows."""
     mids = grid_mids(rows, end)
     return realised(mids, GRID_SECS)
 
 
 def grid_mids(rows: Rows, end: int) -> list[float | None]:
-    """Mid at every fifth second of the clock from the first row of the hour on; None where it is not known."""
+    """Mid at every fifth second of the clock, from the first row of the hour; None if unknown."""
     at_end_of = {row.second + 1: row.mid for row in rows if row.second >= end - HOUR_SECS - 1 and row.second < end}
     if not at_end_of:
         return []
@@ -96,7 +96,7 @@ def realised(mids: Sequence[float | None], step_secs: int) -> Volatility:
         return Volatility(None, None, span, len(returns), coverage)
     variance = sum(step * step for step in returns)
     products = [abs(a) * abs(b) for a, b in pairwise(steps) if a is not None and b is not None]
-    # Holes cost more neighbouring pairs than returns: what is left is scaled to as many as there should be.
+    # A hole removes more pairs of neighbours than returns: scale the sum to the full number of pairs.
     pairs = ratio(len(returns) - 1, len(products))
     continuous = None if pairs is None else pi / 2 * sum(products) * pairs
     smooth = None if continuous is None else ratio(continuous, variance)

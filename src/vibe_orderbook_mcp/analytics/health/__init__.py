@@ -1,1 +1,1 @@
-"""How well the market can be traded now, against what is usual. Pure."""
+"""How tradable the market is now, against its usual state. Pure."""

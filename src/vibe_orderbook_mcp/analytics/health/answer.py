@@ -51,50 +51,52 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 
 class HealthComponents(Answer):
-    """0 to 100 each; null: not measurable, so its weight is shared among the others."""
+    """0 to 100 each; null: not measurable, so the others share its weight."""
 
-    spread_stability: float | None = Field(description="Spread against its usual one (weight 0.20).")
-    liquidity_depth: float | None = Field(description="Thinner side's depth against its usual one (weight 0.30).")
-    price_stability: float | None = Field(description="How far mid has moved against usual moves (weight 0.15).")
+    spread_stability: float | None = Field(description="Spread against its usual value (weight 0.20).")
+    liquidity_depth: float | None = Field(
+        description="Depth of the thinner side against its usual value (weight 0.30)."
+    )
+    price_stability: float | None = Field(description="Move of mid against usual moves (weight 0.15).")
     flow_balance: float | None = Field(description="Takers' buys against sells; 100 is even (weight 0.20).")
     update_rate: float | None = Field(description="Freshness and usual pace of book updates (weight 0.15).")
 
 
 class HealthDetail(Answer):
-    """What the components were computed from. "usual" is the median of the last 24 h; null: not known.
+    """The inputs of the components. "usual" is the median of the last 24 h; null: unknown.
 
     "now" is the median of the three seconds before `window.end`.
     """
 
     spread_now_bps: float | None = Field(description="In basis points of mid.")
     spread_bps: float | None = Field(description="Median of the window's seconds.")
-    spread_usual_bps: float | None = Field(description="Its usual value.")
+    spread_usual_bps: float | None = Field(description="Usual value.")
     spread_floor_bps: float = Field(description="One tick, at least 0.5: spreads below it count as this.")
     spread_times_now: float | None = Field(description="Spread now / usual, each at least spread_floor_bps.")
-    spread_times_most: float | None = Field(description="The same, the most of any second of the window.")
-    band_bps: int = Field(description="Depth is that within so many bps of mid: the symbol's own band.")
+    spread_times_most: float | None = Field(description="Its maximum over the seconds of the window.")
+    band_bps: int = Field(description="The symbol's own band, bps from mid: depth is measured within it.")
     depth_now_quote: float | None = Field(description="Depth of `thinner_side`, quote units.")
     depth_usual_bid_quote: float | None = Field(description="Usual depth of bids.")
     depth_usual_ask_quote: float | None = Field(description="Usual depth of asks.")
-    depth_share_now: float | None = Field(description="Depth now / usual, of the side where that is less.")
-    depth_share_least: float | None = Field(description="The same, the least of any second of the window.")
+    depth_share_now: float | None = Field(description="Depth now / usual, on the side with the lower ratio.")
+    depth_share_least: float | None = Field(description="Its minimum over the seconds of the window.")
     price_z_now: float | None = Field(description="Move of mid over 1, 10 or 60 s / its usual size; 2 is ordinary.")
-    price_z_most: float | None = Field(description="The same, the most of any second of the window.")
+    price_z_most: float | None = Field(description="Its maximum over the seconds of the window.")
     buy_volume_quote: float = Field(description="Takers' buys in quote units.")
     sell_volume_quote: float = Field(description="Takers' sells in quote units.")
     usual_volume_quote: float | None = Field(description="Usual volume of a window of this length, quote units.")
     updates_per_s: float | None = Field(description="Book changes per second of the window.")
-    updates_usual_per_s: float | None = Field(description="Its usual value.")
+    updates_usual_per_s: float | None = Field(description="Usual value.")
     updates_times: float | None = Field(description="Updates / usual.")
 
 
 class HealthScoreAnswer(WindowedEnvelope):
-    """How much the market is now as it usually is for itself, what that is made of, and how dear it is."""
+    """How close the market is to its own usual state, the components of that, and the cost of trading."""
 
     model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
     health_score: float | None = Field(
-        description="0 (unusable) to 100 (as usual). Null: too little could be measured, or our book is not there; see"
+        description="0 (unusable) to 100 (as usual). Null: too little was measurable, or this server has no book; see"
         " `reason`. 0 without components: the exchange's book is empty, one-sided or crossed."
     )
     level: HealthLevel = Field(
@@ -103,30 +105,33 @@ class HealthScoreAnswer(WindowedEnvelope):
     )
     market_class: MarketClass | None = Field(
         alias="class",
-        description="How dear 10,000 USD is there and back, median of the last 24 h: A <= 2 bps, B <= 10, C <= 30,"
+        description="Cost of a 10,000 USD round trip, median of the last 24 h: A <= 2 bps, B <= 10, C <= 30,"
         " D <= 100, E more or not fillable. No part of the score. Null: no dollar quote, or below 15 minutes.",
     )
     round_trip_bps: float | None = Field(description="That cost in bps. Null: as `class`, or not fillable.")
     thinner_side: Side | None = Field(
-        description="bid or ask: the side with less of its usual depth (below 15 minutes: with less), in the 3 s before"
-        " `window.end`. Null: not known there."
+        description="bid or ask: the side with the lower depth / usual (below 15 minutes: with less depth), in the 3 "
+        "s before"
+        " `window.end`. Null: unknown."
     )
-    band_bps: int = Field(description="Depth is that within so many bps of mid: the symbol's own band.")
-    weakest_component: Component | None = Field(description="The lowest component, to be looked at first.")
+    band_bps: int = Field(description="The symbol's own band, bps from mid: depth is measured within it.")
+    weakest_component: Component | None = Field(description="The lowest component.")
     components: HealthComponents | None = Field(
-        description="What the score is made of: of now and window the smaller. Null without a score."
+        description="The components of the score, each the smaller of now and window. Null without a score."
     )
     now: HealthComponents | None = Field(
-        description="Of the last 3 seconds (median). Flow and updates are those of the window."
+        description="Components of the last 3 seconds (median). Flow and updates cover the window."
     )
-    window_mean: HealthComponents | None = Field(description="Of the window: the mean of its seconds' scores.")
-    baseline_secs: int = Field(description="Seconds of the last 24 h that 'usual' rests on.")
+    window_mean: HealthComponents | None = Field(
+        description="Components of the window: the mean of its seconds' scores."
+    )
+    baseline_secs: int = Field(description="Seconds of the last 24 h behind 'usual'.")
     baseline: str | None = left_out_if_none("warming_up: below 15 minutes of history, so no verdict.")
     baseline_weight: float | None = left_out_if_none(
-        "How far what is usual counts beside scales that are the same for all, 0 to 1; absent where it counts alone."
+        "Weight of this symbol's own usual against a general scale, 0 to 1; absent: only its own usual counts."
     )
     reason: str | None = left_out_if_none("Why there is no score, or why it is 0.")
-    detail: HealthDetail | None = left_out_if_none("Present when asked for with detail=true.")
+    detail: HealthDetail | None = left_out_if_none("Present with detail=true.")
 
 
 def health_score_answer(
@@ -147,10 +152,10 @@ def health_score_answer(
 ) -> HealthScoreAnswer:
     """The answer of `get_microstructure_health`.
 
-    `measures` are those of the rows (`SymbolWatch.measures`); without them price stability is not known.
-    `invalid_reason` says what the market's book lacks now: the score is 0. `unseen_reason` says why this server has no
-    book in sequence: there is no score, and none when less than half of the window is covered. `usd_rate` is dollars
-    per quote unit where the caller knows it; for dollar-like quotes it is 1.
+    `measures` are those of the rows (`SymbolWatch.measures`); without them price stability is unknown. With
+    `invalid_reason` (the market's book is invalid now) the score is 0. With `unseen_reason` (this server has no book in
+    sequence), or with less than half of the window covered, there is no score. `usd_rate` is dollars per quote unit if
+    the caller knows it; for dollar-like quotes it is 1.
     """
     window, normal = cut(rows, span), normal or Normal()
     if invalid_reason is None and unseen_reason is None and status == "syncing":
@@ -161,7 +166,7 @@ def health_score_answer(
         is_market = invalid_reason is not None
         said = _without_words(reason, is_market=is_market, is_ours=unseen_reason is not None)
         if status == "stale" and not is_market:
-            said = f"nothing heard for {age_ms / 1000:.0f} s; {said}"
+            said = f"no update for {age_ms / 1000:.0f} s; {said}"
         told = [*warnings, *_about_the_seconds(window, normal, is_live=status == "live")]
         return _without_score(head, f"{spec.symbol}: {said}", told, reason, 0.0 if is_market else None)
     rate = usd_rate if usd_rate is not None else usd_rate_of(spec.quote_asset)
@@ -202,7 +207,7 @@ def health_score_answer(
 
 
 def _told(parts: dict[Component, Part], normal: Normal, *, is_silent: bool) -> tuple[float | None, HealthLevel]:
-    """The score to one decimal, and the level of just that."""
+    """The score to one decimal, and the level of that rounded score."""
     score = decimals(health_of(parts)[0], 1)
     if score is None:
         return None, "Unknown"
@@ -258,7 +263,7 @@ def _head(spec: SymbolSpec, window: Cut, as_of_ms: int, age_ms: int, status: Sta
 
 
 def _usual_of(spec: SymbolSpec, normal: Normal, window: Cut) -> dict[str, Any]:
-    """What does not depend on how the market is now."""
+    """The fields that do not depend on the present market."""
     cost = normal.round_trip_bps if usd_rate_of(spec.quote_asset) is not None else None
     return {
         "market_class": None if cost is None else market_class(cost),
@@ -279,7 +284,7 @@ def _uncovered(window: Cut) -> str:
     wait, shorter = secs_until(window, MIN_COVERAGE), longest_covered(window)
     now = f"; a window of {shorter} s can be answered now" if shorter >= SHORTEST_WINDOW_SECS else ""
     return (
-        f"{secs_text(window.covered_secs)} of the {window.span.secs} s asked for are recorded, half of them are needed,"
+        f"{secs_text(window.covered_secs)} of the requested {window.span.secs} s are recorded, half of them are needed,"
         f" and while the feed runs that takes {wait} s more{now}"
     )
 
@@ -311,7 +316,7 @@ def _detail(found: Health, normal: Normal) -> HealthDetail:
 
 
 def _about_the_seconds(window: Cut, normal: Normal, *, is_live: bool) -> list[str]:
-    """What was left out, and why depths of today are not those of yesterday."""
+    """Warnings: components that were left out, and a changed own band."""
     said = (resync_text(window.rows, is_live=is_live), band_change_text(normal.band_before_bps, normal.own_band_bps))
     return [each for each in said if each is not None]
 
@@ -321,13 +326,10 @@ def _warnings(
 ) -> list[str]:
     out = []
     if window.coverage < OK_COVERAGE:
-        out.append(f"Only {secs_text(window.covered_secs)} of {window.span.secs} s are covered.")
+        out.append(f"Only {secs_text(window.covered_secs)} of {window.span.secs} s have data.")
     if not normal.is_warm:
         own = " and partly on its own first minutes" if normal.spread_weight > 0.0 else ""
-        out.append(
-            f"Under {FULL_SECS // 60} minutes of history: scored on scales that are the same for every symbol{own}; no"
-            " verdict yet."
-        )
+        out.append(f"Under {FULL_SECS // 60} minutes of history: scored on general scales{own}; no verdict yet.")
     if rate is None:
         out.append(f"No dollar rate for {spec.quote_asset}: no class, and depth is only compared with its own usual.")
     missing = [PHRASES[name] for name in WEIGHTS if name not in parts]

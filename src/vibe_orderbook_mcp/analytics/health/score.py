@@ -1,9 +1,9 @@
-"""Microstructure health, 0 to 100: is the market now as it usually is for itself?
+"""Microstructure health, 0 to 100: is the market in its own usual state?
 
-Each component has a score from 0 to 100. The score is their weighted mean, then two caps: a market is no better than
-its worst of spread, depth and price stability allows, and where both spread and depth are gone nothing else counts.
-What is not known is left out and its weight with it; below half of the weights there is no score. Every component can
-only lower the score when it falls. Weights, caps and scales are judgement.
+Each component has a score from 0 to 100. The health score is their weighted mean, with two caps. The worst of spread,
+depth and price stability caps the score. If both spread and depth have collapsed, nothing else counts. An unknown
+component is left out with its weight; below half of the weights there is no score. A falling component never raises the
+score. Weights, caps and scales are our judgement.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ WORST_CAP, WORST_SLOPE = 39.0, 0.61  # a book without depth, or a price that run
 BOOK_CAP, BOOK_SLOPE = 19.0, 0.81  # without depth and with an open spread it is Critical
 EXCELLENT_LEAST: Final = 50.0  # one weak component caps the level to Good
 
-# Against the symbol's own usual.
+# Scales against the symbol's own usual.
 ZERO_OCTAVES: Final = 3.0  # eight times the usual spread, an eighth of the usual depth
 CALM_Z, STABILITY_OCTAVES = 2.0, 2.5
 ACTIVITY_OCTAVES: Final = 4.0
 SHRINK: Final = 0.25  # of a usual window's volume
 
-# The same for every symbol: only below 15 minutes of history.
+# General scales, used only below 15 minutes of history.
 BEST_SPREAD_BPS, WORST_SPREAD_BPS = 1.0, 50.0
 BEST_DEPTH_USD, WORST_DEPTH_USD = 1e6, 1e4
 FRESH_MS, SILENT_MS = 1_000, 10_000
 
-# What a round trip of 10,000 dollars costs, in bps, at most.
+# The highest cost of a 10,000 dollar round trip for each class, in bps.
 CLASSES: Final[tuple[tuple[float, MarketClass], ...]] = ((2.0, "A"), (10.0, "B"), (30.0, "C"), (100.0, "D"))
-# Quote assets that stand for a US dollar closely enough for these scales.
+# Quote assets close enough to a US dollar for these scales.
 DOLLARS: Final = frozenset({"USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDP", "DAI", "USD", "USD1", "USDE", "PYUSD"})
 
 
 class Part(NamedTuple):
-    """A component. `trust`, 0 to 1, is how much of its weight counts while its yardstick is young."""
+    """A component. `trust`, 0 to 1, is the part of its weight that counts while the baseline is young."""
 
     score: float
     trust: float = 1.0
 
     @property
     def felt(self) -> float:
-        """The score as far as it is trusted: 100 where it is not."""
+        """The score blended with 100 by trust: 100 without any trust."""
         return 100.0 - self.trust * (100.0 - self.score)
 
 
@@ -90,7 +90,8 @@ def activity_score(times: float) -> float:
 
 
 def balance_score(buy: float, sell: float, usual: float) -> float | None:
-    """A quarter of a usual window's volume is added to the denominator: one small trade is no one-sided market."""
+    """A quarter of a usual window's volume is added to the denominator: one small trade does not make a market
+    one-sided."""
     if buy + sell <= 0.0:
         return None
     return 100 * clip01(1 - abs(buy - sell) / (buy + sell + SHRINK * usual))
@@ -131,7 +132,7 @@ def level_of(score: float, weakest: float) -> HealthLevel:
 
 
 def market_class(round_trip_bps: float) -> MarketClass:
-    """How dear the market is, whatever is usual for it. Infinite: 10,000 dollars do not fill."""
+    """The market's class by cost, regardless of its usual. Infinite: 10,000 dollars do not fill."""
     return next((name for most, name in CLASSES if round_trip_bps <= most), "E")
 
 

@@ -1,8 +1,8 @@
 """Health second by second: what each second of a window scores for spread, depth and price stability.
 
-Of these three a component is the smaller of now (the median of the last three seconds) and the window (the mean of its
-seconds' scores). A collapse shows in its second second; after its end the score comes back at once to what the window
-remembers, and the rest is forgotten with the window. Flow and update rate are of the whole window.
+Each of these three components is the smaller of now (the median of the last three seconds) and the window (the mean of
+its seconds' scores). A collapse shows from its second second. After its end the score returns at once to the window's
+mean, and recovers fully when the window has passed. Flow and update rate cover the whole window.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ from vibe_orderbook_mcp.model.events import SIDES, Side
 from vibe_orderbook_mcp.model.rows import BANDS_BPS, RowFlag, SecondRow
 
 NOW_SECS: Final = 3
-# Below this many updates a second silence is the usual state; the feed's own pace says whether it is dead.
+# Below this many updates a second silence is usual; the pace of the whole feed shows whether the connection is dead.
 QUIET_UPDATES: Final = 1.0
-# Without a usual there is one depth for all: within 10 bps, or four ticks where that is more.
+# Without a baseline, depth is measured within 10 bps, or four ticks if that is more.
 ABSOLUTE_BPS, ABSOLUTE_TICKS = 10.0, 4
-# Seconds in which our book was lost or only partly there. They say nothing of the market and count nowhere.
+# Seconds in which our book was lost or incomplete. They say nothing about the market and are not counted.
 OURS: Final = int(RowFlag.GAP | RowFlag.RESYNC | RowFlag.DISCONNECTED | RowFlag.PARTIAL)
 EMPTY: Final = int(RowFlag.ONE_SIDED)
 
 
 class Second(NamedTuple):
-    """One second's figures and scores. None: not known."""
+    """One second's figures and scores. None: unknown."""
 
     spread_bps: float | None = None
     spread_times: float | None = None  # against the day's median, both floored at a tick and 0.5 bp
-    depth_quote: float | None = None  # of the side that has less of its usual amount (without a usual: less)
+    depth_quote: float | None = None  # of the side with the lower amount / usual (without a usual: the lower amount)
     depth_share: float | None = None  # of its usual amount
     price_z: float | None = None
     spread: float | None = None  # scores, 0 to 100
     depth: float | None = None
     stability: float | None = None
-    thinner_side: Side | None = None  # whose amount and share are told
-    lack: str | None = None  # "one-sided" or "crossed": what the exchange's book was when the second ended
+    thinner_side: Side | None = None  # the side of the amount and the share
+    lack: str | None = None  # "one-sided" or "crossed": the exchange's book when the second ended
 
 
 class Scored(NamedTuple):
-    """A component now, over the window, and the smaller of the two. None: not known."""
+    """A component now, over the window, and the smaller of the two. None: unknown."""
 
     now: float | None
     window: float | None
@@ -72,15 +72,15 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a window's score is made of."""
+    """The inputs of a window's score."""
 
-    band_bps: int  # where depth was looked at: the symbol's own band, or one for all below 15 minutes
+    band_bps: int  # where depth is measured: the symbol's own band, or a general one below 15 minutes
     spread_floor_bps: float  # spreads below this are all equally tight
-    seconds: list[Second]  # of the window, those that say something
+    seconds: list[Second]  # of the window, those with data
     latest: list[Second]  # of them, those of the last three seconds
     end: int  # of the window and of the last three seconds, exclusive
     scores: dict[Component, Scored]
-    trust: dict[Component, float] = field(default_factory=dict)  # less than 1 where a yardstick is young
+    trust: dict[Component, float] = field(default_factory=dict)  # less than 1 while a baseline is young
     buy_quote: float = 0.0
     sell_quote: float = 0.0
     usual_quote: float | None = None
@@ -88,7 +88,7 @@ class Health:
     updates_times: float | None = None
 
     def parts(self, of: Literal["score", "now", "window"] = "score") -> dict[Component, Part]:
-        """What is known of the components: the smaller of now and window, or one of the two."""
+        """The known components: the smaller of now and window, or the only one known."""
         known = ((name, getattr(scored, of)) for name, scored in self.scores.items())
         return {name: Part(score, self.trust.get(name, 1.0)) for name, score in known if score is not None}
 
@@ -98,7 +98,7 @@ class Health:
 
     @property
     def thinnest(self) -> Second | None:
-        """Of the last three seconds the one in the middle by depth; of two the thinner. None: no amount is known."""
+        """The median second by depth of the last three; of two, the thinner. None: no amount is known."""
         return middle_by_depth(self.latest)
 
     def median_of(self, figure: str) -> float | None:
@@ -122,8 +122,9 @@ def health_of_window(
     is_live: bool,
     usd_rate: float | None,
 ) -> Health:
-    """`measures` are of the window's seconds or more. `usd_rate` is dollars per quote unit; None: not known, and depth
-    has no absolute scale. `is_live`: the feed's word.
+    """`measures` cover at least the window's seconds. `usd_rate` is dollars per quote unit; None: unknown, and depth
+    has
+    no absolute scale. `is_live`: the status of the feed.
     """
     moves = {each.second: each.price_z for each in measures}
     scale = Scale(normal, tick, usd_rate)
@@ -165,7 +166,7 @@ def health_of_window(
 
 
 def middle_by_depth(seconds: Iterable[Second]) -> Second | None:
-    """A book that lacks a side, or is crossed, is the thinnest there is."""
+    """A one-sided or crossed book counts as the thinnest."""
 
     def depth(each: Second) -> float:
         amount = each.depth_quote if each.depth_share is None else each.depth_share
@@ -176,7 +177,7 @@ def middle_by_depth(seconds: Iterable[Second]) -> Second | None:
 
 
 def middle_by_spread(seconds: Iterable[Second]) -> Second | None:
-    """A book that lacks a side, or is crossed, comes last; of two it is the wider."""
+    """A one-sided or crossed book sorts last: it counts as the widest."""
 
     def width(each: Second) -> float:
         return inf if each.lack is not None or each.spread_bps is None else each.spread_bps
@@ -186,7 +187,7 @@ def middle_by_spread(seconds: Iterable[Second]) -> Second | None:
 
 
 def says_something(row: SecondRow) -> bool:
-    """Whether the second shows the exchange's book: sound, or one-sided or crossed as it stood there."""
+    """Whether the second shows the exchange's book: valid, one-sided or crossed."""
     return not row.flags & OURS and (is_broken(row) or (row.mid is not None and row.spread_mean is not None))
 
 
@@ -196,7 +197,7 @@ def is_broken(row: SecondRow) -> bool:
 
 
 def lack_of(row: SecondRow) -> str | None:
-    """What the exchange's book was when the second ended: "one-sided" or "crossed". None: sound."""
+    """The defect of the exchange's book when the second ended: "one-sided" or "crossed". None: valid."""
     if row.flags & EMPTY:
         return "one-sided"
     bid, ask = row.best_bid, row.best_ask
@@ -204,14 +205,14 @@ def lack_of(row: SecondRow) -> str | None:
 
 
 class Scale:
-    """How a second is scored: by what is usual for the symbol, by the same scale for all, or by and by."""
+    """The scales of a second: the symbol's own usual, the general scale, or a gradual change from one to the other."""
 
     def __init__(self, normal: Normal, tick: float, usd_rate: float | None) -> None:
         self._normal, self._tick, self._usd_rate = normal, tick, usd_rate
 
     @property
     def depth_trust(self) -> float:
-        """Without dollars there is nothing but the usual amount, and that counts by and by."""
+        """Without a dollar rate only the usual amount counts, and its weight grows gradually."""
         return 1.0 if self._usd_rate is not None else self._normal.depth_weight
 
     def second(self, row: SecondRow, price_z: float | None) -> Second:
@@ -238,11 +239,11 @@ class Scale:
         )
 
     def place(self, mid: float | None) -> int:
-        """Of the band in BANDS_BPS where depth is looked at."""
+        """Index in BANDS_BPS of the band in which depth is measured."""
         return depth_place(self._normal, self._tick, mid)
 
     def _depth(self, row: SecondRow) -> tuple[float | None, float | None, Side | None]:
-        """The amount of the side that has less of its usual one, how much of it that is, and the side."""
+        """Amount, amount / usual and side of the side with the lower ratio."""
         place, usual = self.place(row.mid), self._normal.depth
         bid, ask = (known_depth(row, side, place) for side in SIDES)
         if bid is None or ask is None:
@@ -253,7 +254,7 @@ class Scale:
         return (bid, bid_share, "bid") if bid_share <= ask_share else (ask, ask_share, "ask")
 
     def _tight(self, spread_bps: float, mid: float) -> float:
-        """By the scale that is the same for all."""
+        """By the general scale."""
         return 100.0 if spread_bps <= 1e4 * self._tick / mid * (1 + 1e-6) else spread_score(spread_bps)
 
     def _absolute_depth(self, row: SecondRow, mid: float) -> float | None:
@@ -265,19 +266,19 @@ class Scale:
 
 
 def depth_place(normal: Normal, tick: float, mid: float | None) -> int:
-    """Of the band in BANDS_BPS where depth is looked at: the symbol's own, or one for all while nothing is usual."""
+    """Index in BANDS_BPS of the band in which depth is measured: the symbol's own, or the general one."""
     if normal.depth is not None:
         return normal.depth.place
     return absolute_place(1e4 * tick / mid if mid else 0.0)
 
 
 def band_bps(normal: Normal, tick: float, mid: float | None) -> int:
-    """How far from mid depth is looked at."""
+    """How far from mid depth is measured."""
     return BANDS_BPS[depth_place(normal, tick, mid)]
 
 
 def absolute_place(tick_bps: float) -> int:
-    """Of the band in BANDS_BPS where depth is looked at while nothing is usual yet."""
+    """Index in BANDS_BPS of the general band, used while there is no baseline."""
     least = max(ABSOLUTE_BPS, ABSOLUTE_TICKS * tick_bps)
     return next((place for place, bps in enumerate(BANDS_BPS) if bps >= least), len(BANDS_BPS) - 1)
 
@@ -291,13 +292,13 @@ def known_depth(row: SecondRow, side: Side, place: int) -> float | None:
 
 
 def update_score(age_ms: float, times: float | None, weight: float) -> float:
-    """How fresh the book is, and by and by how usual its pace."""
+    """How fresh the book is and, gradually, how usual its pace."""
     fresh = freshness_score(age_ms)
     return fresh if times is None else _mixed(fresh, geometric_mean([fresh, activity_score(times)]) or 0.0, weight)
 
 
 def _blend(own: float | None, weight: float, absolute: Callable[[], float | None]) -> float | None:
-    """The score by the symbol's own usual, by the scale for all, or between the two."""
+    """The score by the symbol's own usual, by the general scale, or between the two."""
     if own is not None and weight >= 1.0:
         return own
     before = absolute()

@@ -1,4 +1,4 @@
-"""How a health score is said: the weakest part with its raw figure, and how dear the market is."""
+"""A health score in words: the weakest part with its raw figure, and the cost of trading."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PHRASES: Final[dict[Component, str]] = {
     "flow_balance": "flow balance",
     "update_rate": "update rate",
 }
-SOUND: Final = 90.0  # depth 0.8 x its usual, spread 1.26 x: below that nobody calls a part as usual
-# A market of which nothing is heard may be anything by now: Poor at best.
+SOUND: Final = 90.0  # depth 0.8 x its usual, spread 1.26 x: below that a part is not as usual
+# A market without updates may have changed completely: Poor at best.
 SILENT_MOST: Final = 39.0
-# Where the window has seen worse than now, by so many points of its mean, that is said; or nothing is called usual.
+# If the window's mean is this many points below now, the summary says so and does not call the market usual.
 REMEMBERED, SPOILT = 1.0, 5.0
 SIDES: Final = {"bid": "bids", "ask": "asks"}
 
@@ -39,7 +39,7 @@ def health_summary(
     secs: int,
     silent_secs: float | None,
 ) -> str:
-    """One sentence. `silent_secs`: for how long nothing has come, where that makes the market stale."""
+    """One sentence. `silent_secs`: how long there was no update, if the market is stale for that reason."""
     if score is None or weakest is None:
         return f"{spec.symbol}: health unknown, too little could be measured."
     if silent_secs is not None:
@@ -60,14 +60,14 @@ def health_summary(
 
 
 def silent_text(score: float, level: HealthLevel, normal: Normal, silent_secs: float) -> str:
-    """Of a market of which nothing is heard. It is the silence that is the news, not the number."""
+    """The sentence for a market without updates: the silence matters, not the number."""
     verdict = f" ({level})" if normal.is_warm else ""
     young = "" if normal.is_warm else f"; {no_verdict(normal)}"
     is_capped = score >= SILENT_MOST
     said = "for that reason health is capped at" if is_capped else "health is"
     return (
-        f"nothing heard for {silent_secs:.0f} s, {said} {points(score)}/100{verdict}; what was measured is of"
-        f" before{young}"
+        f"no update for {silent_secs:.0f} s, {said} {points(score)}/100{verdict}; the figures are from"
+        f" before the silence{young}"
     )
 
 
@@ -77,15 +77,15 @@ def no_verdict(normal: Normal) -> str:
 
 
 def _scale(normal: Normal) -> str:
-    """What a number rests on before the symbol has a usual of its own: it changes with the scale alone."""
+    """The scale of a score before the symbol has its own baseline: then the scale itself still changes."""
     if normal.spread_weight <= 0.0:
         return "a general scale, not against this symbol's usual"
     own = 100 * normal.spread_weight
-    return f"a general scale that gives way to this symbol's first minutes ({own:.0f} %), not against its usual"
+    return f"a general scale mixed with this symbol's first minutes ({own:.0f} %), not against its usual"
 
 
 def points(score: float) -> str:
-    """As the fields have it: a score and its level must not seem to contradict each other."""
+    """Rounded as in the fields, so that a score and its level never seem to contradict each other."""
     return f"{round(score, 1):g}"
 
 
@@ -129,12 +129,12 @@ def _depth(found: Health, spec: SymbolSpec, within: str | None) -> str:
 
 
 def _lack(found: Health, lack: str | None) -> str:
-    """The market's own book had no depth and no spread in most of those seconds."""
+    """For a book without depth or spread on the exchange itself in most of those seconds."""
     return "" if lack is None else f": the exchange's book was {lack}, {_when(found)}"
 
 
 def _when(found: Health) -> str:
-    """Which seconds a figure is the median of. Where none of the last three says anything it is the whole window's."""
+    """The seconds behind a median: the last three, or the whole window if none of those has data."""
     if not found.latest:
         return f"median of the {len(found.seconds)} s known before {clock(found.end)}"
     seen = f"{len(found.latest)} of the {NOW_SECS}" if len(found.latest) < NOW_SECS else f"the {NOW_SECS}"
@@ -151,13 +151,13 @@ FIGURES: Final = {
 
 
 def weakest_figure(spec: SymbolSpec, found: Health, name: Component, secs: int) -> str:
-    """The raw figure behind a component, led by a colon."""
+    """The raw figure behind a component, after a colon."""
     remembers = _remembers(found, name, REMEMBERED)
     return FIGURES[name](found, spec, f"within the {secs} s" if remembers else None)
 
 
 def _remembers(found: Health, name: Component, points: float) -> bool:
-    """Whether the window has seen worse than what is now, by so many points of its mean."""
+    """Whether the window's mean is that many points below now."""
     now, window = found.scores[name]
     return now is not None and window is not None and window < now - points
 
@@ -175,5 +175,5 @@ def _dear(spec: SymbolSpec, normal: Normal) -> str:
         return ""
     name = market_class(cost)
     if cost == inf:
-        return f"; class {name}: 10,000 USD do not fill within {BANDS_BPS[-1]} bps as a rule"
-    return f"; class {name}: 10,000 USD there and back usually cost {readable(cost, 2)} bps"
+        return f"; class {name}: 10,000 USD usually do not fill within {BANDS_BPS[-1]} bps"
+    return f"; class {name}: a 10,000 USD round trip usually costs {readable(cost, 2)} bps"

@@ -1,4 +1,4 @@
-"""The answer of `get_volume_profile`: at which prices the trading of the last hours took place."""
+"""The answer of `get_volume_profile`: the prices at which the last hours traded."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def volume_profile_answer(
 ) -> VolumeProfileAnswer:
     """The answer of `get_volume_profile`, or a `Refusal` when nothing of the window can be answered.
 
-    `histogram` holds the trades of `tape.answered(span)`; `tick_size` are the bins wished for,
-    `now_ms` is the exchange's time.
+    `histogram` holds the trades of `tape.answered(span)`; `tick_size` is the requested bin width; `now_ms` is exchange
+    time.
     """
     share = check_tape(spec.symbol, span, tape)
     width = choose_width(histogram, spec, tick_size)
@@ -123,7 +123,7 @@ def volume_profile_answer(
 
 
 class _Volumes(TypedDict):
-    """What was traded in all, and between which prices, in the fields of the answer."""
+    """The fields of total volume and of the price range."""
 
     total_volume_base: float
     total_volume_quote: float
@@ -157,7 +157,7 @@ def _volumes(spec: SymbolSpec, histogram: PriceHistogram, profile: Profile) -> _
 
 @dataclass(frozen=True, slots=True)
 class _LastTrade:
-    """The newest trade of the window: its price, the same as the exchange spells it, its age. None without one."""
+    """The newest trade of the window: its price, that price in the exchange's spelling, its age. None without one."""
 
     price: Decimal | None = None
     text: str | None = None
@@ -185,7 +185,8 @@ def _other(rule: ValueAreaRule) -> ValueAreaRule:
 
 
 def _standing(profile: Profile, area: ValueArea, last: Decimal | None) -> tuple[Standing | None, float | None]:
-    """Where a price stands against the value area, edges included, and how far outside, in bps of the edge."""
+    """Whether a price is above, inside (edges included) or below the value area, and its distance in bps of the
+    edge."""
     if last is None:
         return None, None
     low, high = profile.low_edge(area.first), profile.high_edge(area.last)
@@ -201,7 +202,7 @@ def _bps(price: Decimal, reference: Decimal) -> float:
 
 
 def _distance(profile: Profile, run: Run, last: Decimal | None) -> Decimal:
-    """From the price to the nearer edge of the bins; 0 inside, and for every run where there is no price."""
+    """Distance from the price to the nearer edge of the bins; 0 inside, and 0 without a price."""
     if last is None:
         return Decimal(0)
     return max(Decimal(0), profile.low_edge(run[0]) - last, last - profile.high_edge(run[1]))
@@ -212,7 +213,7 @@ def _traded(spec: SymbolSpec, ticks: int | None, tick_exp: int) -> str:
 
 
 def _ends(spec: SymbolSpec, histogram: PriceHistogram, prices: BinPrices) -> tuple[End | None, End | None]:
-    """What was traded below and above the bins."""
+    """Volume below and above the bins."""
     profile = prices.profile
 
     def end(part: Bin, low: str, high: str) -> End | None:

@@ -1,7 +1,7 @@
-"""Traded volume by price: histograms of narrow bins, and the profile that is read.
+"""Traded volume by price: histograms of narrow bins, and the profile with wider bins.
 
-Prices and sizes are integers here: ticks of 10^-tick_exp and lots of 10^-lot_exp (model.symbol). Bins are anchored
-at zero (bin = ticks // width), so edges do not move when the window slides, and sums are exact.
+Prices and sizes are integers here: ticks of 10^-tick_exp and lots of 10^-lot_exp (model.symbol). Bins are
+anchored at zero (bin = ticks // width), so edges do not move when the window slides, and sums are exact.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec, tick_ticks
 
 DEFAULT_BINS = 100
 MOST_BINS = 200
-# A far print must not make bins wider: this part of all lots may be left out of the bins at each end of the range.
+# A far print must not make bins wider: up to this share of all lots is left out of the bins at each end of the range.
 END_PERMILLE = 5
 
 Bin = tuple[int, int, int]  # lots bought by takers, lots sold by takers, aggregate trades
@@ -30,10 +30,10 @@ NOTHING: Bin = (0, 0, 0)
 
 
 class PriceHistogram(Protocol):
-    """What was traded in each bin of `width_ticks`; bins without a trade are absent. The store's roll-ups fit it."""
+    """Volume in each bin of `width_ticks`; bins without a trade are absent. The store's roll-ups satisfy it."""
 
     @property
-    def tick_exp(self) -> int: ...  # usually the symbol's; finer when some trade had more digits
+    def tick_exp(self) -> int: ...  # usually the symbol's; finer if a trade had more digits
     @property
     def lot_exp(self) -> int: ...
     @property
@@ -71,7 +71,7 @@ class Histogram(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Profile:
-    """Every bin of a range, empty ones too, and what was traded below and above it."""
+    """Every bin of a range, empty ones too, and the volume below and above it."""
 
     tick_exp: int
     lot_exp: int
@@ -82,7 +82,7 @@ class Profile:
     trades: tuple[int, ...]  # aggregate ones
     below: Bin = NOTHING
     above: Bin = NOTHING
-    one_price: bool = False  # each bin is one tick wide: it is a price, and not a range
+    one_price: bool = False  # each bin is one tick wide: a price, not a range
 
     @cached_property
     def volume(self) -> tuple[int, ...]:
@@ -113,11 +113,11 @@ class Profile:
         return (self.first_bin + index) * self.width
 
     def high_edge(self, index: int) -> Decimal:
-        """Where readers see a bin end: at the first price of the next one, but a bin of one price at that price."""
+        """The end of a bin as shown: the first price of the next one; for a bin of one price, that price."""
         return self.low_edge(index if self.one_price else index + 1)
 
     def share(self, first: int, last: int) -> float:
-        """Part of all volume that the bins `first` to `last` hold."""
+        """Share of all volume in the bins `first` to `last`."""
         return sum(self.volume[first : last + 1]) / self.total if self.total else 0.0
 
 
@@ -126,8 +126,8 @@ def rebinned(
 ) -> Profile | None:
     """The profile in bins of a whole multiple of the histogram's width. None without a trade.
 
-    `within` are the prices that get bins; what was traded beyond those bins is gathered at their ends. `one_price`:
-    the bins are prices, see `is_one_price`.
+    `within` are the prices that get bins; volume beyond them is summed up at both ends. `one_price`: each bin is one
+    price, see `is_one_price`.
     """
     base = histogram.width_ticks
     if width_ticks % base:
@@ -159,7 +159,7 @@ def whole_range(histogram: PriceHistogram) -> Ticks | None:
 
 
 def main_range(histogram: PriceHistogram) -> Ticks | None:
-    """The same without far prints: those beyond the middle 99 % of all lots by more than half the length of that.
+    """The range without far prints: those outside the middle 99 % of all lots by more than half of its length.
 
     So at most 0.5 % of the lots are left out at each end.
     """
@@ -188,18 +188,18 @@ def _sum(one: Bin, other: Bin) -> Bin:
 
 
 def bin_width(range_ticks: int, max_bins: int = DEFAULT_BINS, base: int = 1) -> int:
-    """The narrowest width of the 1-2-5 series, made of whole bins of `base`, that needs at most `max_bins` bins.
+    """The narrowest width of the 1-2-5 series, in whole bins of `base`, that needs at most `max_bins` bins.
 
-    Anchoring can cut a bin at both ends, hence the 2.
+    The 2 is there because anchoring can cut a bin at both ends.
     """
     return next(width for width in _series(base) if range_ticks // width + 2 <= max_bins)
 
 
 @dataclass(frozen=True, slots=True)
 class WidthChoice:
-    """The bins that were chosen for a wish. `coarsened`: the wish would have needed more than 200 bins.
+    """The bins chosen for a requested width. `coarsened`: that width needs more than 200 bins.
 
-    `within`: the prices that get bins where far prints were left out of them; None: all.
+    `within`: the prices that get bins, without far prints; None: all.
     """
 
     width_ticks: int
@@ -210,7 +210,7 @@ class WidthChoice:
 
 
 def choose_width(histogram: PriceHistogram, spec: SymbolSpec, tick_size: Decimal | None = None) -> WidthChoice:
-    """Bins of about 1/100 of the range, or of `tick_size` rounded up to what can be had. Raises `Refusal`."""
+    """Bins of about 1/100 of the range, or of `tick_size` rounded up to an available width. Raises `Refusal`."""
     exp = histogram.tick_exp
     base = lcm(histogram.width_ticks, tick_ticks(spec, exp))
     if (whole := whole_range(histogram)) is None:
@@ -234,7 +234,7 @@ def choose_width(histogram: PriceHistogram, spec: SymbolSpec, tick_size: Decimal
 
 
 def _fitting(histogram: PriceHistogram, whole: Ticks, most: int, base: int) -> tuple[int, Ticks | None]:
-    """The narrowest width that needs at most `most` bins, and the prices that get them where that is not the range."""
+    """The narrowest width that needs at most `most` bins, and the prices that get bins if not the whole range."""
     width, main = bin_width(whole[1] - whole[0], most, base), main_range(histogram)
     if main is None or main == whole:
         return width, None
@@ -243,14 +243,14 @@ def _fitting(histogram: PriceHistogram, whole: Ticks, most: int, base: int) -> t
 
 
 def _needed(prices: Ticks, width: int) -> int:
-    """Bins, wherever the range lies: anchoring can cut one at both ends."""
+    """The most bins for a range at any place: anchoring can cut one at both ends."""
     return (prices[1] - prices[0]) // width + 2
 
 
 def is_one_price(histogram: PriceHistogram, spec: SymbolSpec, width_ticks: int) -> bool:
-    """Whether bins of this width hold one price each: a tick wide, and nothing was traded between the ticks.
+    """Whether bins of this width are one price each: a tick wide, without trades between the ticks.
 
-    Between them is what was traded on a finer grid, before the exchange changed the symbol's tick.
+    Trades between ticks come from a finer grid, before the exchange changed the symbol's tick.
     """
     if width_ticks != tick_ticks(spec, histogram.tick_exp):
         return False
@@ -259,7 +259,7 @@ def is_one_price(histogram: PriceHistogram, spec: SymbolSpec, width_ticks: int) 
 
 
 def _series(base: int) -> Iterator[int]:
-    """1, 2, 5, 10, ... as far as they are multiples of `base`; `base` times that where none is, as for 3."""
+    """1, 2, 5, 10, ... that are multiples of `base`; `base` times the series if none is, as for 3."""
     step = base if 10 ** base.bit_length() % base else 1
     power = 1
     while True:

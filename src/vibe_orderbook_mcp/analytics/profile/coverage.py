@@ -1,4 +1,4 @@
-"""How much of a window's trades is held. Trade ids are consecutive, so this is counted, not estimated."""
+"""How many of a window's trades are stored. Trade ids are consecutive, so this is counted, not estimated."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from vibe_orderbook_mcp.model.tape import Backfill
 
 LOW_SAMPLE_TRADES = 300
 HOUR_MS = 3_600_000
-LEAST_SECS = 300  # what is traded where in less is chance: no zones, and a profile that says so
+LEAST_SECS = 300  # below this a profile is chance: it says so, and there are no zones
 FIRST_TRADES_SECS = 60.0
-RECENT_SECS = 10  # a trade of so long ago is the present price
-FETCH_SECS = 3.0  # until the first page of older trades is there
+RECENT_SECS = 10  # up to this age a trade's price is the present price
+FETCH_SECS = 3.0  # until the first page of older trades has arrived
 
 
 @dataclass(frozen=True, slots=True)
 class TapeCoverage:
     """The trades of one window by aggregate id.
 
-    `held` and `missing` count ids from `accounted_since_ms` on (None: the whole window); before that it is not known
-    how many there are. From `complete_since_ms` to the window's end nothing is missing; None: not even the newest.
+    `held` (stored) and `missing` count the ids since `accounted_since_ms` (None: the whole window); the number before
+    that is unknown. From `complete_since_ms` to the window's end nothing is missing; None: even the newest is missing.
     """
 
     held: int
@@ -32,36 +32,36 @@ class TapeCoverage:
     complete_since_ms: int | None
     accounted_since_ms: int | None = None
     backfill: Backfill | None = None
-    missing_before: int = 0  # older trades are held too, with so many missing among them that they are left out
+    missing_before: int = 0  # older trades are left out because this many among them are missing
     never_traded: bool = False  # the exchange has no trade of the symbol
-    is_new: bool = False  # older trades will be fetched, and nothing has come of that yet
+    is_new: bool = False  # older trades will be fetched, and none has arrived yet
 
     def answered(self, span: Span) -> Span:
-        """The part of the window that can be answered: from the oldest trade on, where there was more before it."""
+        """The part of the window that can be answered: since the oldest counted trade."""
         if self.accounted_since_ms is None:
             return span
         return Span(min(max(span.start, self.accounted_since_ms // 1000), span.end), span.end)
 
     def held_share(self, span: Span) -> float:
-        """Part of the trades of `answered` that is held, 0 to 1."""
+        """Share of the trades of `answered` that is stored, 0 to 1."""
         if self.complete_since_ms is not None and self.complete_since_ms <= self.answered(span).start * 1000:
             return 1.0
         counted = self.held + self.missing
         return self.held / counted if counted else float(self.complete_since_ms is not None)
 
     def share(self, span: Span) -> float:
-        """Coverage of the window, 0 to 1: the part of its time that is accounted for, times the part held there."""
+        """Coverage of the window, 0 to 1: the share of its time that is counted, times the stored share there."""
         return self.held_share(span) * self._accounted(span)
 
     def is_filling(self, span: Span) -> bool:
-        """Whether older trades of the window will come, or are coming."""
+        """Whether older trades of the window are being fetched, or will be."""
         start_ms = self.answered(span).start * 1000
         return self.share(span) < 1.0 and (
             self.is_new or (self.backfill is not None and self.backfill.reaches_ms < start_ms)
         )
 
     def more_in_secs(self, span: Span) -> float | None:
-        """When trades of five minutes will be held, in seconds; None where they are, or nobody fetches them."""
+        """Seconds until five minutes of trades are stored; None if they are, or if nothing is fetched."""
         part = self.answered(span)
         if part == span or part.secs >= LEAST_SECS or not self.is_filling(span):
             return None
@@ -77,9 +77,9 @@ class TapeCoverage:
 
 
 def check_tape(symbol: str, span: Span, tape: TapeCoverage) -> float:
-    """The window's coverage, or a `Refusal` when not one of its trades is held but some are known to be missing.
+    """The window's coverage, or a `Refusal` when none of its trades is stored but some are known to be missing.
 
-    A profile of a part is exact for that part, and the answer says how large it is: one trade is answered.
+    A profile of a part is exact for that part, and the answer says how large it is: one trade is enough.
     """
     share = tape.share(span)
     if tape.never_traded:
@@ -93,19 +93,19 @@ def not_traded_yet(symbol: str) -> Refusal:
     return Refusal(
         "insufficient_historical_data",
         f"{symbol} has never traded: the exchange has no trade of it.",
-        "orderbook_l1 and orderbook_l2 show what is quoted. A profile can be had from the first trade on.",
+        "orderbook_l1 and orderbook_l2 show what is quoted. A profile is available after the first trade.",
     )
 
 
 def too_little_held(symbol: str, span: Span, tape: TapeCoverage) -> Refusal:
-    """With what can be had now, and when to come back."""
+    """The refusal, with the longest available window and the time to wait."""
     share = tape.share(span)
     if tape.held == 0 and tape.missing == 0:
-        what = f"no trade of the {span_text(span.secs)} asked for is held yet."
+        what = f"no trade of the requested {span_text(span.secs)} is stored yet."
     else:
-        what = f"{percent(share)} % of the {span_text(span.secs)} asked for is covered by trades."
+        what = f"trades cover {percent(share)} % of the requested {span_text(span.secs)}."
     hint = _progress(tape, span) or (
-        "Older trades are about to be fetched." if tape.is_new else "The first trade that comes can be answered."
+        "Older trades are about to be fetched." if tape.is_new else "An answer is possible after the next trade."
     )
     return Refusal(
         "insufficient_historical_data",
@@ -116,24 +116,24 @@ def too_little_held(symbol: str, span: Span, tape: TapeCoverage) -> Refusal:
 
 
 def answerable(tape: TapeCoverage, span: Span) -> str:
-    """The longest window of whole hours that is held whole, as a sentence to add to a hint; empty below an hour."""
+    """The longest complete window of whole hours, as a sentence to add to a hint; empty below an hour."""
     complete = tape.complete_since_ms
     whole_hours = 0 if complete is None else (span.end * 1000 - complete) // HOUR_MS
     return f" duration_hours={whole_hours} can be answered now." if whole_hours >= 1 else ""
 
 
 def percent(share: float) -> str:
-    """A coverage in a sentence: never rounded up to what it does not reach, and no 0 for a little."""
+    """A coverage in a sentence: never rounded up, and never 0 for a small share."""
     return readable(100 * share, 2) if share < 0.1 else str(int(100 * share))
 
 
 def ago(age_secs: float | None) -> str:
-    """How old a trade is, behind its price in a sentence: " (43 s ago)"; empty up to 10 s."""
+    """The age of a trade, after its price in a sentence: " (43 s ago)"; empty up to 10 s."""
     return "" if age_secs is None or age_secs <= RECENT_SECS else f" ({span_text(int(age_secs))} ago)"
 
 
 def short_text(span: Span, tape: TapeCoverage) -> str:
-    """What a sentence about less than five minutes of trades begins with; empty for more."""
+    """The start of a sentence about less than five minutes of trades; empty for more."""
     part = tape.answered(span)
     if part == span or part.secs >= LEAST_SECS:
         return ""
@@ -142,23 +142,23 @@ def short_text(span: Span, tape: TapeCoverage) -> str:
 
 
 def too_early(symbol: str, span: Span, tape: TapeCoverage) -> Refusal | None:
-    """Why a profile is worth waiting for; None where waiting brings no more."""
+    """A refusal to wait for more trades; None if waiting brings no more."""
     if (secs := tape.more_in_secs(span)) is None:
         return None
     return Refusal(
         "insufficient_historical_data",
-        f"{symbol}: trades of {span_text(tape.answered(span).secs)} are held.",
+        f"{symbol}: only {span_text(tape.answered(span).secs)} of trades are stored.",
         "Older trades are being fetched.",
         retry_after_secs=secs,
     )
 
 
 def window_text(span: Span, tape: TapeCoverage) -> str:
-    """Which time an answer is about, as the head of a sentence."""
+    """The time that an answer covers, as the start of a sentence."""
     part, held = tape.answered(span), tape.held_share(span)
     asked = span_text(span.secs)
-    text = asked if part == span else f"last {span_text(part.secs)} of the {asked} asked for"
-    return text if held >= 1.0 else f"{text} ({percent(held)} % of its trades held)"
+    text = asked if part == span else f"last {span_text(part.secs)} of the requested {asked}"
+    return text if held >= 1.0 else f"{text} ({percent(held)} % of its trades stored)"
 
 
 def nothing_traded(symbol: str, span: Span) -> Refusal:
@@ -170,7 +170,7 @@ def nothing_traded(symbol: str, span: Span) -> Refusal:
 
 
 def tape_quality(share: float) -> Quality:
-    """What is answered is at least a part, however small."""
+    """An answered window is at least partial, however small the share."""
     return quality(max(share, MIN_COVERAGE), 1, 1)
 
 
@@ -187,7 +187,7 @@ def tape_window(span: Span, tape: TapeCoverage, trades: int) -> Window:
 
 
 def _rounded_down(share: float) -> float:
-    """To four places, for a window that lacks one trade is not whole; a share below 0.001 to two significant digits."""
+    """Down to four places, because a window without one of its trades is incomplete; below 0.001 to two digits."""
     scale = 10_000
     while 0.0 < share * scale < 10.0:
         scale *= 10
@@ -199,8 +199,8 @@ def tape_warnings(span: Span, tape: TapeCoverage, trades: int) -> list[str]:
     part = tape.answered(span)
     if part != span:
         out.append(
-            f"Trades are held from {iso_second(part.start)} on: {span_text(part.secs)} of the {span_text(span.secs)} "
-            "asked for are covered."
+            f"Stored trades begin at {iso_second(part.start)}: they cover {span_text(part.secs)} of the requested "
+            f"{span_text(span.secs)}."
         )
     if tape.missing_before:
         out.append(f"Older trades are left out: {tape.missing_before:,} among them are missing.")
@@ -209,18 +209,18 @@ def tape_warnings(span: Span, tape: TapeCoverage, trades: int) -> list[str]:
         whole = (
             ""
             if since is None or since >= span.end * 1000
-            else f" From {iso_second(-(-since // 1000))} on all are held."
+            else f" None is missing since {iso_second(-(-since // 1000))}."
         )
         out.append(
-            f"{tape.missing:,} of {_count(tape.held + tape.missing, 'trade')} are missing: volumes are of those that "
-            f"are held.{whole}"
+            f"{tape.missing:,} of {_count(tape.held + tape.missing, 'trade')} are missing: volumes are of the "
+            f"stored ones.{whole}"
         )
     if progress := _progress(tape, span):
         out.append(progress)
     elif tape.is_new and tape.share(span) < 1.0:
         out.append("Older trades are about to be fetched: ask again in a few seconds.")
     if trades < LOW_SAMPLE_TRADES:
-        out.append(f"Only {_count(trades, 'trade')}: a dependable profile takes {LOW_SAMPLE_TRADES}.")
+        out.append(f"Only {_count(trades, 'trade')}: a dependable profile needs {LOW_SAMPLE_TRADES}.")
     return out
 
 
@@ -240,12 +240,12 @@ def _progress(tape: TapeCoverage, span: Span) -> str | None:
 
 
 def _retry_secs(tape: TapeCoverage, span: Span, share: float) -> float:
-    """Until enough time has passed, or the back-fill is through, where it reaches far enough."""
+    """Until enough time has passed, or until the backfill is complete if it reaches far enough."""
     wait = (MIN_COVERAGE - share) * span.secs
     if tape.is_new:
         wait = min(wait, FETCH_SECS)
     elif tape.held == 0:
-        wait = min(wait, FIRST_TRADES_SECS)  # one trade is answered
+        wait = min(wait, FIRST_TRADES_SECS)  # one trade is enough for an answer
     fetched = tape.backfill
     halfway_ms = (span.start + span.end) * 500
     if fetched is not None and fetched.reaches_ms <= halfway_ms and fetched.eta_secs is not None:

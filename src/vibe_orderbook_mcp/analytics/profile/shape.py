@@ -1,4 +1,4 @@
-"""Where volume gathers: point of control, value area, high and low volume nodes.
+"""The shape of a profile: point of control, value area, high and low volume nodes.
 
 Volumes are whole lots, one for every bin of the range, so that ties are ties and shares are exact.
 """
@@ -24,8 +24,8 @@ class ValueArea:
     first: int
     last: int
     share: float  # reached; a full pair of rows may overshoot 0.7
-    last_rows: int = 0  # of the last step: 2, 1, or none where the point of control alone was enough
-    last_share: float = 0.0  # what that step added
+    last_rows: int = 0  # of the last step: 2, 1, or 0 if the point of control alone was enough
+    last_share: float = 0.0  # share of the volume that this step added
 
 
 def point_of_control(volume: Sequence[int]) -> int | None:
@@ -46,9 +46,9 @@ def point_of_control(volume: Sequence[int]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """How far the point of control is ahead of the other bins. `rivals`: those within 10 % of it, largest first."""
+    """The lead of the point of control over the other bins. `rivals`: bins within 10 % of it, largest first."""
 
-    percent: float | None  # by which it holds more than the largest of them; None where no other bin traded
+    percent: float | None  # lead over the largest of them; None if no other bin traded
     rivals: tuple[int, ...]
 
 
@@ -63,10 +63,10 @@ def lead(volume: Sequence[int], control: int) -> Lead:
 
 
 def value_area(volume: Sequence[int], rule: ValueAreaRule = "cbot", total: int | None = None) -> ValueArea | None:
-    """Rows around the point of control that hold 70 % of the volume: of `total`, where not all of it is in rows.
+    """Rows around the point of control with 70 % of the volume; of `total` if some volume is not in rows.
 
     `cbot` compares the next two rows above with the next two below and takes the larger pair; `single_row` compares
-    one with one. A tie goes above; near an end, what rows remain are the pair.
+    one with one. A tie goes above; near an end the remaining rows are the pair.
     """
     control = point_of_control(volume)
     if control is None:
@@ -119,7 +119,7 @@ def nodes(volume: Sequence[int]) -> tuple[list[Run], list[Run]]:
 
 
 def smoothed(volume: Sequence[int]) -> list[int]:
-    """(1, 2, 1) / 4 without the division, which no comparison needs; nothing was traded beyond the ends."""
+    """(1, 2, 1) / 4 without the division, which no comparison needs; volume beyond the ends is 0."""
     padded = (0, *volume, 0)
     return [padded[i - 1] + 2 * padded[i] + padded[i + 1] for i in range(1, len(padded) - 1)]
 

@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.analytics.profile.shape import Lead, Run, ValueArea
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
-WIDE_AREA_SHARE = 0.75  # a value area that holds more is not what "70 %" makes a reader expect
+WIDE_AREA_SHARE = 0.75  # above this a value area is clearly larger than 70 %, and the summary says why
 
 
 class BinPrices:
@@ -36,11 +36,11 @@ class BinPrices:
         return plain(self.profile.low_edge(index))
 
     def top(self, index: int) -> str:
-        """Where a bin ends, as a plain decimal: the next one's edge, or its own price where it is one."""
+        """The end of a bin, as a plain decimal: the next one's edge, or its own price if it is one price."""
         return plain(self.profile.high_edge(index))
 
     def centre(self, index: int) -> Decimal:
-        """The middle of a bin; of one price that price."""
+        """The middle of a bin; the price of a bin of one price."""
         return (self.profile.low_edge(index) + self.profile.high_edge(index)) / 2
 
     def spoken(self, first: int, last: int) -> str:
@@ -64,7 +64,7 @@ def profile_summary(
     area: ValueArea,
     single: ValueArea,
 ) -> str:
-    """Without the end of the sentence, which `standing_text` is. `single`: the area by the rule of one row a side."""
+    """The sentence up to the part of `standing_text`. `single`: the area by the rule of one row a side."""
     profile = prices.profile
     amount = f"{readable(profile.total / prices.lot_scale)} {spec.base_asset}"
     head = f"{spec.symbol}, {window_text(span, tape)}"
@@ -90,7 +90,7 @@ def profile_summary(
 
 
 def _why_more(profile: Profile, area: ValueArea, single: ValueArea) -> str:
-    """Why a value area holds clearly more than 70 %: bins are too wide where even one of them at a time overshoots."""
+    """Why a value area has clearly more than 70 %: bins are too wide if even steps of one bin overshoot."""
     if area.share <= WIDE_AREA_SHARE:
         return ""
     if single.share > WIDE_AREA_SHARE and not profile.one_price:
@@ -104,7 +104,7 @@ def _why_more(profile: Profile, area: ValueArea, single: ValueArea) -> str:
 def standing_text(
     last: Decimal | None, age_secs: float | None, standing: Standing | None, outside_bps: float | None, trades: int
 ) -> str:
-    """Where the last trade stands against the value area, and how old it is if that is more than some seconds."""
+    """The last trade against the value area, with its age if that is more than some seconds."""
     if last is None or standing is None or outside_bps is None or trades == 1:
         return "."
     where = "inside" if standing == "inside" else f"{standing} it by {readable(outside_bps)} bps"
@@ -123,10 +123,10 @@ def _width_warnings(profile: Profile, width: WidthChoice) -> list[str]:
 
 
 def _end_warnings(below: End | None, above: End | None) -> list[str]:
-    """What lies beyond the bins: it is in every volume, and in no bin."""
+    """Far prints beyond the bins: they count in every volume, but are in no bin."""
     return [
         f"{_trades(end.trades)} with {percent(end.share)} % of the volume {name} the bins ({_price(end.low)} to "
-        f"{_price(end.high)}): too far away to have bins."
+        f"{_price(end.high)}): too far away for bins."
         for end, name in ((below, "below"), (above, "above"))
         if end is not None
     ]

@@ -15,12 +15,12 @@ MIN_RUN = 3
 
 @dataclass(frozen=True, slots=True)
 class ThinZone:
-    """Bins `first` to `last`, counted from the touch. Amounts in the unit of the depths handed in."""
+    """Bins `first` to `last`, counted from the touch. Amounts in the unit of the given depths."""
 
     first: int
     last: int
-    before: float  # what must trade to reach the zone
-    inside: float  # what must trade to cross it
+    before: float  # amount that must trade to reach the zone
+    inside: float  # amount that must trade to cross it
 
 
 def thin_zones(depths: Sequence[float]) -> list[ThinZone]:

@@ -1,4 +1,4 @@
-"""Prices that trade passed by: thin stretches of a volume profile."""
+"""Thin zones of a volume profile: prices with little volume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_MEDIAN_TRADES = 10
 
 @dataclass(frozen=True, slots=True)
 class TradedVacuum:
-    """Bins `first` to `last`, both included, that hold less than half of what a usual bin does."""
+    """Bins `first` to `last`, both included, each with less than half of a usual bin's volume."""
 
     first: int
     last: int
@@ -27,15 +27,15 @@ class TradedVacuum:
 
 @dataclass(frozen=True, slots=True)
 class TradedVacuums:
-    """`reference`: median volume of the core's bins that traded at all; None when nothing did.
+    """`reference`: median volume of the core's bins that traded; None without any.
 
-    `low_confidence`: the usual bin saw fewer than 10 trades, so a thin one may be chance.
+    `low_confidence`: the usual bin has fewer than 10 trades, so a thin one may be chance.
     """
 
     reference: float | None
     zones: tuple[TradedVacuum, ...]
     low_confidence: bool
-    core: Run = (0, 0)  # the bins that zones were looked for in
+    core: Run = (0, 0)  # the bins that were searched for zones
 
 
 def core(volume: Sequence[int]) -> Run | None:
@@ -50,7 +50,7 @@ def core(volume: Sequence[int]) -> Run | None:
 
 
 def traded_vacuums(volume: Sequence[int], trades: Sequence[int]) -> TradedVacuums:
-    """Interior zones only: where a thin stretch reaches an end of the core, trading just ends."""
+    """Interior zones only: a thin stretch at an end of the core is just the end of trading."""
     middle = core(volume)
     if middle is None:
         return TradedVacuums(None, (), low_confidence=True)

@@ -1,4 +1,4 @@
-"""The answer of `get_liquidity_vacuums`: prices with little traded or little resting, by distance from mid."""
+"""The answer of `get_liquidity_vacuums`: prices with little volume or little depth, by distance from mid."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec, tick_ticks
 
 ZONES_SHOWN = 4  # in each direction
-SHORT_SECS = 900  # what was passed by in less may be traded in the next minutes
+SHORT_SECS = 900  # a zone of a shorter window may trade within minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _Zone:
 
     @property
     def high(self) -> Decimal:
-        """Where readers see it end: at the next bin's edge, or at its highest price."""
+        """Its end as shown: the next bin's edge, or its highest price."""
         return self.end - self.tick
 
     def where(self, mid: Decimal) -> Where:
@@ -79,7 +79,7 @@ class _Zone:
         return "below" if self.high <= mid else "above" if self.low >= mid else "around"
 
     def distance_bps(self, mid: Decimal) -> float:
-        """To its nearer edge."""
+        """Distance to its nearer edge."""
         return float(10_000 * max(Decimal(0), self.low - mid, mid - self.high) / mid)
 
     def overlaps(self, other: _Zone) -> bool:
@@ -88,7 +88,7 @@ class _Zone:
 
 @dataclass(frozen=True, slots=True)
 class _Traded:
-    """The traded part of the answer. Without a profile there is none."""
+    """The traded part of the answer. Empty without a profile."""
 
     zones: list[_Zone]
     profile: Profile | None = None
@@ -115,11 +115,10 @@ def liquidity_vacuums_answer(
     detail: bool = False,
     warnings: Sequence[str] = (),
 ) -> LiquidityVacuumsAnswer:
-    """The answer of `get_liquidity_vacuums`. Either part can be missing; `Refusal` when both are.
+    """The answer of `get_liquidity_vacuums`. Either part can be missing; a `Refusal` if both are.
 
-    `histogram` holds the trades of `tape.answered(span)`, `resting` what `RestingGrid.depth` gives for both sides,
-    `mid` the mid at `as_of_ms`, or while there is none the price of the last trade, made `trade_age_secs` ago at
-    `as_of_ms`.
+    `histogram` holds the trades of `tape.answered(span)`, `resting` is `RestingGrid.depth` of both sides,
+    `mid` the mid at `as_of_ms`; without a mid, the price of the last trade, made `trade_age_secs` before `as_of_ms`.
     """
     watched = [side for side in resting if side.is_enough]
     traded = _traded(spec, histogram, span, tape, optional=bool(watched))
@@ -160,7 +159,7 @@ def liquidity_vacuums_answer(
 
 
 def _no_mid(trade_ms: int) -> str:
-    return f"There is no mid at the moment: distances are from the price of the last trade, of {iso(trade_ms)}."
+    return f"There is no mid now: distances are from the price of the last trade, at {iso(trade_ms)}."
 
 
 def _detail(spec: SymbolSpec, profile: Profile | None, watched: Sequence[RestingDepth]) -> VacuumsDetail:
@@ -181,17 +180,17 @@ def _detail(spec: SymbolSpec, profile: Profile | None, watched: Sequence[Resting
 
 
 def _traded(spec: SymbolSpec, histogram: PriceHistogram, span: Span, tape: TapeCoverage, *, optional: bool) -> _Traded:
-    """Raises `Refusal` where there is no traded part and nothing else to answer with.
+    """Raises `Refusal` without a traded part and without anything else to answer.
 
-    Half of the trades are needed, and five minutes: where few are held, prices look thin that are not.
+    Half of the trades and five minutes are needed: with too few trades, prices look thin that are not.
     """
     is_enough = _is_enough(span, tape)
     if not is_enough and not optional:
         refusal = not_traded_yet(spec.symbol) if tape.never_traded else too_little_held(spec.symbol, span, tape)
-        # The resting book has its zones after a minute, whatever is held of the trades.
-        refusal.hint += " Zones of the resting book can be had a minute after its first use."
+        # The resting book has its zones after a minute, regardless of the stored trades.
+        refusal.hint += " Zones of the resting book are available a minute after its first use."
         if not tape.never_traded and (tape.is_new or tape.backfill is not None):
-            refusal.retry_after_secs = FETCH_SECS  # minutes of trades come a second
+            refusal.retry_after_secs = FETCH_SECS  # a second of fetching brings minutes of trades
         refusal.retry_after_secs = min(KEPT_MS / 1000, refusal.retry_after_secs or KEPT_MS / 1000)
         raise refusal
     profile = None
@@ -255,7 +254,7 @@ def _resting(side: RestingDepth, spec: SymbolSpec) -> list[_Zone]:
 
 
 def _inclusive_ticks(side: RestingDepth, spec: SymbolSpec) -> int:
-    """How far a bin's last price is from the next bin, where bins are prices; 0 where they are wider."""
+    """Distance from a bin's last price to the next bin if bins are prices; 0 if they are wider."""
     return side.width_ticks if side.width_ticks == tick_ticks(spec, spec.tick_exp) else 0
 
 
@@ -268,7 +267,7 @@ def _confirmed(traded: Sequence[_Zone], resting: Sequence[_Zone]) -> list[_Zone]
 
 
 def _nearest(zones: Sequence[_Zone], mid: Decimal) -> list[_Zone]:
-    """Of zones in order of distance, the first few in each direction."""
+    """The nearest few zones in each direction."""
     left: dict[Where, int] = {"below": ZONES_SHOWN, "around": ZONES_SHOWN, "above": ZONES_SHOWN}
     shown = []
     for zone in zones:
@@ -324,27 +323,27 @@ def _warnings(
     if traded.found is not None:
         out += tape_warnings(span, tape, traded.trades)
         if (secs := tape.answered(span).secs) < SHORT_SECS:
-            out.append(f"Traded zones of {span_text(secs)} may be gone within minutes: too little time has passed.")
+            out.append(f"Traded zones rest on only {span_text(secs)} of trades and may disappear within minutes.")
         if traded.found.low_confidence:
-            out.append("A usual bin saw fewer than 10 trades: traded zones may be chance.")
+            out.append("A usual bin has fewer than 10 trades: traded zones may be chance.")
     elif tape.never_traded:
         out.append("No traded zones: the exchange has no trade of this symbol.")
     elif _is_enough(span, tape):
         out.append(f"No traded zones: nothing was traded in {span_text(tape.answered(span).secs)}.")
     elif tape.held == 0:
-        out.append("No traded zones yet: no trade of the window is held.")
+        out.append("No traded zones yet: no trade of the window is stored.")
     elif tape.held_share(span) >= MIN_COVERAGE:
         held = span_text(tape.answered(span).secs)
-        out.append(f"No traded zones yet: trades of {held} are held, {span_text(LEAST_SECS)} are needed.")
+        out.append(f"No traded zones yet: {held} of trades are stored, {span_text(LEAST_SECS)} are needed.")
     else:
         out.append(
-            f"No traded zones: {percent(tape.held_share(span))} % of the window's trades are held, 50 % are needed."
+            f"No traded zones: {percent(tape.held_share(span))} % of the window's trades are stored, 50 % are needed."
             + answerable(tape, span)
         )
     if not watched:
         seen = max((side.samples for side in resting), default=0)
         wait = KEPT_MS // 1000 * (MIN_SAMPLES - seen) // MIN_SAMPLES
-        out.append(f"No resting zones yet: the book must be watched for about {wait} s more.")
+        out.append(f"No resting zones yet: the book must be recorded for about {wait} s more.")
     return out
 
 
@@ -375,7 +374,7 @@ def _summary(
 
 
 def _looked_at(traded: TradedRange | None, resting: RestingRange | None) -> str:
-    """From where to where zones were looked for: beyond that they are not absent, but not known."""
+    """The searched price range: beyond it zones are unknown, not absent."""
     parts = []
     if traded is not None:
         parts.append(

@@ -1,1 +1,1 @@
-"""What is usual for a symbol, measured: hours of its past, rates, bands, measures. Pure."""
+"""Usual values of a symbol: hours of its past, rates, bands, measures. Pure."""

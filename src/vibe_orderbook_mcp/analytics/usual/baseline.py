@@ -1,11 +1,11 @@
-"""What is usual for one symbol.
+"""The baseline of one symbol: its usual values.
 
-Each second's figures are standardised by the median and spread of the hour before (causal, so a level that drifts
-from day to day raises no alarm) and pooled over the last day as hourly histograms. Seconds without a whole, sound
-book and seconds within a minute of a flagged episode are left out, otherwise an event would raise its own
-threshold; for that every second waits a little over a minute before it counts. Nothing here reads a clock.
+Each second's figures are standardised by the median and spread of the hour before (causal, so a level that drifts from
+day to day raises no alarm). They are pooled over the last day as hourly histograms. Two kinds of seconds are left out:
+those without a complete, valid book, and those within a minute of a flagged episode, which would raise its own
+threshold. So every second waits a little over a minute before it counts. No code here reads a clock.
 
-Below 15 minutes of history nothing relative is said, below one hour no verdict is given.
+Below 15 minutes of history there is no comparison, below one hour no verdict.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ VERDICT_SECS: Final = 3600
 MARGIN_SECS: Final = 60
 # An alarm is raised some seconds after its first second; that second's margin must still be undecided.
 HOLD_SECS: Final = MARGIN_SECS + 10
-# An "episode" that goes on is how the market is now: it must become the new normal at some time.
+# A very long "episode" is the present state of the market: at some time it must become usual.
 LONGEST_EPISODE_SECS: Final = 900
-# Rows that a restart needs before the last second that the stored hours hold.
+# Rows that a restart needs before the last second of the stored hours.
 REPLAY_SECS: Final = HOUR + 120
 MINUTE: Final = 60
 MINUTE_ENOUGH: Final = 57
 DAY_SECS: Final = 86_400
 SIDE_MINUTES_NEEDED: Final = 60
-# Where half of all values are equal, the MAD is 0. In units of ln: a tenth is no difference worth a name.
+# If half of all values are equal, the MAD is 0. This floor is in units of ln: a tenth is a negligible difference.
 LEAST_SIGMA: Final = 0.1
 
 
@@ -78,7 +78,7 @@ class _Minute:
 
 
 class SideUsual(NamedTuple):
-    """Medians of the last day: what rests on either side within the symbol's own band, in quote units."""
+    """Medians of the last day: depth of either side within the symbol's own band, in quote units."""
 
     band_bps: int
     place: int  # of that band in BANDS_BPS
@@ -87,7 +87,7 @@ class SideUsual(NamedTuple):
 
 
 class Baseline:
-    """`observe` every second in turn; `exclude` what was flagged; ask at any time."""
+    """`observe` every second in order, and `exclude` flagged episodes. Every other method reads."""
 
     def __init__(self, tick: float) -> None:
         self._tick = tick
@@ -100,7 +100,7 @@ class Baseline:
         self._past = Hours([*(f"score:{name}" for name in SCORES), *(f"level:{name}" for name in levels)])
         self._mid: float | None = None
         self._band = OwnBand()
-        self._usuals: dict[int, SideUsual] = {}  # by place of the band: the own one, and those that may become it
+        self._usuals: dict[int, SideUsual] = {}  # by index of the band: the own one, and those that may become it
         self._spread_usual: float | None = None
         self._excluded: dict[int, int] = {}  # first second -> last
         self._until = self._restored_until = -1
@@ -111,7 +111,7 @@ class Baseline:
         return self._past.seconds
 
     def seconds_since(self, second: int) -> int:
-        """Of those that count, how many came since then, a week back at most. An hour is taken as evenly watched."""
+        """Number of counted seconds since then, at most a week back. Assumes even coverage within an hour."""
         return self._past.seconds_since(second)
 
     @property
@@ -126,14 +126,15 @@ class Baseline:
 
     @property
     def secs_until_ready(self) -> int:
-        """At least; a second that is left out makes it longer."""
+        """The least wait; each second that is left out makes it longer."""
         missing = max(VERDICT_SECS - self.seconds, RELATIVE_SECS - len(self._trailing["updates"]))
         return missing + HOLD_SECS - len(self._held) if missing > 0 else 0
 
     def observe(self, second: int, sample: Sample | None) -> None:
-        """The next second. `sample` is None for a second that says nothing of what is usual.
+        """Add the next second. `sample` is None for a second that does not count.
 
-        After `restore`, seconds that the stored hours hold are told again; of them only what is not stored is made.
+        After `restore`, seconds of the stored hours come again; of them only the values that are not stored are
+        computed.
         """
         if sample is not None:
             self._mid = sample.mid or self._mid
@@ -153,16 +154,16 @@ class Baseline:
         self._weigh()
 
     def exclude(self, first: int, last: int) -> None:
-        """A flagged episode. Its first fifteen minutes and a minute on both sides do not count."""
+        """Exclude a flagged episode: its first fifteen minutes, and a minute before and after it, do not count."""
         start, end = first - MARGIN_SECS, min(last, first + LONGEST_EPISODE_SECS) + MARGIN_SECS
         self._excluded[start] = max(end, self._excluded.get(start, end))
 
     def count_event(self, name: Level, second: int, value: float) -> None:
-        """A value that comes with an event and not with every second."""
+        """Add a value of an event, which not every second has."""
         self._past.count(f"level:{name}", second, value, step=0)
 
     def median(self, name: Score) -> float | None:
-        """Of the trailing hour, in the figure's own unit. None below 15 minutes."""
+        """Median of the trailing hour, in the figure's own unit. None below 15 minutes."""
         trailing = self._trailing[name]
         middle = trailing.median
         return None if middle is None or len(trailing) < RELATIVE_SECS else raw(name, middle)
@@ -174,13 +175,13 @@ class Baseline:
 
     @property
     def usual_depth(self) -> SideUsual | None:
-        """None below 15 minutes, and where a side of the own band is empty more often than not."""
+        """Usual depth. None below 15 minutes, and if a side of the own band is empty more than half of the time."""
         place = self._band.place
         return None if place is None else self._usuals.get(place)
 
     @property
     def median_spread_bps(self) -> float | None:
-        """Of the last day. None below 15 minutes."""
+        """Median of the last day. None below 15 minutes."""
         return self._spread_usual
 
     @property
@@ -190,27 +191,27 @@ class Baseline:
         return quote / seconds if seconds >= VERDICT_SECS else None
 
     def costs_bps(self, row: SecondRow) -> dict[int, float]:
-        """Of taking a quarter of a usual side at once, on the dearer side: for the own band and those that may become
-        it, by their places in BANDS_BPS. One that is not known is missing.
+        """Cost of taking a quarter of a usual side at once, on the costlier side: for the own band and those that may
+        become it, by index in BANDS_BPS. An unknown cost is missing.
         """
         costs = {place: dearer_cost_bps(row, usual.bid / 4, usual.ask / 4) for place, usual in self._usuals.items()}
         return {place: cost for place, cost in costs.items() if cost is not None}
 
     @property
     def median_cost_bps(self) -> float | None:
-        """Of the last day, for the own band. None below 15 minutes."""
+        """Median of the last day, for the own band. None below 15 minutes."""
         place = self._band.place
         return None if place is None else self._day_median(COST_FIGURES[place], RELATIVE_SECS)
 
     def standing_cost(self, cost_bps: float) -> Standing | None:
-        """Among the last day's, for the own band."""
+        """Standing among the last day's values, for the own band."""
         place = self._band.place
         return (
             None if place is None else self._past.standing(f"level:{COST_FIGURES[place]}", log(max(cost_bps, NOTHING)))
         )
 
     def add_peak(self, name: str, peak: Peak) -> None:
-        """The largest value of an episode, for the symbol's own rate of such."""
+        """Add the largest value of an episode, for the symbol's own rate of episodes."""
         self._past.add_peak(name, peak)
 
     def peaks(self, name: str, since: int) -> list[Peak]:
@@ -238,7 +239,7 @@ class Baseline:
         return None if score is None else self._past[f"score:{name}"].rank(score)
 
     def threshold(self, name: Score, share: float) -> float | None:
-        """The value that stands at this quantile now, in the figure's own unit."""
+        """The value at this quantile now, in the figure's own unit."""
         trailing = self._trailing[name]
         middle, at = trailing.median, self._past[f"score:{name}"].quantile(share)
         if middle is None or at is None or len(trailing) < RELATIVE_SECS:
@@ -249,15 +250,15 @@ class Baseline:
         return self._past.standing(f"level:{name}", value)
 
     def alarm_turnover(self) -> float | None:
-        """The turnover that levels which are kept up exceed once in so many days (`tails`). None: too few of them."""
+        """The turnover that refilled levels exceed at this rate (`tails`). None: too few of them."""
         found = alarm_level(self._past["level:kept_up"].items(), self.seconds / DAY_SECS)
         return None if found is None else exp(min(700.0, found))
 
     def three_fleeting(self, share: float, newest: int) -> float | None:
-        """How many times a minute three fleeting walls of one side, all of that share of the usual depth or more, fall
-        within a minute by chance. The `newest` of that size are those in question, and no history of theirs.
+        """How often per minute three fleeting walls of one side, each at least that share of the usual depth, fall
+        within a minute by chance. The `newest` walls are the ones being judged and do not count as history.
 
-        None: walls were not watched for half an hour.
+        None: walls were recorded for less than half an hour.
         """
         minutes = self.side_minutes
         if minutes < SIDE_MINUTES_NEEDED:
@@ -266,7 +267,7 @@ class Baseline:
 
     @property
     def side_minutes(self) -> int:
-        """Minutes of the last day in which walls of a side were watched: two for each that passed."""
+        """Minutes of the last day in which walls of a side were recorded: two for each minute of time."""
         return 2 * self._past["level:wall_minutes"].n
 
     def normal(self, price_secs: int) -> Normal:
@@ -277,7 +278,7 @@ class Baseline:
         return found if band is None else replace(found, own_band_bps=band.bps, band_before_bps=band.before or None)
 
     def count(self, name: Level) -> int:
-        """How many values the last day holds."""
+        """Number of values in the last day."""
         return self._past[f"level:{name}"].n
 
     def take_blocks(self) -> list[HourBlock]:
@@ -285,7 +286,7 @@ class Baseline:
         return [self._block(number) for number in self._past.take_changed()]
 
     def restore(self, blocks: Iterable[HourBlock]) -> int:
-        """Start from stored hours. Returns the last second that they count; -1 when there are none."""
+        """Start from stored hours. Returns the last second that they count; -1 without any."""
         blocks = sorted(blocks, key=lambda each: each.hour)
         for block in blocks:
             self._until = max(self._until, block.until)
@@ -298,8 +299,10 @@ class Baseline:
         return self._until
 
     def precede(self, older: Baseline) -> None:
-        """What another one learned of an earlier time comes before what this one knows. The other is used up by it."""
-        older.observe(older._held[-1].second + HOLD_SECS if older._held else older._until, None)  # nothing is held back
+        """Add an earlier baseline before this one. The other one must not be used afterwards."""
+        older.observe(
+            older._held[-1].second + HOLD_SECS if older._held else older._until, None
+        )  # no second waits any more
         for name, trailing in older._trailing.items():
             trailing.add_all(self._trailing[name])
         older._moves.add_all(self._moves)
@@ -314,7 +317,7 @@ class Baseline:
         self._weigh()
 
     def _commit(self, held: _Held, *, counts: bool) -> None:
-        """The second counts from now on."""
+        """Count the second."""
         second, sample = held.second, held.sample
         for name, value in zip(SCORES, transformed(sample), strict=True):
             if value is not None:
@@ -352,7 +355,7 @@ class Baseline:
             self._trailing["depth_own"] = self._band.trailing()
 
     def _weigh(self) -> None:
-        """What a second is compared with, worked out once."""
+        """The values that a second is compared with, computed once."""
         self._spread_usual = self._day_median("spread", RELATIVE_SECS)
         self._usuals = {}
         for place in self._band.wanted:

@@ -22,22 +22,22 @@ Level = Literal[
 
 SCORES: Final[tuple[Score, ...]] = ("updates", "order_to_trade", "spread", "depth_50", "depth_25", "depth_own")
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-# In the order of BANDS_BPS: the amounts of each side and of the thinner one within a band, and the cost of taking a
-# quarter of a usual side while that band is the symbol's own.
+# In the order of BANDS_BPS: the amounts of each side and of the thinner side within a band, and the cost of taking a
+# quarter of a usual side with that band as the symbol's own.
 BAND_FIGURES: Final = tuple((f"bid_{bps}", f"ask_{bps}", f"thin_{bps}") for bps in BANDS_BPS)
 COST_FIGURES: Final = tuple(f"cost_{bps}" for bps in BANDS_BPS)
-NOTHING: Final = 1e-12  # an empty side has no logarithm; this ranks below every amount
+NOTHING: Final = 1e-12  # an empty side has no logarithm; this value ranks below every amount
 
 Amounts = tuple[float | None, ...]
 
 
 def thinner(bid: float | None, ask: float | None) -> float | None:
-    """The amount of the side with less. One known side says nothing of the other."""
+    """The smaller amount of the two sides. None if either is unknown."""
     return None if bid is None or ask is None else min(bid, ask)
 
 
 class Sample(NamedTuple):
-    """A second's figures. None: not known, which is not 0."""
+    """A second's figures. None: unknown, which is not 0."""
 
     updates: float
     order_to_trade: float
@@ -50,19 +50,19 @@ class Sample(NamedTuple):
     buy_volume: float
     sell_volume: float
     walls_watched: bool
-    bids: Amounts = ()  # quote units within each of BANDS_BPS; None: the book is not known that far
+    bids: Amounts = ()  # quote units within each of BANDS_BPS; None: beyond the known book
     asks: Amounts = ()
     depth_own: float | None = None  # of the thinner side within the symbol's own band
-    costs_bps: Mapping[int, float] = {}  # of taking a quarter of a usual side, by place of the band in BANDS_BPS
+    costs_bps: Mapping[int, float] = {}  # of taking a quarter of a usual side, by index in BANDS_BPS
     round_trip_bps: float | None = None  # cost of buying and of selling 10,000 quote units
 
     def thin(self, place: int) -> float | None:
-        """The thinner side's amount within that one of BANDS_BPS."""
+        """The thinner side's amount within the band with this index in BANDS_BPS."""
         return thinner(self.bids[place], self.asks[place]) if place < len(self.bids) else None
 
 
 def transformed(sample: Sample) -> tuple[float | None, ...]:
-    """All scores of a second, on the scale on which they are standardised, in the order of SCORES."""
+    """All scores of a second, on the scale used for standardising, in the order of SCORES."""
     spread, wide, near, own = sample.spread_bps, sample.depth_50, sample.depth_25, sample.depth_own
     return (
         log1p(sample.updates),
@@ -75,7 +75,7 @@ def transformed(sample: Sample) -> tuple[float | None, ...]:
 
 
 def transform(name: Score, value: float) -> float:
-    """Logarithms: twice as much is as far from usual as half. Counts may be 0."""
+    """Logarithms, so that twice is as far from usual as half. Counts may be 0."""
     return log1p(value) if name in ("updates", "order_to_trade") else log(max(value, NOTHING))
 
 

@@ -1,7 +1,8 @@
-"""Counts of values in bins, hour by hour, and what merged hours say of a value.
+"""Counts of values in bins, hour by hour, and ranks in merged hours.
 
-A day of seconds is 86 400 values a figure; their bins are a hundred numbers that add up, expire by the hour and
-survive a restart. A bin is 0.05 of a standardised value wide (2 % beyond 8), so ranks are of that resolution.
+A day of seconds has 86 400 values for each figure. Their bins are about a hundred numbers that can be added, expire by
+the hour and survive a restart. A bin is 0.05 of a standardised value wide (2 % beyond 8): that is the resolution of
+ranks.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from vibe_orderbook_mcp.analytics.rarity import n_eff
 Scale = Literal["score", "level"]
 
 SCORE_WIDTH: Final = 0.05
-SCORE_LINEAR: Final = 8.0  # beyond it bins grow with the value
+SCORE_LINEAR: Final = 8.0  # beyond this value bins grow with the value
 SCORE_GROWTH: Final = 0.02
 SCORE_MOST: Final = 1e6
 LEVEL_WIDTH: Final = 0.02
-MOST_BIN: Final = 32_767  # what two bytes hold
-CORRELATED_MOST: Final = 10.0  # one extreme score must not decide how alike neighbours are
+MOST_BIN: Final = 32_767  # the largest number in two bytes
+CORRELATED_MOST: Final = 10.0  # one extreme score must not decide the correlation of neighbours
 
 _LINEAR_BINS: Final = round(SCORE_LINEAR / SCORE_WIDTH)
 
@@ -54,7 +55,7 @@ def value_of(scale: Scale, place: int) -> float:
 
 
 class Sums(msgspec.Struct, array_like=True, gc=False):
-    """What the autocorrelation of neighbours needs."""
+    """Sums for the autocorrelation of neighbours."""
 
     n: int = 0
     total: float = 0.0
@@ -65,7 +66,7 @@ class Sums(msgspec.Struct, array_like=True, gc=False):
     last: float = 0.0
 
     def add(self, second: int, value: float, step: int) -> None:
-        """`step` is how many seconds after one value its neighbour comes; 0: whenever."""
+        """`step` is the time in seconds from one value to its neighbour; 0: any time."""
         value = max(-CORRELATED_MOST, min(CORRELATED_MOST, value))
         if self.last_second and (step == 0 or second - self.last_second == step):
             self.pairs += 1
@@ -76,7 +77,7 @@ class Sums(msgspec.Struct, array_like=True, gc=False):
         self.last_second, self.last = second, value
 
     def take_in(self, older: Sums) -> None:
-        """Those of the values before the first one."""
+        """Add the sums of the values before the first one."""
         self.n += older.n
         self.total += older.total
         self.squares += older.squares
@@ -109,10 +110,10 @@ def packed(counts: dict[int, int], sums: Sums) -> Binned:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a value stands in its baseline."""
+    """The rank of a value in its baseline."""
 
     rank: float  # share of the baseline below it; never 0 or 1
-    rarity: float  # the same, capped at what so many independent values can tell
+    rarity: float  # the same, capped by the number of independent values
     n: int
     n_eff: float
 
@@ -149,12 +150,12 @@ class Pool:
         return ((value_of(self.scale, place), count) for place, count in self.counts.items())
 
     def from_(self, value: float) -> int:
-        """How many values are that high or higher, to the bin."""
+        """Number of values that high or higher, to the bin."""
         own = bin_of(self.scale, value)
         return sum(count for place, count in self.counts.items() if place >= own)
 
     def rank(self, value: float) -> float | None:
-        """`Ranks.rank` at the resolution of the bins. None: nothing to compare with."""
+        """`Ranks.rank` at the resolution of the bins. None: no values."""
         if self.n == 0:
             return None
         own = bin_of(self.scale, value)
@@ -180,7 +181,7 @@ class Pool:
 
 
 def _autocorrelation(hours: list[Sums]) -> float:
-    """Lag 1, over all hours; 0 where it cannot be told. `fsum`: the same hours give the same digits."""
+    """Lag 1, over all hours; 0 if undefined. `fsum` gives the same digits for the same hours."""
     n, pairs = sum(each.n for each in hours), sum(each.pairs for each in hours)
     if n < 2 or pairs == 0:
         return 0.0

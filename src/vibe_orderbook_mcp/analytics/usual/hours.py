@@ -1,6 +1,6 @@
-"""What was usual, hour by hour: the counts of each figure's values, merged over a day or a week, and stored.
+"""The hours of a baseline: counts of each figure's values, merged over a day or a week, and stored.
 
-Hours are what adds up, expires and survives a restart. The present one is open, older ones are packed.
+Hours can be added, expire one by one and survive a restart. The present hour is open, older hours are packed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ HOUR: Final = 3600
 DAY_HOURS: Final = 24
 WEEK_HOURS: Final = 168
 WEEK_ENOUGH_HOURS: Final = 160
-SAME_HOUR: Final = 1  # hours of the clock to both sides
+SAME_HOUR: Final = 1  # hours of the clock before and after
 
 Peak = tuple[int, float]  # the second of an episode's largest value, and that value
 
 
 class HourBlock(msgspec.Struct, array_like=True):
-    """One hour as it is stored. `until` is its last second that it counts, so hours may be written one by one."""
+    """One stored hour. `until` is the last second that it counts, so hours may be written one by one."""
 
     version: int
     hour: int
@@ -34,11 +34,11 @@ class HourBlock(msgspec.Struct, array_like=True):
     seconds: int
     figures: dict[str, Binned]
     excluded: list[tuple[int, int]]
-    # Hours that were stored before these were kept have none of them.
+    # Hours from before these fields existed have none of them.
     quote: float = 0.0  # quote units traded in `quote_seconds` of its seconds
     quote_seconds: int = 0
     peaks: dict[str, list[Peak]] = {}
-    band: BandChoice | None = None  # as it stood when the hour was stored
+    band: BandChoice | None = None  # at the time the hour was stored
 
 
 def encode(block: HourBlock) -> bytes:
@@ -61,7 +61,7 @@ def decode(data: bytes) -> HourBlock:
 
 
 class Hour:
-    """The counts of one hour: open while it runs, packed afterwards."""
+    """The counts of one hour: open during the hour, packed afterwards."""
 
     def __init__(self) -> None:
         self.seconds = 0
@@ -72,7 +72,7 @@ class Hour:
         self.peaks: dict[str, list[Peak]] = {}
 
     def figure(self, name: str) -> tuple[dict[int, int], Sums]:
-        """The figure's open counts. An hour that was packed is opened again, for late values."""
+        """The figure's open counts. A packed hour is unpacked for late values."""
         found = self.open.get(name)
         if found is None:
             stored = self.packed.pop(name, None)
@@ -91,7 +91,7 @@ class Hour:
         return self.packed[name].sums if name in self.packed else None
 
     def take_in(self, older: Hour) -> None:
-        """The part of the same hour that another watched before."""
+        """Add the part of the same hour that an earlier process counted."""
         self.seconds += older.seconds
         self.quote += older.quote
         self.quote_seconds += older.quote_seconds
@@ -110,7 +110,7 @@ class Hour:
         self.open = {}
 
     def forget_levels(self) -> None:
-        """Values that are compared within a day alone, and this hour is older."""
+        """Drop the values that are compared within a day only, because this hour is older."""
         for figures in (self.open, self.packed):
             for name in [each for each in figures if each.startswith("level:")]:
                 del figures[name]
@@ -120,9 +120,10 @@ class Hour:
 
 
 class Hours:
-    """The hours of the last week and, for each figure, those of them merged that a value is compared with.
+    """The hours of the last week, and for each figure a merged pool for comparisons.
 
-    Figures are known by name ("score:updates"); scores are pooled over a week once there is one, the others over a day.
+    Figures have names ("score:updates"). Scores are pooled over a week as soon as there is one, other figures over a
+    day.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -150,7 +151,7 @@ class Hours:
         return (quote, seconds) if hour is None else (quote + hour.quote, seconds + hour.quote_seconds)
 
     def seconds_since(self, second: int) -> int:
-        """Of those that count, how many came since then, a week back at most. An hour is taken as evenly watched."""
+        """Number of counted seconds since then, at most a week back. Assumes even coverage within an hour."""
         part = 0
         for number, hour in self.hours.items():
             left = min(HOUR, (number + 1) * HOUR - second)
@@ -158,7 +159,7 @@ class Hours:
         return part
 
     def add_second(self, second: int, quote: float) -> None:
-        """It counts, and so does what was traded in it."""
+        """Count a second and its volume."""
         number = second // HOUR
         self.roll(number)
         hour = self.hours[number]
@@ -166,12 +167,12 @@ class Hours:
         hour.quote += quote
         hour.quote_seconds += 1
         self.changed.add(number)
-        if number < self.now:  # an event of the present hour was counted before the last seconds of the one before
+        if number < self.now:  # an event of the present hour was counted before the last seconds of the previous hour
             self._earlier_secs += 1
             self._earlier_quote = self._earlier_quote[0] + quote, self._earlier_quote[1] + 1
 
     def add_peak(self, name: str, peak: Peak) -> None:
-        """An episode's largest value. An hour beyond the week is not opened again."""
+        """Add an episode's largest value. An hour beyond the week is not unpacked."""
         number = peak[0] // HOUR
         if number > self.now:
             self.roll(number)
@@ -205,7 +206,7 @@ class Hours:
         if sums.n == 0:
             before = self.hours.get(number - 1)
             earlier = None if before is None else before.sums(name)
-            if earlier is not None:  # the neighbour of an hour's first value stands in the hour before
+            if earlier is not None:  # the neighbour of an hour's first value is in the hour before
                 sums.last_second, sums.last = earlier.last_second, earlier.last
         sums.add(second, value, step)
         pool.hours.add(number)
@@ -231,7 +232,7 @@ class Hours:
         self._earlier_quote = sum(each.quote for each in of_day), sum(each.quote_seconds for each in of_day)
         is_week = len(self.hours) >= WEEK_ENOUGH_HOURS
         day = {each for each in self.hours if each >= number - DAY_HOURS}
-        # Of a week, this hour of the day and its neighbours: a market is as lively at noon as at other noons.
+        # From a week: this hour of the day and its neighbours, because activity depends on the time of day.
         alike = {each for each in self.hours if (each - number + SAME_HOUR) % DAY_HOURS <= 2 * SAME_HOUR}
         for name, pool in self._pools.items():
             wanted = alike if is_week and name.startswith("score:") else day
@@ -264,7 +265,7 @@ class Hours:
             self.roll(max(self.hours))
 
     def precede(self, older: Hours) -> None:
-        """Another's hours are an earlier time's; one that both have a part of is both parts."""
+        """Add the hours of an earlier baseline; an hour that both have is merged."""
         for number, hour in older.hours.items():
             if number in self.hours:
                 self.hours[number].take_in(hour)

@@ -1,7 +1,7 @@
-"""The figures of one second that say how unusual it is for its symbol, each against the symbol's own past.
+"""The figures that show how unusual a second is, each against the symbol's own past.
 
-`Measuring.second` gives one `Measures` a second: a plain value that detectors and health read. A figure that cannot be
-told is None, never 0.
+`Measuring.second` returns one `Measures` a second: a plain value that detectors and health read. An unknown figure is
+None, never 0.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
 
 SPREAD_FLOOR_BPS: Final = 0.5  # spreads below this, or below a tick, are all equally tight
 VOLUME_SECS: Final = 60
-VOLUME_ENOUGH: Final = 57  # of the seconds; the sum is a lower bound then
+VOLUME_ENOUGH: Final = 57  # of the seconds; below 1 the sum is a lower bound
 LASTING_SECS: Final = 3
 BEFORE_FIRST, BEFORE_LAST, TRADED_SECS = 10, 5, 5  # seconds back
 LEAST_SHARE: Final = 1e-3
-LEFT_WEIGHT: Final = 0.76  # 0.12 of the usual depth left weighs as much as four fifths withdrawn
+LEFT_WEIGHT: Final = 0.76  # 0.12 of the usual depth left counts as much as four fifths withdrawn
 
 
 UNKNOWN_LEVELS: Final = (None,) * len(MEASURES)
@@ -38,30 +38,30 @@ class Measures(NamedTuple):
 
     second: int
     mid: float | None = None
-    price_z: float | None = None  # largest move over 1, 10, 60 s against what the hour before makes of it
+    price_z: float | None = None  # largest move over 1, 10, 60 s against the volatility of the hour before
     move_bps: float | None = None  # that move, signed
     move_secs: int | None = None
     volume_times: float | None = None  # quote volume of the last 60 s / that of a mean minute of the last day
     buy_share: float | None = None  # of that volume, 0 to 1
     sweep_share: float | None = None  # largest taker group at three prices or more / usual depth of the side it hit
-    withdrawn: float | None = None  # share of a side that left within about 5 s without being traded, 0 to 1
+    withdrawn: float | None = None  # share of a side's depth withdrawn untraded within about 5 s, 0 to 1
     depth_left: float | None = None  # `depth_share`, the largest of the last three seconds
     depth: float | None = None  # the two in halvings: 1 is half of it, 2 a quarter
     spread_lasting: float | None = None  # `spread_times`, the median of the last three seconds
     spread_times: float | None = None  # time-weighted spread of this second / its median of the last day
     spread_bps: float | None = None
     spread_usual_bps: float | None = None
-    depth_share: float | None = None  # amount / usual amount, of the side where that is less
+    depth_share: float | None = None  # amount / usual amount, of the side with the lower ratio
     thin_side: Side | None = None  # that side
     cost_times: float | None = None  # cost of taking a quarter of a usual side / its median of the last day
     cost_bps: float | None = None
     band_bps: int | None = None
     sweeps: tuple[TakerGroup, ...] = ()  # the largest of each side
-    update_surge: float | None = None  # updates / the hour's median: a burst but for the price, which moved
+    update_surge: float | None = None  # updates / the hour's median: a burst, except that the price moved
     levels: tuple[int | None, ...] = UNKNOWN_LEVELS  # of MEASURES: 0 usual, 1 unusual, 2 rare
 
     def values(self) -> dict[Measure, float]:
-        """The five that shocks are made of, those that could be told."""
+        """The known ones of the five measures of a shock."""
         five = (self.price_z, self.volume_times, self.sweep_share, self.depth, self.spread_lasting)
         return {measure: value for measure, value in zip(MEASURES, five, strict=True) if value is not None}
 
@@ -69,7 +69,7 @@ class Measures(NamedTuple):
         return self.levels[MEASURES.index(measure)]
 
     def judged(self, reached: Levels, update_surge: float | None) -> Measures:
-        """With the level of each."""
+        """The same with the level of each measure."""
         levels = tuple(reached[measure].level if measure in reached else None for measure in MEASURES)
         return self._replace(levels=_SAME.setdefault(levels, levels), update_surge=update_surge)
 
@@ -84,7 +84,7 @@ def spread_times(spread_bps: float, usual_bps: float, floor_bps: float) -> float
 
 
 def withdrawn_share(before: float, now: float, traded: float) -> float | None:
-    """Of the depth that stood before, what left without being traded; 0 where it grew. None: nothing stood."""
+    """Share of the earlier depth that left untraded; 0 if depth grew. None: there was no depth."""
     return max(0.0, (before - now - traded) / before) if before > 0.0 else None
 
 
@@ -105,7 +105,7 @@ def lasting(values: Sequence[float | None]) -> list[float] | None:
 
 
 class _Kept(NamedTuple):
-    """What later seconds need of one."""
+    """The values of a second that later seconds need."""
 
     second: int
     bids: Sequence[float | None]
@@ -123,7 +123,7 @@ class _Kept(NamedTuple):
 
 
 class Measuring:
-    """`second` for every row in turn, before the row counts for what is usual."""
+    """Call `second` for every row in order, before the baseline counts the row."""
 
     def __init__(self, tick: float) -> None:
         self._tick = tick
@@ -133,8 +133,8 @@ class Measuring:
     def second(
         self, row: SecondRow, sample: Sample | None, baseline: Baseline, sweeps: Sequence[TakerGroup] | None = None
     ) -> Measures:
-        """`sample` is None for a second that says nothing of the book; its trades count all the same. `sweeps` is None
-        for a second whose taker groups were not seen.
+        """`sample` is None for a second without a usable book; its trades still count. `sweeps` is None if the taker
+        groups of the second are unknown.
         """
         usual = baseline.usual_depth
         moved = self.prices.second(row)
@@ -177,7 +177,7 @@ class Measuring:
         )
 
     def precede(self, older: Measuring) -> None:
-        """What another one saw of an earlier time comes before."""
+        """Add the seconds of an earlier object before these."""
         self.prices.precede(older.prices)
 
     def _remember(self, row: SecondRow, sample: Sample | None, share: float | None, times: float | None) -> None:
@@ -193,7 +193,8 @@ class Measuring:
         return [each for place in places if (each := self._recent[place]).second > newest - count]
 
     def _withdrawn(self, usual: SideUsual | None) -> float | None:
-        """The larger of the two sides. Against the least of the seconds before: a wall that flickers is none."""
+        """The larger share of the two sides, against the least depth of the seconds before: a flickering wall does not
+        count."""
         known = self._last(BEFORE_FIRST + 1)
         if usual is None or len(known) <= BEFORE_FIRST:
             return None
@@ -203,7 +204,7 @@ class Measuring:
             ([each.ask(usual.place) for each in known], [each.buy_quote for each in known]),
         ):
             shown = [amount for amount in amounts if amount is not None]
-            if len(shown) == len(known):  # else a gap lies between, and what was traded in it is not known
+            if len(shown) == len(known):  # else there is a gap, and its trades are unknown
                 before = min(shown[: BEFORE_FIRST - BEFORE_LAST + 1])
                 shares.append(withdrawn_share(before, shown[-1], sum(traded[-TRADED_SECS:])))
         return max((share for share in shares if share is not None), default=None)
@@ -218,7 +219,7 @@ class Measuring:
 
 
 def _depth_share(sample: Sample | None, usual: SideUsual | None) -> tuple[float | None, Side | None]:
-    """Each side against its own usual amount, and the one that has less of it."""
+    """Each side against its own usual amount, and the side with the lower ratio."""
     if sample is None or usual is None or len(sample.bids) <= usual.place or len(sample.asks) <= usual.place:
         return None, None
     bid, ask = sample.bids[usual.place], sample.asks[usual.place]
@@ -229,12 +230,12 @@ def _depth_share(sample: Sample | None, usual: SideUsual | None) -> tuple[float 
 
 
 def share_of_usual(group: TakerGroup, usual: SideUsual) -> float:
-    """Of what usually rests on the side that it hit: what rested there at that moment was just emptied."""
+    """Share of the usual depth of the side that it hit; the depth at that moment was just emptied."""
     return group.quote / (usual.bid if group.side == "bid" else usual.ask)
 
 
 def _sweep_share(sweeps: Sequence[TakerGroup] | None, usual: SideUsual | None) -> float | None:
-    """Of the largest; 0 where every taker group of the second had fewer than three prices."""
+    """Of the largest; 0 if every taker group of the second had fewer than three prices."""
     if sweeps is None or usual is None:
         return None
     return max((share_of_usual(group, usual) for group in sweeps), default=0.0)

@@ -1,7 +1,7 @@
-"""What health compares a market with: medians of its own last day.
+"""The normal state that health compares a market with: medians of its own last day.
 
-From 15 minutes of history on they are the yardstick. Below five minutes there is none; in between they count by and by
-(`weight`), so that a score does not jump when they come.
+They count fully from 15 minutes of history, and not at all below five. In between their weight grows (`weight`), so
+that a score does not jump.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MINUTE: Final = 60
 
 
 class UsualDepth(NamedTuple):
-    """What usually rests on either side within the symbol's own band, in quote units."""
+    """Usual depth of either side within the symbol's own band, in quote units."""
 
     band_bps: int
     place: int  # of that band in BANDS_BPS
@@ -34,7 +34,7 @@ class UsualDepth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """Medians of the last day. None: not known yet. A weight is 0 below five minutes, 1 from fifteen on."""
+    """Medians of the last day. None: not known yet. A weight is 0 below five minutes and 1 from fifteen."""
 
     seconds: int = 0  # of the last day that count
     spread_bps: float | None = None
@@ -47,7 +47,7 @@ class Normal:
     price_weight: float = 0.0  # of moves of mid against the hour before; those need 15 minutes for a first value
     round_trip_bps: float | None = None  # of 10,000 quote units; None below 15 minutes; infinite: they do not fill
     own_band_bps: int | None = None  # as it was chosen; None below 15 minutes
-    band_before_bps: int | None = None  # another one that was in use until the last choice
+    band_before_bps: int | None = None  # the band in use before the last choice, if another
 
     @property
     def is_warm(self) -> bool:
@@ -56,7 +56,7 @@ class Normal:
 
 
 def weight_of(values: int, step_secs: int = 1) -> float:
-    """How far so many values, one in `step_secs`, are trusted as a yardstick."""
+    """Weight of a baseline with this number of values, one in `step_secs`."""
     return clip01((values * step_secs - EARLY_SECS) / (FULL_SECS - EARLY_SECS))
 
 
@@ -70,7 +70,7 @@ def normal_of(
     spreads, minutes = level("spread"), level("minute_updates")
     spread = _median(spreads, EARLY_SECS)
     band = own_bps
-    if band is None and spread is not None and tick_bps is not None:  # what it would be if it had to be chosen now
+    if band is None and spread is not None and tick_bps is not None:  # the band that a choice now would give
         band = own_band(spread, tick_bps, facts_of([level(thin) for _, _, thin in BAND_FIGURES]))
     depth, depth_weight = (None, 0.0) if band is None else _depth(level, band)
     round_trip = _median(level("round_trip"), FULL_SECS)
@@ -90,7 +90,7 @@ def normal_of(
 
 
 def _depth(level: Callable[[str], Pool], band_bps: int) -> tuple[UsualDepth | None, float]:
-    """None where a side of the band is empty more often than not."""
+    """None if a side of the band is empty more than half of the time."""
     place = BANDS_BPS.index(band_bps)
     bids, asks = (level(name) for name in BAND_FIGURES[place][:2])
     bid, ask = _median(bids, EARLY_SECS), _median(asks, EARLY_SECS)
@@ -106,6 +106,6 @@ def _median(pool: Pool, least: int) -> float | None:
 
 
 def _median_count(pool: Pool) -> float | None:
-    """Counts are kept as ln(1 + count)."""
+    """The reverse of ln(1 + count)."""
     middle = pool.quantile(0.5) if pool.n >= EARLY_SECS // MINUTE else None
     return None if middle is None else max(0.0, expm1(middle))

@@ -1,7 +1,7 @@
-"""The symbol's own band: how far from mid its depth is steady enough to be compared with itself.
+"""The symbol's own band: the distance from mid within which its depth is steady enough for comparisons.
 
-10 bps are one level of one coin and a hundred of another. The own band is the narrowest stored band that is wide
-against the spread and the tick, whose thinner side is steady, and that is hardly ever empty.
+10 bps are one level of one coin and a hundred levels of another. The own band is the narrowest stored band that is wide
+against the spread and the tick, has a steady thinner side, and is hardly ever empty.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ DROP_EVERY: Final = 256
 
 
 class BandFacts(NamedTuple):
-    """What a day of seconds says of one band."""
+    """Facts about one band, from a day of seconds."""
 
     log_sd: float  # robust, of ln(amount of the thinner side)
-    empty: float  # share of the seconds in which a side held nothing
-    known: float = 1.0  # share of the seconds in which the book was known that far
+    empty: float  # share of the seconds with an empty side
+    known: float = 1.0  # share of the seconds in which the known book reached that far
 
 
 class BandChoice(msgspec.Struct, frozen=True, array_like=True):
-    """The band in use, and what the last look at a day would have chosen instead."""
+    """The band in use, and the band that the last daily check would choose."""
 
     bps: int
-    day: int  # of the last look, counted from the epoch
+    day: int  # of the last check, counted from the epoch
     is_settled: bool = True  # False: chosen from less than an hour
-    candidate: int = 0  # chosen by the last look; 0: the one in use
-    before: int = 0  # in use until the last look; 0: the same as now, or none
+    candidate: int = 0  # choice of the last check; 0: the one in use
+    before: int = 0  # in use until the last check; 0: the same as now, or none
 
     def after(self, chosen: int, day: int) -> BandChoice:
-        """The day's look. Another band has to be chosen on two days in a row."""
+        """The daily check. A new band must be the choice on two days in a row."""
         if chosen == self.bps:
             return BandChoice(self.bps, day)
         if chosen == self.candidate:
@@ -57,9 +57,9 @@ class BandChoice(msgspec.Struct, frozen=True, array_like=True):
 
 
 def own_band(spread_bps: float, tick_bps: float, facts: Mapping[int, BandFacts]) -> int | None:
-    """The width in bps; None where no band is known for nearly all of the time.
+    """The width in bps; None if no band is known nearly all of the time.
 
-    Where no band is steady it is the widest one that is known.
+    If no band is steady it is the widest known one.
     """
     need = max(WIDTH_IN_SPREADS * spread_bps, WIDTH_IN_TICKS * tick_bps)
     known = [bps for bps in sorted(facts) if facts[bps].known >= KNOWN_LEAST]
@@ -70,19 +70,19 @@ def own_band(spread_bps: float, tick_bps: float, facts: Mapping[int, BandFacts])
 
 
 def band_change_text(before_bps: int | None, now_bps: int | None) -> str | None:
-    """A sentence for whoever compares depths with those of an earlier answer. None: the band is the same."""
+    """A warning for comparisons with an earlier answer. None: the band is the same."""
     if before_bps is None or now_bps is None:
         return None
     return (
-        f"The symbol's own band changed with its last choice: band_bps was {before_bps} and is {now_bps} now. Depths of"
-        " before and after are not of the same width."
+        f"The symbol's own band changed at its last choice: band_bps was {before_bps} and is {now_bps} now. Depths from"
+        " before and after that are not comparable."
     )
 
 
 def facts_of(pools: Sequence[Pool]) -> dict[int, BandFacts]:
     """From the logarithms of the thinner side's amounts, a pool for each of BANDS_BPS.
 
-    The book is known furthest where most seconds have a value: the others are compared with those.
+    The best known band is the one with most values: coverage of the others is measured against it.
     """
     seconds = max((pool.n for pool in pools), default=0)
     return {
@@ -107,21 +107,21 @@ def robust_sd(pool: Pool) -> float:
 
 
 class OwnBand:
-    """The choice, and the trailing hour within every band: another choice knows its own hour at once."""
+    """The choice, and the trailing hour within every band, so that a new choice has its hour at once."""
 
     def __init__(self) -> None:
         self.choice: BandChoice | None = None
         self._seconds = array("q")
-        self._thin = array("f")  # of each second, for each of BANDS_BPS; nan: not known
+        self._thin = array("f")  # of each second, for each of BANDS_BPS; nan: unknown
 
     @property
     def place(self) -> int | None:
-        """Of the own band in BANDS_BPS. None below 15 minutes."""
+        """Index of the own band in BANDS_BPS. None below 15 minutes."""
         return None if self.choice is None else BANDS_BPS.index(self.choice.bps)
 
     @property
     def wanted(self) -> Sequence[int]:
-        """Places of the own band and of those that may become it: until an hour has chosen, all of them."""
+        """Indices of the own band and of those that may become it: all of them during the first hour."""
         choice = self.choice
         if choice is None or not choice.is_settled:
             return range(len(BANDS_BPS))
@@ -136,9 +136,9 @@ class OwnBand:
             del self._seconds[:DROP_EVERY], self._thin[: DROP_EVERY * len(BANDS_BPS)]
 
     def look(self, second: int, spread_bps: float, tick_bps: float, pools: Sequence[Pool]) -> bool:
-        """Choose from the last day at 15 minutes of it, at an hour and at each midnight UTC.
+        """Choose from the last day after 15 minutes, after an hour, and at each midnight UTC.
 
-        Returns whether the band is another one now. `pools` as for `facts_of`.
+        Returns whether the band changed. `pools` as for `facts_of`.
         """
         choice, day = self.choice, second // DAY_SECS
         seconds = max(pool.n for pool in pools)
@@ -166,6 +166,6 @@ class OwnBand:
         return out
 
     def precede(self, older: OwnBand) -> None:
-        """What another one saw of an earlier time comes before. Its choice rests on more."""
+        """Add the seconds of an earlier object before these. Its choice counts, since it rests on more data."""
         self._seconds, self._thin = older._seconds + self._seconds, older._thin + self._thin
         self.choice = older.choice or self.choice

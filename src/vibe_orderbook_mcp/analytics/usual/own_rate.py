@@ -1,8 +1,8 @@
-"""How high a figure must be to be unusual for its symbol: a floor that is the same for all, and the symbol's own rate.
+"""The height at which a figure is unusual for its symbol: a floor that is the same for all, and the symbol's own rate.
 
-Level 1 is reached at most some 20 times a day and level 2 some twice, whatever the symbol: a value must reach the
-floor, and the k-th largest peak of the symbol's own episodes in the 24 h before, k = 20 (2) a day. Of equals each is as
-likely to be the largest, so that is also how often to expect it. Nothing is extrapolated.
+For every symbol level 1 comes at most about 20 times a day and level 2 about twice. A value must reach the floor and
+the k-th largest peak of the symbol's own episodes in the 24 h before, k = 20 (2) a day. Each of n equal peaks is as
+likely to be the largest, so this is also the expected rate. Nothing is extrapolated.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ APART_SECS: Final = 60
 
 
 class Reached(NamedTuple):
-    """A measure in one second. `level` is None while there is too little history for a verdict."""
+    """A measure in one second. `level` is None without enough history for a verdict."""
 
     value: float
     level: int | None
 
 
-Levels = dict[Measure, Reached]  # a measure that cannot be told is missing
+Levels = dict[Measure, Reached]  # an unknown measure is missing
 
 
 def own_threshold(peaks: Sequence[float], days: float, a_day: int) -> float | None:
-    """What the symbol itself exceeded `a_day` times a day, from its peaks in the `days` before.
+    """The height that the symbol reached `a_day` times a day, from its peaks in the `days` before.
 
-    None: it has not had that many, so the floor alone decides.
+    None: it had fewer peaks, so the floor alone decides.
     """
     k = max(1, ceil(a_day * days))
     return sorted(peaks, reverse=True)[k - 1] if len(peaks) >= k else None
@@ -70,7 +70,7 @@ class _Streak:
 
 
 class Episodes:
-    """Of each episode of a measure the peak. Peaks are kept with the baseline."""
+    """The peak of each episode of a measure. The baseline stores the peaks."""
 
     def __init__(self) -> None:
         self._running: dict[str, _Streak] = {}
@@ -86,7 +86,7 @@ class Episodes:
             running.peak = second, value
 
     def end(self, second: int, baseline: Baseline) -> None:
-        """A peak counts a minute after the end of its episode; once, though a restart sees it again."""
+        """A peak counts a minute after the end of its episode. It counts once, even if a restart sees it again."""
         for measure, running in list(self._running.items()):
             if second - running.last < APART_SECS:
                 continue
@@ -97,13 +97,13 @@ class Episodes:
 
 
 class OwnRates:
-    """`second` for every second in turn."""
+    """Call `second` for every second in order."""
 
     def __init__(self) -> None:
         self._episodes = Episodes()
 
     def second(self, second: int, values: dict[Measure, float], baseline: Baseline) -> Levels:
-        """The level of each value. A running episode is not compared with its own peak."""
+        """The level of each value. An open episode is not compared with its own peak."""
         is_ready, days = baseline.is_ready, days_of(baseline)
         out: Levels = {}
         for measure, value in values.items():
@@ -117,7 +117,7 @@ class OwnRates:
 
 
 def days_of(baseline: Baseline) -> float:
-    """How much of the last day was watched."""
+    """How much of the last day was recorded, in days."""
     return min(1.0, baseline.seconds / DAY_SECS)
 
 
@@ -127,8 +127,8 @@ def peaks_of(baseline: Baseline, measure: str, second: int) -> list[float]:
 
 
 def times_a_day(baseline: Baseline, measure: Measure, value: float, second: int) -> float | None:
-    """How often a day the symbol's own last day reached the value. None before 24 h of it, and below the floor of
-    level 1, where no peaks are kept.
+    """How often the symbol's own last day reached the value. None before 24 h of history, and below the floor of
+    level 1, below which no peaks are stored.
     """
     days = days_of(baseline)
     if days < 1.0 or value < FLOORS[measure][0]:

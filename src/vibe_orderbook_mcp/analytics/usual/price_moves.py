@@ -1,4 +1,4 @@
-"""How far mid has moved against what the hour before makes of it.
+"""Moves of mid against the volatility of the hour before.
 
 After Lee & Mykland's test for jumps (local volatility as the yardstick); the cap, the tick and the horizons are ours.
 """
@@ -16,7 +16,7 @@ from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow
 HORIZONS_SECS: Final = (1, 10, 60)
 GRID_SECS: Final = 10
 HOUR_SECS: Final = 3600
-LEFT_OUT_SECS: Final = 60  # the newest minute is what is judged
+LEFT_OUT_SECS: Final = 60  # the newest minute is the one being judged
 VALUE_SECS: Final = 900
 RETURNS_NEEDED: Final = (VALUE_SECS - LEFT_OUT_SECS) // GRID_SECS
 CAP_QUANTILE: Final = 0.98
@@ -24,7 +24,7 @@ BREAKS: Final = int(RowFlag.GAP | RowFlag.RESYNC | RowFlag.CROSSED | RowFlag.DIS
 
 
 class LargestMove(NamedTuple):
-    """The move that is largest against its own horizon's usual one."""
+    """The move with the largest ratio to the usual move of its horizon."""
 
     z: float
     bps: float
@@ -47,12 +47,12 @@ def second_variance(ordered_squares: Sequence[float]) -> float:
 
 
 def price_z(move_bps: float, secs: int, variance: float, tick_bps: float) -> float:
-    """|move| / max(sqrt(variance * secs), one tick): a quiet coin's single tick is no event."""
+    """|move| / max(sqrt(variance * secs), one tick): so a single tick of a quiet coin is not an event."""
     return abs(move_bps) / max(sqrt(variance * secs), tick_bps)
 
 
 class PriceMoves:
-    """`second` for every row in turn."""
+    """Call `second` for every row in order."""
 
     def __init__(self, tick: float) -> None:
         self._tick = tick
@@ -69,7 +69,7 @@ class PriceMoves:
 
     @property
     def known_secs(self) -> int:
-        """How much of the trailing hour is known; a first value needs 15 minutes of it."""
+        """Known seconds of the trailing hour; the first value needs 15 minutes."""
         return LEFT_OUT_SECS + GRID_SECS * len(self._squares)
 
     def second(self, row: SecondRow) -> LargestMove | None:
@@ -92,7 +92,7 @@ class PriceMoves:
         return None if not now or not before else 1e4 * log(now / before)
 
     def precede(self, older: PriceMoves) -> None:
-        """What another one saw of an earlier time comes before."""
+        """Add the seconds of an earlier object before these."""
         older._settle(self._newest)
         older._squares.add_all(self._squares)
         self._squares = older._squares
@@ -118,7 +118,7 @@ class PriceMoves:
         self._weigh()
 
     def _settle(self, now: int) -> None:
-        """Returns that are older than the newest minute count from now on."""
+        """Count the returns that are now older than a minute."""
         self._squares.drop_before(now - HOUR_SECS + 1)
         while self._waiting and self._waiting[0][0] <= now - LEFT_OUT_SECS:
             self._squares.add(*self._waiting.popleft())

@@ -1,4 +1,4 @@
-"""What an order would have cost, from a row: the touch and the bands, and between two bands an even spread."""
+"""Cost of an order, estimated from a row: from the touch and the bands, with even depth between two bands."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.model.rows import BANDS_BPS, SecondRow
 
-NOT_FILLED_BPS: Final = 1e6  # stands for a cost where the bands do not hold the amount
+NOT_FILLED_BPS: Final = 1e6  # marks a cost if the bands have less than the amount
 
 
 def cost_bps(row: SecondRow, side: Side, amount_quote: float) -> float | None:
     """Mean distance from mid, in bps, of `amount_quote` taken at once from one side; positive, half a spread at least.
 
-    Whole bands cost what their mean price says. What the widest band does not hold is taken to rest at its edge, so the
-    cost is a lower bound then. None: no book, or it is not known far enough.
+    A complete band costs its mean price. Any amount beyond the widest band is priced at its edge, so the cost is then a
+    lower bound. None: no book, or not known far enough.
     """
     is_bid = side == "bid"
     best, size = (row.best_bid, row.best_bid_size) if is_bid else (row.best_ask, row.best_ask_size)
@@ -45,14 +45,15 @@ def cost_bps(row: SecondRow, side: Side, amount_quote: float) -> float | None:
 
 
 def dearer_cost_bps(row: SecondRow, bid_quote: float, ask_quote: float) -> float | None:
-    """The larger cost of taking these amounts from the two sides. None when either is not known."""
+    """The larger cost of taking these amounts from the two sides. None if either is unknown."""
     bid, ask = cost_bps(row, "bid", bid_quote), cost_bps(row, "ask", ask_quote)
     return None if bid is None or ask is None else max(bid, ask)
 
 
 def round_trip_bps(row: SecondRow, amount_quote: float) -> float | None:
-    """Cost of buying and of selling that amount at once, together, in bps of mid. None: no book, or it is not known far
-    enough. NOT_FILLED_BPS where either side holds less within the widest band.
+    """Cost of a round trip: buying and selling that amount at once, in bps of mid.
+
+    None: no book, or not known far enough. NOT_FILLED_BPS if either side has less within the widest band.
     """
     costs = cost_bps(row, "bid", amount_quote), cost_bps(row, "ask", amount_quote)
     if costs[0] is None or costs[1] is None:

@@ -12,8 +12,8 @@ MAD_TO_SIGMA: Final = 1.4826
 class Trailing:
     """Values of the last `span_secs`, at most one in `every_secs`, also kept in order.
 
-    Adding is O(log n) and a short memmove. All its memory is taken at once, 24 bytes a value: what is needed after a
-    day is needed after a minute.
+    Adding is O(log n) and a short memmove. It allocates all memory at the start, 24 bytes a value, so memory does not
+    grow during the day.
     """
 
     __slots__ = ("_count", "_first", "_ordered", "_seconds", "_span_secs", "_values")
@@ -22,7 +22,7 @@ class Trailing:
         most = span_secs // every_secs
         self._span_secs = span_secs
         self._count = 0
-        self._first = 0  # place of the oldest value in the two rings
+        self._first = 0  # index of the oldest value in the two rings
         self._seconds = array("q", [0]) * most
         self._values = array("d", [0.0]) * most
         self._ordered = array("d", [0.0]) * most  # the first `_count`
@@ -42,7 +42,7 @@ class Trailing:
         self._count += 1
 
     def drop_before(self, second: int) -> None:
-        """Values of earlier seconds go, though no new one comes."""
+        """Drop old values although no new one comes."""
         while self._count and self._seconds[self._first] < second:
             self._drop_oldest()
 
@@ -52,7 +52,7 @@ class Trailing:
         return self._ordered[: self._count]
 
     def add_all(self, later: Trailing) -> None:
-        """What another one has, all of it behind the newest value here."""
+        """Add all values of another object; they are newer than the newest one here."""
         most = len(later._values)
         for place in range(later._first, later._first + later._count):
             self.add(later._seconds[place % most], later._values[place % most])

@@ -21,7 +21,7 @@ from vibe_orderbook_mcp.model.listed import Listed, is_asset_name, is_symbol_nam
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import Closing, MalformedMessage, Reply, Traded
 
-# Called with a number of rows that were skipped because they cannot be read.
+# Called with the number of rows that were skipped because they cannot be read.
 Count = Callable[[int], object]
 
 
@@ -29,8 +29,8 @@ def _ignore(_skipped: int) -> None:
     pass
 
 
-# The largest of 13 000 recorded frames spans 1 466 ids. Taken as it is, a damaged `u` far ahead would make every later
-# event look old, and the book would stand still with nothing to mend it; skipped, it is a gap, which resyncs.
+# The largest of 13 000 recorded frames spans 1 466 ids. If accepted, a damaged `u` far ahead would make every later
+# event look old, and the book would stop for ever; if skipped, it is a gap, which resyncs.
 MOST_IDS_A_FRAME = 100_000
 
 
@@ -71,7 +71,7 @@ class TradeMessage(Traded, tag_field="e", tag="aggTrade"):
 
 
 class ShutdownMessage(Closing, tag_field="e", tag="serverShutdown"):
-    """The server is about to go: open another connection as soon as possible."""
+    """The server will close: open another connection as soon as possible."""
 
 
 Event = DepthMessage | TradeMessage | ShutdownMessage
@@ -128,7 +128,7 @@ class _WireTime(msgspec.Struct):
     server_time_ms: Millis = msgspec.field(name="serverTime")
 
 
-# Shown to users as it is.
+# Shown to users unchanged.
 StatusWord = Annotated[str, msgspec.Meta(pattern="^[A-Z_]{1,40}$")]
 
 
@@ -137,7 +137,7 @@ class _WireStatus(msgspec.Struct):
 
 
 class _WireListed(msgspec.Struct):
-    """What every entry of `exchangeInfo` is read for; a symbol that is kept is read whole."""
+    """The fields read from every entry of `exchangeInfo`; a subscribed symbol's entry is read completely."""
 
     symbol: str
     status: StatusWord
@@ -161,13 +161,13 @@ _decode_frame = msgspec.json.Decoder(_Frame, strict=False).decode
 _NAMED = msgspec.json.Decoder(_NamedFrame)
 _SNAPSHOT = msgspec.json.Decoder(_WireSnapshot, strict=False)
 _TRADES = msgspec.json.Decoder(list[_WireTrade], strict=False)
-# The same row by row, for an answer of which one row cannot be read.
+# The same row by row, for an answer with an unreadable row.
 _SNAPSHOT_ROWS = msgspec.json.Decoder(_WireSnapshotRows, strict=False)
 _LEVEL = msgspec.json.Decoder(Level, strict=False)
 _TRADE_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _TRADE = msgspec.json.Decoder(_WireTrade, strict=False)
 
-# What decoding raises for bytes that are not what they should be; brackets in brackets end in a RecursionError.
+# Exceptions of decoding bad bytes; deeply nested brackets raise RecursionError.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -202,14 +202,14 @@ def _is_known(raw: bytes | str) -> bool:
     try:
         return _NAMED.decode(raw).data.e in _EVENTS
     except _UNREADABLE:
-        return True  # not even its name can be read: it is wrong, not new
+        return True  # its name cannot be read either: it is wrong, not new
 
 
 def parse_snapshot(raw: bytes, skipped: Count = _ignore) -> DepthSnapshot:
-    """`GET /api/v3/depth`. `skipped` is called with how many levels cannot be read, if any.
+    """`GET /api/v3/depth`. `skipped` is called with the number of unreadable levels, if any.
 
-    A level that cannot be read is not known, nor where it lies: its side is known up to the level before it. Raises
-    ExchangeUnavailable where that leaves a side with nothing.
+    The price of an unreadable level is unknown too, so its side is known up to the level before it. Raises
+    ExchangeUnavailable if a side has no level left.
     """
     try:
         return _SNAPSHOT.decode(raw)
@@ -247,7 +247,7 @@ def _read_level(row: msgspec.Raw) -> Level | None:
 def parse_trades(raw: bytes, skipped: Count = _ignore) -> list[Trade]:
     """`GET /api/v3/aggTrades`, ascending by id, without those that cannot be read.
 
-    `skipped` is called with the number of those. Raises ExchangeUnavailable where none can be read.
+    `skipped` is called with the number of those. Raises ExchangeUnavailable if none can be read.
     """
     try:
         return [_trade(row) for row in _TRADES.decode(raw)]
@@ -287,7 +287,7 @@ def parse_time(raw: bytes) -> int:
 
 
 def parse_listing(raw: bytes, skipped: Count = _ignore) -> list[Listed]:
-    """`GET /api/v3/exchangeInfo` of all symbols: those that can be read; `skipped` is called with how many cannot."""
+    """`GET /api/v3/exchangeInfo`: all readable symbols; `skipped` is called with the number of unreadable ones."""
     try:
         rows = _LISTING.decode(raw).symbols
     except _UNREADABLE as error:
@@ -366,18 +366,18 @@ def _entry_of(raw: bytes, symbol: str) -> msgspec.Raw | None:
         except _UNREADABLE:
             unreadable += 1
     if unreadable:
-        raise ExchangeUnavailable(_NO_SYMBOL)  # it may be the one
+        raise ExchangeUnavailable(_NO_SYMBOL)  # it may be the requested one
     return None
 
 
 def _limit(found: dict[str, Any] | None) -> int | None:
-    """Without it a symbol can still be kept: it bounds one figure of an iceberg, and nothing else."""
+    """Optional: it only bounds one figure of an iceberg."""
     limit = None if found is None else found.get("limit")
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def _decimal(text: str) -> Decimal:
-    """A plain decimal as the exchange writes them. Raises ValueError for what could not be computed with."""
+    """A plain decimal in the exchange's format. Raises ValueError for anything else."""
     if _DECIMAL.fullmatch(text) is None:
         raise ValueError(text[:40])
     return Decimal(text)

@@ -1,4 +1,4 @@
-"""What the exchange's refusals say: how long to wait, and which error it is. Pure: the clock is an argument."""
+"""Reads the exchange's refusals: the time to wait, and the error. Pure: the clock is an argument."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 TOO_MANY_REQUESTS, BANNED = 429, 418
 USUAL_WAIT_SECS = {TOO_MANY_REQUESTS: 60.0, BANNED: 120.0}
-# The exchange's longest ban. Whatever else a delay says is a mistake of somebody between.
+# The exchange's longest ban. A longer delay is an error of a proxy.
 LONGEST_WAIT_SECS = 3 * 86_400.0
 TOO_MUCH_WEIGHT = -1003
 _UNTIL = re.compile(r"banned until ([0-9]{12,15})", re.IGNORECASE | re.ASCII)
@@ -28,7 +28,7 @@ class RefusalBody(msgspec.Struct):
 
 
 def parse_reply(body: bytes) -> RefusalBody:
-    """Without a code for what is none of the exchange's own."""
+    """Without a code for a body that is not the exchange's own."""
     try:
         return msgspec.json.decode(body, type=RefusalBody)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -36,11 +36,11 @@ def parse_reply(body: bytes) -> RefusalBody:
 
 
 def wait_secs(status: int, headers: Mapping[str, str], reply: RefusalBody, wall_secs: float) -> float | None:
-    """How long no request may be sent, at least 1 s; None when the answer asks for no pause.
+    """How long no request may be sent, at least 1 s; None if the answer demands no pause.
 
-    A ban is told by status 418, by `Retry-After` (seconds, or a date) and by the text of error -1003 ("banned until
-    <milliseconds since the epoch>"). Where several are there the longest counts. `wall_secs` is this machine's time,
-    for which the answer's own `Date` is taken where the two differ.
+    Signs of a ban are status 418, `Retry-After` (seconds, or a date) and the text of error -1003 ("banned until
+    <milliseconds since the epoch>"). The longest one counts. `wall_secs` is this machine's time; if it differs from the
+    answer's own `Date`, that date counts.
     """
     if (now_secs := _date_secs(headers.get("Date", ""))) is None or abs(now_secs - wall_secs) < SAME_CLOCK_SECS:
         now_secs = wall_secs
@@ -55,7 +55,7 @@ def wait_secs(status: int, headers: Mapping[str, str], reply: RefusalBody, wall_
 
 
 def _retry_after_secs(text: str, now_secs: float) -> float | None:
-    """None when it says nothing that can be used: a date that has passed is no delay."""
+    """None for an unusable value, such as a date in the past."""
     try:
         secs = float(text)
     except ValueError:

@@ -23,12 +23,12 @@ from vibe_orderbook_mcp.venues.binance.refusals import parse_reply, wait_secs
 from vibe_orderbook_mcp.venues.binance.weights import GLANCES, LOOKUPS, OLDER_PAGES, PAGES, Lane, WeightBudget
 
 DEPTH_LIMIT = 5000
-# While much of the minute's weight is used (a storm of resyncs), a fifth of the levels costs a fifth of the weight.
+# While much of the minute's weight is used (many resyncs), a fifth of the levels costs a fifth of the weight.
 SHORT_DEPTH_LIMIT = 1000
 DEPTH_SHARE = 0.5
 GLANCE_LEVELS, GLANCE_WEIGHT = 100, 5
 AGG_TRADES_LIMIT = 1000
-# A page of trades has 0.1 MB. What waits for one that never comes is not there when the exchange answers again.
+# A page of trades has 0.1 MB. A task that waits for a lost page is not ready when the exchange answers again.
 PAGE_SECS = 5.0
 EXCHANGE_INFO = "/api/v3/exchangeInfo"
 INFO_WEIGHT = 20
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class BinanceRest:
-    """One client for all requests: it knows what was spent and until when the exchange wants peace.
+    """One client for all requests: it knows the used weight and the time until which requests are forbidden.
 
     Every method raises ExchangeUnavailable, RateLimited or SymbolUnknown, nothing else.
     """
@@ -45,12 +45,12 @@ class BinanceRest:
     def __init__(
         self, base_url: str, *, budget: WeightBudget | None = None, timeout_secs: float = TIMEOUT_SECS
     ) -> None:
-        # Pages of trades have connections of their own: however many are waited for, a snapshot gets one.
+        # Pages of trades have separate connections, so that a snapshot always gets one.
         self._web, self._page_web = (WebClient(base_url, timeout_secs=timeout_secs) for _ in range(2))
         self.budget = budget or WeightBudget()
         self.source: PriceSource | None = None  # None until the exchange has answered
         self.requests = 0
-        self.failures: Counter[str] = Counter()  # by HTTP status; "no answer" that came, or could be read
+        self.failures: Counter[str] = Counter()  # by HTTP status; "no answer" if none came or could be read
         self.skipped: Counter[str] = Counter()  # rows of answers that could not be read: levels, symbols, trades
         self._said = Repeats()
 
@@ -65,7 +65,7 @@ class BinanceRest:
         await self._page_web.aclose()
 
     def affordable_depth(self) -> int:
-        """How many levels a side a snapshot should have now: all, unless that would use up the minute's weight."""
+        """Levels a side for a snapshot now: all, unless that would use up the minute's weight."""
         now = time.monotonic()
         return SHORT_DEPTH_LIMIT if self.budget.delay(250, now, share=DEPTH_SHARE) > 0 else DEPTH_LIMIT
 
@@ -75,7 +75,7 @@ class BinanceRest:
         return await self._get(parse, "/api/v3/depth", weight, symbol, limit=limit)
 
     async def glance(self, symbol: str) -> DepthSnapshot:
-        """The best levels alone, for little weight. Raises RateLimited at once while much of the weight is used up."""
+        """Only the best levels, for little weight. Raises RateLimited at once while much of the weight is used up."""
         if (delay := self.budget.delay(GLANCE_WEIGHT, time.monotonic(), lane=GLANCES)) > 0:
             raise RateLimited("The share of the exchange's request limit for this is used up.", retry_after_secs=delay)
         return await self._get(
@@ -83,7 +83,7 @@ class BinanceRest:
         )
 
     async def symbol(self, symbol: str, *, is_lookup: bool = False) -> SymbolSpec:
-        """`is_lookup`: because a client asked. It then has a small share of the weight, and does not wait for it."""
+        """`is_lookup`: for a client's question. Then it has a small share of the weight and does not wait for it."""
         parse = partial(messages.parse_symbol, symbol=symbol)
         spec = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, symbol, lane=LOOKUPS if is_lookup else None)
         if spec is None:
@@ -91,8 +91,8 @@ class BinanceRest:
         return spec
 
     async def all_symbols(self) -> Listing:
-        """Everything that the exchange lists, as a client's look-up. Entries that cannot be read are left out."""
-        try:  # without the rules of accounts, which nobody here needs, the list is much shorter
+        """The exchange's whole list, as a client's look-up. Unreadable entries are left out."""
+        try:  # without account rules, which are not needed here, the list is much shorter
             raw = await self._get(bytes, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS, showPermissionSets="false")
         except ExchangeUnavailable as error:
             if error.status != httpx.codes.BAD_REQUEST:
@@ -111,7 +111,7 @@ class BinanceRest:
         return listing
 
     async def listing(self, symbol: str) -> tuple[str, SymbolSpec]:
-        """What the exchange says of it now, and its word for whether it trades: TRADING, HALT, BREAK and others.
+        """The exchange's present description of the symbol, and its status: TRADING, HALT, BREAK and others.
 
         Waits while half of the weight is used up.
         """
@@ -168,7 +168,7 @@ class BinanceRest:
             raise
 
     def _note_skipped(self, rows: str, what: str, count: int) -> None:
-        """Once, and then once a minute: the same answer may be asked for again."""
+        """Log once, and then once a minute, because the same request may be repeated."""
         self.skipped[rows] += count
         if (more := self._said.more((rows, what), time.monotonic())) is not None:
             logger.warning("Skipped {} unreadable {} in an answer about {}{}", count, rows, what, more)
@@ -190,7 +190,7 @@ class BinanceRest:
         if (wait := wait_secs(status, answer.headers, reply, time.time())) is not None:
             self.budget.block(wait, time.monotonic())
             return RateLimited(
-                f"The exchange asks to wait {wait:.0f} s (HTTP {status}).", retry_after_secs=wait, status=status
+                f"The exchange demands a pause of {wait:.0f} s (HTTP {status}).", retry_after_secs=wait, status=status
             )
         if status == httpx.codes.UNAVAILABLE_FOR_LEGAL_REASONS:
             return ExchangeUnavailable(

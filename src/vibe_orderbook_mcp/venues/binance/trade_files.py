@@ -1,7 +1,7 @@
 """Binance's public files of aggregate trades (data.binance.vision, "aggTrades"), plain or zipped.
 
-Columns: id, price, quantity, first and last trade id, time, whether the buyer is the maker, and for spot whether it
-was the best match. A first line with names may be there. Times are milliseconds, and microseconds since 2025.
+Columns: id, price, quantity, first and last trade id, time, whether the buyer is the maker, and for spot whether it was
+the best match. The first line may have names. Times are milliseconds, and microseconds since 2025.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.model.events import Trade
 
 TAKEN: Final = "Binance's public aggTrades files are read: .csv, or a .zip with one such file"
-COLUMNS: Final = (7, 8)  # spot files have the eighth
-_MOST_MILLIS: Final = 10**14  # what is larger counts microseconds
+COLUMNS: Final = (7, 8)  # the eighth column is in spot files
+_MOST_MILLIS: Final = 10**14  # larger numbers are microseconds
 _MOST_ID: Final = 2**62
 _NUMBER: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
 _WHOLE: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -30,7 +30,7 @@ _NAMED: Final = re.compile(r"([^-/]+)-aggTrades-")
 
 
 class TradeFile:
-    """One file. `price_places` and `size_places` are (printed, significant) decimals of what was read so far."""
+    """One file. `price_places` and `size_places` are (printed, significant) decimals of the rows so far."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,12 +38,12 @@ class TradeFile:
 
     @property
     def symbol(self) -> str | None:
-        """What its name says, where it is the one that Binance gave it."""
+        """The symbol in its name, if the file has Binance's own name."""
         found = _NAMED.match(self.path.name)
         return None if found is None else found[1]
 
     def trades(self) -> Iterator[Trade]:
-        """In the order of the file. Raises ConfigError with file and line for what is no such file."""
+        """Trades in the order of the file. Raises ConfigError with file and line for any other file."""
         name, line = self.path.name, 0
         try:
             with _text(self.path) as text:
@@ -54,7 +54,7 @@ class TradeFile:
                         continue
                     yield self._trade(row)
         except (ValueError, csv.Error) as error:
-            raise ConfigError(f"{name}, line {max(1, line)}, is no aggregate trade: {error}. {TAKEN}.") from error
+            raise ConfigError(f"{name}, line {max(1, line)}, is not an aggregate trade: {error}. {TAKEN}.") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise ConfigError(f"{name} cannot be unpacked: {error}. {TAKEN}.") from error
         except OSError as error:

@@ -1,7 +1,7 @@
-"""How much of the exchange's request weight may be used, and when. Pure: time comes in as an argument.
+"""The budget of the exchange's request weight. Pure: time is an argument.
 
-Binance counts a weight per address and minute (`X-MBX-USED-WEIGHT-1M`), answers 429 with `Retry-After` when it is
-used up, and 418 (a ban of minutes to days) to whoever goes on. So the count is kept here and requests wait.
+Binance counts a weight per address and minute (`X-MBX-USED-WEIGHT-1M`). When it is used up it answers 429 with
+`Retry-After`, and then 418 (a ban of minutes to days) to clients that go on. So this module counts and requests wait.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from typing import NamedTuple
 
 MINUTE_SECS = 60.0
 DEFAULT_LIMIT = 6000
-# What is left alone for whoever else uses this address.
+# Reserved for other programs on this address.
 RESERVE = 0.05
 
 
 class Lane(NamedTuple):
-    """A kind of request that must not keep the books waiting. Shares are of the limit.
+    """A kind of request that must not delay the books. Shares are of the limit.
 
-    `own`: what all of the kind together may use in a minute. `until`: how much everybody may have used before it waits.
+    `own`: the most that all requests of the kind may use in a minute. `until`: it waits while total use is above this.
     """
 
     own: float
     until: float
 
 
-LOOKUPS = Lane(0.1, 0.8)  # that clients cause: a snapshot goes before somebody's spelling mistake
-GLANCES = Lane(0.2, 0.8)  # at books whose streams are silent
-PAGES = Lane(0.2, 0.8)  # of trades that are missing since a moment ago
-OLDER_PAGES = Lane(0.4, 0.6)  # of trades before the oldest one held, and of long holes
+LOOKUPS = Lane(0.1, 0.8)  # for clients: a snapshot has priority over a client's spelling mistake
+GLANCES = Lane(0.2, 0.8)  # for books with silent streams
+PAGES = Lane(0.2, 0.8)  # for recently missing trades
+OLDER_PAGES = Lane(0.4, 0.6)  # for trades before the oldest stored one, and for long holes
 
 
 class WeightBudget:
@@ -42,7 +42,7 @@ class WeightBudget:
         self._minute = -1
 
     def delay(self, weight: int, now_secs: float, *, share: float = 1.0, lane: Lane | None = None) -> float:
-        """How long to wait before a request of this weight. `share` is the part of the limit its kind may use."""
+        """How long to wait before a request of this weight. `share` is the share of the limit for its kind."""
         if now_secs < self.blocked_until_secs:
             return self.blocked_until_secs - now_secs
         self._roll(now_secs)
@@ -59,7 +59,7 @@ class WeightBudget:
             self.used_by[lane] += weight
 
     def observe(self, used: int, now_secs: float) -> None:
-        """The exchange's own count, which includes what others use. Its minute may start at another moment."""
+        """The exchange's own count, which includes other programs. Its minute may start at another moment."""
         self._roll(now_secs)
         self.used = max(self.used, used)
 
