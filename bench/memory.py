@@ -1,9 +1,9 @@
-"""What one symbol's seconds take in memory, while hours of them go by.
+"""The memory of one symbol's seconds over hours.
 
     python -m bench.memory [--hours 24]
 
-Ten minutes of the simulated market go through book, rows and detectors; its rows and what single levels did are then
-told again and again, later by as much and some hours livelier than others, through the same code as in production. The
+Ten minutes of the simulated market go through book, rows and detectors; its rows and single levels are then replayed
+repeatedly, each time later, and some hours livelier than others, through the same code as in production. The
 figures are the sizes of all objects that `PastHour` and `SymbolWatch` hold: kB of one symbol beside its book.
 """
 

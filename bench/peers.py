@@ -1,7 +1,8 @@
 """Peers, each driven through its own Binance message path, without network.
 
-Where a library leaves the decoding to the caller, orjson does it. "never read" rows are the fair comparison for whoever
-reads the book rarely, "best read" rows for whoever needs best bid and ask after every message.
+Where a library leaves the decoding to the caller, orjson does it. "never read" rows are the fair comparison for
+programs that read the book rarely, "best read" rows for programs
+that need best bid and ask after every message.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Asking:
 
     def _set_clock(self) -> None:
         runtime = self.server.runtime
-        for _ in range(2):  # a clock that is told twice believes it
+        for _ in range(2):  # a clock accepts a time that comes twice
             runtime.market.clock.observe(self._end * 1000 + 900, time.monotonic_ns())
         if (book := self.state.copy) is not None:
             book.event_ms = self._end * 1000 + 900

@@ -46,7 +46,7 @@ from vibe_orderbook_mcp.venues.binance.messages import DepthMessage, TradeMessag
 ASKED = "BTCUSDT"
 CAP_MB = 40_000
 DAY, MINUTE = 86_400, 60
-EXACT_SECS = 2 * HOUR  # so many of the newest rows carry the ids of the newest trades
+EXACT_SECS = 2 * HOUR  # this many of the newest rows have the ids of the newest trades
 UNSEALED_SECS = 2 * MINUTE
 CHUNK_SECS = 600
 SPEC = SymbolSpec(ASKED, "BTC", "USDT", Decimal("0.01000000"), Decimal("0.00001000"))

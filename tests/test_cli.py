@@ -264,7 +264,7 @@ def test_status_counts_a_gap_that_is_open_while_a_process_has_the_directory(tmp_
     began = int(time.time())
     text = asyncio.run(run()).out.decode()
     assert text.startswith(f"{tmp_path / 'db'}: schema")
-    assert " s ago. Another process records here now: a gap that is still open counts up to now." in text
+    assert " s ago. Another process records here now: an open gap counts up to now." in text
     (row,) = ([cell.strip() for cell in line.split("│")] for line in text.splitlines() if "rows" in line)
     assert row[6] == "1"
     missing_secs = int(row[7].removesuffix(" s").replace(",", ""))

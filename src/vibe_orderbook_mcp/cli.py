@@ -70,7 +70,7 @@ SeedOption = Annotated[int, typer.Option(help="Seed of the simulated market.")]
 
 
 def main() -> None:
-    """Console script. Exit code 2 for what the caller can mend, 1 for the rest."""
+    """Console script. Exit code 2 for errors that the caller can correct, 1 for others."""
     _keep_standard_files()
     never_waiting()
     try:
@@ -85,7 +85,7 @@ def main() -> None:
     except VibeError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    except BrokenPipeError:  # a reader that left (`| head`) wanted no more
+    except BrokenPipeError:  # the reader closed the pipe (`| head`)
         _drop_output()
         sys.exit(1)
     except OSError as error:  # a full disk under an export
@@ -95,7 +95,8 @@ def main() -> None:
 
 
 def _keep_standard_files() -> None:
-    """The number of a closed one would go to the next file or socket, and what others print would end up there."""
+    """Open the standard descriptors that are closed. Otherwise the next file or socket would get their number, and
+    printed text would go there."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -104,14 +105,14 @@ def _keep_standard_files() -> None:
 
 
 def _drop_output() -> None:
-    """What could not be written: Python would try again at its end, and say so in a stack."""
+    """Discard unwritten output: Python would try again at its end and print a stack."""
     if sys.stdout is not None:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:
-    """A line that a server prints at its start. It serves on where nobody takes it."""
+    """A line that a server prints at its start. The server continues if it cannot be written."""
     with contextlib.suppress(OSError):
         typer.echo(text)
 
@@ -167,7 +168,7 @@ def sim(
     seed: SeedOption = 1,
     scenario: Annotated[str, typer.Option(help="A pace (quiet, normal, busy) or an event such as drain.")] = "normal",
     replay: Annotated[list[Path] | None, typer.Option(help="Recording to serve instead; may be repeated.")] = None,
-    speed: Annotated[float, typer.Option(help="Replay speed; 0 is as fast as clients take it.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="Replay speed; 0 is as fast as clients can read.")] = 1.0,
     venue: Annotated[str | None, typer.Option(help="Venue of the recording; found in its frames by itself.")] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input ends.")] = False,
     files: Annotated[list[Path] | None, typer.Argument(help="More files of the recording.")] = None,
@@ -180,7 +181,7 @@ def sim(
         threading.Thread(target=_end_with_input, daemon=True).start()
     recordings = [*(replay or []), *(files or [])]
     if recordings:
-        from vibe_orderbook_mcp.sim.replay import ReplayConfig, serve_replay  # noqa: PLC0415  # likewise
+        from vibe_orderbook_mcp.sim.replay import ReplayConfig, serve_replay  # noqa: PLC0415  # not needed by servers
 
         replaying = ReplayConfig(files=tuple(recordings), speed=speed, venue=venue, host=host, port=port)
         _run(serve_replay(replaying, started=_say))
@@ -194,7 +195,7 @@ def sim(
 def record(
     symbols: Annotated[str, typer.Option(help="Symbols separated by commas.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write; .gz compresses.")],
-    seconds: Annotated[float | None, typer.Option(help="Stop by itself after so long.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
     force: ForceOption = False,
 ) -> None:
     """Record raw frames of a live exchange, for `sim --replay`."""
@@ -217,7 +218,7 @@ def verify(
     tops: Annotated[Path | None, typer.Option(help="File for the best levels after each frame, JSON lines.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Rebuild every book of a recording by its venue's rule and say what is wrong; exit code 1 where something is."""
+    """Rebuild every book of a recording by its venue's rule and report errors; exit code 1 if there are any."""
     from vibe_orderbook_mcp.verify.command import verify_to_text  # noqa: PLC0415  # not needed by servers
 
     _settings()
@@ -255,7 +256,7 @@ def export(
 def import_(
     kind: Annotated[ImportKind, typer.Argument(help="What to import.")],  # there is one kind
     files: Annotated[list[Path], typer.Argument(help="Binance's public aggTrades files: .csv or .zip.")],
-    symbol: Annotated[str, typer.Option(help="Symbol that they are of.")],
+    symbol: Annotated[str, typer.Option(help="Symbol of the trades.")],
 ) -> None:
     """Store trades from Binance's public files; not while a server records into the same directory."""
     from vibe_orderbook_mcp.collect.importing import import_trades  # noqa: PLC0415  # not needed by servers
@@ -269,15 +270,15 @@ def import_(
 
 @app.command()
 def status() -> None:
-    """Show what the data directory holds."""
+    """Show the content of the data directory."""
     from vibe_orderbook_mcp.store.offline import print_status  # noqa: PLC0415  # not needed by servers
 
     _run(print_status(_settings().data_path))
 
 
 def _end_with_input() -> None:
-    """The parent holds the other end: when it is gone, however it went, this process stops too."""
-    while os.read(0, 4096):  # not through sys.stdin: its lock would be held while the interpreter ends
+    """The parent has the other end of standard input: when the parent ends in any way, this process stops too."""
+    while os.read(0, 4096):  # not through sys.stdin: its lock would stay locked while the interpreter ends
         pass
     signal.raise_signal(signal.SIGTERM)
 
@@ -296,7 +297,7 @@ def _serve(
     before_exit: Callable[[], None] | None = None,
     source: PriceSource | None = None,
 ) -> None:
-    """`source`: whose prices these are, where that is known before the exchange has answered."""
+    """`source`: the origin of the prices, if known before the exchange has answered."""
     settings.check_symbols()
     settings.check_data_path()
     if transport is Transport.STDIO and (sys.stdin is None or sys.stdout is None):
@@ -307,7 +308,7 @@ def _serve(
         if settings.is_open_to_all:
             logger.warning(
                 "VIBE_HOST is {} and neither VIBE_AUTH_TOKEN nor VIBE_OAUTH_... is set: everybody who reaches port {} "
-                "may ask. VIBE_ALLOWED_HOSTS does not check who asks",
+                "can use this server. VIBE_ALLOWED_HOSTS does not authenticate clients",
                 *(settings.host, settings.port),
             )
     leave_when_told(before_exit)
@@ -331,8 +332,8 @@ def _serve(
 
 
 def _leave_alone_what_stays() -> None:
-    """Modules and schemas live as long as the process: looked through for garbage again and again, they were most of
-    the 100 ms that a full collection held the event loop up, and several times that on a busy machine."""
+    """Modules and schemas live as long as the process, so the collector need not visit them. They were most of the 100
+    ms for which a full collection blocked the event loop, and several times that on a busy machine."""
     gc.collect()
     gc.freeze()
 

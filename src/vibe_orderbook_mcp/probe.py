@@ -1,7 +1,7 @@
 """`python -m vibe_orderbook_mcp.probe`: exit code 0 when the server of this environment is alive. For containers.
 
-It asks where the server listens by the same variables and `.env`, and by a name that is always allowed. Settings are
-not loaded: that would cost half a second of CPU every time.
+It finds the server's address from the same variables and `.env`, and uses a host name that is always allowed. It does
+not load the settings, because that would cost half a second of CPU every time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TIMEOUT_SECS = 4.0
 
 
 def listening_at(variables: dict[str, str]) -> tuple[str, int]:
-    """Host and port to ask. Names are in upper case. Raises ValueError for a port that is none."""
+    """Host and port of the server. Names are in upper case. Raises ValueError for an invalid port."""
     host = variables.get("VIBE_HOST", "127.0.0.1").strip("[]")
     try:
         if ipaddress.ip_address(host).is_unspecified:  # every address of this machine

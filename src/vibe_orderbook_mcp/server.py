@@ -1,4 +1,4 @@
-"""What `mcp dev src/vibe_orderbook_mcp/server.py` and `mcp run` load. Nothing starts at import.
+"""The file that `mcp dev src/vibe_orderbook_mcp/server.py` and `mcp run` load. Nothing starts at import.
 
 The SDK's command loads this file under another name than the package does, so the server itself lives elsewhere.
 """

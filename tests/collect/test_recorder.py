@@ -293,9 +293,9 @@ def test_a_pause_is_said_each_minute_with_what_waits_and_at_its_end_with_what_is
             still = [line for line in logged.messages if "still paused" in line]
             assert len(still) == (QUEUE_TICKS + 16) // 60
             assert still[0].startswith("Writing history is still paused, 61 seconds of 2 symbols wait in memory: ")
-            assert still[0].endswith("1 MB is free. Writing goes on by itself once that has changed.")
+            assert still[0].endswith("1 MB is free. Writing resumes by itself once that has changed.")
             await quiet.archive.recover()
-        assert logged.count("Writing history goes on, lost since the start: 17 seconds of 2 symbols") == 1
+        assert logged.count("Writing history continues, lost since the start: 17 seconds of 2 symbols") == 1
         assert quiet.recorder.seconds_dropped == 34  # as the metric counts
         await quiet.archive.close()
 
@@ -392,7 +392,7 @@ def test_a_clock_that_was_put_back_is_said_until_it_is_where_it_was(tmp_path: Pa
             for number in range(11, 70):
                 second(number, START + number - 60)
                 if number > 12:  # two events have to agree that the clock is another
-                    assert "behind the newest second" in (recorder.why_not_recording or "")
+                    assert "behind the newest recorded second" in (recorder.why_not_recording or "")
                     assert str(readiness(runtime)[1]["recorder"]).startswith("waiting: The exchange's clock is ")
                     assert any(line.startswith("Recorder: waiting") for line in health_answer(runtime).warnings)
                     assert "vibe_storage_recording 0.0" in Metrics(runtime).text().decode()
@@ -401,8 +401,8 @@ def test_a_clock_that_was_put_back_is_said_until_it_is_where_it_was(tmp_path: Pa
             assert recorder.why_not_recording is None
         said = [line for line in logged.messages if "exchange's clock" in line]
         assert [line.split(": ")[1] for line in said] == [
-            "no second is recorded until it is where it was",
-            "recording goes on",
+            "no second is recorded until it reaches its old time",
+            "recording continues",
         ]
         await recorder.stop()
         await runtime.archive.close()

@@ -162,7 +162,7 @@ def test_writing_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(
                 over = time.monotonic()
                 await ready(url)
                 secs = time.monotonic() - over
-                assert (server.count("Writing history is paused"), server.count("Writing history goes on")) == (1, 1)
+                assert (server.count("Writing history is paused"), server.count("Writing history continues")) == (1, 1)
                 assert server.count("Failed to persist") == 0
                 server.process.send_signal(signal.SIGTERM)
                 await server.ended()

@@ -81,11 +81,11 @@ def test_public_files_of_every_form_become_history(tmp_path: Path) -> None:
     )
     assert [output.code for output in outputs] == [0] * 5, outputs
     said = outputs[0].out.decode().splitlines()
-    assert said[0] == "Imported 3000 trades of BTCUSDT from BTCUSDT-aggTrades-2024-08-09.csv; 0 were held already"
+    assert said[0] == "Imported 3000 trades of BTCUSDT from BTCUSDT-aggTrades-2024-08-09.csv; 0 were stored already"
     assert "VIBE_RETENTION_DAYS (7)" in said[1]
-    assert said[2] == "Imported 2000 trades of BTCUSDT from BTCUSDT-aggTrades-2024-08-10.zip; 500 were held already"
-    assert outputs[1].out.startswith(b"Imported 300 trades of BTCUSDT from more.csv; 100 were held already\n")
-    assert outputs[2].out.startswith(b"Imported 0 trades of BTCUSDT from more.csv; 400 were held already\n")
+    assert said[2] == "Imported 2000 trades of BTCUSDT from BTCUSDT-aggTrades-2024-08-10.zip; 500 were stored already"
+    assert outputs[1].out.startswith(b"Imported 300 trades of BTCUSDT from more.csv; 100 were stored already\n")
+    assert outputs[2].out.startswith(b"Imported 0 trades of BTCUSDT from more.csv; 400 were stored already\n")
     assert exported(outputs[3]) == expected(range(1000, 6300))
     assert "5,300" in outputs[4].out.decode()
 
@@ -94,7 +94,7 @@ def test_public_files_of_every_form_become_history(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("x.csv", "hello\nworld\n", "it has 1 columns instead of 7 or 8"),
-        ("x.csv", rows(1, 2) + "3,x,1,1,1,1,True,True\n", "line 3, is no aggregate trade: its price is 'x'"),
+        ("x.csv", rows(1, 2) + "3,x,1,1,1,1,True,True\n", "line 3, is not an aggregate trade: its price is 'x'"),
         ("x.csv", rows(1, 2) + "3,1,-1,1,1,1,True,True\n", "its quantity is '-1'"),
         ("x.csv", rows(1, 2) + "3,1,1,5,4,1,True,True\n", "its last trade id 4 is below the first 5"),
         ("x.csv", rows(1, 2) + "3,1,1,4,5,1,maybe,True\n", "'maybe' is neither true nor false"),

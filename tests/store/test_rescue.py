@@ -276,7 +276,7 @@ async def test_what_is_not_ours_or_in_use_is_left_alone(damaged: Path, tmp_path:
     Rdict(str(theirs), Options(raw_mode=False)).close()
     (theirs / "CURRENT").unlink()
     before = contents(theirs)
-    with pytest.raises(StorageError, match="left alone"):
+    with pytest.raises(StorageError, match="not touched"):
         await rescued(theirs)
     assert contents(theirs) == before
 

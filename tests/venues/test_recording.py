@@ -124,7 +124,7 @@ def test_a_recording_that_exists_is_replaced_only_by_force(tmp_path: Path) -> No
         path = tmp_path / "x"
         path.write_bytes(b"an hour of frames")
         async with exchange() as sim:
-            with pytest.raises(ConfigError, match=r"x exists already .* --force"):
+            with pytest.raises(ConfigError, match=r"x exists already: .* --force"):
                 await record_to(path, ("BTCUSDT",), sim.rest_url, sim.ws_url)
             assert path.read_bytes() == b"an hour of frames"
             recording = asyncio.create_task(

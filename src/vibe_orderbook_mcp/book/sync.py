@@ -44,7 +44,7 @@ class Outcome(Enum):
     OUTRUN = "outrun"  # the loaded snapshot, not yet joined by an event, is too old: another is needed
     GAP = "gap"  # events are missing: the book is lost, a snapshot is needed now
     CROSSED = "crossed"  # the copy contradicts itself: a snapshot is needed now
-    WRONG = "wrong"  # the copy is not the venue's book, by its own checksum: likewise
+    WRONG = "wrong"  # the copy is not the venue's book, by its own checksum: a snapshot is needed now
 
 
 class Loaded(Enum):

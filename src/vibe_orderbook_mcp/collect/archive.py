@@ -32,7 +32,7 @@ Mode = Literal["opening", "recording", "paused", "read_only", "unavailable"]
 LOOK_SECS = 1.0
 RETRY_MOST_SECS = 10.0
 MANY_SET_ASIDE = 3
-GOES_ON = " Writing goes on by itself once that has changed."
+GOES_ON = " Writing resumes by itself once that has changed."
 RESCUE_AGAIN_SECS = 600.0  # a disk that damages everything is not filled with damaged directories
 
 

@@ -1,1 +1,1 @@
-"""The words that every room speaks: instruments, events, trades, rows, errors. Pure."""
+"""The types shared by all rooms: instruments, events, trades, rows, errors. Pure."""

@@ -10,8 +10,8 @@
     ├── InexactSymbol          a symbol's numbers do not fit a double exactly
     └── StorageError
         ├── StorageLocked      another process records into this directory
-        ├── NothingRecorded    where history should be is none
-        ├── WritingPaused      the disk is nearly full, or the directory may not be written; nothing is stuck
+        ├── NothingRecorded    the directory has no history
+        ├── WritingPaused      the disk is nearly full, or the directory is not writable; nothing is stuck
         ├── DiskFull           the disk or the quota is used up; the database has to be opened again
         ├── PlaceGone          the data directory was removed or replaced while it was in use
         └── StorageCorrupt     a record or file cannot be read back
@@ -52,12 +52,12 @@ class Refusal(VibeError):
         self.message = message
         self.hint = hint
         self.retry_after_secs = retry_after_secs
-        self.is_passing = True  # the delay is known; False: it is a guess, because something has to happen first
-        self.meanwhile: object = None  # an answer from what there is, for who has waited long enough
+        self.is_passing = True  # whether the delay is known; False: a guess, because an event must happen first
+        self.meanwhile: object = None  # an answer from the present data, for a caller that has waited long enough
 
 
 class ExchangeError(VibeError):
-    """The exchange did not give what was asked for."""
+    """The exchange did not answer the request."""
 
 
 class ExchangeUnavailable(ExchangeError):
@@ -100,11 +100,11 @@ class StorageError(VibeError):
 
 
 class StorageLocked(StorageError):
-    """Another process holds the data directory for writing."""
+    """Another process has the data directory open for writing."""
 
 
 class NothingRecorded(StorageError):
-    """Where history should be is none. `found` says what is there, and is true of the path: it `is empty`."""
+    """The directory has no history. `found` describes the path: it `is empty`."""
 
     def __init__(self, found: str) -> None:
         super().__init__(f"Nothing has been recorded: the data directory {found}.")
@@ -112,11 +112,11 @@ class NothingRecorded(StorageError):
 
 
 class WritingPaused(StorageError):
-    """Refused before anything was written: writing can go on as soon as the reason is gone."""
+    """Refused before any write: writing can resume as soon as the reason has ended."""
 
 
 class StorageCorrupt(StorageError):
-    """Stored bytes cannot be read back as what they should be."""
+    """Stored bytes cannot be decoded."""
 
 
 class DiskFull(StorageError):
@@ -124,8 +124,8 @@ class DiskFull(StorageError):
 
 
 class PlaceGone(StorageError):
-    """The directory was removed or replaced: what was written since is lost, and so would be what comes."""
+    """The directory was removed or replaced: writes since then are lost, and further writes would be too."""
 
 
 class Damaged(StorageCorrupt):
-    """Files of the database are missing or not what they were: what RocksDB itself says, not one record."""
+    """Files of the database are missing or changed: an error of RocksDB itself, not of one record."""

@@ -1,7 +1,7 @@
-"""What comes in from an exchange, as values.
+"""Events of an exchange, as values.
 
-Prices and sizes are doubles that stand for the exchange's decimals exactly (`symbol.SymbolSpec` proves it per
-symbol). Times are the exchange's, in milliseconds since the epoch, unless a name says otherwise.
+Prices and sizes are doubles that represent the exchange's decimals exactly (`symbol.SymbolSpec` proves it per symbol).
+Times are the exchange's, in milliseconds since the epoch, unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Id = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=10**14)]
 
 
-# A time this far from what the exchange's clock says is not believed until a second one agrees with it.
+# A time this far from the exchange's clock is not accepted until a second one agrees with it.
 PLAUSIBLE_MS = 10_000
 
 
@@ -36,9 +36,9 @@ class DepthUpdate(msgspec.Struct, gc=False):
 
 
 class DepthSnapshot(msgspec.Struct, gc=False):
-    """The best levels of both sides as they stood after update `last_update_id`, best first.
+    """The best levels of both sides after update `last_update_id`, best first.
 
-    A side that is `cut` ends before a level that could not be read: more may stand behind it.
+    A `cut` side ends before a level that could not be read: it may have more levels.
     """
 
     last_update_id: Id

@@ -1,6 +1,6 @@
 """Sets of whole numbers as ascending intervals `(first, last)`, both ends included. PURE
 
-No two of them touch: the list is the shortest that says the same, and equal sets are equal lists.
+No two of them touch: the list is the shortest one for its set, so equal sets are equal lists.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def of_numbers(numbers: Iterable[int]) -> list[Interval]:
 
 
 def holes(intervals: Sequence[Interval], first: int, last: int) -> list[Interval]:
-    """What of [first, last] is in none of them."""
+    """The numbers of [first, last] that are in none of them."""
     missing = []
     at = first
     for low, high in intervals[bisect_left(intervals, first, key=_last) :]:
@@ -65,7 +65,7 @@ def holes(intervals: Sequence[Interval], first: int, last: int) -> list[Interval
 
 
 def drop_below(intervals: Sequence[Interval], number: int) -> list[Interval]:
-    """Only what is `number` or more."""
+    """Only the numbers from `number` up."""
     return [(max(first, number), last) for first, last in intervals if last >= number]
 
 
@@ -84,7 +84,7 @@ def remove(intervals: Sequence[Interval], first: int, last: int) -> list[Interva
 
 
 def difference(intervals: Sequence[Interval], others: Iterable[Interval]) -> list[Interval]:
-    """What is in none of `others`."""
+    """The numbers that are not in `others`."""
     left = list(intervals)
     for first, last in others:
         left = remove(left, first, last)

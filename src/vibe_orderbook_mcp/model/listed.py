@@ -1,6 +1,6 @@
-"""What an exchange lists: the names that can be asked for, and the assets that they are made of. Pure.
+"""An exchange's list of symbols, and their assets. Pure.
 
-Text that another machine chose and that may reach an answer is checked once, where it is parsed: `is_asset_name`.
+Text from another machine that may reach an answer is checked once, when it is parsed: `is_asset_name`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import msgspec
 
 from vibe_orderbook_mcp.model.symbol import LONGEST_SYMBOL
 
-# Whose prices these are: an exchange's own, made up, or those of a recording that is being replayed.
+# Origin of prices: an exchange, a simulation, or the replay of a recording.
 PriceSource = Literal["live", "simulated", "recording"]
 
 LONGEST_ASSET = 20
-_MARKS_IN_NAMES = "-_."  # beside letters and digits of any script: the exchange lists names that are not ASCII
+_MARKS_IN_NAMES = "-_."  # in addition to letters and digits of any script: the exchange lists names that are not ASCII
 
 
 class Listed(msgspec.Struct, frozen=True, gc=False):

@@ -1,4 +1,4 @@
-"""What is so of an instrument at one moment. A value: nothing of it changes when the next event comes."""
+"""The state of an instrument at one moment. A value: the next event does not change it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import msgspec
 
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
-# live: in proven sequence, and its connection answers. stale: in sequence, but not so. syncing: there is no book.
+# live: in proven sequence, and its connection answers. stale: in sequence, but no answer. syncing: there is no book.
 Status = Literal["live", "stale", "syncing"]
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """What every answer says of the moment it is made. Times in ms are the exchange's; None: not known.
+    """The state that every answer reports. Times in ms are the exchange's; None: unknown.
 
     Two moments with the same `loads` and `last_update_id` have the same book.
     """
@@ -22,12 +22,12 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     now_ms: int | None
     age_ns: int | None  # since the newest depth event, or since the snapshot was loaded
-    reason: str  # why there is no live book; empty when there is one
-    suspension: str | None  # why the instrument cannot be traded, as a sentence; None when it can
+    reason: str  # why there is no live book; empty if there is one
+    suspension: str | None  # why the instrument cannot be traded, as a sentence; None if it can
     is_delisted: bool
     last_update_id: int | None  # of the book; None: there is none in proven sequence
-    loads: int  # how often the book was loaded or exchanged for a fresh copy
-    defect: str | None  # what the book lacks for a market, such as one of its sides
+    loads: int  # how often the book was loaded or replaced by a fresh copy
+    defect: str | None  # the defect of the book, such as an empty side
     event_ms: int | None  # of the newest event in the book
     heard_ms: int | None  # of the newest event of book or trades; stays without a book
     mid: float | None  # on the grid of half ticks
@@ -41,7 +41,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def newest_ms(self) -> int | None:
-        """Of the newest event in the book, or without a book of the newest one at all."""
+        """Time of the newest event in the book; without a book, of the newest event of any kind."""
         return self.event_ms if self.has_book else self.heard_ms
 
     @property

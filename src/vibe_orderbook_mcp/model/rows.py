@@ -1,8 +1,8 @@
-"""One second of one symbol: what is remembered of it.
+"""The stored second of a symbol.
 
 A second `s` covers exchange times from `s` (inclusive) to `s + 1`. Its row sums up *every* depth event and trade
-of that second, so no figure computed from rows is limited by sampling once a second; its `BookTop` is the book as
-it stood at the end of the second. Sizes are in base units, prices and amounts in quote units, all doubles.
+of that second, so no figure from rows is limited by sampling once a second. Its `BookTop` is
+the book at the end of the second. Sizes are in base units, prices and amounts in quote units, all doubles.
 
 `gc=False`, here and for other values that are kept or come by the thousand: they refer to nothing that refers back, so
 the collector, which holds up the event loop while it looks, need not look at them.
@@ -24,7 +24,7 @@ STORED_LEVELS: Final = 20
 
 
 class RowFlag(IntFlag):
-    """Things that happened in a second and that detectors must know of."""
+    """Events of a second that detectors must know."""
 
     GAP = 1
     RESYNC = 2
@@ -36,7 +36,7 @@ class RowFlag(IntFlag):
 
 
 class SideFlow(msgspec.Struct, frozen=True, gc=False):
-    """What happened to the resting size of one side. Lower bounds: 100 ms frames net out."""
+    """Changes of the resting size of one side. Lower bounds: they net out within 100 ms frames."""
 
     added: float = 0.0
     cancelled: float = 0.0
@@ -59,7 +59,7 @@ class TouchedLevel(msgspec.Struct, frozen=True, gc=False):
 
 
 class SecondRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The feature row. Figures that need a two-sided book are None when there was none."""
+    """The feature row. Figures that need a two-sided book are None without one."""
 
     second: int
     covered_ms: int  # 0..1000: how long the book was in sequence, two-sided and uncrossed
@@ -127,7 +127,7 @@ class BookTop(msgspec.Struct, frozen=True, gc=False):
 
 
 class SecondRecord(msgspec.Struct, frozen=True, gc=False):
-    """What the recorder hands to the store for one symbol and second. No `top` while there is no book."""
+    """The record for one symbol and second, from the recorder to the store. No `top` without a book."""
 
     spec: SymbolSpec
     row: SecondRow
@@ -142,7 +142,7 @@ class TradeBatch(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a detector found. `evidence` holds plain values: numbers, text, None, lists and dicts of them."""
+    """A finding of a detector. `evidence` has plain values: numbers, text, None, lists and dicts of them."""
 
     type: str
     start_ms: int

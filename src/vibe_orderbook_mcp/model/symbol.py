@@ -10,7 +10,7 @@ import msgspec
 from vibe_orderbook_mcp.model.errors import InexactSymbol
 from vibe_orderbook_mcp.model.instrument import Instrument, MarketKind
 
-# IEEE 754 doubles carry every decimal of up to 15 significant digits there and back unchanged.
+# Every decimal of up to 15 significant digits survives the conversion to an IEEE 754 double and back.
 EXACT_DIGITS = 15
 
 # A level holds many orders: allow a hundred of the largest ones before a level's size could lose a digit.
@@ -78,8 +78,8 @@ def tick_ticks(spec: SymbolSpec, tick_exp: int) -> int:
 def decimal_text(value: float, places: int) -> str:
     """The exchange's own spelling: 61837.63 -> "61837.63000000", with more places only where the value has more.
 
-    Eight places of 100000000.01 are 17 digits, of which a double's last two are noise: ...0.01000001. Its shortest
-    form is the decimal that it stands for, so zeros are put behind that.
+    With eight places 100000000.01 has 17 digits, and the last two digits of a double are noise: ...0.01000001. The
+    shortest form is the exact decimal, so zeros are appended to it.
     """
     shortest = repr(value)
     if "e" in shortest:

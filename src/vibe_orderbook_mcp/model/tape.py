@@ -1,7 +1,8 @@
 """Trades in the order of their ids, and which ids are missing.
 
-Aggregate-trade ids are consecutive per symbol. That makes a window's completeness a fact: an id that was jumped
-over is a hole until it is seen, late from a second connection or fetched by id.
+Aggregate-trade ids are consecutive per symbol. So completeness of a window is provable: a skipped id is a hole until
+its
+trade arrives, late from a second connection or fetched by id.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import msgspec
 
 from vibe_orderbook_mcp.model.events import Trade
 
-# Trades that wait for the recorder. It takes them every second; far more than a minute of the busiest symbol
-# means that it does not run, and then ids are noted as missing rather than memory filled.
+# The most trades that wait for the recorder, which takes them every second. More than a minute of the busiest symbol
+# means that it does not run; then ids are marked as missing instead of filling memory.
 PENDING_LIMIT = 200_000
 
 
@@ -44,7 +45,7 @@ class TradeTape:
         self._pending: list[Trade] = []
 
     def receive(self, trade: Trade) -> bool:
-        """Whether the trade is new. One at an id that was jumped over fills its hole."""
+        """Whether the trade is new. A trade with a skipped id fills its hole."""
         agg_id = trade.agg_id
         if self.last_id is None:
             self.first_id = self.last_id = agg_id
@@ -74,11 +75,11 @@ class TradeTape:
         return tuple(taken)
 
     def lose(self, trades: Iterable[Trade]) -> None:
-        """Trades that were taken could not be kept: they are missing again."""
+        """Trades that were taken could not be stored: they are missing again."""
         self.holes = _merged([*self.holes, *((trade.agg_id, trade.agg_id) for trade in trades)])
 
     def fill(self, first: int, last: int) -> None:
-        """Ids `first` to `last` are held elsewhere now: they are no holes any more."""
+        """Ids `first` to `last` are stored elsewhere now, so they are not holes any more."""
         self.holes = [
             piece
             for low, high in self.holes

@@ -220,7 +220,7 @@ class Settings(BaseSettings):
 
     @property
     def is_open_to_all(self) -> bool:
-        """Whoever reaches the port may ask, from other machines too."""
+        """Whether every machine that reaches the port may use the server."""
         return not self.is_loopback and self.auth_token is None and not self.has_oauth
 
     @property

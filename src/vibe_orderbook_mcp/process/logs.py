@@ -84,7 +84,7 @@ def _write_json(message: Message) -> None:
     if (error := record["exception"]) is not None:
         line["exception"] = "".join(traceback.format_exception(error.type, error.value, error.traceback))
     # Characters that JSON leaves as they are, escaped in JSON's way.
-    if sys.stderr is not None:  # closed by whoever started this process
+    if sys.stderr is not None:  # closed by the process that started this one
         sys.stderr.write(printable(json.dumps(line, ensure_ascii=False, default=str)) + "\n")
 
 
@@ -113,7 +113,7 @@ def set_up_logging(level: str, style: Literal["text", "json"]) -> None:
     options: Options = {"backtrace": False, "diagnose": False, "enqueue": False, "serialize": False, "catch": True}
     if style == "json":
         logger.add(_write_json, level=level, **options)
-    elif sys.stderr is not None:  # closed by whoever started this process
+    elif sys.stderr is not None:  # closed by the process that started this one
         logger.add(sys.stderr, level=level, format=_text, **options)
     logging.basicConfig(handlers=[_Forward()], level=logging.NOTSET, force=True)
     # One line a request or frame is useless. Errors there are logged by us, or at WARNING.

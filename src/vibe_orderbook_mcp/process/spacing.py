@@ -19,7 +19,7 @@ class Spacing:
         return max(0.0, self._free_at - time.monotonic())
 
     def block(self, secs: float) -> None:
-        """Nobody goes for so long."""
+        """No request is sent for this time."""
         self._free_at = max(self._free_at, time.monotonic() + secs)
 
     async def wait(self) -> None:

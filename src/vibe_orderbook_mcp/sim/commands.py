@@ -1,7 +1,6 @@
 """The messages a client may send on a stream connection, and the documented answers. PURE.
 
-The wording of the errors is the exchange's ("Error Messages" in web-socket-streams.md), columns included as far as
-they can be told.
+The wording of the errors is the exchange's ("Error Messages" in web-socket-streams.md), with columns if they are known.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A market without sockets: its events as values, at full speed and in its own time. PURE.
 
-The caller says of which types the values are, so that a client's own can be used and this stays independent of them:
+The caller chooses the types of the values, so a client's own types can be used and this module does not depend on them:
 
     drive = Drive(model_of("BTCUSDT", seed=1, scenario="quiet"), DepthUpdate, Trade)
     for event in drive.until(drive.now_ms + 3_600_000): ...

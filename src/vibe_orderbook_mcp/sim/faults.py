@@ -124,7 +124,8 @@ class Suspend(_Fault, tag="suspend"):
 
 
 class Regrid(_Fault, tag="regrid"):
-    """`exchangeInfo` tells a symbol's tick as 10^-exp from now on. Its prices stay: they lie on a finer grid too."""
+    """`exchangeInfo` reports a symbol's tick as 10^-exp now. Its prices stay the same: they are also on a finer
+    grid."""
 
     symbol: str
     exp: Annotated[int, msgspec.Meta(ge=0, le=8)]

@@ -96,8 +96,8 @@ class Hub:
     async def drained(self) -> None:
         """Back-pressure for a replay without waiting: clients have read what was sent, and `taken` says so if set.
 
-        A client may still have frames that it read and did not use yet. Whoever wants a run at full speed to be the
-        same one on every machine sets `taken`.
+        A client may still have frames that it read and did not use yet. Set `taken` to make a run at full speed the
+        same on every machine.
         """
         await asyncio.gather(*(listener.drained() for listener in list(self.listeners.values())))
         if self.taken is not None:

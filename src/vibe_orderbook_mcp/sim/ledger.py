@@ -73,7 +73,7 @@ class Ledger:
 
     @property
     def oldest_id(self) -> int:
-        """The smallest update id whose book can still be told."""
+        """The smallest update id whose book is still known."""
         return self._log[0][0] - 1 if self._log else self.last_id
 
     def at(self, update_id: int) -> tuple[Side, Side] | None:

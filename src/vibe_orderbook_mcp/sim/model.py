@@ -101,7 +101,7 @@ class MarketModel:
         return sink.events
 
     def play(self, to_ms: int, sink: Sink) -> None:
-        """The same, told to a sink."""
+        """The same, with events sent to a sink."""
         self.time_ms = max(self.time_ms, to_ms)
         programme = self.programme
         while True:

@@ -42,7 +42,7 @@ class FrozenFeedEpisode(Episode[FrozenFeed]):
         self.truth.numbers |= {"lost_depth": 0, "lost_trades": 0}
 
     def loses(self, is_depth: bool, time_ms: int) -> bool:
-        # An event that ends with the last millisecond is told: the market's time is past it when it is published.
+        # An event that ends with the last millisecond is reported: the market's time is past it when it is published.
         end_ms = self.end_ms if self.truth.end_ms is None else self.truth.end_ms
         if self.truth.start_ms is None or not self.start_ms <= time_ms < end_ms:
             return False

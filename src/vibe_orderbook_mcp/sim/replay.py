@@ -293,7 +293,7 @@ class ReplayVenue:
             self._heard.add(symbol)
 
     async def _wait_for_clients(self, record: Record | None, wanted: Wanted) -> None:
-        """At full speed: for those whose connection was lost, and for the question for a book that was heard of."""
+        """At full speed: wait for clients that lost their connection, and for the question about a book with events."""
         for stream in sorted(self._listened):
             if wanted(stream):
                 continue

@@ -43,7 +43,7 @@ class Request(msgspec.Struct, tag_field="scenario", frozen=True, kw_only=True, f
     symbol: str
     after: Wait = 0.0  # seconds of normal market before it begins
     seconds: Length = 20.0
-    every: Period | None = None  # begins again so many seconds after each beginning, on the other side
+    every: Period | None = None  # seconds from one beginning to the next, which is on the other side
 
     @property
     def name(self) -> str:
@@ -135,7 +135,7 @@ class FrozenFeed(Request, tag="frozen_feed", frozen=True):
 
 
 class Resync(Request, tag="resync", frozen=True):
-    """Depth events are lost on their way, so that whoever keeps a book must start again."""
+    """Depth events are lost on their way, so that clients must load their books again."""
 
     seconds: Length = 5.0
     frames: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
@@ -172,7 +172,7 @@ def scenario_of(name: str) -> Scenario:
 
 
 def request_of(name: str, symbol: str, **fields: Any) -> AnyRequest:
-    """A request from Python, held to the same bounds as one from JSON."""
+    """A request from Python, with the same bounds as one from JSON."""
     if name not in REQUESTS:
         raise ConfigError(f"There is no scenario {name!r} to play; choose one of {', '.join(REQUESTS)}.")
     try:

@@ -83,7 +83,7 @@ class WithdrawalEpisode(BackingAway[Withdrawal]):
 
 
 def _eat(episode: Episode[Sweep] | Episode[Squeeze], side: int, ticks: float, at: float, sink: Sink) -> tuple[int, int]:
-    """One taker order up to so many ticks from the touch: lots and prices. The fair price follows."""
+    """One taker order up to a number of ticks from the touch: lots and prices. The fair price follows."""
     market = episode.market
     book = market.book
     touch = book.best(side)

@@ -1,1 +1,1 @@
-"""History on disk behind one door: what is written, read, added up and kept."""
+"""History on disk behind one interface: writing, reading, sums and retention."""

@@ -1,6 +1,6 @@
-"""Stored data out, piece by piece: CSV, JSON lines or Parquet. The columns are a promise.
+"""Export of stored data, piece by piece: CSV, JSON lines or Parquet. The columns are a promise.
 
-Prices and sizes are the exchange's own decimal strings in every format, so nothing is rounded on the way.
+Prices and sizes are the exchange's own decimal strings in every format, so nothing is rounded.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class JsonLinesTable:
 class ParquetTable:
     def __init__(self, columns: Sequence[str], sink: BinaryIO) -> None:
         try:
-            # Here and not above: 40 MB that only this format needs.
+            # Imported here, because only this format needs these 40 MB.
             pa = importlib.import_module("pyarrow")
             parquet = importlib.import_module("pyarrow.parquet")
         except ImportError as error:

@@ -1,4 +1,4 @@
-"""Which trades are held, asked of their times. Synchronous, each a small piece of reading."""
+"""The ids and times of stored trades. Synchronous, each call a small piece of a read."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _LAST_SECOND: Final = 10**10 - 1
 
 
 class _Kind(msgspec.Struct, frozen=True):
-    """A family of trade blocks: what its keys count, and how its blocks are read."""
+    """A family of trade blocks: the unit of its keys, and the decoder of its blocks."""
 
     family: str
     unit_ms: int
-    step_ms: int  # what one of the numbers in its keys is
+    step_ms: int  # unit of the numbers in its keys, ms
     key: Callable[[str, int], bytes]
     decode: Callable[[bytes], list[Trade]]
     first_id: Callable[[bytes], int]
 
     def at(self, symbol: str, millis: int) -> bytes:
-        """The key of the block that holds this time."""
+        """The key of the block of this time."""
         start = max(0, min(millis, _LAST_SECOND * 1000)) // self.unit_ms * self.unit_ms
         return self.key(symbol, start // self.step_ms)
 
@@ -53,7 +53,7 @@ _KINDS: Final = (
 
 
 def last_id_before(database: Reads, symbol: str, millis: int) -> int | None:
-    """The id of the newest trade that is older, as far as trades or their roll-ups are kept."""
+    """The id of the newest older trade, from trades or their roll-ups."""
     low, _ = symbol_bounds(symbol)
     found: list[int] = []
     for kind in _KINDS:
@@ -69,7 +69,7 @@ def last_id_before(database: Reads, symbol: str, millis: int) -> int | None:
 
 
 def first_id_from(database: Reads, symbol: str, millis: int) -> int | None:
-    """The id of the oldest trade that is not older."""
+    """The id of the oldest trade at this time or later."""
     _, high = symbol_bounds(symbol)
     found: list[int] = []
     for kind in _KINDS:
@@ -85,13 +85,13 @@ def first_id_from(database: Reads, symbol: str, millis: int) -> int | None:
     return min(found, default=None)
 
 
-Places = dict[str, tuple[str, bytes]]  # by symbol: the family and key of the block that holds the trade asked for
+Places = dict[str, tuple[str, bytes]]  # by symbol: the family and key of the block with the requested trade
 
 
 def complete_since_ms(database: Reads, symbol: str, places: Places | None = None) -> int | None:
-    """The time of the oldest trade from which on, up to the newest, no id is missing. Never earlier than the truth.
+    """The time of the oldest trade since which no id is missing up to the newest. Never too early.
 
-    `places` are where that trade was found before: looked at first, and trusted only if it is still there.
+    `places` are the previous positions of that trade: checked first, and used only if it is still there.
     """
     ids = reader.ids(database, symbol)
     if not ids:
@@ -104,7 +104,7 @@ def complete_since_ms(database: Reads, symbol: str, places: Places | None = None
 
 
 def _first_time(database: Reads, symbol: str, agg_id: int, places: Places) -> int | None:
-    """Of the earliest trade with this id or a later one. Times ascend with ids: nothing is earlier than that id."""
+    """The time of the earliest trade with this id or a later one. Times ascend with ids."""
     family, key = places.get(symbol, ("", b""))
     for kind in _KINDS:
         if kind.family == family:
@@ -122,7 +122,7 @@ def _first_time(database: Reads, symbol: str, agg_id: int, places: Places) -> in
 
 
 def _rolled_since(database: Reads, symbol: str, first: int, since_ms: int) -> int:
-    """Roll-ups outlive the trades that they sum up: how much further back the hours go without a hole."""
+    """How much further back the hours reach without a hole, because roll-ups outlive their trades."""
     stored = database.get(META, grid_key(symbol))
     floor = _LAST_SECOND if stored is None else decode_grid(stored).floor
     low, high = roll_bounds(HOURS, symbol, floor, since_ms // 1000 + 1)
@@ -137,7 +137,7 @@ def _rolled_since(database: Reads, symbol: str, first: int, since_ms: int) -> in
 
 
 def _first_from(database: Reads, kind: _Kind, symbol: str, agg_id: int) -> Trade | None:
-    """The earliest trade with this id or a later one. Ids ascend with time, so blocks can be halved."""
+    """The earliest trade with this id or a later one. Ids ascend with time, so this is a binary search."""
     bounds = symbol_bounds(symbol)
     oldest, newest = database.first_key(kind.family, *bounds), database.last_key(kind.family, *bounds)
     if oldest is None or newest is None:

@@ -1,7 +1,7 @@
-"""The one door to history: everything that stores or reads what happened comes through `History`.
+"""The interface of history: all code that stores or reads it uses `History`.
 
-Writes run on one thread, reads on another, both in small pieces, so the event loop never waits for a disk and
-never longer for the GIL than a piece takes. Windows are half-open: `start` belongs to them, `end` does not.
+Writes run on one thread, reads on another, both in small pieces. So the event loop never waits for a disk, and waits
+for the GIL at most for one piece. Windows are half-open: `start` is inside, `end` is not.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ T = TypeVar("T")
 
 TRADES_A_BATCH: Final = 2000
 RETAIN_EVERY_SECS: Final = 3600
-DRAIN_SECS: Final = 2.0  # questions under way get so long before the database is closed to be opened again
+DRAIN_SECS: Final = 2.0  # time for running questions before the database is closed and opened again
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """How the store is doing. Sizes in bytes."""
+    """The state of the store. Sizes in bytes."""
 
-    disk_bytes: int  # of the whole directory: the truth that the cap is about
+    disk_bytes: int  # of the whole directory, which the cap limits
     cap_bytes: int
     free_bytes: int  # of the file system
     families: dict[str, int]  # table files of each column family
 
 
 class History(Summing):
-    """Open with `History.open` for writing, with `History.open_secondary` to read beside a writer."""
+    """Open with `History.open` for writing, or with `History.open_secondary` to read while another process writes."""
 
     def __init__(self, path: Path, layout: Layout, *, writable: bool) -> None:
         super().__init__(WindowSums(), {})
@@ -67,18 +67,19 @@ class History(Summing):
         self._secondary: Secondary | None = None
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="history-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="history-read")
-        self._reading = threading.Lock()  # held by every read, and by whoever closes the database
-        self._moments = 0  # questions that are being answered
-        self._unread = asyncio.Event()  # none is
+        self._reading = threading.Lock()  # locked by every read, and by a closing of the database
+        self._moments = 0  # running questions
+        self._unread = asyncio.Event()  # set without a running question
         self._unread.set()
-        self._may_read = asyncio.Event()  # not while the database waits to be opened again
+        self._may_read = asyncio.Event()  # cleared while the database waits to be opened again
         self._may_read.set()
         self._closed = False
         self._place: Place | None = None
-        self.damage: str | None = None  # what a read met that cannot be read back; other parts of history can
-        self._retained: int | None = None  # the hour up to which `seal` has seen to it
+        self.damage: str | None = None  # damage met by a read; other parts of history are readable
+        self._retained: int | None = None  # the newest hour for which `seal` has called `retain`
 
-    # --- life ---------------------------------------------------------------------------------------------------
+    # --- open and close
+    # ---------------------------------------------------------------------------------------------------
 
     @classmethod
     async def open(cls, path: str | os.PathLike[str], *, cap_mb: int, retention_days: float) -> History:
@@ -88,41 +89,41 @@ class History(Summing):
 
     @classmethod
     async def open_secondary(cls, path: str | os.PathLike[str]) -> History:
-        """For reading, whether a process writes there or not. Every call sees what was written before it."""
+        """For reading, with or without a process that writes there. Every call sees all earlier writes."""
         return await cls(Path(path), Layout(cap_mb=0, retention_days=0), writable=False)._start()
 
     @staticmethod
     async def rescue(
         path: str | os.PathLike[str], *, cap_mb: int, retention_days: float, opens: bool = False
     ) -> Rescue:
-        """After `Damaged` was raised: all is set aside as it is, and what of it can be read is put in its place.
+        """After `Damaged`: set all files aside unchanged, and replace them by a copy of the readable part.
 
-        By `open`, or later: then it `opens`. Close it before, and open again afterwards. Raises StorageError when the
-        directory was left alone.
+        `opens`: `Damaged` came after the opening. Close history before, and open it again afterwards. Raises
+        StorageError if the directory was not touched.
         """
         layout = Layout(cap_mb=cap_mb, retention_days=retention_days)
         return await asyncio.to_thread(rescue.rescue, Path(path), layout, datetime.now(UTC), opens=opens)
 
     @staticmethod
     def is_held(path: Path) -> bool:
-        """Whether a process has the directory open for writing, asked without opening it."""
+        """Whether a process has the directory open for writing. Does not open it."""
         return is_held(path)
 
     @staticmethod
     def reserve_bytes(*, cap_mb: int, retention_days: float) -> int:
-        """Of the file system: when less is free, writing pauses."""
+        """Free bytes of the file system below which writing pauses."""
         return Layout(cap_mb, retention_days).reserve_bytes
 
     @staticmethod
     async def free_bytes(path: Path) -> int:
-        """Of the file system that the directory is on, or would be. Raises OSError."""
+        """Free bytes of the file system of a directory, existing or not. Raises OSError."""
         return await asyncio.to_thread(free_bytes, path)
 
     async def _start(self) -> History:
         try:
             await self._on_write_thread(self._open_database)
         except BaseException:
-            self._write_thread.submit(self._close_database)  # whoever was cancelled did not wait for the opening
+            self._write_thread.submit(self._close_database)  # a cancelled caller did not wait for the opening
             self._shut_threads()
             raise
         return self
@@ -139,8 +140,8 @@ class History(Summing):
             for symbol in reader.symbols(database):
                 try:
                     reader.seal_complete(database, writer, symbol)
-                except StorageCorrupt as error:  # what comes now is worth more than what is damaged
-                    logger.warning("Trades of {} from before the start stay unsealed: {}", symbol, error)
+                except StorageCorrupt as error:  # new data is worth more than the damaged part
+                    logger.warning("Trades of {} from before the start cannot be sealed: {}", symbol, error)
             database.set_limits(self.layout)
         except BaseException:
             database.close()
@@ -149,12 +150,12 @@ class History(Summing):
         self._place = Place(self.path, self.layout.reserve_bytes)
 
     async def reopen(self) -> None:
-        """Close whatever is left and open again: what helps after a failed write. Raises as `open` does."""
+        """Close everything and open again, which helps after a failed write. Raises like `open`."""
         if self._closed:
             raise StorageError("History is closed.")
         self._may_read.clear()
         try:
-            with suppress(TimeoutError):  # what is being read for longer has to be asked for again
+            with suppress(TimeoutError):  # a longer read must be repeated
                 async with asyncio.timeout(DRAIN_SECS):
                     await self._unread.wait()
             await self._on_write_thread(self._reopen_database)
@@ -168,7 +169,7 @@ class History(Summing):
         self.damage = None
 
     async def close(self) -> None:
-        """Waits for what is under way. May be called twice."""
+        """Waits for running calls. May be called twice."""
         if self._closed:
             return
         self._closed = True
@@ -182,7 +183,7 @@ class History(Summing):
             database = self._database
             if database is not None and database.writable:
                 try:
-                    database.flush_wal(sync=True)  # into the files that are open, wherever they are now
+                    database.flush_wal(sync=True)  # into the open files, at their present path
                 except StorageError as error:
                     logger.warning("The last seconds of history may not have reached the disk: {}", error)
             self._close_database()
@@ -199,7 +200,7 @@ class History(Summing):
                 database.close()
 
     def _is_replaced(self) -> bool:
-        """Whether what is written now would land in a directory that has taken the place of the one opened."""
+        """Whether a write now would go to a directory that replaced the opened one."""
         try:
             if self._place is not None:
                 self._place.check()
@@ -218,7 +219,7 @@ class History(Summing):
     async def append(self, seconds: Sequence[SecondRecord], trades: Sequence[TradeBatch] = ()) -> AppendResult:
         """Store a second of every symbol and the trades that came with it, all or nothing.
 
-        A second is written once: one that is stored already is skipped and counted. Trades held by id are skipped.
+        A second is written once: a stored one is skipped and counted. Trades with stored ids are skipped.
         """
         return await self._write(lambda writer: writer.append(seconds, trades))
 
@@ -236,42 +237,43 @@ class History(Summing):
         return AppendResult(trades={name: stored}, skipped_trades={name: skipped})
 
     async def seal(self, symbol: str, before_ms: int) -> int:
-        """Put whole minutes that ended before `before_ms` into blocks; how many they were. Once a minute is right."""
+        """Put complete minutes that ended before `before_ms` into blocks. Returns their number. Call it once a
+        minute."""
         minutes = 0
         while await self._write(lambda writer: writer.seal_minute(symbol, before_ms)):
             minutes += 1
         if minutes:
             async with self._moment() as ask:
-                sealed = await ask(reader.sealed, symbol)  # not `before_ms`: a clock that jumps costs no history
+                sealed = await ask(reader.sealed, symbol)  # not `before_ms`: a clock that jumps must not delete history
             if sealed // RETAIN_EVERY_SECS != self._retained:
                 self._retained = sealed // RETAIN_EVERY_SECS
                 await self.retain(sealed)
         return minutes
 
     async def retain(self, now_sec: int) -> None:
-        """Delete roll-ups and baselines that are too old or too many. `seal` does it once an hour."""
+        """Delete roll-ups and baselines beyond their age or share. `seal` calls it once an hour."""
         await self._write(lambda writer: retain(self._open(), writer, self.layout, now_sec))
 
     async def verify_ids(self, symbol: str) -> list[Interval]:
-        """Walk the stored trades and give up the ids that are not there any more; which they were.
+        """Walk the stored trades and remove the ids of dropped ones. Returns those ids.
 
-        Space and age drop whole files, oldest written first. Late fills are written late, so what they filled can
-        outlive newer trades, and the ids say more than is there until this is called. Once a day is enough.
+        Cap and age drop whole files, oldest written first. Late fills are written late, so they can outlive newer
+        trades, and until this call some ids have no trade. Once a day is enough.
         """
         if gone := await self.gone_ids(symbol):
             await self._write(lambda writer: writer.disown_ids(symbol, gone))
         return gone
 
     async def put_events(self, symbol: str, events: Sequence[StoredEvent]) -> None:
-        """Store findings; one with the same start and type as a stored one takes its place."""
+        """Store findings; one with the same start and type replaces the stored one."""
         await self._write(lambda writer: writer.put_events(symbol, events))
 
     async def put_baseline(self, symbol: str, hour_sec: int, data: bytes) -> None:
-        """Store an hour's baseline, or a newer state of it. What it says, and its version, is the caller's affair."""
+        """Store an hour's baseline, or a newer state of it. Content and version are the caller's."""
         await self._write(lambda writer: writer.put_baseline(symbol, hour_sec, data))
 
     async def forget(self, symbol: str) -> None:
-        """Nothing more comes for the symbol for now. What is stored of it stays."""
+        """No more data comes for the symbol now. Its stored data stays."""
 
         def forget(writer: Writer) -> None:
             writer.forget(symbol)
@@ -282,11 +284,11 @@ class History(Summing):
         await self._write(forget)
 
     async def flush(self, *, sync: bool = True) -> None:
-        """Make what was written survive a power failure too. A killed process loses nothing without it."""
+        """Make written data survive a power failure. A killed process loses nothing without it."""
         await self._on_write_thread(lambda: self._open().flush_wal(sync=sync))
 
     async def check_place(self) -> None:
-        """Whether writing would be allowed now. Raises WritingPaused or PlaceGone."""
+        """Check that writing is possible now. Raises WritingPaused or PlaceGone."""
         await self._on_write_thread(self._check_place)
 
     def _check_place(self) -> None:
@@ -306,7 +308,7 @@ class History(Summing):
     # --- state --------------------------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
-        """Cheap enough for every request: a look at a few dozen files."""
+        """Cheap enough for every request: it stats a few dozen files."""
         families: dict[str, int] = {}
         database = self._database if self._secondary is None else self._secondary.database
         if database is not None:
@@ -325,7 +327,7 @@ class History(Summing):
 
     @asynccontextmanager
     async def view(self) -> AsyncIterator[HistoryView]:
-        """All that is read of it is of one moment, the one of its first call: for questions of several calls."""
+        """For questions of several calls: all reads see the moment of the first call."""
         async with self._moment() as ask:
             yield HistoryView(ask, self._window_sums, self._places)
 
@@ -345,7 +347,7 @@ class History(Summing):
                     if self._secondary is None or not is_first:
                         self._note_failure(error)
                         raise
-                    # Beside a recorder this may be what was replaced: look at what is there now.
+                    # Next to a recorder this may be a replaced database: use the present one.
                     self._secondary.doubt()
                 try:
                     view = self._fresh().view()
@@ -357,7 +359,7 @@ class History(Summing):
         async def ask(work: Callable[..., T], *args: object) -> T:
             return await self._submit(self._read_thread, lambda: on_thread(work, *args))
 
-        while not self._may_read.is_set():  # it may be cleared again before a waiting one gets its turn
+        while not self._may_read.is_set():  # it may be cleared again before a waiting call runs
             await self._may_read.wait()
         self._moments += 1
         self._unread.clear()
@@ -368,7 +370,7 @@ class History(Summing):
             if self._moments == 0:
                 self._unread.set()
             if view is not None:
-                with suppress(RuntimeError):  # its thread has ended, and so has the view
+                with suppress(RuntimeError):  # its thread has ended, and the view with it
                     self._read_thread.submit(view.close)
 
     def _note_failure(self, error: StorageError) -> None:
@@ -378,7 +380,7 @@ class History(Summing):
             self.damage = str(error)
 
     def _fresh(self) -> Database:
-        """For reading, with all that was written until now."""
+        """For reading, with all data written so far."""
         if self._secondary is None:
             return self._open()
         before = self._secondary.opened

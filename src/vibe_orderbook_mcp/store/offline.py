@@ -1,4 +1,4 @@
-"""`export` and `status`: reading a data directory from the command line, also while a server writes it."""
+"""`export` and `status`: read a data directory from the command line, also while a server writes it."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ async def export_to(
     *,
     force: bool = False,
 ) -> int:
-    """Rows to a file or stdout. How many there were. Raises ConfigError, StorageError.
+    """Rows to a file or stdout. Returns their number. Raises ConfigError, StorageError.
 
-    The file gets its name when all of them are written; one that exists is replaced with `force` alone.
+    The file gets its name when all rows are written; only `force` replaces an existing one.
     """
     start_ms = 0 if start is None else parse_time_ms("--start", start)
     end_ms = LAST_SECOND * 1000 if end is None else parse_time_ms("--end", end)
     if end_ms <= start_ms:
         raise ConfigError("--end must be after --start.")
     if output is not None:
-        check_output(output, force=force)  # before what takes longer
+        check_output(output, force=force)  # before the slow part
     async with _reading(data_path) as history:
         if await history.spec(symbol) is None:
             raise StorageError(f"Nothing is stored of {symbol}.")
@@ -55,7 +55,7 @@ async def export_to(
 
 
 async def print_status(data_path: Path) -> None:
-    """A table a person reads. Raises StorageError, and ConfigError where standard output is closed."""
+    """A table for people. Raises StorageError, and ConfigError if standard output is closed."""
     _need_stdout()
     async with _reading(data_path) as history:
         found = await store_status(history)
@@ -101,18 +101,18 @@ def parse_time_ms(name: str, text: str) -> int:
 
 
 def _newest(found: StoreStatus, now: int, *, is_recording: bool | None) -> str:
-    """How old the newest second of any symbol is, and whether more come."""
+    """The age of the newest second of any symbol, and whether a process records."""
     newest = max((item.rows.last for item in found.symbols if item.rows is not None), default=None)
     age = "" if newest is None else f"Newest second: {_utc(newest * 1000)}, {max(0, now - newest - 1):,} s ago. "
     if is_recording is None:
-        return age + "Whether a process records here now cannot be told."
+        return age + "It is unknown whether a process records here now."
     if not is_recording:
         return age + "No process records here now."
-    return age + "Another process records here now: a gap that is still open counts up to now."
+    return age + "Another process records here now: an open gap counts up to now."
 
 
 def _lines(item: SymbolStatus, until: int | None) -> list[tuple[str, ...]]:
-    """`until`: the second at which an open gap is counted, where more seconds are to come."""
+    """`until`: the second up to which an open gap counts, if a process records."""
     out: list[tuple[str, ...]] = []
     for what, span in (("snapshots", item.snapshots), ("rows", item.rows)):
         if span is not None:

@@ -1,7 +1,6 @@
-"""One batch of writes in the making: seconds and trades, and what they change of what is known of their symbols.
+"""One batch of writes under construction: seconds and trades, and the new state of their symbols.
 
-Nothing is written here, and nothing that is known changed: whoever made the plan writes its `puts` and takes over
-its `symbols` when that has worked.
+This code writes nothing and changes no known state: the caller writes `puts` and adopts `symbols` after success.
 """
 
 from __future__ import annotations
@@ -38,42 +37,42 @@ from vibe_orderbook_mcp.store.roller import first_grid, rolled
 
 
 class AppendResult(msgspec.Struct, frozen=True):
-    """What a call to `append` or `add_trades` stored, and what it left alone."""
+    """Counts of stored and skipped records of a call to `append` or `add_trades`."""
 
     snapshots: dict[str, int] = {}
     rows: dict[str, int] = {}
     trades: dict[str, int] = {}
     skipped_seconds: dict[str, int] = {}  # already stored: a second is written once
-    skipped_trades: dict[str, int] = {}  # already held by id
-    failed: dict[str, str] = {}  # symbols whose values cannot be stored, and why; the others were
+    skipped_trades: dict[str, int] = {}  # already stored by id
+    failed: dict[str, str] = {}  # symbols whose values cannot be stored, and why; others were stored
 
 
 class Known(msgspec.Struct):
-    """What is known of a symbol: the disk's state, or the disk's after the batch being prepared."""
+    """The state of a symbol on disk, or after the batch being prepared."""
 
     meta: SymbolMeta | None
     ids: list[Interval]
     newest_second: int | None
     newest_trade_second: int | None  # of trade_sec, in seconds
     grid: RollGrid | None
-    newest_trades: list[Trade] | None = None  # of that second: it usually goes on, and need not be read for that
+    newest_trades: list[Trade] | None = None  # of that second: it usually grows, and this avoids reading it again
 
 
-# What encoding raises. A number out of all proportion (the exchange's, or a sum of such) costs its own second or batch:
-# raised further, it would hold up the writing of everything, again and again.
+# Exceptions of encoding. An absurd number (from the exchange, or a sum of such numbers) costs its own second or batch.
+# If raised further, it would block all writing for ever.
 UNSTORABLE = (StorageError, TypeError, OverflowError)
-# The same where the disk is read on the way, whose failures are not the numbers' fault.
+# The same for calls that read the disk, whose failures have other causes.
 UNSTORABLE_TOGETHER = (OffGrid, TypeError, OverflowError)
 
 
 class _Block(msgspec.Struct):
-    """A record of trade_sec or trade_min as it will be."""
+    """A new record of trade_sec or trade_min."""
 
     family: str
     spec: SymbolSpec
     trades: list[Trade]
-    fresh: list[Trade] = []  # of trade_min: what the block did not hold before
-    encoded: bytes | None = None  # None: only when all that comes to it is there
+    fresh: list[Trade] = []  # of trade_min: trades that are new in the block
+    encoded: bytes | None = None  # None: encoded when all its trades are there
 
 
 class Plan:
@@ -159,7 +158,7 @@ class Plan:
             if not live or second < sealed:
                 self._merge_into_minute(blocks, second_key(name, second - second % MINUTE), spec, trades)
             elif symbol.newest_trade_second is None or second > symbol.newest_trade_second:
-                # Nothing is there: no need to look.
+                # No record there: no need to read.
                 blocks[key] = _Block(TRADE_SEC, spec, trades, encoded=encoded)
                 symbol.newest_trade_second, symbol.newest_trades = second, trades
             else:
@@ -173,7 +172,7 @@ class Plan:
     def _merge_into_second(
         self, blocks: dict[bytes, _Block], key: bytes, spec: SymbolSpec, trades: list[Trade], held: list[Trade] | None
     ) -> list[Trade]:
-        """What the record holds then; `held` is what it holds now, where that is known."""
+        """The trades of the record after the batch; `held` are its present ones, if known."""
         if held is None and (block := blocks.get(key)) is not None:
             held = block.trades
         if held is None:
@@ -194,13 +193,13 @@ class Plan:
         blocks[key] = _Block(TRADE_MIN, spec, merge(block.trades, trades), fresh)
 
     def puts(self) -> list[Put]:
-        """All that is to be written, in one batch."""
+        """All writes, in one batch."""
         puts: list[Put] = [(family, key, value) for (family, key), value in self._puts.items()]
         for name, symbol in self.symbols.items():
             known = self._known(name)
             try:
                 puts += self._trade_puts(name, symbol, known)
-            except UNSTORABLE_TOGETHER as error:  # each batch could be stored, but not beside what is there
+            except UNSTORABLE_TOGETHER as error:  # each batch could be stored, but not merged with the stored trades
                 self._failed[name] = why(error)
                 self._stored.pop(name, None)
                 symbol.ids, symbol.grid = known.ids, known.grid
@@ -208,7 +207,7 @@ class Plan:
         return puts
 
     def _trade_puts(self, name: str, symbol: Known, known: Known) -> list[Put]:
-        """A symbol's blocks of trades, their roll-ups, and what is noted about them: all of it or nothing."""
+        """A symbol's blocks of trades, their roll-ups and their metadata: all or nothing."""
         puts: list[Put] = []
         changes: dict[bytes, tuple[list[Trade], list[Trade]]] = {}
         for key, block in self._blocks.get(name, {}).items():
@@ -241,10 +240,10 @@ class Plan:
 
 
 def _not_held(held: Sequence[Interval], trades: Sequence[Trade]) -> list[Trade]:
-    """Ascending by id, each once, and none whose id is held."""
+    """Ascending by id, each once, without stored ids."""
     ids = [trade.agg_id for trade in trades]
     if (not held or ids[0] > held[-1][1]) and all(map(lt, ids, ids[1:])):
-        return list(trades)  # the stream goes on
+        return list(trades)  # the usual case: the stream continues
     return [trade for trade in merge(trades) if not intervals.contains(held, trade.agg_id)]
 
 

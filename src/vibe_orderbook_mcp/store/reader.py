@@ -1,6 +1,6 @@
-"""One piece of a read each: so much as a thread may do before others get their turn. Synchronous.
+"""Reads, each a piece: the most that a thread does before others get their turn. Synchronous.
 
-A piece comes with where the next one starts, or None when it was the last.
+A piece comes with the start of the next one, or None after the last.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from vibe_orderbook_mcp.store.writer import Writer
 _MAX_SYMBOLS: Final = 10_000
 _FOREVER: Final = 10**13  # beyond every key
 
-# A busy minute takes a millisecond, and the same few are asked for again and again. Nobody changes what comes out.
+# A busy minute takes a millisecond, and the same few are read repeatedly. The result is never changed.
 minute_of = lru_cache(maxsize=16)(decode_minute)
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ def sealed_trades(database: Reads, symbol: str, start_ms: int, end_ms: int, limi
 
 
 def open_trades(database: Reads, symbol: str, start_ms: int, end_ms: int) -> Piece[Trade]:
-    """Of the next minute after what is sealed: its block, if fills have made one, and its seconds."""
+    """Trades of the next unsealed minute: its block, if fills have made one, and its seconds."""
     minute = next_minute(database, symbol, start_ms, end_ms)
     if minute is None:
         return [], None
@@ -111,7 +111,7 @@ def spec(database: Reads, symbol: str) -> SymbolSpec | None:
 
 
 def sealed(database: Reads, symbol: str) -> int:
-    """The second up to which whole minutes of trades are in blocks."""
+    """The second up to which complete minutes of trades are in blocks."""
     described = meta(database, symbol)
     return (described.sealed if described else None) or 0
 
@@ -122,14 +122,14 @@ def ids(database: Reads, symbol: str) -> list[Interval]:
 
 
 def held_ids(database: Reads, symbol: str, start_sec: int, limit: int) -> Piece[Interval]:
-    """The ids that blocks really hold: FIFO drops files, not ids."""
+    """The ids that are really in blocks: FIFO drops files, not ids."""
     pairs = database.scan(TRADE_MIN, second_bounds(symbol, start_sec, _FOREVER)[0], symbol_bounds(symbol)[1], limit)
     held = [interval for _, value in pairs for interval in minute_ids(value)]
     return held, key_time(pairs[-1][0]) + 1 if len(pairs) == limit else None
 
 
 def held_open_ids(database: Reads, symbol: str, start_ms: int, limit: int) -> Piece[Interval]:
-    """The same of trade seconds."""
+    """The ids that are really in trade seconds."""
     pairs = database.scan(TRADE_SEC, milli_bounds(symbol, start_ms, _FOREVER)[0], symbol_bounds(symbol)[1], limit)
     held = of_numbers(trade.agg_id for _, value in pairs for trade in decode_second(value))
     return held, key_time(pairs[-1][0]) + 1 if len(pairs) == limit else None
@@ -175,7 +175,7 @@ def symbols(database: Reads) -> list[str]:
 
 
 def seal_complete(database: Reads, writer: Writer, symbol: str) -> None:
-    """Seal every minute but the newest, which may go on."""
+    """Seal every minute except the newest, which may still grow."""
     newest = database.last_key(TRADE_SEC, *symbol_bounds(symbol))
     if newest is not None:
         while writer.seal_minute(symbol, key_time(newest)):

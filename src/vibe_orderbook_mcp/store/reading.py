@@ -1,4 +1,4 @@
-"""What can be asked of history about seconds and trades; `History` says on which thread, and of which moment."""
+"""Reads of seconds and trades; `History` chooses the thread and the moment."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ BLOCKS_A_PIECE: Final = 20
 
 
 class Ask(Protocol):
-    """Reads a piece, on the thread that reads. All pieces that go through one `Ask` are of one moment."""
+    """Reads a piece, on the reading thread. All pieces of one `Ask` see one moment."""
 
     async def __call__(self, work: Callable[..., T], *args: object) -> T: ...
 
 
 class Reading(ABC):
-    """`History` reads each call at the moment it comes; a `HistoryView` all its calls at one."""
+    """In `History` each call sees its own moment; in a `HistoryView` all calls see one moment."""
 
     @abstractmethod
     def _moment(self) -> AbstractAsyncContextManager[Ask]:
-        """For one question, of as many pieces as it takes. Sees all that was written before, by any process."""
+        """For one question, in any number of pieces. Sees all earlier writes, by any process."""
 
     async def rows(self, symbol: str, start_sec: int, end_sec: int) -> list[SecondRow]:
         """Ascending; seconds without a row are absent."""
         return [row async for piece in self.iter_rows(symbol, start_sec, end_sec) for row in piece]
 
     async def columns(self, symbol: str, start_sec: int, end_sec: int, fields: Sequence[str]) -> Columns:
-        """A few fields of many rows, for a tenth of what the rows cost. Seconds without a row are absent.
+        """A few fields of many rows, for a tenth of the cost of rows. Seconds without a row are absent.
 
         `fields.FIELDS` names them.
         """
@@ -95,17 +95,17 @@ class Reading(ABC):
                 yield piece
 
     async def ids(self, symbol: str) -> list[Interval]:
-        """The aggregate trade ids that are held, as intervals with both ends included."""
+        """The stored aggregate trade ids, as intervals with both ends included."""
         async with self._moment() as ask:
             return await ask(reader.ids, symbol)
 
     async def spec(self, symbol: str) -> SymbolSpec | None:
-        """The symbol's grid as it was last recorded."""
+        """The symbol's grid, as last recorded."""
         async with self._moment() as ask:
             return await ask(reader.spec, symbol)
 
     async def iter_seconds(self, family: Literal["row", "snap"], symbol: str) -> AsyncIterator[list[int]]:
-        """Which seconds are stored, without reading them."""
+        """The stored seconds, without reading their rows."""
         at: int | None = 0
         async with self._moment() as ask:
             while at is not None:
@@ -130,12 +130,12 @@ class Reading(ABC):
             return await ask(reader.newest_second, symbol)
 
     async def symbols(self) -> list[str]:
-        """Every symbol that something was ever stored of."""
+        """Every symbol that was ever stored."""
         async with self._moment() as ask:
             return await ask(reader.symbols)
 
     async def gone_ids(self, symbol: str) -> list[Interval]:
-        """Ids that count as held although a walk over the stored trades does not find them."""
+        """Ids that count as stored although a walk over the stored trades does not find them."""
         async with self._moment() as ask:
             gone = await ask(reader.ids, symbol)
             at: int | None = 0

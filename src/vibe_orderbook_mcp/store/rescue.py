@@ -1,12 +1,14 @@
-"""What becomes of a damaged database: it is set aside as it is, and a repaired copy takes its place.
+"""Recovery from a damaged database: it is set aside unchanged, and a repaired copy replaces it.
 
 Everything happens inside the data directory, under its lock: it may be a mounted volume that cannot be renamed, and
-hold files that are not ours. The damaged files are moved to `corrupt-<time, UTC>`; nothing ever deletes or changes
-them there. The copy is repaired before anything is moved. Its tables are hard links where the file system has them
-(RocksDB never changes a table once it is written, its own checkpoints are made like this), so it needs next to no
-space. When no copy can be made or repaired, recording begins anew and the damaged files are all there is.
+may have files that are not ours. The damaged files are moved to `corrupt-<time, UTC>`; this program never deletes or
+changes
+them there. The copy is repaired before anything is moved. Its tables are hard links if the file
+system has them, so the copy needs almost no space. That is safe because RocksDB never changes a written table; its own
+checkpoints use hard links too. If no copy can be made or repaired, recording starts from nothing and only the damaged
+files have the old history.
 
-A kill at any moment leaves a state that `finish` brings to its end at the next opening.
+After a kill at any moment, `finish` completes the work at the next opening.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from vibe_orderbook_mcp.store.records.rollups import HOUR
 from vibe_orderbook_mcp.store.writer import Writer
 
 _ASIDE: Final = "corrupt-"
-_MOVING: Final = "moving-aside"  # becomes corrupt-<time> when everything is in it
+_MOVING: Final = "moving-aside"  # renamed to corrupt-<time> when everything is in it
 _COPY: Final = "repairing"
 _REPAIRED: Final = "repaired"
 _BLOCKS_A_PIECE: Final = 20
@@ -44,20 +46,22 @@ _HeldIds = Callable[[Database, str, int, int], reader.Piece[Interval]]
 
 
 class Rescue(msgspec.Struct, frozen=True):
-    """What was done. Names are of directories inside the data directory."""
+    """The result. Names are directories inside the data directory."""
 
     aside: str
-    why_not: str | None  # no repaired copy is in use, because of this
-    lost_tables: int = 0  # table files that the repair had to leave out
-    lost_log: bool = False  # perhaps also some of what was not in a table yet
+    why_not: str | None  # the reason why no repaired copy is in use
+    lost_tables: int = 0  # table files left out by the repair
+    lost_log: bool = False  # perhaps also records that were not in a table yet
 
 
 def rescue(path: Path, layout: Layout, now: datetime, *, opens: bool = False) -> Rescue:
-    """`opens`: the damage is in what the tables hold, and was met when they were read.
+    """`opens`: the damage is inside the tables, and a read met it.
 
-    Raises StorageError when the directory must be left alone: it is not ours, in use, or may not be changed."""
+    Raises StorageError if the directory must not be touched: it is not ours, in use, or not writable."""
     if not was_opened_by_us(path):
-        raise StorageError("The data directory holds a database that cannot be read, and may not be ours: left alone.")
+        raise StorageError(
+            "The data directory holds a database that cannot be read, and may not be ours: it was not touched."
+        )
     with holding(path):
         why_not, lost = None, _Repaired(0, lost_log=False)
         try:
@@ -67,7 +71,7 @@ def rescue(path: Path, layout: Layout, now: datetime, *, opens: bool = False) ->
         except OSError as error:
             why_not = f"Copying failed: {error.strerror}."
         try:
-            (path / _MOVING).mkdir(mode=0o700, exist_ok=True)  # from here on `finish` goes on
+            (path / _MOVING).mkdir(mode=0o700, exist_ok=True)  # after this point `finish` can complete the work
             if (path / _COPY).exists():
                 (path / _COPY).rename(path / _REPAIRED)
             aside = _finish(path, now)
@@ -77,14 +81,14 @@ def rescue(path: Path, layout: Layout, now: datetime, *, opens: bool = False) ->
 
 
 def finish(path: Path, now: datetime) -> None:
-    """What a killed process left half done. Raises StorageError."""
+    """Complete the work of a killed process. Raises StorageError."""
     moving, repaired = path / _MOVING, path / _REPAIRED
     try:
         if not moving.exists() and not repaired.exists():
             return
         with holding(path):
             if not repaired.exists() and not any(moving.iterdir()):
-                moving.rmdir()  # nothing was moved: to be begun again
+                moving.rmdir()  # nothing was moved: start again
             else:
                 _finish(path, now)
     except OSError as error:
@@ -115,9 +119,9 @@ def _make_repaired_copy(path: Path, layout: Layout, *, opens: bool) -> _Repaired
         if not opens:
             if _points_to_its_manifest(copy, layout):
                 return _Repaired(0, lost_log=False)
-            _copy(path, layout)  # what the attempt changed is thrown away
+            _copy(path, layout)  # discard the changes of the attempt
         lost = repair(copy)
-        # A repair knows families by their tables. What was only in the log of one that has none is left out.
+        # A repair knows families by their tables. Records only in the log of a family without tables are left out.
         lost_log = any(copy.glob("lost/*.log")) and not set(FIRST_FAMILIES) <= families_of(copy)
         _make_consistent(copy, layout)
         shutil.rmtree(copy / "lost", ignore_errors=True)
@@ -128,7 +132,7 @@ def _make_repaired_copy(path: Path, layout: Layout, *, opens: bool) -> _Repaired
 
 
 def _points_to_its_manifest(copy: Path, layout: Layout) -> bool:
-    """Whether all that was wrong is the file that names the manifest. Nothing is lost then."""
+    """Whether only the file that names the manifest was wrong. Then nothing is lost."""
     manifests = sorted(copy.glob("MANIFEST-*"))
     if not manifests:
         return False
@@ -142,7 +146,7 @@ def _points_to_its_manifest(copy: Path, layout: Layout) -> bool:
 
 def _copy(path: Path, layout: Layout) -> None:
     copy = path / _COPY
-    shutil.rmtree(copy, ignore_errors=True)  # of an attempt before
+    shutil.rmtree(copy, ignore_errors=True)  # from an earlier attempt
     copy.mkdir(mode=0o700)
     for file in files_of_database(path):
         target = copy / file.name
@@ -159,7 +163,7 @@ def _copy(path: Path, layout: Layout) -> None:
 
 
 def _make_consistent(copy: Path, layout: Layout) -> None:
-    """What was noted about tables that are gone must go too, so that trades are fetched and summed up anew."""
+    """Delete metadata about lost tables, so that their trades are fetched and summed up again."""
     database = Database.open(copy, layout, repaired=True)
     try:
         writer = Writer(database)
@@ -206,7 +210,7 @@ def _finish(path: Path, now: datetime) -> str | None:
             aside += "-again"
         moving.rename(path / aside)
     if repaired.exists():
-        # The one that makes it a database comes last.
+        # The file that makes it a database comes last.
         for file in sorted(files_of_database(repaired), key=lambda file: file.name == "CURRENT"):
             file.rename(path / file.name)
         shutil.rmtree(repaired)

@@ -1,4 +1,4 @@
-"""What FIFO does not keep in bounds: roll-ups and baselines, by age and by their share of the cap. Synchronous."""
+"""Limits of roll-ups and baselines, which FIFO does not limit: by age and by share of the cap. Synchronous."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vibe_orderbook_mcp.store.records.keys import HOURS, MINUTES, key_time, roll
 from vibe_orderbook_mcp.store.records.rollups import HOUR
 from vibe_orderbook_mcp.store.writer import Writer
 
-_KEPT: Final = 0.75  # of what fits, when a family is over its share: so that it is not over again at once
+_KEPT: Final = 0.75  # target share when a family exceeds its limit, so that it does not exceed it again at once
 
 
 def retain(database: Database, writer: Writer, layout: Layout, now_sec: int) -> None:
-    """Delete what is too old. For roll-ups, whose raw trades may still be there, the symbols' floors rise first."""
+    """Delete old hours. For roll-ups, whose raw trades may still be stored, the symbols' floors rise first."""
     symbols = reader.symbols(database)
     oldest_hours = [
         key_time(key.removeprefix(HOURS))
@@ -34,16 +34,16 @@ def retain(database: Database, writer: Writer, layout: Layout, now_sec: int) -> 
         database.write([], [(BASE, *second_bounds(symbol, 0, base_cut)) for symbol in symbols])
     for family, is_over in ((ROLL, cut), (BASE, base_cut)):
         if is_over > max(0, _whole_hour(layout.oldest_second(family, now_sec))):
-            database.compact(family)  # it was over its share: do not wait for RocksDB to give the space back
+            database.compact(family)  # it exceeded its share: do not wait for RocksDB to free the space
 
 
 def _cut(database: Database, layout: Layout, family: str, oldest: int, now_sec: int) -> int:
-    """The first second to keep: by age, or later when the family is over its share."""
+    """The first second to keep: by age, or later if the family exceeds its share."""
     cut = layout.oldest_second(family, now_sec)
     held_bytes = database.property(family, "rocksdb.total-sst-files-size")
     if (over := layout.is_over(family, held_bytes)) > 1 and oldest < now_sec:
         cut = max(cut, now_sec - int((now_sec - max(oldest, cut)) / over * _KEPT))
-        logger.info("The store's {} is over its share of the cap: what is before {} goes", family, cut)
+        logger.info("The store's {} exceed their share of the cap: records before {} are deleted", family, cut)
     return max(0, _whole_hour(cut))
 
 

@@ -1,4 +1,4 @@
-"""One piece of a read of sums each, like `reader`. Synchronous."""
+"""Reads of sums, each a piece, like `reader`. Synchronous."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BLOCKS_AT_ONCE: Final = 8
 
 
 class RollState(msgspec.Struct, frozen=True):
-    """Between `grid.floor` and `border`, both seconds, roll-ups hold what is stored of whole minutes."""
+    """Between `grid.floor` and `border`, both seconds, roll-ups cover all stored complete minutes."""
 
     grid: RollGrid | None
     border: int
@@ -47,7 +47,7 @@ class RollState(msgspec.Struct, frozen=True):
 
 
 def roll_state(database: Reads, symbol: str) -> RollState:
-    """The border is the first minute that has trades which are not sealed: blocks of later ones hold fills only."""
+    """The border is the first minute with unsealed trades: blocks of later minutes have only fills."""
     described = reader.meta(database, symbol)
     stored = database.get(META, grid_key(symbol))
     sealed = (described.sealed if described else None) or 0
@@ -64,7 +64,7 @@ Span = tuple[bytes, int, int]  # kind of roll-up, from a second to a second
 
 
 def spans(start_sec: int, end_sec: int) -> list[Span]:
-    """Whole hours by the hour, the minutes before and after them by the minute. Both are whole minutes."""
+    """Complete hours by the hour, the minutes before and after them by the minute. Both ends are whole minutes."""
     first, last = -(-start_sec // HOUR) * HOUR, end_sec // HOUR * HOUR
     if first >= last:
         return [(MINUTES, start_sec, end_sec)]
@@ -72,7 +72,7 @@ def spans(start_sec: int, end_sec: int) -> list[Span]:
 
 
 def add_blocks(database: Reads, symbol: str, spans: list[Span], total: TradeSums) -> list[Span]:
-    """Adds blocks to `total` for as long as a piece of a read may take; what is left of the spans."""
+    """Adds blocks to `total` for the time of one piece of a read. Returns the remaining spans."""
     until = time.perf_counter() + PIECE_SECS
     for place, (kind, start, end) in enumerate(spans):
         at = start
@@ -87,12 +87,12 @@ def add_blocks(database: Reads, symbol: str, spans: list[Span], total: TradeSums
 
 
 def blocks(database: Reads, symbol: str, kind: bytes, start: int, end: int) -> list[bytes]:
-    """As they are stored, ascending."""
+    """Stored blocks, ascending."""
     return [data for _, data in database.scan(ROLL, *roll_bounds(kind, symbol, start, end), (end - start) // MINUTE)]
 
 
 def grid(database: Reads, symbol: str) -> RollGrid:
-    """The symbol's, or the one it would get: its trades may all be from before there were roll-ups."""
+    """The symbol's grid, or the one it would get: all its trades may be from before there were roll-ups."""
     if (stored := database.get(META, grid_key(symbol))) is not None:
         return decode_grid(stored)
     described = reader.meta(database, symbol)

@@ -1,7 +1,7 @@
-"""The roll-ups of one symbol as one batch of writes changes them. Synchronous.
+"""Updates of one symbol's roll-ups in one batch of writes. Synchronous.
 
-A minute's roll-up says what its block in `trade_min` holds, an hour's what the roll-ups of its minutes hold: they are
-written together, so a killed process leaves them agreeing. Trades are added once, when their block gets them.
+A minute's roll-up is the sum of its block in `trade_min`, an hour's is the sum of its minutes. They are written
+together, so they agree after a kill. Each trade is added once, when its block gets it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Roller:
         self._blocks: dict[bytes, PriceRollup] = {}
 
     def change(self, minute: int, trades: Sequence[Trade], fresh: Sequence[Trade]) -> None:
-        """A block now holds `trades`, of which `fresh` were not in it before."""
+        """A block now has `trades`; `fresh` are the new ones."""
         if not fresh:
             return
         key = roll_key(MINUTES, self._symbol, minute)
@@ -54,7 +54,7 @@ class Roller:
             add_trades(part, fresh)
             add_histogram(self._block(roll_key(HOURS, self._symbol, hour)), part)
             return
-        # The block was dropped for space and comes back piece by piece, while its roll-up was kept: start anew.
+        # The block was dropped for space and is fetched again in pieces, while its roll-up stayed: start again.
         self._blocks[key] = empty_histogram(self._grid, self._lot_exp)
         add_trades(self._blocks[key], trades)
         self._sum_hour(hour)
@@ -84,7 +84,7 @@ class Roller:
 def rolled(
     database: Database, spec: SymbolSpec, grid: RollGrid, changes: Mapping[bytes, tuple[list[Trade], list[Trade]]]
 ) -> tuple[list[Put], RollGrid]:
-    """The roll-ups for minutes whose blocks change: key in `trade_min` -> all trades, those that are new."""
+    """The roll-ups for minutes whose blocks change: key in `trade_min` -> all trades, new trades."""
     roller = Roller(database, spec.symbol, grid, spec.lot_exp)
     for key, (trades, fresh) in sorted(changes.items()):
         minute = key_time(key)
@@ -92,14 +92,14 @@ def rolled(
             continue
         try:
             roller.change(minute, trades, fresh)
-        except StorageCorrupt as error:  # trades are worth more than their sums: those begin anew behind it
-            logger.warning("Roll-ups of {} up to {} are given up: {}", spec.symbol, minute, error)
+        except StorageCorrupt as error:  # trades are worth more than their sums: sums start again after it
+            logger.warning("Damaged roll-ups of {} up to {} were dropped: {}", spec.symbol, minute, error)
             grid = msgspec.structs.replace(grid, floor=_next_hour(minute))
     return roller.puts(), grid
 
 
 def first_grid(database: Database, spec: SymbolSpec, price: float) -> RollGrid:
-    """What was stored before there were roll-ups stays without."""
+    """Trades stored before there were roll-ups stay without them."""
     grid = grid_for(price, spec.tick_exp)
     newest = database.last_key(TRADE_MIN, *symbol_bounds(spec.symbol))
     return grid if newest is None else msgspec.structs.replace(grid, floor=_next_hour(key_time(newest)))

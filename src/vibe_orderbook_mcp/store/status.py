@@ -1,4 +1,4 @@
-"""What a data directory holds, counted without decoding it."""
+"""Counts of a data directory, without decoding it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.summing import HistoryView
 
-UNDER_WAY_SECS = 5  # from the end of a second until it is stored, with what a busy machine needs
+UNDER_WAY_SECS = 5  # from the end of a second until it is stored, with a margin for a busy machine
 
 
 class StoredSpan(msgspec.Struct, frozen=True):
-    """Stored seconds: from the first to the last, how many, and what is missing between."""
+    """Stored seconds: the first, the last, the number, and the missing ones between."""
 
     first: int
     last: int
@@ -23,7 +23,7 @@ class StoredSpan(msgspec.Struct, frozen=True):
     missing_secs: int
 
     def until(self, second: int) -> StoredSpan:
-        """With the gap that is open at that second, where it is one: the newest seconds are always under way."""
+        """With the open gap at that second, if it is one: the newest seconds are always still to come."""
         open_secs = second - self.last - 1
         if open_secs <= UNDER_WAY_SECS:
             return self
@@ -56,7 +56,7 @@ class StoreStatus(msgspec.Struct, frozen=True):
 
 
 async def store_status(history: History) -> StoreStatus:
-    """All of it of one moment, but for the sizes."""
+    """All from one moment, except the sizes."""
     async with history.view() as view:
         symbols = [
             SymbolStatus(
@@ -86,7 +86,7 @@ async def count_seconds(pieces: AsyncIterator[list[int]]) -> StoredSpan | None:
             continue
         if first is None or last is None:
             first, last = seconds[0], seconds[0] - 1
-        if seconds[-1] - last != len(seconds):  # a gap somewhere in this piece
+        if seconds[-1] - last != len(seconds):  # there is a gap in this piece
             gaps += sum(later - earlier > 1 for earlier, later in zip([last, *seconds], seconds, strict=False))
         count += len(seconds)
         last = seconds[-1]

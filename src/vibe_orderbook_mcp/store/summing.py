@@ -1,4 +1,4 @@
-"""What can be asked of history about sums of trades, findings and baselines."""
+"""Reads of sums of trades, findings and baselines."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ T = TypeVar("T")
 
 
 class IdCoverage(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of a window's aggregate trades are held, as far as their ids, which are consecutive, prove it.
+    """How many of a window's aggregate trades are stored, proved by their consecutive ids.
 
-    `missing` counts the ids between the neighbours of the window that are not held: some of those next to an edge
-    may belong outside of it. Without a neighbour (`start_known`, `end_known`) nothing is known beyond that edge.
+    `missing` counts the missing ids between the window's neighbours: some next to an edge may be outside of it.
+    Without a neighbour (`start_known`, `end_known`) nothing is known beyond that edge.
     """
 
     held: int
     missing: int
     start_known: bool
     end_known: bool
-    complete_since_ms: int | None  # from then until the newest trade not one is missing; None without trades
+    complete_since_ms: int | None  # since then no trade is missing up to the newest; None without trades
 
 
 class Summing(Reading):
@@ -43,7 +43,7 @@ class Summing(Reading):
         self._places = places
 
     async def histogram(self, symbol: str, start_ms: int, end_ms: int) -> PriceRollup:
-        """Trades of a window by price: what summing up `trades` would give, as exactly, in a fraction of the time."""
+        """Trades of a window by price: the exact sum of `trades`, in a fraction of the time."""
         return await self._in_pieces(lambda reads: self._window_sums.histogram(reads, symbol, start_ms, end_ms))
 
     async def trade_sums(self, symbol: str, start_ms: int, end_ms: int) -> TradeSums:
@@ -51,7 +51,7 @@ class Summing(Reading):
         return await self._in_pieces(lambda reads: self._window_sums.sums(reads, symbol, start_ms, end_ms))
 
     async def _in_pieces(self, work: Callable[[Reads], Steps[T]]) -> T:
-        """As many steps in one go as a piece of a read may take: every change of threads waits on a busy machine."""
+        """Run as many steps at once as fit into one piece of a read: each change of threads is a wait."""
         steps: Steps[T] | None = None
         found: list[T] = []
 
@@ -66,7 +66,7 @@ class Summing(Reading):
             except StopIteration as done:
                 found.append(done.value)
             except BaseException:
-                steps = None  # it may be tried again, from the start
+                steps = None  # a retry starts from the beginning
                 raise
 
         async with self._moment() as ask:
@@ -77,8 +77,8 @@ class Summing(Reading):
     async def id_coverage(
         self, symbol: str, start_ms: int, end_ms: int, sums: TradeSums | None = None, waiting: Sequence[Trade] = ()
     ) -> IdCoverage:
-        """`sums` are those of the window, where they are known already; `waiting` are trades that are not stored yet,
-        ascending by id, of which `sums` has those of the window."""
+        """`sums` are the window's, if known; `waiting` are trades that are not stored yet, ascending by id. `sums`
+        includes the waiting ones of the window."""
         if sums is None:
             sums = await self.trade_sums(symbol, start_ms, end_ms)
         async with self._moment() as ask:
@@ -87,7 +87,7 @@ class Summing(Reading):
     # --- findings and baselines ---------------------------------------------------------------------------------
 
     async def events(self, symbol: str, start_ms: int, end_ms: int) -> list[StoredEvent]:
-        """Those that began in the window, ascending by start."""
+        """Findings that began in the window, ascending by start."""
         found: list[StoredEvent] = []
         after: bytes | None = b""
         async with self._moment() as ask:
@@ -106,7 +106,7 @@ class Summing(Reading):
         return total
 
     async def baselines(self, symbol: str, since_sec: int) -> list[tuple[int, bytes]]:
-        """`(hour, data)` from an hour on, ascending."""
+        """`(hour, data)` since an hour, ascending."""
         found: list[tuple[int, bytes]] = []
         at: int | None = since_sec
         async with self._moment() as ask:
@@ -117,7 +117,7 @@ class Summing(Reading):
 
 
 class HistoryView(Summing):
-    """History as it was at one moment: what several calls find fits together. See `History.view`."""
+    """History at one moment: results of several calls fit together. See `History.view`."""
 
     def __init__(self, ask: Ask, window_sums: WindowSums, places: held.Places) -> None:
         super().__init__(window_sums, places)
@@ -157,7 +157,7 @@ def _id_coverage(
 
 
 def _complete_since_ms(reads: Reads, symbol: str, waiting: Sequence[Trade], places: held.Places) -> int | None:
-    """The time of the first of those trades that are held without a hole up to the newest, waiting ones included."""
+    """The time since which all trades up to the newest are stored or waiting, without a hole."""
     if not waiting:
         return held.complete_since_ms(reads, symbol, places)
     stored = reader.ids(reads, symbol)

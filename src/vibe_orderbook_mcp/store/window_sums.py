@@ -1,9 +1,9 @@
-"""What the trades of a window add up to, out of roll-ups and trades, with what was worked out before. Synchronous.
+"""Sums of the trades of a window, from roll-ups, trades and cached sums. Synchronous.
 
-A question comes again a second later, about almost the same window. What it needs is kept with the stored bytes that it
-was made of, and is used while those bytes are still what is stored: nothing has to be told that something changed.
+The same question comes again a second later, about almost the same window. Sums are cached with the stored bytes that
+they were made from, and are valid while the stored bytes are the same. So no code must signal a change.
 
-Each step of a generator is so much as a thread may do before others get their turn.
+Each step of a generator is the most that a thread does before others get their turn.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MINUTE_MS: Final = MINUTE * 1000
 
 
 class _Base(msgspec.Struct, frozen=True):
-    """The steps that sums begin to count in; a trade with more digits makes them finer."""
+    """The initial steps of sums; a trade with more digits makes them finer."""
 
     grid: RollGrid
     lot_exp: int
@@ -89,7 +89,7 @@ class WindowSums:
         total: TradeSums,
         base: _Base | None,
     ) -> Steps[None]:
-        """Whole minutes that are rolled up from roll-ups, what is before and behind them from the trades."""
+        """Complete minutes from roll-ups, the parts before and after them from trades."""
         floor = rolled.FOREVER if state.grid is None else state.grid.floor
         first = -(-max(start_ms, floor * 1000) // _MINUTE_MS) * MINUTE
         last = min(end_ms, state.border * 1000) // _MINUTE_MS * MINUTE
@@ -98,7 +98,7 @@ class WindowSums:
             return
         spans = rolled.spans(first, last)
         if isinstance(total, PriceRollup) and base is not None:
-            # Hours first: the greatest sum is copied then, not added bin by bin.
+            # Hours first: then the largest sum is copied, not added bin by bin.
             for kind, start, end in sorted(spans, key=lambda span: span[0] != HOURS):
                 yield from self._add_span(database, symbol, kind, start, end, total, base)
         else:
@@ -111,7 +111,7 @@ class WindowSums:
     def _add_span(
         self, database: Reads, symbol: str, kind: bytes, start: int, end: int, total: PriceRollup, base: _Base
     ) -> Steps[None]:
-        """Roll-ups are summed up once, and again when one of them has changed."""
+        """Sums of roll-ups are cached until one of them changes."""
         if start >= end:
             return
         known, key = self._spans[kind == HOURS], (symbol, start, end)
@@ -151,7 +151,7 @@ class WindowSums:
             stop = minute + MINUTE
             filled = database.scan(TRADE_MIN, *second_bounds(symbol, minute, stop), 1)
             seconds = database.scan(TRADE_SEC, *milli_bounds(symbol, minute * 1000, stop * 1000), MINUTE)
-            if filled:  # what a fill brought may be among the seconds too
+            if filled:  # the trades of a fill may be among the seconds too
                 trades = merge(decode_minute(filled[0][1]), *(decode_second(value) for _, value in seconds))
                 add_trades(total, [trade for trade in trades if at_ms <= trade.time_ms < end_ms])
             else:
@@ -196,7 +196,7 @@ class _Parts:
 
 
 def _add(total: TradeSums, part: PriceRollup) -> None:
-    """`part` stays as it is: it is kept."""
+    """`part` is not changed, because it is cached."""
     if isinstance(total, PriceRollup):
         is_alike = (part.tick_exp, part.lot_exp) == (total.tick_exp, total.lot_exp)
         add_histogram(total, part if is_alike else msgspec.structs.replace(part))

@@ -1,7 +1,7 @@
-"""What a write changes. Runs on the storage thread only; synchronous.
+"""Writes of history. Runs only on the storage thread; synchronous.
 
-Caches what it needs to know per symbol. A cache is replaced after its batch was written, never before: a failed
-write leaves it saying what the disk says.
+It caches the state of each symbol. A cache is replaced after its batch was written, never before: so after a failed
+write it still agrees with the disk.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Writer:
         return self._commit(plan)
 
     def forget(self, name: str) -> None:
-        """What is known of a symbol that nobody writes about any more; it is read again if that changes."""
+        """Drop the cached state of a symbol without writes; it is read again when needed."""
         self._symbols.pop(name, None)
 
     def _plan(self) -> Plan:
@@ -68,7 +68,7 @@ class Writer:
     # --- sealing ------------------------------------------------------------------------------------------------
 
     def seal_minute(self, name: str, before_ms: int) -> bool:
-        """Turn the oldest unsealed minute that was over at `before_ms` into a block. False when there is none."""
+        """Turn the oldest unsealed minute that ended before `before_ms` into a block. False without one."""
         symbol = self._known(name)
         if symbol.meta is None:
             return False
@@ -93,7 +93,9 @@ class Writer:
             encoded = encode_minute(trades, tick_exp=spec.tick_exp, lot_exp=spec.lot_exp)
             rolls, grid = rolled(self._database, spec, grid, {key: (trades, fresh)})
         except UNSTORABLE_TOGETHER as error:
-            logger.error("{} trades of {} are given up, to be fetched again: {}", len(fresh), name, why(error))
+            logger.error(
+                "{} damaged trades of {} were dropped and will be fetched again: {}", len(fresh), name, why(error)
+            )
             ids = intervals.difference(symbol.ids, intervals.of_numbers(trade.agg_id for trade in fresh))
             self._database.write([(META, symbol_key(name), encode_meta(meta)), (META, ids_key(name), encode_ids(ids))])
             symbol.meta, symbol.ids = meta, ids
@@ -110,7 +112,7 @@ class Writer:
         return True
 
     def _forget_evicted(self, name: str, symbol: Known) -> None:
-        """Give up the ids of trades that FIFO has dropped: what lies before the oldest trade still here."""
+        """Remove the ids of trades that FIFO has dropped: all before the oldest stored trade."""
         held = self.oldest_agg_id(name)
         kept = [] if held is None else intervals.drop_below(symbol.ids, held)
         if kept != symbol.ids:
@@ -127,7 +129,7 @@ class Writer:
         return min(oldest, default=None)
 
     def disown_ids(self, name: str, gone: Sequence[Interval]) -> None:
-        """Give up ids that a walk over the stored trades did not find."""
+        """Remove ids that a walk over the stored trades did not find."""
         symbol = self._known(name)
         kept = symbol.ids
         for first, last in gone:
@@ -137,7 +139,7 @@ class Writer:
             symbol.ids = kept
 
     def unseal(self, name: str, agg_id: int) -> None:
-        """The block that held this trade is gone while its second is still there: minutes from it on are made anew."""
+        """The block of this trade is lost while its second is still stored: make its minute and later ones again."""
         symbol = self._known(name)
         if symbol.meta is None or not symbol.meta.sealed:
             return
@@ -153,7 +155,7 @@ class Writer:
             low = pairs[-1][0] + b"\0"
 
     def raise_floor(self, name: str, floor: int, gone: Sequence[Range]) -> None:
-        """Roll-ups before `floor`, a whole hour, are deleted and not made again."""
+        """Delete roll-ups before `floor`, a whole hour; they are not made again."""
         symbol = self._known(name)
         if symbol.grid is not None and symbol.grid.floor < floor:
             grid = msgspec.structs.replace(symbol.grid, floor=floor)

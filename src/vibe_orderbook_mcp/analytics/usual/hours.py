@@ -132,7 +132,7 @@ class Hours:
         self.changed: set[int] = set()
         self._pools = {name: Pool("score" if name.startswith("score:") else "level") for name in names}
         self._earlier_secs = 0  # of the day's hours before the present one
-        self._earlier_quote = (0.0, 0)  # likewise: quote units and the seconds in which they were traded
+        self._earlier_quote = (0.0, 0)  # of the same hours: quote units and the seconds in which they were traded
 
     def __getitem__(self, name: str) -> Pool:
         return self._pools[name]

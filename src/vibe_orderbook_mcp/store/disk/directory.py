@@ -1,6 +1,6 @@
-"""What lies in a data directory: no database yet, ours, another program's, or a part of one.
+"""The state of a data directory: no database yet, ours, another program's, or an incomplete one.
 
-Opening a directory whose CURRENT is gone with `create_if_missing` deletes its data: `inspect` looks first.
+Opening a directory without CURRENT with `create_if_missing` deletes its data, so `inspect` checks first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CONFIG: Final = "rocksdict-config.json"
 
 
 def files_of_database(path: Path) -> list[Path]:
-    """Whatever belongs to it, but for the lock. People keep other things in a directory too. Raises OSError."""
+    """Files of the database, except its lock. The directory may have other files too. Raises OSError."""
     return sorted(
         entry
         for entry in path.iterdir()
@@ -35,12 +35,12 @@ def files_of_database(path: Path) -> list[Path]:
 
 
 def was_opened_by_us(path: Path) -> bool:
-    """Whether a database that cannot be opened bears our binding's mark."""
+    """Whether a database that cannot be opened has the mark of our binding."""
     return _raw_mode(path) is True
 
 
 def repair(path: Path) -> int:
-    """Make the best of what is left; for a copy. How many table files could not be read whole and are left out."""
+    """Repair a copy. Returns the number of table files that could not be read completely and are left out."""
     try:
         Rdict.repair(str(path), raw_options())
         lost = path / "lost"
@@ -57,11 +57,11 @@ def families_of(path: Path) -> set[str]:
 
 
 def inspect(path: Path) -> bool:
-    """True when there is no database yet. Raises for one that is not ours or not whole, without touching it."""
+    """True if there is no database yet. Raises for one that is not ours or not complete, without touching it."""
     if foreign_entries(path):
         raise ForeignFiles
     found = {match[0]: match[1] for entry in path.iterdir() if (match := _ROCKS_FILE.fullmatch(entry.name))}
-    if not found or ("CURRENT" not in found and not any(found.values())):  # or killed before it could hold anything
+    if not found or ("CURRENT" not in found and not any(found.values())):  # or killed before it had content
         return True
     if _raw_mode(path) is False:
         raise ForeignDatabase
@@ -74,7 +74,7 @@ def inspect(path: Path) -> bool:
 
 
 def _peek(path: Path, families: set[str]) -> bool:
-    """A database with other families than ours: a newer schema, a creation that was cut short, or foreign."""
+    """A database with other column families: a newer schema, an interrupted creation, or foreign."""
     rdict = Rdict(str(path), raw_options(), {family: raw_options() for family in families}, AccessType.read_only(False))
     try:
         version: bytes | None = rdict.get(SCHEMA_KEY)
@@ -101,7 +101,7 @@ def check_schema(stored: bytes | None) -> None:
 
 
 def _raw_mode(path: Path) -> bool | None:
-    """What rocksdict noted when it last opened the database; None when it never did or the note is damaged."""
+    """The note that rocksdict wrote when it last opened the database; None if missing or damaged."""
     try:
         mode = json.loads((path / _CONFIG).read_bytes())["raw_mode"]
     except (OSError, ValueError, KeyError, TypeError):

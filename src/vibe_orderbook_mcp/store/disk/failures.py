@@ -1,6 +1,6 @@
-"""What can be wrong with a database, and which of it an error of RocksDB says.
+"""Failures of a database, found from the text of RocksDB's errors.
 
-rocksdict raises plain `Exception`s: `storage_error` is the one place that reads their text.
+rocksdict raises plain `Exception`s: `storage_error` is the only code that reads their text.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ForeignDatabase(StorageError):
 
 
 class ForeignFiles(StorageError):
-    """The directory is neither empty nor ours."""
+    """A directory that is neither empty nor ours."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -45,7 +45,7 @@ class ForeignFiles(StorageError):
         )
 
 
-# The first that matches says what to raise.
+# The first match decides the error.
 _FAILURES: Final[tuple[tuple[re.Pattern[str], type[StorageError], str], ...]] = (
     (
         re.compile("While lock file|lock hold by current process"),
@@ -73,14 +73,14 @@ _FAILURES: Final[tuple[tuple[re.Pattern[str], type[StorageError], str], ...]] = 
 )
 
 
-# A full disk is met at each attempt, and by each column family that is closed.
+# A full disk fails each attempt, and each column family that is closed.
 _said: Final = Repeats()
 _saying: Final = threading.Lock()
 _NUMBER: Final = re.compile(r"\d{3,}")  # of a file, or where in it
 
 
 def storage_error(error: BaseException, doing: str) -> StorageError:
-    """What went wrong, without the paths that RocksDB's texts are full of. Those go to our log."""
+    """The failure, without the paths in RocksDB's text. That text goes to our log."""
     if isinstance(error, StorageError):
         return error
     text = str(error)
@@ -91,7 +91,7 @@ def storage_error(error: BaseException, doing: str) -> StorageError:
         if pattern.search(text):
             found = kind(sentence.format(doing=doing))
             break
-    # A second process beside the first is a normal day.
+    # A second process on one directory is normal.
     level = "DEBUG" if isinstance(found, StorageLocked) else "WARNING"
     with _saying:
         more = _said.more((doing, type(error), _NUMBER.sub("N", text)), time.monotonic())

@@ -1,19 +1,19 @@
-"""What lies where in RocksDB, and how the space is shared out.
+"""The layout in RocksDB, and the shares of the space.
 
-| column family | holds | compaction |
+| column family | content | compaction |
 |---|---|---|
 | `default` | `schema_version`, `symbol:{symbol}`, `ids:{symbol}`, `roll:{symbol}` | level |
 | `snap` | `{symbol}:{second}` -> top of book | FIFO |
 | `row` | `{symbol}:{second}` -> feature row | FIFO |
-| `trade_sec` | `{symbol}:{ms}` -> trades of a second whose minute is not over | FIFO |
+| `trade_sec` | `{symbol}:{ms}` -> trades of a second in an open minute | FIFO |
 | `trade_min` | `{symbol}:{minute, as a second}` -> trades of a minute in columns | FIFO |
 | `roll` | `m:{symbol}:{minute}`, `h:{symbol}:{hour}`, both as seconds -> trades summed up by price | level |
 | `event` | `{symbol}:{ms}:{type}` -> a finding | FIFO |
 | `base` | `{symbol}:{hour, as a second}` -> a baseline of that hour, opaque to the store | level |
 
-FIFO drops the oldest file when a family is over its share or the file is over its age: cap and retention hold
-without tombstones, and space comes back at once. What is written again and again (`roll`, `base`) is kept once by
-level compaction instead; `retain` deletes its oldest hours.
+FIFO drops the oldest file when a family exceeds its share or the file its age: so cap and retention need no
+tombstones, and space is free at once. Records that are written repeatedly (`roll`, `base`) use level compaction, which
+keeps one copy; `retain` deletes their oldest hours.
 """
 
 from __future__ import annotations
@@ -41,20 +41,25 @@ TRADE_MIN: Final = "trade_min"
 ROLL: Final = "roll"
 EVENT: Final = "event"
 BASE: Final = "base"
-FIRST_FAMILIES: Final = (META, SNAP, ROW, TRADE_SEC, TRADE_MIN)  # the others came later: a directory may lack them
+FIRST_FAMILIES: Final = (
+    META,
+    SNAP,
+    ROW,
+    TRADE_SEC,
+    TRADE_MIN,
+)  # the others came later: a directory may be without them
 FAMILIES: Final = (*FIRST_FAMILIES, ROLL, EVENT, BASE)
 
 # Shares of the cap. On disk a row takes 170 bytes, a snapshot 104: both reach equally far back. The rest, 9 %:
-# write-ahead log 5, meta and RocksDB's own logs 1, and room for a file that is being written while the oldest still
-# counts.
+# write-ahead log 5, meta and RocksDB's own logs 1, and space for a new file while the oldest still counts.
 FIFO_SHARES: Final = {SNAP: 0.22, ROW: 0.37, TRADE_SEC: 0.03, TRADE_MIN: 0.20, EVENT: 0.01}
 LEVEL_SHARES: Final = {ROLL: 0.06, BASE: 0.02}
 SHARES: Final = {**FIFO_SHARES, **LEVEL_SHARES}
-_COMPACTING: Final = 0.7  # of a level family's share: the rest is for what a compaction writes before it deletes
+_COMPACTING: Final = 0.7  # of a level family's share: the rest is for the output of a compaction before it deletes
 
 _MB: Final = 1_000_000
 _DAY: Final = 86_400
-# Long enough to be sealed after any restart worth the name, short enough to stay within its share.
+# Long enough to seal after any usual restart, short enough to stay within its share.
 _TRADE_SEC_TTL: Final = _DAY
 _BASE_DAYS: Final = 8  # a baseline compares with the same hour a week ago, and with the hour before that
 
@@ -71,7 +76,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     @property
     def write_ahead_bytes(self) -> int:
-        """The log counts: without a limit an idle family pins it, past the cap."""
+        """Limit of the log: without one an idle family keeps it alive beyond the cap."""
         return max(_MB // 2, min(48 * _MB, self.cap_bytes // 20))
 
     @property
@@ -80,7 +85,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     @property
     def reserve_bytes(self) -> int:
-        """What has to stay free for writing to go on: a flush of all memory, the log beside it, a compaction."""
+        """Free space that writing needs: a flush of all memory, the log, a compaction."""
         buffers = sum(self.family_buffer_bytes(family) for family in FAMILIES)
         compactions = sum(self.family_bytes(family) for family in LEVEL_SHARES)
         return self.write_ahead_bytes + buffers + compactions
@@ -89,11 +94,11 @@ class Layout(msgspec.Struct, frozen=True):
         return int(self.cap_bytes * SHARES[family])
 
     def family_buffer_bytes(self, family: str) -> int:
-        """A file as large as its family's share would be dropped by FIFO as soon as it is written."""
+        """FIFO would drop a file of its family's full share as soon as it is written."""
         return self.buffer_bytes if family == META else min(self.buffer_bytes, self.family_bytes(family) // 2)
 
     def is_over(self, family: str, held_bytes: int) -> float:
-        """How many times what a level family may hold is held."""
+        """The size of a level family as a multiple of its limit."""
         return held_bytes / max(1.0, self.family_bytes(family) * _COMPACTING)
 
     def oldest_second(self, family: str, now_sec: int) -> int:
@@ -106,7 +111,7 @@ class Layout(msgspec.Struct, frozen=True):
         return min(retention, _TRADE_SEC_TTL) if family == TRADE_SEC else retention
 
     def dynamic(self, family: str) -> dict[str, str]:
-        """What RocksDB forgets at every open."""
+        """Options that RocksDB forgets at every open."""
         fifo = f"{{max_table_files_size={self.family_bytes(family)};allow_compaction=true;}}"
         return {"ttl": str(self.ttl(family)), "compaction_options_fifo": fifo}
 
@@ -114,8 +119,8 @@ class Layout(msgspec.Struct, frozen=True):
 def database_options(layout: Layout, *, create: bool) -> Options:
     options = _family_options(layout, META)
     options.create_if_missing(create)
-    options.create_missing_column_families(True)  # those that came later; `inspect` has seen to the others
-    # Without it a damaged log tail leaves families at different points, and the database cannot be opened.
+    options.create_missing_column_families(True)  # the later ones; `inspect` has checked the others
+    # Without it a damaged end of the log leaves families at different points, and the database cannot be opened.
     options.set_atomic_flush(True)
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
     options.set_max_total_wal_size(layout.write_ahead_bytes)

@@ -1,6 +1,6 @@
 """RocksDB's lock on a data directory, without opening the database.
 
-A failed opening is not free: RocksDB renames the log file of the process that does hold the directory.
+A failed opening has a side effect: RocksDB renames the log file of the process that has the directory open.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vibe_orderbook_mcp.model.errors import StorageError, StorageLocked
 
 
 def is_held(path: Path) -> bool:
-    """Asks for RocksDB's own lock and gives it back. False where that cannot be asked: then opening has to tell."""
+    """Takes RocksDB's own lock and releases it. False if that is not possible: then only opening shows it."""
     if sys.platform == "win32":
         return False
     import fcntl  # noqa: PLC0415  # not on Windows
@@ -31,7 +31,7 @@ def is_held(path: Path) -> bool:
 
 
 def is_recorded_into(path: Path) -> bool | None:
-    """Whether a process has the directory open for writing; reading it suffices to ask. None: it cannot be told."""
+    """Whether a process has the directory open for writing; needs only read permission. None: unknown."""
     if sys.platform == "win32":
         return None
     import fcntl  # noqa: PLC0415  # not on Windows
@@ -50,7 +50,7 @@ def is_recorded_into(path: Path) -> bool | None:
 @contextlib.contextmanager
 def holding(path: Path) -> Iterator[None]:
     """Keeps other processes out of a directory that this one has not opened. Raises StorageLocked, StorageError."""
-    if sys.platform == "win32":  # nothing can be moved there while somebody has it open
+    if sys.platform == "win32":  # nothing can be moved while a process has it open
         yield
         return
     import fcntl  # noqa: PLC0415  # not on Windows
@@ -59,7 +59,7 @@ def holding(path: Path) -> Iterator[None]:
         lock = (path / "LOCK").open("a+b")
     except OSError as error:
         raise StorageError("The data directory does not permit it: locking it failed.") from error
-    with lock:  # closing it gives the lock back
+    with lock:  # closing it releases the lock
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

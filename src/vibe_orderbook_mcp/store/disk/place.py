@@ -1,8 +1,8 @@
-"""The directory that history lies in: still the one that was opened, ours to change, and with room left.
+"""Checks of the history directory: still the opened one, writable, with free space.
 
-RocksDB says none of this in time. On a full disk it stays stuck after space was made, until it is closed. A directory
-that was removed is written on without an error, and all of it is lost. One that may not be changed any more is
-noticed when the next file is due, minutes later. So it is looked at before every write; that takes a few microseconds.
+RocksDB reports none of this in time. After a full disk it stays stuck until it is closed, even when space is free
+again. It writes to a removed directory without an error, and all of that is lost. It notices a lost permission only at
+the next new file, minutes later. So the directory is checked before every write, in a few microseconds.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Final
 
 from vibe_orderbook_mcp.model.errors import PlaceGone, StorageError, WritingPaused
 
-_RESUME: Final = 1.25  # so much of the reserve has to be free again, or a full disk would be met every other second
+_RESUME: Final = 1.25  # this much of the reserve must be free again, or writing would fail every other second
 _MB: Final = 1e6
-OPENING_BYTES: Final = 400 * 2**20  # three threads with their stacks and heaps; hardly any of it is ever touched
+OPENING_BYTES: Final = 400 * 2**20  # three threads with their stacks and heaps; nearly all of it stays untouched
 
 
 class Place:
-    """Made when the database has been opened."""
+    """Made after the database has been opened."""
 
     def __init__(self, path: Path, reserve_bytes: int) -> None:
         self._path = path
@@ -32,11 +32,11 @@ class Place:
         self._was_low = False
 
     def check(self) -> None:
-        """Raises WritingPaused or PlaceGone when nothing may be written now."""
+        """Raises WritingPaused or PlaceGone if writing is not possible now."""
         if self._lock is not None and _identity(self._path) != self._lock:
             raise PlaceGone("The data directory was removed while it was in use.")
         if not os.access(self._path, os.W_OK | os.X_OK):
-            raise WritingPaused("The data directory may not be written any more.")
+            raise WritingPaused("The data directory is not writable any more.")
         free = free_bytes(self._path)
         needed = self._reserve_bytes * (_RESUME if self._was_low else 1.0)
         self._was_low = free < needed
@@ -51,9 +51,9 @@ class Place:
 def check_memory() -> None:
     """Whether there is address space to open a database. Raises StorageError.
 
-    RocksDB ends the process where one of its threads cannot be started: so it is reserved first, and given back.
+    RocksDB ends the process if it cannot start one of its threads, so the space is reserved first and released.
     """
-    if sys.platform == "win32":  # to reserve would be to use it there
+    if sys.platform == "win32":  # here a reservation would use memory
         return
     try:
         mmap.mmap(-1, OPENING_BYTES).close()
@@ -65,7 +65,7 @@ def check_memory() -> None:
 
 
 def free_bytes(path: Path) -> int:
-    """Of the file system that a directory is on, or would be. Raises OSError."""
+    """Free bytes of the file system of a directory, existing or not. Raises OSError."""
     return shutil.disk_usage(existing_parent(path)).free
 
 
@@ -74,13 +74,13 @@ def existing_parent(path: Path) -> Path:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Of the lock file, which lives as long as the directory. None where it cannot be told."""
+    """Identity of the lock file, which lives as long as the directory. None if unknown."""
     try:
         found = (path / "LOCK").stat()
     except FileNotFoundError:
         return None
-    except OSError as error:  # not even to be looked at
-        raise WritingPaused("The data directory may not be read any more.") from error
+    except OSError as error:  # not even readable
+        raise WritingPaused("The data directory is not readable any more.") from error
     return found.st_dev, found.st_ino
 
 
@@ -91,7 +91,7 @@ def directory_bytes(path: Path) -> int:
             for entry in entries:
                 try:
                     total += entry.stat(follow_symlinks=False).st_size
-                except FileNotFoundError:  # dropped meanwhile
+                except FileNotFoundError:  # deleted meanwhile
                     continue
     except OSError:
         return total

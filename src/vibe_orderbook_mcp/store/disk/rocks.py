@@ -1,12 +1,12 @@
-"""One open RocksDB, synchronously: whoever calls decides on which thread.
+"""One open RocksDB, synchronous: the caller chooses the thread.
 
-What rocksdict 0.3.29 taught us, and where it is kept:
+Lessons about rocksdict 0.3.29, and their place in the code:
 
 * Read bounds are raw pointers into Python's bytes, `set_iterate_lower_bound` sets the upper one, and `items()` ends
-  silently at a damaged block: only `_walk`, here and in `view`, makes use of iterators.
+  silently at a damaged block: only `_walk`, here and in `view`, uses iterators.
 * Iterators and column family handles keep the database's lock, also when only a traceback still refers to them:
   iterators are deleted before an error leaves this file, handles live in one dictionary that `close` empties.
-* Opening may destroy what is there: `directory.inspect` looks first.
+* Opening may destroy data: `directory.inspect` checks first.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Database(Reads):
         self._families: dict[str, Rdict] = {META: rdict}
         self._handles: dict[str, ColumnFamily] = {}
         self._views: WeakSet[View] = WeakSet()
-        self._moment = Lock()  # held by a write, and where a view is made of several families
+        self._moment = Lock()  # locked by a write, and while a view of several families is made
         for family in families:
             if family != META:
                 self._families[family] = rdict.get_column_family(family)
@@ -65,7 +65,7 @@ class Database(Reads):
     def open(cls, path: Path, layout: Layout, *, repaired: bool = False) -> Database:
         """For writing. Creates what is missing; refuses what is not ours, unless it was `repaired` by us.
 
-        A repair leaves out families that were empty, and cannot save a version that was in a damaged file.
+        A repair leaves out empty families, and loses a version number that was in a damaged file.
         """
         check_memory()
         try:
@@ -85,7 +85,7 @@ class Database(Reads):
 
     @classmethod
     def open_secondary(cls, path: Path, scratch: Path) -> Database:
-        """For reading, beside a process that writes or none. `scratch` takes RocksDB's private log."""
+        """For reading, with or without another process that writes. `scratch` is for RocksDB's private log."""
         check_memory()
         try:
             nothing = what_is_there(path) if not path.is_dir() or foreign_entries(path) or inspect(path) else None
@@ -95,7 +95,7 @@ class Database(Reads):
             raise NothingRecorded(nothing)
         try:
             layout = Layout(cap_mb=1024, retention_days=7)  # no effect on a reader
-            held = Rdict.list_cf(str(path), raw_options())  # a reader cannot create what came later
+            held = Rdict.list_cf(str(path), raw_options())  # a reader cannot create later families
             rdict = Rdict(
                 str(path),
                 database_options(layout, create=False),
@@ -138,7 +138,7 @@ class Database(Reads):
         return value
 
     def view(self) -> View:
-        """The database as it is now, for all that one question reads."""
+        """The present state of the database, for all reads of one question."""
         with self._moment:
             lacking = frozenset(FAMILIES) - self._families.keys() if META in self._families else frozenset()
             view = View(self._families, lacking=lacking)
@@ -154,7 +154,7 @@ class Database(Reads):
         if self._lacks(family):
             return nothing
         rdict = self._family(family)
-        # `high` and `options` stay referenced until the iterator is gone: RocksDB points into them.
+        # `high` and `options` stay referenced until the iterator is deleted: RocksDB points into them.
         options = ReadOptions()
         if high is not None:
             options.set_iterate_upper_bound(high)
@@ -171,7 +171,7 @@ class Database(Reads):
             del rdict
 
     def write(self, puts: Iterable[Put], ranges: Iterable[Range] = ()) -> None:
-        """All or nothing. Ranges are deleted first; only in level families, FIFO would keep the space."""
+        """Write atomically. Ranges are deleted first, only in level families, since FIFO would keep the space."""
         try:
             batch = WriteBatch(raw_mode=True)
             for family, low, high in ranges:
@@ -192,7 +192,7 @@ class Database(Reads):
             raise storage_error(error, "flushing history") from error
 
     def flush(self) -> None:
-        """Memory to files. RocksDB does it by itself; even with atomic flushes this call means one family."""
+        """Memory to files, one family per call even with atomic flushes. RocksDB also flushes by itself."""
         try:
             for family in self._families.values():
                 family.flush()
@@ -200,7 +200,7 @@ class Database(Reads):
             raise storage_error(error, "flushing history") from error
 
     def compact(self, family: str) -> None:
-        """Give deleted space back now. Takes a moment for each 10 MB; others may work meanwhile."""
+        """Free deleted space now. Takes a moment for each 10 MB; other calls may run meanwhile."""
         try:
             self._family(family).compact_range(None, None)
         except Exception as error:
@@ -223,27 +223,27 @@ class Database(Reads):
             raise storage_error(error, "measuring the store") from error
 
     def close(self) -> None:
-        """Lets go of the directory whatever happens. RocksDB may raise here for an earlier failed write."""
+        """Releases the directory in any case. RocksDB may raise here because of an earlier failed write."""
         for family in reversed(self._let_go()):
             try:
                 family.close()
-            except Exception as error:  # it is closed all the same
+            except Exception as error:  # it is closed nevertheless
                 storage_error(error, "closing the data directory")
 
     def abandon(self) -> None:
-        """Lets go of a directory that has been moved or replaced, and writes nothing more. What was written is in the
-        log of the directory that was opened, wherever that is now.
+        """Abandons a directory that was moved or replaced, without writing. All written data is in the log of the
+        opened directory, at its new path.
 
-        To close it would write by the path: the tables of what is in memory, and then, since its manifest is not
-        there, a new manifest and CURRENT, into the database that has taken the place. So it stays open until the
-        process ends: it is never freed, and `_spelled` keeps clear of the lock that RocksDB has on its path.
+        Closing would write by path into the replacement: the tables in memory, and then a new manifest and CURRENT,
+        since its own manifest is missing there. So the database stays open until the process ends, and `_spelled`
+        avoids RocksDB's lock on its path.
         """
         for family in self._let_go():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(family))
         _abandoned[self._path] += 1
 
     def _let_go(self) -> list[Rdict]:
-        """Nothing else here refers to the open database afterwards; what it was made of."""
+        """Drop all references to the open database. Returns its parts."""
         self._handles.clear()
         with self._moment:
             for view in list(self._views):  # an iterator keeps the lock of the directory
@@ -258,7 +258,7 @@ class Database(Reads):
             raise StorageError("History is closed.") from None
 
     def _lacks(self, family: str) -> bool:
-        """A reader of a directory that was last written before this family was thought of."""
+        """A reader of a directory that was last written before this family existed."""
         return family not in self._families and not self.writable and META in self._families
 
 
@@ -266,5 +266,5 @@ _abandoned: Counter[Path] = Counter()
 
 
 def _spelled(path: Path) -> str:
-    """The path as no abandoned database has it: within a process RocksDB takes the same path for the same files."""
+    """A spelling of the path that no abandoned database has: within a process, RocksDB locks by path."""
     return str(path) + "/." * _abandoned[path]

@@ -1,8 +1,8 @@
-"""Reading a data directory beside a process that records into it.
+"""Reading a data directory while another process records into it.
 
-RocksDB's secondary follows the files that it opened. When the recorder puts a repaired database in their place, or adds
-a column family, that secondary fails at every catch-up for good, or shows the old state for good; opened again it is
-right. CURRENT names the manifest, so it is another file then. Each start of a recorder makes it another file too.
+RocksDB's secondary follows the files that it opened. If the recorder replaces them by a repaired database, or adds a
+column family, the secondary fails at every catch-up or shows the old state, until it is opened again. CURRENT, which
+names the manifest, is a new file then. Each start of a recorder also makes it a new file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _Identity = tuple[int, int, int]
 
 
 class Secondary:
-    """Holds an open database for reading. One call at a time. Raises StorageError."""
+    """Owns an open database for reading. One call at a time. Raises StorageError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._scratch = Path(tempfile.mkdtemp(prefix="vibe-orderbook-"))
         self.opened = 0
-        self._former: list[Database] = []  # replaced, but still read by questions that began before
+        self._former: list[Database] = []  # replaced, but still used by older questions
         self._is_suspect = False
         try:
             self._current, self.database = self._open()
@@ -36,13 +36,13 @@ class Secondary:
             raise
 
     def fresh(self) -> Database:
-        """The database with all that was written until now. Opened again where that is needed, and once only."""
+        """The database with all data written so far. Opened again if needed, at most once."""
         self._close_former()
         if _identity(self._path) != self._current:
             self._reopen()
         elif self._is_suspect:
             self._is_suspect = False
-            with suppress(StorageError):  # then what can still be read of it is read
+            with suppress(StorageError):  # then its readable part is read
                 self._reopen()
         else:
             try:
@@ -53,7 +53,7 @@ class Secondary:
         return self.database
 
     def doubt(self) -> None:
-        """A read failed: before that is called damage, the next one is made by a database that was opened again."""
+        """A read failed: the next read opens the database again, before the failure counts as damage."""
         self._is_suspect = True
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Secondary:
         self._remove_scratch()
 
     def _reopen(self) -> None:
-        """The old one is let go only when the new one is there: what cannot be opened now is tried again later."""
+        """The old database is released only after the new one is open. A failed opening is tried again later."""
         current, database = self._open()
         self._former.append(self.database)
         self._current, self.database, self._is_suspect = current, database, False
@@ -76,7 +76,7 @@ class Secondary:
 
     def _open(self) -> tuple[_Identity | None, Database]:
         self.opened += 1
-        current = _identity(self._path)  # before: one that is replaced meanwhile is noticed by the next call
+        current = _identity(self._path)  # first: the next call then notices a replacement meanwhile
         return current, Database.open_secondary(self._path, self._scratch / str(self.opened))
 
     def _remove_scratch(self) -> None:

@@ -1,12 +1,11 @@
-"""Reading a database: as it is now, or as it was at one moment.
+"""Reading a database: its present state, or its state at one moment.
 
-A question takes many small reads, and seconds are stored between two of them. Read one after the other they would not
-fit together: the start of a minute as it was, the minute behind it as it is later, and a hole between. So a question
-reads a `View`.
+A question takes many small reads, and seconds are stored between them. Such reads would not fit together: an older
+state of one minute, a newer state of the next, and a hole between. So a question reads a `View`.
 
-rocksdict 0.3.29 has snapshots, but only single keys are read from them: `Snapshot.iter()` shows what is written after
-it, and on a reader beside a recorder so does everything else. An iterator does stay at its moment, on both, so a view
-is one iterator for each family, made while nobody writes.
+rocksdict 0.3.29 has snapshots, but only reads of single keys respect them: `Snapshot.iter()` shows later writes, and on
+a reader next to a recorder so does every call. An iterator stays at its moment on both. So a view is one iterator for
+each family, made between two writes.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ Pair = tuple[bytes, bytes]
 
 
 class Reads(ABC):
-    """What can be read, by family and key. Raises StorageError; a family that is not there is an empty one."""
+    """Reads by family and key. Raises StorageError; a missing family is empty."""
 
     @abstractmethod
     def get(self, family: str, key: bytes) -> bytes | None: ...
 
     @abstractmethod
     def _walk(self, family: str, high: bytes | None, work: Callable[[RdictIter], T], nothing: T) -> T:
-        """What `work` makes of an iterator that goes to `high` at least; `nothing` where the family is not there."""
+        """The result of `work` on an iterator that reaches `high` at least; `nothing` for a missing family."""
 
     def scan(self, family: str, low: bytes, high: bytes, limit: int) -> list[Pair]:
         """Up to `limit` pairs with low <= key < high, ascending. Raises at damaged data; never ends early."""
@@ -54,9 +53,9 @@ class Reads(ABC):
 
 
 class View(Reads):
-    """A database as it was when the view was made. `close` it soon: files that are deleted meanwhile keep their space.
+    """A database at the moment when the view was made. `close` it soon: deleted files keep their space until then.
 
-    One call at a time. The database ends it when it is closed.
+    One call at a time. Closing the database also closes it.
     """
 
     def __init__(self, families: Mapping[str, Rdict], *, lacking: frozenset[str]) -> None:

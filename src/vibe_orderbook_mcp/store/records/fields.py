@@ -1,7 +1,7 @@
-"""What a stored second holds: one table of the entries of its array, and of the fields they give. PURE
+"""The fields of a stored second: one table of the entries of its array and of the fields in them. PURE
 
-This is the one place that names a stored field. `rows` writes and reads by it, and the page on the layout is made from
-it. A new field is appended with the version that brings it (`since`), so that older rows go on being read.
+This is the only place that names a stored field. `rows` writes and reads by it, and the page on the layout is made from
+it. A new field is appended with its first version (`since`), so that older rows remain readable.
 
 An entry is written by `write(row, steps)`. A field is read from the columns of some entries, for many rows at once; a
 value is the same to the bit whether one field is read or all.
@@ -47,7 +47,7 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A place in the array of a stored second. `write` is the name of an attribute where it is that of the row."""
+    """An entry in the array of a stored second. `write` is a name if the entry is that attribute of the row."""
 
     name: str
     write: Write | str
@@ -86,7 +86,7 @@ def _asks(asks: Column, bids: Column, exps: Column) -> Column:
 
 
 def _bases(asks: Column, bids: Column) -> Column:
-    """The step that other prices of the second are counted from."""
+    """The step from which other prices of the second are counted."""
     return [bid if bid is not None else ask if ask is not None else 0 for ask, bid in zip(asks, bids, strict=True)]
 
 
@@ -165,7 +165,7 @@ def _signed(norms: Column, negatives: Column) -> Column:
 
 
 def _level_sums(levels: Column, logs: Column, lengths: Column) -> Column:
-    """(imbalance, depth) by level. In version 1 they lie among the logarithms."""
+    """(imbalance, depth) by level. In version 1 they are among the logarithms."""
     return [
         codes.unshare(each, 2)
         if each is not None
@@ -192,7 +192,7 @@ def _touched(levels: Column, references: Column, ticks: Column, lots: Column) ->
     ]
 
 
-# Columns that several fields rest on -> what they are made of, and how.
+# Columns shared by several fields -> their inputs and function.
 DERIVED: Final[dict[str, tuple[tuple[str, ...], Read]]] = {
     "base": (("ask", "bid"), _bases),
     "reference": (("low", "base"), _references),
@@ -213,7 +213,7 @@ def _count(name: str, unit: str, attribute: str = "") -> Entry:
 
 
 def _flow(side: str) -> tuple[Entry, ...]:
-    """One side's flow. What rests on it is traded by the other side's takers: the same sum but for late joins."""
+    """One side's flow. Its traded size is the other side's taker volume, apart from late joins."""
     at, takers = (0, "sells") if side == "bid" else (3, "buys")
     added, cancelled, traded = f"{side}_added", f"{side}_cancelled", f"{side}_traded"
     return (
@@ -235,7 +235,7 @@ def _flow(side: str) -> tuple[Entry, ...]:
 
 
 def _logarithms(row: SecondRow) -> tuple[Sequence[float], ...]:
-    # The first two are empty since version 2 (`levels`): the places of version 1 stay where they were.
+    # The first two are empty since version 2 (`levels`): entries of version 1 keep their places.
     return (), (), row.bid_band_base, row.ask_band_base, (math.sqrt(row.size_squares), abs(row.effective_spread_sum))
 
 

@@ -1,6 +1,6 @@
-"""Findings as bytes: what detectors saw, `[1, end_ms, severity, rarity, evidence]` in MessagePack. PURE
+"""Findings as bytes: `[1, end_ms, severity, rarity, evidence]` in MessagePack. PURE
 
-Start and type are in the key: a finding that goes on is written again in its place.
+Start and type are in the key, so a finding that continues overwrites its record.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ def encode_event(event: StoredEvent) -> bytes:
     try:
         return ormsgpack.packb([VERSION, event.end_ms, event.severity, event.rarity, event.evidence])
     except TypeError as error:
-        raise StorageError(f"The evidence of {event.type!r} cannot be stored: it is not of plain values.") from error
+        raise StorageError(
+            f"The evidence of {event.type!r} cannot be stored: it has values that are not plain."
+        ) from error
 
 
 def decode_event(start_ms: int, kind: str, data: bytes) -> StoredEvent:

@@ -1,7 +1,7 @@
 """Doubles to whole steps of 10^-exp and back, without losing a bit. PURE
 
-A double that stands for a decimal of up to 15 digits is the one nearest to that decimal. `steps / 10**exp` on
-Python integers is correctly rounded, so it gives that very double back, whatever the size of the two.
+The double of a decimal of up to 15 digits is the one nearest to it. `steps / 10**exp` on Python integers is correctly
+rounded, so it returns that same double for any size of the two.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from vibe_orderbook_mcp.model.errors import StorageError
 
-MAX_EXP: Final = 22  # 10**22 is the last power of ten that a double holds exactly
+MAX_EXP: Final = 22  # 10**22 is the largest power of ten that is exact as a double
 POWERS: Final[tuple[int, ...]] = tuple(10**exp for exp in range(MAX_EXP + 1))
 _FLOAT_POWERS: Final[tuple[float, ...]] = tuple(float(power) for power in POWERS)
 _MAX_STEPS: Final = 2**63 - 1
@@ -22,7 +22,7 @@ _NOISE: Final = 0.01
 
 
 class OffGrid(StorageError):
-    """A value that no record can hold exactly: more digits than 64 bits have room for."""
+    """A value with too many digits for an exact 64-bit number."""
 
     def __init__(self, value: float) -> None:
         super().__init__(f"The value {value!r} has too many digits to be stored exactly.")
@@ -35,13 +35,13 @@ def to_steps(value: float, exp: int) -> int:
 
 
 def exact_steps(values: list[float], exp: int) -> tuple[int, list[int]]:
-    """Steps that `steps / 10**exp` turns into the same values, and the exponent: `exp`, or more where a value needs it.
+    """Steps for which `steps / 10**exp` gives the same values, and the exponent: `exp`, or more if a value needs it.
 
-    More when the exchange has changed a symbol's tick or step size since its spec was read. Raises `OffGrid`.
+    It is more if the exchange changed the symbol's tick or step size after its spec was read. Raises `OffGrid`.
     """
     power, scale = POWERS[exp], _FLOAT_POWERS[exp]
     steps = [round(value * scale) for value in values]
-    # Every value of every second comes through here: one pass in the usual case, where all of them are on the grid.
+    # Every value of every second passes here: one pass in the usual case of all values on the grid.
     if [step / power for step in steps] == values and max(steps, default=0) <= _MAX_STEPS >= -min(steps, default=0):
         return exp, steps
     exp = _exact_exp(values, exp)
@@ -51,7 +51,7 @@ def exact_steps(values: list[float], exp: int) -> tuple[int, list[int]]:
 def sum_steps(values: list[float], exp: int) -> tuple[int, list[int]]:
     """Like `exact_steps` for sums of on-grid doubles, which carry rounding noise: a hundredth of a step is noise.
 
-    Where more digits are asked for than a double has (15), the noise cannot be told from the number: stop there.
+    Beyond the 15 digits of a double, noise and number cannot be distinguished: stop there.
     """
     scale = _FLOAT_POWERS[exp]
     scaled = [value * scale for value in values]
@@ -63,7 +63,7 @@ def sum_steps(values: list[float], exp: int) -> tuple[int, list[int]]:
 
 
 def _exact_exp(values: Iterable[float], exp: int) -> int:
-    """The smallest exponent, `exp` at least, on whose grid every value lies."""
+    """The smallest exponent, at least `exp`, with every value on its grid."""
     power, scale = POWERS[exp], _FLOAT_POWERS[exp]
     for value in values:
         if round(value * scale) / power != value:

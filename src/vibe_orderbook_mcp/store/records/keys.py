@@ -85,7 +85,7 @@ def key_time(key: bytes) -> int:
 
 
 def second_bounds(symbol: str, start: int, end: int) -> tuple[bytes, bytes]:
-    """First key of [start, end) and the first after it; times outside of what a key can hold are clamped."""
+    """First key of [start, end) and the first after it; times beyond the range of a key are clamped."""
     return _bounds(symbol, start, end, _SECOND_DIGITS)
 
 

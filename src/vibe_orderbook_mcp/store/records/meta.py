@@ -1,4 +1,4 @@
-"""What is remembered of a symbol besides its seconds and trades. PURE
+"""The metadata of a symbol. PURE
 
 `symbol:{symbol}` -> `[1, created, sealed, base, quote, tick_size, step_size, max_price, max_size, trading]`: the spec
 as last seen, and the second up to which whole minutes of trades are in blocks (None: none yet). Where the market is not

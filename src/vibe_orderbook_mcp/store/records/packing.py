@@ -1,7 +1,7 @@
 """Columns of whole numbers as bytes: `[width, bytes]`, little-endian. PURE
 
-Widths are 1, 2, 4 or 8 bytes, negative meaning signed: whatever does not fit widens its column. Width 0 is a list of
-numbers beyond 64 bits, each as bytes; so is a single number that is no integer in MessagePack.
+Widths are 1, 2, 4 or 8 bytes, negative means signed: a larger number widens its column. Width 0 is a list of numbers
+beyond 64 bits, each as bytes. A single number beyond MessagePack's integers is stored as bytes too.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
-"""Trades summed up by price: what a volume profile is made of, kept per minute and per hour. PURE
+"""Roll-ups: trades summed up by price for volume profiles, per minute and per hour. PURE
 
 Whole numbers only. Prices count in 10^-tick_exp, sizes in 10^-lot_exp, and amounts in 10^-(tick_exp + lot_exp). Bin
-`b` holds the prices from `b * width_ticks` (inclusive) to `(b + 1) * width_ticks`: anchored at zero, so bins of any
-two blocks of a symbol fall together, and a bin whose width is a multiple of ours is a sum of ours.
+`b` holds the prices from `b * width_ticks` (inclusive) to `(b + 1) * width_ticks`: anchored at zero, so
+bins of all blocks of a symbol coincide, and a bin of a multiple of this width is a sum of these bins.
 
 On disk, one MessagePack array:
 
     [1, width_ticks, tick_exp, lot_exp, trades, fills, buy lots, sell lots, buy quote less buy lots * low, sell quote
-     likewise, low, high less low, first price less low, last price less low, first agg_id, last agg_id less first,
+     less sell lots * low, low, high less low, first price less low, last price less low, first agg_id, last agg_id less
+    first,
      first time_ms, last time_ms less first, columns...]
 
-Columns, one entry for each bin that holds trades: how far it lies above the one before (the first is the one of
-`low`), buy lots, sell lots, trades.
+Columns, one entry for each bin with trades: its distance above the one before (the first is the bin of `low`), buy
+lots, sell lots, trades.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Bin = tuple[int, int, int]  # buy lots, sell lots, aggregate trades
 
 
 class RollGrid(msgspec.Struct, frozen=True):
-    """How a symbol's trades are summed up, fixed when it is first seen. From `floor` on, a second, blocks are whole."""
+    """The grid of a symbol's roll-ups, fixed at its first use. Since the second `floor` blocks are complete."""
 
     width_ticks: int
     tick_exp: int
@@ -46,7 +47,7 @@ class RollGrid(msgspec.Struct, frozen=True):
 
 
 class TradeSums(msgspec.Struct, kw_only=True):
-    """What trades of a window add up to. First and last are by id; all None without trades."""
+    """The sums of the trades of a window. First and last are by id; all None without trades."""
 
     tick_exp: int
     lot_exp: int
@@ -91,7 +92,7 @@ class TradeSums(msgspec.Struct, kw_only=True):
 
     @property
     def missing_ids(self) -> int:
-        """Ids between the first and the last trade that are not among them."""
+        """Missing ids between the first and the last trade."""
         if self.first_agg_id is None or self.last_agg_id is None:
             return 0
         return self.last_agg_id - self.first_agg_id + 1 - self.trades
@@ -105,9 +106,9 @@ class PriceRollup(TradeSums, kw_only=True):
 
 
 def grid_for(price: float, tick_exp: int) -> RollGrid:
-    """The power of ten nearest to 0.15 bp of the price, and a tick at least.
+    """The power of ten nearest to 0.15 bp of the price, at least a tick.
 
-    Powers of ten, so that every coarser width of the series 1, 2, 5, 10, ... is a whole multiple.
+    A power of ten, so that every wider bin of the series 1, 2, 5, 10, ... is a whole multiple.
     """
     power = round(math.log10(price * _BASE_WIDTH)) if price > 0 else -tick_exp
     return RollGrid(width_ticks=10 ** max(0, power + tick_exp), tick_exp=tick_exp)
@@ -161,7 +162,7 @@ def add_trades(total: TradeSums, trades: Sequence[Trade]) -> None:
 
 
 def add_block(total: TradeSums, data: bytes) -> None:
-    """A stored block. Only a histogram looks into its bins: other sums cost a fraction."""
+    """Add a stored block. Only a histogram reads its bins: other sums cost a fraction."""
     try:
         record: list[Any] = ormsgpack.unpackb(data)
         if record[0] != VERSION:
@@ -198,7 +199,7 @@ def _add_bins(total: PriceRollup, record: list[Any], part: TradeSums) -> None:
 
 
 def add_histogram(total: PriceRollup, part: PriceRollup) -> None:
-    """`part` may be put on a finer grid."""
+    """`part` may be moved to a finer grid."""
     tick_exp, lot_exp = max(part.tick_exp, total.tick_exp), max(part.lot_exp, total.lot_exp)
     _refine(part, tick_exp, lot_exp)
     _refine(total, tick_exp, lot_exp)
@@ -231,7 +232,7 @@ def _add_sums(total: TradeSums, part: TradeSums) -> None:
 
 
 def _refine(sums: TradeSums, tick_exp: int, lot_exp: int) -> None:
-    """Count in finer steps: some trade had more digits than the symbol's description promised."""
+    """Change to finer steps, because a trade had more digits than the symbol's description."""
     ticks, lots = 10 ** (tick_exp - sums.tick_exp), 10 ** (lot_exp - sums.lot_exp)
     if ticks == lots == 1:
         return

@@ -15,20 +15,20 @@ MEAN_STEPS: Final = 1000  # spread_mean counts thousandths of a tick
 _PRICE_STEPS: Final = 15  # a band's mean price, from mid (0) to the band's edge: half a byte
 _PRICE_STEPS_1: Final = 255  # in version 1: a byte
 
-# A 16-bit logarithm: 0 is 0.0, n is e^((n - 1) / SCALE + LOWEST). From 1e-9 to 1e14, 0.04 % at most from the value.
+# A 16-bit logarithm: 0 is 0.0, n is e^((n - 1) / SCALE + LOWEST). From 1e-9 to 1e14, with an error of at most 0.04 %.
 _LEAST, _MOST = 1e-9, 1e14
 _LOWEST: Final = math.log(_LEAST)
 _SCALE: Final = 65_534 / (math.log(_MOST) - _LOWEST)
 _LOG_VALUES: Final = (0.0, *(math.exp(code / _SCALE + _LOWEST) for code in range(65_535)))
 _log_value: Final = _LOG_VALUES.__getitem__
 
-# A 12-bit logarithm of a share of the greatest value: 0 is 0.0, 4095 the whole, 1 a hundred-billionth. 0.31 % at most
-# from the value.
+# A 12-bit logarithm of a share of the greatest value: 0 is 0.0, 4095 the whole, 1 a hundred-billionth. Error at most
+# 0.31 %.
 _SHARE_CODES: Final = 4095
 _SHARE_SCALE: Final = (_SHARE_CODES - 1) / math.log(1e11)
 _SHARES: Final = (0.0, *(math.exp((code - _SHARE_CODES) / _SHARE_SCALE) for code in range(1, _SHARE_CODES + 1)))
 
-# By steps, sign and band: what a code makes of mid.
+# By steps, sign and band: the factor of a code on mid.
 _BAND_FACTORS: Final = {
     (steps, sign): tuple(
         tuple(1 + sign * code * width / (1e4 * steps) for code in range(steps + 1)) for width in BANDS_BPS
@@ -42,7 +42,7 @@ _BAND_FACTORS: Final = {
 
 
 def placed(values: Sequence[float | None], steps: Iterator[int]) -> list[int | None]:
-    """The next steps, each in the place of its value."""
+    """The next steps, each at the index of its value."""
     return [None if value is None else next(steps) for value in values]
 
 
@@ -55,7 +55,7 @@ def minus(value: int | None, base: int) -> int | None:
 
 
 def mid_code(row: SecondRow) -> float | bool | None:
-    """True when it is what the best prices say, to the bit."""
+    """True if it equals the mid of the best prices to the bit."""
     if row.best_bid is None or row.best_ask is None or row.mid is None:
         return row.mid
     return True if row.mid == (row.best_bid + row.best_ask) / 2 else row.mid
@@ -69,7 +69,7 @@ def spread_codes(row: SecondRow, tick_exp: int) -> tuple[int | None, int | None,
 
 
 def quote_code(amount: float, expected: int, exp: int) -> int | float:
-    """What a sum of price times size exceeds `expected` by; 0 for a second that traded at one price."""
+    """A sum of price times size, less `expected`; 0 for a second with one traded price."""
     if exp > MAX_EXP or abs(units := amount * POWERS[exp]) >= _EXACT or abs(expected) >= _EXACT:
         return amount
     return round(units) - expected
@@ -83,7 +83,7 @@ def _log_code(value: float) -> int:
 
 
 def logs(values: Sequence[float]) -> bytes:
-    """Low bytes, then high bytes: the high ones hardly change from second to second."""
+    """Low bytes, then high bytes, because the high ones hardly change from second to second."""
     log = math.log
     codes = [
         round((log(value) - _LOWEST) * _SCALE) + 1 if _LEAST <= value <= _MOST else _log_code(value) for value in values
@@ -118,7 +118,7 @@ def shares(*columns: Sequence[float]) -> bytes:
         round(log(value / whole) * _SHARE_SCALE) + _SHARE_CODES if value >= least else int(value > 0)
         for value in values
     ]
-    if max(codes, default=0) > _SHARE_CODES:  # the greatest may lie a little above its own logarithm
+    if max(codes, default=0) > _SHARE_CODES:  # the greatest may be slightly above its own logarithm
         codes = [min(code, _SHARE_CODES) for code in codes]
     head = bytes(map(len, columns)) + most.to_bytes(2, "little")
     return head + bytes([code >> 4 for code in codes]) + _halves(codes)
@@ -131,7 +131,7 @@ def unshare(data: bytes, columns: int) -> list[tuple[float, ...]]:
     start, whole = columns + 2, _LOG_VALUES[int.from_bytes(data[columns : columns + 2], "little")]
     highs, packed = data[start : start + count], data[start + count :]
     if len(highs) != count or len(packed) != (count + 1) // 2:
-        raise ValueError("shares of another length than they say")
+        raise ValueError("the length of the shares is wrong")
     lows = _from_halves(packed)
     values = tuple([whole * _SHARES[high << 4 | low] for high, low in zip(highs, lows, strict=False)])
     return parts(values, lengths)
@@ -147,7 +147,7 @@ def parts(values: tuple[float, ...], lengths: Sequence[int]) -> list[tuple[float
 
 
 def mlofi(sizes: Sequence[float], signs: int, best: int, lot: int) -> tuple[float, ...]:
-    """The best level's is known exactly, whatever `sizes` says of it."""
+    """The best level's size is exact and replaces the one in `sizes`."""
     if not sizes:
         return ()
     found = [round(size * lot) / lot for size in sizes]
@@ -160,7 +160,7 @@ def mlofi(sizes: Sequence[float], signs: int, best: int, lot: int) -> tuple[floa
 
 
 def band_prices(bases: Sequence[float], quotes: Sequence[float], mid: float | None, sign: int) -> bytes | list[float]:
-    """How far from mid the mean price of each band lies; the amounts themselves where that does not say it."""
+    """The distance of each band's mean price from mid; the amounts themselves if a distance cannot express them."""
     if mid is not None and mid > 0 and len(bases) == len(quotes) == len(BANDS_BPS):
         away = [
             round((quote / base / mid - 1) * sign * 1e4 / width * _PRICE_STEPS) if base > 0 else 0
@@ -190,7 +190,7 @@ def _halves(codes: list[int]) -> bytes:
 
 
 def _from_halves(data: bytes) -> list[int]:
-    """One more than there were, where those were odd."""
+    """Returns one more than was packed if that number was odd."""
     return [half for pair in data for half in (pair >> 4, pair & 15)]
 
 

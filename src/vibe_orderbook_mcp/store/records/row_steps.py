@@ -14,7 +14,7 @@ _MLOFI_AT: Final = 10  # of the sums
 
 
 class RowSteps(msgspec.Struct, frozen=True, gc=False):
-    """Prices in 10^-`tick_exp`, sizes in 10^-`lot_exp`. None where the row has None."""
+    """Prices in 10^-`tick_exp`, sizes in 10^-`lot_exp`. None for a None of the row."""
 
     tick_exp: int
     lot_exp: int
@@ -41,7 +41,7 @@ class RowSteps(msgspec.Struct, frozen=True, gc=False):
 
 
 def row_steps(row: SecondRow, tick_exp: int, lot_exp: int) -> RowSteps:
-    """On the grid that is asked for, or a finer one where a value needs it. Raises `OffGrid`."""
+    """On the given grid, or on a finer one if a value needs it. Raises `OffGrid`."""
     touched = row.touched
     quoted = (row.best_bid, row.best_ask, row.high, row.low)
     prices = [price for price in quoted if price is not None] + [level.price for level in touched]

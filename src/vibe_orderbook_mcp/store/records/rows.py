@@ -1,8 +1,9 @@
 """Feature rows as bytes: a MessagePack array with a leading version, by the table of `fields`. PURE
 
-`decode_rows([second], [encode_row(row)])` gives the same row but for the roundings that the table names. Rounded
-fields are regressed on, normalised with and compared, never answered to the last lot; exact they would cost 65 bytes
-of every second. Prices, sizes of single levels, counts and ids are exact. The second itself is in the key.
+`decode_rows([second], [encode_row(row)])` gives the same row except for the roundings in the table. Rounded
+fields are used in regressions, for normalising and for comparisons, never answered to the last lot. Exact values would
+cost 65 bytes for every second. Prices, sizes of single levels, counts and ids are exact. The second itself is in the
+key.
 
 Version 1 had `mlofi` and `level_depth` among the 16-bit logarithms and a byte for a band's mean price. It is still
 read.
@@ -66,7 +67,7 @@ def encode_row(row: SecondRow, *, tick_exp: int, lot_exp: int) -> bytes:
 
 
 def decode_rows(seconds: Iterable[int], values: Sequence[bytes]) -> list[SecondRow]:
-    """Raises `StorageCorrupt` where one of them cannot be read."""
+    """Raises `StorageCorrupt` if one of them cannot be read."""
     if not values:
         return []
     columns = decode_columns(values, tuple(FIELDS))
@@ -82,7 +83,7 @@ def decode_columns(values: Sequence[bytes], fields: Sequence[str]) -> dict[str, 
     """A few fields of many rows, column by column, without making rows of them. Names are those of `SecondRow`, a
     side's flow is `bid_added`.
 
-    Raises `ValueError` for a name that no field has, `StorageCorrupt` where a row cannot be read.
+    Raises `ValueError` for an unknown name, `StorageCorrupt` if a row cannot be read.
     """
     if unknown := [field for field in fields if field not in FIELDS and field != "second"]:
         raise ValueError(f"{', '.join(unknown)}: no such field; {', '.join(known_fields())} are known.")
@@ -92,7 +93,7 @@ def decode_columns(values: Sequence[bytes], fields: Sequence[str]) -> dict[str, 
     names = ("version", "tick_exp", *_entries(need for field in wanted for need in field.needs))
     taken = itemgetter(*(PLACES[name] for name in names))
     try:
-        # Unpacked whole and dropped at once: quicker than to decode a part of it into an object of its own.
+        # Unpacked completely and dropped at once, which is faster than decoding a part into its own object.
         rows = map(ormsgpack.unpackb, values)
         taken_rows = [taken(row if row[0] == VERSION else _older(row)) for row in rows]
         columns: dict[str, Any] = dict(zip(names, zip(*taken_rows, strict=True), strict=True))
@@ -102,7 +103,7 @@ def decode_columns(values: Sequence[bytes], fields: Sequence[str]) -> dict[str, 
 
 
 def _entries(needs: Iterable[str]) -> dict[str, None]:
-    """The entries that some columns are made of, each once."""
+    """The entries behind some columns, each once."""
     found: dict[str, None] = {}
     for need in needs:
         found |= _entries(DERIVED[need][0]) if need in DERIVED else {need: None}
@@ -110,7 +111,7 @@ def _entries(needs: Iterable[str]) -> dict[str, None]:
 
 
 def _column(name: str, columns: dict[str, Any]) -> Any:
-    """A column that several fields rest on is made once."""
+    """A column shared by several fields is made once."""
     if name not in columns:
         needs, read = DERIVED[name]
         columns[name] = read(*(_column(need, columns) for need in needs))
@@ -118,11 +119,11 @@ def _column(name: str, columns: dict[str, Any]) -> Any:
 
 
 def _older(record: list[Any]) -> list[Any]:
-    """A row of a former version, with None for what it did not have."""
+    """A row of an older version, with None for its missing entries."""
     if record[0] not in READ_VERSIONS:
         raise StorageCorrupt(f"A feature row of version {record[0]!r}; this program reads up to {VERSION}.")
     if len(record) != LENGTHS[record[0]]:
-        raise StorageCorrupt("A stored feature row cannot be read: it lacks a part.")
+        raise StorageCorrupt("A stored feature row cannot be read: a part is missing.")
     return record + [None] * (len(ENTRIES) - len(record))
 
 
@@ -132,7 +133,7 @@ def _flows(columns: dict[str, Column], side: str) -> Iterator[SideFlow]:
 
 
 def _writers() -> list[Callable[[SecondRow, RowSteps], Iterable[object]]]:
-    """What writes one entry, or several neighbours that are plain attributes of the row."""
+    """The writer of one entry, or of several neighbours that are plain attributes of the row."""
     made: list[Callable[[SecondRow, RowSteps], Iterable[object]]] = []
     plain: list[str] = []
     for entry in ENTRIES:

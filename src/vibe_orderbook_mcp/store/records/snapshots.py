@@ -3,9 +3,9 @@
     [1, event_offset_ms, update_id, tick_exp, lot_exp, base,
      [bid price deltas], [bid lots], [ask price deltas], [ask lots]]
 
-The second is in the key; the event time is counted from its start (two bytes on disk for what would be seven).
+The second is in the key; the event time is counted from its start (two bytes on disk instead of seven).
 Prices are whole ticks of 10^-tick_exp, sizes whole lots of 10^-lot_exp. `base` is the best bid; without bids the
-best ask; 0 without both. A bid delta says how far the level lies below the one before, an ask delta how far above;
+best ask; 0 without both. A bid delta is the distance below the level before, an ask delta the distance above it;
 the first of either side is measured from `base`.
 """
 

@@ -4,13 +4,13 @@ While a minute runs, one MessagePack array a second:
 
     [1, tick_exp, lot_exp, [[agg_id, time_ms, price_ticks, lots, first_trade_id, last_trade_id, buyer_is_maker], ...]]
 
-When it is over, one block of columns, a third of the size:
+After the minute, one block of columns, a third of the size:
 
     [1, count, tick_exp, lot_exp, first agg_id, first time_ms, first price_ticks, first first_trade_id, columns...]
 
 Ascending by agg_id. Columns, each the change from the trade before unless said otherwise: agg_id (less 1), time,
 price, lots (the value), fills (the value less 1), first trade id counted from the last one of the trade before
-(less 1), and a bit for buyer_is_maker. How a column is packed says `packing`.
+(less 1), and a bit for buyer_is_maker. See `packing` for the packing of a column.
 """
 
 from __future__ import annotations
