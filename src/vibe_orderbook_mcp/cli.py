@@ -23,7 +23,7 @@ from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.model.errors import ConfigError, ExchangeUnavailable, StorageError, VibeError
 from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.naming import NameRefused, read_instrument, read_instruments
-from vibe_orderbook_mcp.process.config import Settings, load_settings, unknown_variables
+from vibe_orderbook_mcp.process.config import Settings, load_settings, unknown_variables, unreadable_lines
 from vibe_orderbook_mcp.process.logs import set_up_logging
 from vibe_orderbook_mcp.process.stderr import never_waiting
 from vibe_orderbook_mcp.process.stopping import leave_when_told, on_stop
@@ -286,6 +286,8 @@ def _end_with_input() -> None:
 def _settings(**overrides: Any) -> Settings:
     settings = load_settings(**overrides)
     set_up_logging(settings.log_level, settings.log_format)
+    for sentence in unreadable_lines():
+        logger.warning(sentence)
     for name in unknown_variables():
         logger.warning("{} is not a setting of this program; it is ignored", name)
     return settings

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -261,7 +262,7 @@ def test_a_start_is_said_at_once_and_can_be_stopped_at_any_moment(sign: str, tmp
         assert server.count("Traceback") == server.count("ERROR") == 0
         if sign != "pydantic":
             assert server.count(f"starts: history in {tmp_path / 'db'}, exchange http://127.0.0.1:9") == 1
-            assert server.count("everybody who reaches port 0 may ask") == 1
+            assert server.count("everybody who reaches port 0 can use this server") == 1
 
     asyncio.run(run())
 
@@ -272,6 +273,36 @@ def test_a_name_that_looks_like_a_setting_is_warned_about(tmp_path: Path) -> Non
         async with started("status", cwd=tmp_path, env=env) as command:
             await command.ended()
             assert command.count("VIBE_SIMBOLS is not a setting") == 1
+
+    asyncio.run(run())
+
+
+def test_a_bad_line_of_the_env_file_is_reported_once_with_the_file(tmp_path: Path) -> None:
+    """It was reported at each reading of the file, without its name."""
+    (tmp_path / ".env").write_text("VIBE_SYMBOLS=BTCUSDT\n= nothing\n")
+
+    async def run() -> None:
+        env = environment(data_path=tmp_path / "db")
+        async with started("export", "trades", "--symbol", "BTCUSDT", cwd=tmp_path, env=env) as command:
+            await command.ended()
+            assert command.count(f"Line 2 of {tmp_path / '.env'} is not NAME=value; it is ignored") == 1
+            assert command.count("could not parse") == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("arguments", [("serve", "--transport", "http"), ("sim",)], ids=" ".join)
+def test_a_port_in_use_is_one_clear_sentence(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """The error's number and the address came twice."""
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            env = environment(data_path=tmp_path / "db")
+            async with started(*arguments, "--port", str(port), cwd=tmp_path, env=env) as command:
+                assert await command.ended() == 2
+                assert command.count("in use") == command.count("Error: ") == 1
+                assert command.count("Errno") == command.count("ERROR") == command.count("attempting") == 0
 
     asyncio.run(run())
 

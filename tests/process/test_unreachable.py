@@ -147,6 +147,25 @@ def test_a_route_is_shown_without_a_path(monkeypatch: pytest.MonkeyPatch) -> Non
     assert route("ws://books.example:9443") == "books.example:9443"
 
 
+def test_the_first_line_says_how_many_symbols_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It named only the symbol that was tried first, and an operator looked for a fault of that one."""
+    set_only(monkeypatch)
+
+    async def run() -> None:
+        port = free_port()
+        async with BinanceRest(f"http://127.0.0.1:{port}") as rest:
+            feed = Feed(Market(), BinanceSpot(), rest, f"ws://127.0.0.1:{port}")
+            with listening("WARNING") as logged:
+                for number in range(8):
+                    feed.keep(f"A{number}USDT")
+                await until(lambda: "Cannot subscribe" in logged)
+            await feed.aclose()
+            assert logged.count("Cannot subscribe") == 1
+            assert logged.count("to A0USDT, A1USDT, A2USDT, A3USDT, A4USDT and 3 more yet: The exchange") == 1
+
+    asyncio.run(run())
+
+
 def test_the_repeated_line_names_every_symbol_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     set_only(monkeypatch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -30,6 +32,9 @@ ALIASED = {
     "VIBE_PORT": "port",
     "PORT": "port",
 }
+
+# python-dotenv logs each bad line at each reading, without the name of the file: `unreadable_lines` reports them once.
+logging.getLogger("dotenv.main").setLevel(logging.ERROR)
 
 # Variables that are not settings and have no effect in a `.env` file: they are read without it.
 ENVIRONMENT_ONLY = {"VIBE_PURE_PYTHON", "VIBE_TEST_RECORDINGS"}
@@ -289,6 +294,16 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigError(" ".join(_sentence(dict(item)) for item in error.errors())) from None
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"{ENV_FILE} in the working directory cannot be read as UTF-8 text.") from None
+
+
+def unreadable_lines() -> list[str]:
+    """Lines of the `.env` file that are not `NAME=value`, as sentences. They have no effect."""
+    file = Path(ENV_FILE)
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8") as stream:
+        numbers = [binding.original.line for binding in parse_stream(stream) if binding.error]
+    return [f"Line {number} of {file.absolute()} is not NAME=value; it is ignored" for number in numbers]
 
 
 def unknown_variables() -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -106,17 +108,29 @@ def affordable_connections(wanted: int) -> int:
     return min(wanted, max(soft // 2, soft - OTHER_FILES))
 
 
+def _why_not_listening(host: str, port: int, error: BaseException | None) -> str:
+    """One sentence for the command line."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return f"Port {port} on {host} is in use: choose another one with --port or VIBE_PORT."
+    if number == errno.EACCES:
+        return f"Port {port} needs more rights than this user has: choose one above 1023 with --port or VIBE_PORT."
+    return f"VIBE_HOST is {host!r}, which is not this machine's: choose another one with --host or VIBE_HOST."
+
+
 def serve_http(server: VibeServer) -> None:
-    """Until a signal to stop. Raises ConfigError when the port cannot be had."""
+    """Serve until a signal to stop. Raises ConfigError if the address or the port cannot be used."""
     settings = server.runtime.settings
     config = uvicorn_config(server)
+    said = logging.getLogger("uvicorn.error")
+    level = said.level
+    said.setLevel(logging.CRITICAL)  # it would log the error, which is reported below
     try:
         listening = config.bind_socket()
-    except SystemExit:
-        raise ConfigError(
-            f"VIBE_HOST {settings.host!r} and VIBE_PORT {settings.port} cannot be listened on: the port is taken or "
-            "the address is not this machine's. Choose another with --port or VIBE_PORT."
-        ) from None
+    except SystemExit as stop:
+        raise ConfigError(_why_not_listening(settings.host, settings.port, stop.__context__)) from None
+    finally:
+        said.setLevel(level)
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     logger.info(

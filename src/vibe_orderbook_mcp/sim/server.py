@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -279,9 +280,9 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ConfigError(
-            f"The simulated exchange cannot listen on {host}:{port}: {error.strerror or error}."
-        ) from error
+        # CPython puts the address into `strerror` again
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise ConfigError(f"The simulated exchange cannot listen on {host}:{port}: {why.lower()}.") from error
 
 
 async def serve_sim(config: SimConfig, *, started: Callable[[str], None]) -> None:

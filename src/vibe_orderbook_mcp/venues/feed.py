@@ -40,6 +40,7 @@ SNAPSHOTS_AT_ONCE = 4
 CONFIRM_AFTER_SECS = 2.0
 UNPROVEN_LOOK_SECS = 0.05
 UNKNOWN_RETRY_SECS = 300.0
+SHOWN_MOST = 5  # symbols by name in a log line about all of them
 # A book that comes by the stream is there at once, or was not sent; then it is asked for again.
 STREAMED_BOOK_SECS = 5.0
 
@@ -71,6 +72,7 @@ class Feed:
         self.malformed_frames: Counter[Malformation] = Counter()  # frames that were skipped
         self.last_error: str | None = None
         self.failed: dict[str, str] = {}  # eager symbols that could not be subscribed yet, and why
+        self._eager: set[str] = set()  # eager symbols that are not subscribed yet
         self._live: dict[str, asyncio.Event] = {}
         self._syncing: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,6 +116,7 @@ class Feed:
 
     def keep(self, symbol: str) -> None:
         """Subscribe an eager symbol in the background and retry until it works."""
+        self._eager.add(symbol)
         self._spawn(self._keep(symbol))
 
     def drop(self, symbol: str) -> None:
@@ -159,6 +162,12 @@ class Feed:
     def reconnects(self) -> int:
         return sum(line.reconnects for line in self.lines)
 
+    def _waiting_text(self) -> str:
+        """The eager symbols that are not subscribed yet: the first few by name, the others by number."""
+        waiting = sorted(self._eager)
+        more = f" and {len(waiting) - SHOWN_MOST} more" if len(waiting) > SHOWN_MOST else ""
+        return f"{', '.join(waiting[:SHOWN_MOST])}{more}"
+
     async def _keep(self, symbol: str) -> None:
         waits = delays(1.0)
         while True:
@@ -166,22 +175,25 @@ class Feed:
                 await self.subscribe(symbol, is_lookup=False)
             except SymbolUnknown as error:
                 self.failed[symbol] = str(error)
+                self._eager.discard(symbol)
                 logger.error("Cannot subscribe to {}: {}", symbol, error)
                 await asyncio.sleep(UNKNOWN_RETRY_SECS)
             except InexactSymbol as error:
                 self.failed[symbol] = str(error)
+                self._eager.discard(symbol)
                 logger.error("Cannot subscribe to {}: {}", symbol, error)
                 return
             except RateLimited as error:
                 self.failed[symbol] = str(error)
-                self._warn("subscribing", "Cannot subscribe to {} yet: {}", ", ".join(sorted(self.failed)), error)
+                self._warn("subscribing", "Cannot subscribe to {} yet: {}", self._waiting_text(), error)
                 await asyncio.sleep(error.retry_after_secs)
             except ExchangeError as error:
                 self.failed[symbol] = self.last_error = str(error)
-                self._warn("subscribing", "Cannot subscribe to {} yet: {}", ", ".join(sorted(self.failed)), error)
+                self._warn("subscribing", "Cannot subscribe to {} yet: {}", self._waiting_text(), error)
                 await asyncio.sleep(next(waits))
             else:
                 self.failed.pop(symbol, None)
+                self._eager.discard(symbol)
                 logger.bind(symbol=symbol).info("Pre-subscribed to {} for snapshot persistence", symbol)
                 return
 
