@@ -29,7 +29,7 @@ OWNED = {
 INSIDE = {name for name in names_of(InstrumentView) | names_of(InstrumentOwner) if name.startswith("_")}
 # Parts that are shown for reading, and methods that change them.
 CHANGES = {
-    "past": {"add", "fill"},
+    "past": {"add"},
     "watch": {"second", "restore", "recall", "take_in", "hour_blocks"},
     **{part: {"apply", "keep_since"} for part in ("book", "copy", "bids", "asks")},
 }
@@ -96,7 +96,7 @@ def test_what_is_known_of_an_instrument_is_changed_by_its_owner_alone() -> None:
         "for owner.reason in reasons: ...",
         "owner.silence.pulse = line.pulse",
         "owner._recorded.lose(flag)",
-        "state.past.fill(rows)",
+        "state.past.add(row)",
         "owner.watch.second(row)",
         "owner.book.bids.apply(levels)",
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.analytics.test_detectors import TURNOVERS, calm, flicker, refilled, s
 from tests.analytics.watching import QUIET, WARM_SECS, bookless, changed, feed, quiet_row, quiet_rows, warm
 from vibe_orderbook_mcp.analytics.anomalies.answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.anomalies.watched import watched
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
 from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.flow.toxicity import Vpin
@@ -27,9 +28,9 @@ AT = WARM_SECS
 
 def ask(watch: SymbolWatch, *, secs: int = 60, **options: object) -> AnomaliesAnswer:
     end = watch.rows[-1].second + 1 if watch.rows else T0
+    since = end - 3600 * cast("int", options.get("past_hours", 0))
     return anomalies_answer(
-        watch,
-        Span(end - secs, end),
+        watched(watch, Span(end - secs, end), since),
         as_of_ms=end * 1000,
         age_ms=20,
         **{"status": "live", **options},  # type: ignore[arg-type]  # one dict of them for all tests
@@ -59,7 +60,7 @@ def test_a_window_whose_end_was_not_seen_is_not_dated_by_it() -> None:
     watch = warm()
     newest = watch.rows[-1].second + 1
     facts: dict[str, Any] = {"as_of_ms": (newest + 12) * 1000 - 5, "age_ms": 5}
-    late = anomalies_answer(watch, Span(newest - 48, newest + 12), **facts, status="live")
+    late = anomalies_answer(watched(watch, Span(newest - 48, newest + 12), newest), **facts, status="live")
     assert late.as_of == iso(newest * 1000)
     assert any(
         f"recorded second ended at {iso_second(newest)}, 12 s before the end" in warning for warning in late.warnings

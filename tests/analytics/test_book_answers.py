@@ -12,7 +12,7 @@ from vibe_orderbook_mcp.analytics.book.answers import L1Answer, L2Answer, l1_ans
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
 from vibe_orderbook_mcp.analytics.snapshot import BookView
-from vibe_orderbook_mcp.analytics.usual.baseline import Baseline
+from vibe_orderbook_mcp.analytics.usual.baseline import Baseline, UsualDay
 from vibe_orderbook_mcp.analytics.usual.figures import Sample
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
@@ -97,7 +97,7 @@ def test_what_is_usual_is_named_and_only_then_called_unusual() -> None:
     """A fifth of the usual bids at six times the usual spread; in the first quarter of an hour nobody knows."""
     book = BookView([(100.0, 40.0)], [(100.06, 100.0)])
 
-    def baseline(secs: int) -> Baseline:
+    def day(secs: int) -> UsualDay:
         found = Baseline(0.01)
         for second in range(secs):
             found.observe(
@@ -108,12 +108,12 @@ def test_what_is_usual_is_named_and_only_then_called_unusual() -> None:
                     bids=(2e4,) * 5, asks=(1e4,) * 5,
                 ),
             )  # fmt: skip
-        return found
+        return found.day
 
-    fresh = l1(book, baseline=baseline(600))
+    fresh = l1(book, day=day(600))
     assert fresh.usual is None
     assert "median" not in fresh.summary
-    young = l1(book, baseline=baseline(1200))
+    young = l1(book, day=day(1200))
     assert young.usual is not None
     assert young.usual.spread_times == pytest.approx(6, rel=0.1)
     assert young.usual.bid_times == pytest.approx(0.2, rel=0.1)
@@ -121,7 +121,7 @@ def test_what_is_usual_is_named_and_only_then_called_unusual() -> None:
         "; against the median of the last 19 min: spread 6 ×, within 5 bps bids 0.2 × and asks 0.99 ×." in young.summary
     )
     assert "unusual" not in young.summary
-    ready = l1(book, baseline=baseline(4000))
+    ready = l1(book, day=day(4000))
     assert "; against the median of the last 1.1 h: spread" in ready.summary
     assert ready.summary.endswith(", so the spread is unusually wide and bids are unusually thin.")
 

@@ -245,7 +245,7 @@ def test_detail_measures_impact_volatility_and_toxicity_over_the_hour() -> None:
     for _ in range(50):
         buckets.add(700_000, is_buy=True)
         buckets.add(300_000, is_buy=False)
-    detail = flow(rows, detail=True, buckets=buckets).detail
+    detail = flow(rows, detail=True, vpin=buckets.newest).detail
     assert detail is not None
     assert detail.kyle is not None
     assert (detail.kyle.buckets, detail.kyle_buckets, detail.kyle.not_significant) == (359, 359, False)

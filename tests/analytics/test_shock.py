@@ -15,9 +15,8 @@ from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
 from vibe_orderbook_mcp.analytics.findings import Finding, from_stored, to_stored
 from vibe_orderbook_mcp.analytics.usual.measures import depth_octaves
 from vibe_orderbook_mcp.analytics.usual.own_rate import Measure, level_of
-from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.events import Side, TakerGroup
 from vibe_orderbook_mcp.model.rows import SecondRow
-from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
 from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 
 AT = WARM_SECS

@@ -13,7 +13,8 @@ from tests.answers.serving import Mode, serving
 from tests.serve.http_rig import http_serving
 from tests.serve.test_http import until_ready
 from vibe_orderbook_mcp.analytics.windows import Span, check_coverage
-from vibe_orderbook_mcp.answers import access
+from vibe_orderbook_mcp.collect import asking
+from vibe_orderbook_mcp.model import refusals
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.serve import waiting
 from vibe_orderbook_mcp.serve.waiting import TELL, Patience, Waiting
@@ -39,7 +40,7 @@ def test_the_first_question_about_a_symbol_is_answered_by_every_tool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five of seven refused, two of them with a hint that was not the reason."""
-    for module, name in ((waiting, "WAIT_SECS"), (access, "ANSWER_SECS")):
+    for module, name in ((waiting, "WAIT_SECS"), (asking, "ANSWER_SECS")):
         monkeypatch.setattr(module, name, 120.0)  # a busy machine takes its time
 
     async def run() -> None:
@@ -141,7 +142,7 @@ def test_the_first_profile_of_a_symbol_has_more_than_its_first_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eleven trades of one second had a point of control and a value area."""
-    for module, name in ((waiting, "WAIT_SECS"), (access, "ANSWER_SECS")):
+    for module, name in ((waiting, "WAIT_SECS"), (asking, "ANSWER_SECS")):
         monkeypatch.setattr(module, name, 120.0)  # a busy machine takes its time
 
     async def run() -> None:
@@ -176,5 +177,5 @@ def test_who_asks_for_no_progress_is_kept_waiting_until_a_new_symbol_has_its_fir
     """Most clients ask for none. Ten seconds were two too few: each first question about flow was refused."""
     with pytest.raises(Refusal) as refused:
         check_coverage("BTCUSDT", [], Span(1_000, 1_060))
-    first_window_secs = (refused.value.retry_after_secs or 0.0) + access.WRITE_LAG_SECS
+    first_window_secs = (refused.value.retry_after_secs or 0.0) + refusals.WRITE_LAG_SECS
     assert 0.0 < first_window_secs <= waiting.WAIT_SECS

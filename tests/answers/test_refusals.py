@@ -26,10 +26,11 @@ from tests.answers.serving import (
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.analytics.book.answers import L1Answer
-from vibe_orderbook_mcp.answers.access import ANSWER_SECS
 from vibe_orderbook_mcp.answers.arguments import symbol_of
 from vibe_orderbook_mcp.answers.health import HealthAnswer
-from vibe_orderbook_mcp.answers.service import Tools
+from vibe_orderbook_mcp.answers.service import SourceAnswers
+from vibe_orderbook_mcp.collect.asking import ANSWER_SECS
+from vibe_orderbook_mcp.collect.local_source import LocalSource
 from vibe_orderbook_mcp.model.errors import Refusal, StorageCorrupt
 from vibe_orderbook_mcp.serve import waiting
 from vibe_orderbook_mcp.serve.mcp_server import CRASHED
@@ -412,7 +413,7 @@ def test_in_the_first_seconds_there_is_not_enough_history_and_the_client_learns_
     asyncio.run(run())
 
 
-class BrokenTools(Tools):
+class BrokenAnswers(SourceAnswers):
     """A programming error in a tool."""
 
     async def orderbook_health(self) -> HealthAnswer:
@@ -426,7 +427,7 @@ class BrokenTools(Tools):
 def test_a_crash_stays_in_the_log(mode: Mode, tmp_path: Path) -> None:
     async def run() -> None:
         async with serving(tmp_path / "db", exchange(), mode=mode, live=()) as (_, server, client):
-            register_tools(server, BrokenTools(server.runtime), server.metrics, "broken_")
+            register_tools(server, BrokenAnswers(LocalSource(server.runtime)), server.metrics, "broken_")
             with tracebacks() as logged:
                 result = await client.call_tool("broken_orderbook_health", {})
             assert result.is_error

@@ -20,8 +20,9 @@ from tests.e2e.processes import environment, free_port, ready, started
 from tests.e2e.rig import listening, runtime_for, until
 from tests.patience import PATIENCE_SECS
 from tests.store.values import BTC, ETH
-from vibe_orderbook_mcp.answers.health import health_answer, readiness
+from vibe_orderbook_mcp.answers.health import health_answer
 from vibe_orderbook_mcp.collect.archive import Archive
+from vibe_orderbook_mcp.collect.condition import condition, readiness
 from vibe_orderbook_mcp.collect.recorder import QUEUE_TICKS, Recorder, secs_to_tick
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.market.ticks import TICK_AT_MS
@@ -394,7 +395,9 @@ def test_a_clock_that_was_put_back_is_said_until_it_is_where_it_was(tmp_path: Pa
                 if number > 12:  # two events have to agree that the clock is another
                     assert "behind the newest recorded second" in (recorder.why_not_recording or "")
                     assert str(readiness(runtime)[1]["recorder"]).startswith("waiting: The exchange's clock is ")
-                    assert any(line.startswith("Recorder: waiting") for line in health_answer(runtime).warnings)
+                    assert any(
+                        line.startswith("Recorder: waiting") for line in health_answer(condition(runtime)).warnings
+                    )
                     assert "vibe_storage_recording 0.0" in Metrics(runtime).text().decode()
             for number in range(70, 75):
                 second(number, START + number - 60)

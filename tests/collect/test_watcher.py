@@ -146,7 +146,9 @@ def test_a_finding_of_a_former_process_still_touches_the_window_after_a_restart(
                 watcher.observe(state, final(row))
                 await settled(watcher)
             end = after[-1].second + 1
-            answer = anomalies_answer(state.watch, Span(end - 120, end), as_of_ms=end * 1000, age_ms=0, status="live")
+            answer = anomalies_answer(
+                state.watched(Span(end - 120, end), end), as_of_ms=end * 1000, age_ms=0, status="live"
+            )
             assert [each.type for each in answer.findings] == ["update_burst", "update_burst"]
             assert all(each.end is not None for each in answer.findings)
             assert "Update burst" in answer.summary

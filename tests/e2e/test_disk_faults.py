@@ -25,8 +25,10 @@ from tests.e2e.rig import until
 from tests.outcomes import Outcome
 from tests.patience import PATIENCE_SECS
 from tests.store.values import batch, record
-from vibe_orderbook_mcp.answers.health import health_answer, readiness
-from vibe_orderbook_mcp.answers.service import Tools
+from vibe_orderbook_mcp.answers.health import health_answer
+from vibe_orderbook_mcp.answers.service import SourceAnswers
+from vibe_orderbook_mcp.collect.condition import condition, readiness
+from vibe_orderbook_mcp.collect.local_source import LocalSource
 from vibe_orderbook_mcp.model.errors import DiskFull, Refusal, StorageError
 from vibe_orderbook_mcp.store.disk import place
 from vibe_orderbook_mcp.store.disk.layout import Layout
@@ -110,7 +112,7 @@ def tell(watch: Watch, row: Outcome, *, since: float, secs: float, history: str)
 async def flow(watch: Watch) -> str:
     """`ok`, or the code of the refusal."""
     try:
-        await Tools(watch.runtime).get_order_flow(SYMBOL, 10)
+        await SourceAnswers(LocalSource(watch.runtime)).get_order_flow(SYMBOL, 10)
     except Refusal as refusal:
         return refusal.code
     return "ok"
@@ -409,7 +411,7 @@ def test_a_removed_directory_is_noticed_and_made_anew(tmp_path: Path, outcome: O
             shutil.rmtree(path)
             over = time.monotonic()
             secs = await recording(watch) - over
-            answer = health_answer(watch.runtime)
+            answer = health_answer(condition(watch.runtime))
             assert any("was removed while it was in use" in warning for warning in answer.warnings)
             assert watch.logged.count("was removed while it was in use") >= 1
             tell(watch, outcome, since=over, secs=secs, history="history starts empty, health says why")
@@ -481,7 +483,7 @@ def test_damaged_history_is_set_aside_and_recording_goes_on_in_a_repaired_copy(
         began = time.monotonic()
         async with running(path) as watch:
             secs = await recording(watch) - began
-            answer = health_answer(watch.runtime)
+            answer = health_answer(condition(watch.runtime))
             assert len(answer.set_aside) == 1
             assert any(answer.set_aside[0] in warning for warning in answer.warnings)
             assert watch.logged.count(answer.set_aside[0]) == 1
@@ -518,7 +520,7 @@ def test_a_cut_log_costs_its_end(tmp_path: Path, outcome: Outcome) -> None:
         began = time.monotonic()
         async with running(path) as watch:
             secs = await recording(watch) - began
-            assert health_answer(watch.runtime).set_aside == []
+            assert health_answer(condition(watch.runtime)).set_aside == []
             tell(watch, outcome, since=began + secs, secs=secs, history="history answers up to the cut")
         rows = [second for second in (await stored(path))[0] if second < first + 300]
         assert 150 < len(rows) < 300
@@ -543,7 +545,7 @@ def test_a_damaged_block_is_said_and_never_taken_for_no_data(tmp_path: Path, out
             with pytest.raises(StorageError, match="Damaged data"):
                 await history.rows(SYMBOL, 0, FOREVER)
             assert await flow(watch) == "storage_error"
-            answer = health_answer(watch.runtime)
+            answer = health_answer(condition(watch.runtime))
             assert answer.storage == "recording"
             assert answer.storage_damage is not None
             assert watch.metric("vibe_history_damaged") == 1
@@ -569,7 +571,7 @@ def test_damage_that_stops_writing_is_set_aside_while_the_program_runs(tmp_path:
         began = time.monotonic()
         async with running(path) as watch:
             secs = await recording(watch) - began
-            answer = health_answer(watch.runtime)
+            answer = health_answer(condition(watch.runtime))
             assert len(answer.set_aside) == 1
             assert any("1 files of it could not be read; the rest is in use" in text for text in answer.warnings)
             history = watch.runtime.archive.writable()

@@ -18,6 +18,7 @@ from tests.analytics.tape import histogram_of
 from tests.market.recordings import DEPTH_LIMIT, YEAR_2024, recorded
 from tests.recordings import day_files
 from vibe_orderbook_mcp.analytics.anomalies.answer import AnomaliesAnswer, anomalies_answer
+from vibe_orderbook_mcp.analytics.anomalies.watched import watched
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.health.answer import health_score_answer
@@ -92,7 +93,7 @@ def answers(market: Market, so_far: Replay, symbol: str, now_ns: int) -> list[An
             state.spec, rows, span, state.watch.normal, measures=state.watch.measures, detail=True, **facts
         )
         out.append(health)
-        out.append(anomalies_answer(state.watch, span, past=so_far.told, detail=True, **facts))
+        out.append(anomalies_answer(watched(state.watch, span, end), past=so_far.told, detail=True, **facts))
     return out
 
 

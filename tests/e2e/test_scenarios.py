@@ -17,6 +17,7 @@ import pytest
 
 from vibe_orderbook_mcp.analytics.anomalies.answer import AnomaliesAnswer, anomalies_answer
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.anomalies.watched import watched
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.flow.result import OrderFlowAnswer
@@ -134,7 +135,7 @@ class Stage:
 
     def anomalies(self) -> AnomaliesAnswer:
         end = self._end()
-        return anomalies_answer(self.watch, Span(end - 300, end), **self._facts())
+        return anomalies_answer(watched(self.watch, Span(end - 300, end), end), **self._facts())
 
     @property
     def _now_ns(self) -> int:

@@ -5,8 +5,9 @@ from operator import attrgetter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vibe_orderbook_mcp.model.past_row import KEPT_FIELDS, KEPT_SECS
 from vibe_orderbook_mcp.model.rows import SecondRow
-from vibe_orderbook_mcp.seconds.past_hour import KEPT_FIELDS, KEPT_SECS, ROWS_STAY_SECS, PastHour
+from vibe_orderbook_mcp.seconds.past_hour import ROWS_STAY_SECS, PastHour
 
 START = 1_700_000_000
 fields = attrgetter(*KEPT_FIELDS)
@@ -26,18 +27,13 @@ def row(second: int) -> SecondRow:
         st.sampled_from([1, 1, 1, 2, 60, ROWS_STAY_SECS + 1, KEPT_SECS - 3, KEPT_SECS, 2 * KEPT_SECS]), max_size=12
     ),
     st.sets(st.integers(0, 12)),
-    st.integers(0, 12),
     st.integers(-5, KEPT_SECS + 5),
 )
-def test_what_is_kept_is_what_came_to_the_bit(steps: list[int], asked: set[int], filled: int, reach: int) -> None:
+def test_what_is_kept_is_what_came_to_the_bit(steps: list[int], asked: set[int], reach: int) -> None:
     """Columns in places that are used again must not mix seconds up, rows that stay are those of the columns."""
     past, second = PastHour(), START
-    older = [row(START - each) for each in range(30, 0, -3)]
     came: list[SecondRow] = []
     for number, step in enumerate([0, *steps]):
-        if number == filled:
-            past.fill(older if not came else [each for each in older if each.second < came[0].second])
-            came = [*older, *came]
         second += step
         came.append(row(second))
         past.add(row(second))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.seconds.rig import Rig
-from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.events import TakerGroup, Trade
 from vibe_orderbook_mcp.model.rows import RowFlag
-from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup, TakerGroups
+from vibe_orderbook_mcp.seconds.taker_groups import TakerGroups
 
 BIDS = [(9.99, 50.0), (9.98, 50.0)]
 ASKS = [(10.00, 5.0), (10.01, 5.0), (10.02, 0.5), (10.03, 40.0), (10.10, 100.0)]

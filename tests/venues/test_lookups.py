@@ -15,7 +15,7 @@ import pytest
 from tests.answers.serving import Serving, answer, checked_refusal, exchange, refusal, serving
 from tests.e2e.rig import listening, until
 from tests.patience import PATIENCE_SECS
-from vibe_orderbook_mcp.answers import access
+from vibe_orderbook_mcp.collect import asking
 from vibe_orderbook_mcp.model.errors import SymbolUnknown
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest
 from vibe_orderbook_mcp.venues import directory
@@ -110,7 +110,7 @@ def test_while_the_share_of_lookups_is_used_up_nobody_waits_and_nothing_is_left_
 def test_a_lookup_that_outlives_its_client_ends_quietly(
     endpoint_fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "ANSWER_SECS", 0.3)
+    monkeypatch.setattr(asking, "ANSWER_SECS", 0.3)
 
     async def run() -> None:
         problems: list[Any] = []

@@ -1,14 +1,12 @@
-"""The answer of `orderbook_health`, and what `/readyz` says."""
+"""The answer of `orderbook_health`."""
 
 from __future__ import annotations
 
-import time
-
+import msgspec
 from pydantic import Field
 
 from vibe_orderbook_mcp.analytics.results import Answer, Envelope, iso
-from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.market.owner import InstrumentOwner
+from vibe_orderbook_mcp.model.condition import ServerCondition
 from vibe_orderbook_mcp.model.moment import Status
 
 ALL = "ALL"  # the symbol of an answer about all of them
@@ -56,130 +54,66 @@ class HealthAnswer(Envelope):
     failed_symbols: dict[str, str] = Field(description="Configured symbols that could not be subscribed, and why.")
 
 
-def health_answer(runtime: Runtime) -> HealthAnswer:
-    now_ns = time.monotonic_ns()
-    market, feed, recorder, archive = runtime.market, runtime.feed, runtime.recorder, runtime.archive
-    symbols = [_symbol_health(runtime, state, now_ns) for state in market.symbols.values()]
-    ages = [item.age_ms for item in symbols if item.age_ms is not None]
-    states = market.symbols.values()
-    books_ms = [book.event_ms for state in states if (book := state.copy) is not None and book.event_ms is not None]
-    # Without a book it is the last that was heard of any; before the first event only the clock of this machine tells.
-    newest_ms = max(books_ms or [state.heard_ms for state in states if state.heard_ms is not None], default=None)
-    not_live = [item for item in symbols if item.status != "live"]
+def health_answer(now: ServerCondition) -> HealthAnswer:
+    symbols = [SymbolHealth(**msgspec.structs.asdict(each)) for each in now.books]
+    ages = [item.age_ms for item in now.books if item.age_ms is not None]
+    not_live = [item for item in now.books if item.status != "live"]
     status: Status = "live"
-    if not symbols or any(item.status == "syncing" for item in not_live) or feed.failed:
+    if not symbols or any(item.status == "syncing" for item in not_live) or now.failed:
         status = "syncing"
     elif not_live:
         status = "stale"
     warnings = [f"{item.symbol} is {item.status}: {item.reason}." for item in not_live]
-    warnings += [f"{symbol} is not subscribed: {why}" for symbol, why in feed.failed.items()]
-    if archive.error is not None:
-        warnings.append(f"Storage: {archive.error}")
-    if archive.damage is not None:
-        warnings.append(f"A part of history cannot be read: {archive.damage}")
-    if archive.notice is not None:
-        warnings.append(archive.notice)
-    if recorder.clock_back_secs and recorder.why_not_recording:
-        warnings.append(f"Recorder: {recorder.why_not_recording}")
-    if recorder.seconds_dropped:
-        warnings.append(f"History of {archive.lost} is lost: it could not be written for too long.")
-    written = archive.written_ns
+    warnings += [f"{symbol} is not subscribed: {why}" for symbol, why in now.failed.items()]
+    if now.error is not None:
+        warnings.append(f"Storage: {now.error}")
+    if now.damage is not None:
+        warnings.append(f"A part of history cannot be read: {now.damage}")
+    if now.notice is not None:
+        warnings.append(now.notice)
+    if now.is_clock_back and now.why_not_recording:
+        warnings.append(f"Recorder: {now.why_not_recording}")
+    if now.seconds_dropped:
+        warnings.append(f"History of {now.lost} is lost: it could not be written for too long.")
     return HealthAnswer(
         symbol=ALL,
-        as_of=iso(time.time_ns() // 1_000_000 if newest_ms is None else newest_ms),
+        as_of=iso(now.newest_ms),
         age_ms=min(ages, default=0),
         status=status,
-        summary=_summary(runtime, symbols),
+        summary=_summary(now),
         warnings=warnings,
-        connected=feed.is_connected,
-        reconnects=feed.reconnects,
-        replacements=sum(line.replacements for line in feed.lines),
-        malformed_frames=feed.malformed_frames.total(),
-        recorder="running" if recorder.is_running else "stopped",
-        storage=archive.mode,
-        storage_error=archive.error,
-        storage_damage=archive.damage,
-        set_aside=list(archive.set_aside),
-        disk_free_bytes=archive.free_bytes,
-        waiting_secs=recorder.queue_ticks,
-        seconds_dropped=recorder.seconds_dropped,
-        last_write_age_ms=None if written is None else (now_ns - written) // 1_000_000,
+        connected=now.is_connected,
+        reconnects=now.reconnects,
+        replacements=now.replacements,
+        malformed_frames=now.malformed_frames,
+        recorder="running" if now.is_running else "stopped",
+        storage=now.mode,
+        storage_error=now.error,
+        storage_damage=now.damage,
+        set_aside=list(now.set_aside),
+        disk_free_bytes=now.free_bytes,
+        waiting_secs=now.waiting_secs,
+        seconds_dropped=now.seconds_dropped,
+        last_write_age_ms=now.last_write_age_ms,
         symbols=symbols,
-        failed_symbols=dict(feed.failed),
+        failed_symbols=dict(now.failed),
     )
 
 
-def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
-    """Whether every eager symbol has a live book and the recorder works, and per symbol why not."""
-    now_ns = time.monotonic_ns()
-    symbols: dict[str, str] = {}
-    for symbol in runtime.settings.symbols:
-        state = runtime.market.symbols.get(symbol)
-        if state is None:
-            symbols[symbol] = runtime.feed.failed.get(symbol, "not subscribed yet")
-        else:
-            status = state.status(now_ns)
-            reason = why_not_live(state, now_ns)
-            symbols[symbol] = status if status == "live" or not reason else f"{status}: {reason}"
-    archive = runtime.archive
-    not_recording = runtime.recorder.why_not_recording
-    is_ready = not_recording is None and all(value == "live" for value in symbols.values())
-    body: dict[str, object] = {
-        "ready": is_ready,
-        "source": runtime.source,
-        "symbols": symbols,
-        "recorder": not_recording or "running",
-    }
-    if archive.damage is not None:
-        body["history"] = f"A part cannot be read: {archive.damage}"
-    return is_ready, body
-
-
-def why_not_live(state: InstrumentOwner, now_ns: int) -> str:
-    """Empty when it is."""
-    if state.suspension is not None:
-        return state.suspension.rstrip(".")
-    if state.reason:
-        return state.reason
-    if state.status(now_ns) != "stale":
-        return ""
-    return f"silent for {(state.age_ns(now_ns) or 0) / 1e9:.0f} s"
-
-
-def _symbol_health(runtime: Runtime, state: InstrumentOwner, now_ns: int) -> SymbolHealth:
-    symbol, book, age = state.spec.symbol, state.book, state.age_ns(now_ns)
-    return SymbolHealth(
-        symbol=symbol,
-        status=state.status(now_ns),
-        reason=why_not_live(state, now_ns),
-        age_ms=None if age is None else age // 1_000_000,
-        last_update_id=None if book is None else book.last_update_id,
-        bid_levels=0 if book is None else len(book.bids),
-        ask_levels=0 if book is None else len(book.asks),
-        events=state.counts.events,
-        gaps=state.counts.gaps,
-        resyncs=state.counts.resyncs,
-        audits=state.counts.audits,
-        audit_mismatches=state.counts.audit_mismatches,
-        snapshots_stored=runtime.recorder.snapshots_stored[symbol],
-        trades_stored=runtime.recorder.trades_stored[symbol] + state.filling.filled,
-    )
-
-
-def _summary(runtime: Runtime, symbols: list[SymbolHealth]) -> str:
-    live = sum(item.status == "live" for item in symbols)
-    wanted = len(symbols) + len(runtime.feed.failed)
-    gaps = sum(item.gaps for item in symbols)
+def _summary(now: ServerCondition) -> str:
+    live = sum(item.status == "live" for item in now.books)
+    wanted = len(now.books) + len(now.failed)
+    gaps = sum(item.gaps for item in now.books)
     storage = {
         "recording": "history is being recorded",
         "read_only": "another process records history",
         "opening": "history is being opened",
         "paused": "history is readable and NOT being written",
         "unavailable": "history is NOT being recorded",
-    }[runtime.archive.mode]
-    if runtime.recorder.why_not_recording is not None and runtime.archive.mode == "recording":
+    }[now.mode]
+    if now.why_not_recording is not None and now.mode == "recording":
         storage = "history is NOT being written"
-    if not live and wanted and runtime.archive.mode == "recording":
+    if not live and wanted and now.mode == "recording":
         storage = "history is open, and there is no live book to record"
-    books = f"{live} of {wanted} books live, gaps noticed and resynced: {gaps}, reconnects: {runtime.feed.reconnects}"
+    books = f"{live} of {wanted} books live, gaps noticed and resynced: {gaps}, reconnects: {now.reconnects}"
     return f"{books}; {storage}."

@@ -23,11 +23,6 @@ class Shared:
         self._kept = kept
         self._known: OrderedDict[Hashable, tuple[Hashable, asyncio.Task[Any]]] = OrderedDict()
 
-    def forget(self, part: Hashable) -> None:
-        """Results about what has this part in its question, such as a symbol."""
-        for question in [known for known in self._known if isinstance(known, tuple) and part in known]:
-            del self._known[question]
-
     async def get(self, question: Hashable, basis: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         known = self._known.get(question)
         if known is None or known[0] != basis:

@@ -17,17 +17,16 @@ import asyncio
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 from loguru import logger
 
 from vibe_orderbook_mcp.collect.lost import SymbolSeconds
+from vibe_orderbook_mcp.model.condition import Mode
 from vibe_orderbook_mcp.model.errors import Damaged, DiskFull, PlaceGone, StorageError, StorageLocked, WritingPaused
 from vibe_orderbook_mcp.process.pace import delays
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.rescue import set_aside
-
-Mode = Literal["opening", "recording", "paused", "read_only", "unavailable"]
+from vibe_orderbook_mcp.store.sink import Sink
 
 LOOK_SECS = 1.0
 RETRY_MOST_SECS = 10.0
@@ -84,6 +83,10 @@ class Archive:
         if self.history is None or self.mode != "recording":
             raise StorageError(self.error or "History is not open.")
         return self.history
+
+    def sink(self) -> Sink:
+        """Where finished seconds and trades go. Raises StorageError while nothing can be recorded."""
+        return self.writable()
 
     @property
     def cause(self) -> str | None:

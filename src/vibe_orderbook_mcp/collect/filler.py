@@ -202,7 +202,7 @@ class Filler:
     async def _store(self, owner: InstrumentOwner, trades: tuple[Trade, ...]) -> None:
         """All trades that can be stored: one bad trade must not block its page for ever."""
         symbol = owner.spec.symbol
-        result = await self._archive.writable().add_trades(TradeBatch(owner.spec, trades))
+        result = await self._archive.sink().add_trades(TradeBatch(owner.spec, trades))
         if (why := result.failed.get(symbol)) is None:
             owner.fill(trades[0].agg_id, trades[-1].agg_id)
             owner.filling.stored(len(trades))

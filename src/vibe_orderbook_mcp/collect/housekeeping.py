@@ -10,7 +10,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp.collect.watcher import Watcher
 from vibe_orderbook_mcp.market.market import Market
-from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.sink import Sink
 
 TRADE_SUMMARY_TICKS = 10
 SNAPSHOT_SUMMARY_TICKS = 60
@@ -47,11 +47,11 @@ class Housekeeping:
         self._trades.update(trades)
         self._snapshots.update(snapshots)
 
-    async def keep(self, history: History) -> None:
+    async def keep(self, sink: Sink) -> None:
         """Raises StorageError."""
-        await self._watcher.save(history)
+        await self._watcher.save(sink)
         if self._is_due("hours", SAVE_HOURS_TICKS):
-            await self._save_hours(history)
+            await self._save_hours(sink)
         if self._is_due("summary", TRADE_SUMMARY_TICKS):
             for symbol, count in sorted(self._trades.items()):
                 logger.bind(symbol=symbol).info("Stored {} trades for {}", count, symbol)
@@ -59,11 +59,11 @@ class Housekeeping:
         if self._is_due("snapshots", SNAPSHOT_SUMMARY_TICKS):
             self._say_snapshots()
         if self._is_due("sync", SYNC_TICKS):
-            await history.flush(sync=True)
-        await self._seal(history)
+            await sink.flush(sync=True)
+        await self._seal(sink)
         if self._is_due("verify", VERIFY_TICKS):
             for symbol in list(self._market.symbols):
-                if gone := await history.verify_ids(symbol):
+                if gone := await sink.verify_ids(symbol):
                     lost = sum(last - first + 1 for first, last in gone)
                     logger.bind(symbol=symbol).info(
                         "{} old trades of {} were dropped to make room for newer ones", lost, symbol
@@ -75,31 +75,31 @@ class Housekeeping:
             logger.info("Stored {} snapshots: {}", self._snapshots.total(), counts)
             self._snapshots.clear()
 
-    async def finish(self, history: History) -> None:
+    async def finish(self, sink: Sink) -> None:
         """The process stops. Raises StorageError."""
         self._say_snapshots()
-        await self._watcher.save(history)
-        await self._save_hours(history)
-        await history.flush(sync=True)
+        await self._watcher.save(sink)
+        await self._save_hours(sink)
+        await sink.flush(sync=True)
 
-    async def _save_hours(self, history: History) -> None:
-        await self._watcher.save_hours(history, list(self._market.symbols.values()))
+    async def _save_hours(self, sink: Sink) -> None:
+        await self._watcher.save_hours(sink, list(self._market.symbols.values()))
 
-    async def _seal(self, history: History) -> None:
+    async def _seal(self, sink: Sink) -> None:
         """Each symbol once a minute, one after the other: all together would delay the next second's write."""
         now_ms = self._market.exchange_ms(time.monotonic_ns())
         symbols = list(self._market.symbols)
         for place, symbol in enumerate(symbols):
             if now_ms is not None and self._is_due(f"seal {symbol}", SEAL_TICKS, place * SEAL_TICKS // len(symbols)):
-                await history.seal(symbol, now_ms - SEAL_BEFORE_MS)
+                await sink.seal(symbol, now_ms - SEAL_BEFORE_MS)
         for symbol, until_ms in list(self._left_ms.items()):
             if symbol in self._market.symbols:
                 del self._left_ms[symbol]  # subscribed again
             elif self._is_waiting(symbol) or now_ms is None:
                 continue
             elif now_ms > until_ms + MINUTE_MS + SEAL_BEFORE_MS:
-                await history.seal(symbol, now_ms - SEAL_BEFORE_MS)
-                await history.forget(symbol)
+                await sink.seal(symbol, now_ms - SEAL_BEFORE_MS)
+                await sink.forget(symbol)
                 self._left_ms.pop(symbol, None)
 
     def _is_due(self, chore: str, every_ticks: int, first_ticks: int = 0) -> bool:

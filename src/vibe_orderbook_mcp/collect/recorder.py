@@ -260,7 +260,7 @@ class Recorder:
         seconds = [record for tick in self._writing for record in tick.seconds]
         trades = [batch for tick in self._writing for batch in tick.trades]
         try:
-            result = await self._archive.writable().append(seconds, trades)
+            result = await self._archive.sink().append(seconds, trades)
             self._writing = []
         except Exception as error:
             self._archive.fail(failure := _as_storage_error(error))

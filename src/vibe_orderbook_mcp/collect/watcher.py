@@ -15,6 +15,7 @@ from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.market.ticks import FinalSecond
 from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.sink import Sink
 
 RESTORE_HOURS = 7 * 24
 UNFINISHED_LOOKBACK_MS = 7 * 86_400_000
@@ -53,20 +54,20 @@ class Watcher:
             if self._archive.mode != "read_only":  # then another process saves
                 self._leaving.append(owner)
 
-    async def save(self, history: History) -> None:
+    async def save(self, sink: Sink) -> None:
         """Raises StorageError; unsaved data is tried again."""
         for owner in list(self._owners.values()):
-            await self._save_findings(history, owner)
+            await self._save_findings(sink, owner)
         for owner in list(self._leaving):
-            await self._save_findings(history, owner)
-            await self._save_hours(history, owner)
+            await self._save_findings(sink, owner)
+            await self._save_hours(sink, owner)
             self._leaving.remove(owner)
 
-    async def save_hours(self, history: History, owners: Iterable[InstrumentOwner]) -> None:
+    async def save_hours(self, sink: Sink, owners: Iterable[InstrumentOwner]) -> None:
         """Raises StorageError; unsaved data is tried again."""
         for owner in owners:
             owner.detection.count_hours()
-            await self._save_hours(history, owner)
+            await self._save_hours(sink, owner)
 
     async def aclose(self) -> None:
         tasks = [task for _, task in self._restoring.values()]
@@ -110,18 +111,18 @@ class Watcher:
         if was_begun:
             logger.info("The baseline of {} was restored from history", symbol)
 
-    async def _save_findings(self, history: History, owner: InstrumentOwner) -> None:
+    async def _save_findings(self, sink: Sink, owner: InstrumentOwner) -> None:
         unsaved = owner.unsaved
         if events := unsaved.begin_saving():
             try:
-                await history.put_events(owner.spec.symbol, events)
+                await sink.put_events(owner.spec.symbol, events)
             except BaseException:  # also after a cancel: storing one twice overwrites it
                 unsaved.not_saved()
                 raise
 
-    async def _save_hours(self, history: History, owner: InstrumentOwner) -> None:
+    async def _save_hours(self, sink: Sink, owner: InstrumentOwner) -> None:
         for hour, data in owner.unsaved.hours:
-            await history.put_baseline(owner.spec.symbol, hour * 3600, data)
+            await sink.put_baseline(owner.spec.symbol, hour * 3600, data)
             owner.unsaved.saved_hour(hour)
 
     def _say_found(self, owner: InstrumentOwner, kind: str, severity: str) -> None:

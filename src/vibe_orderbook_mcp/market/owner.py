@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import inf
 
 from vibe_orderbook_mcp.book.audit import BookAudit, replaced
@@ -14,7 +14,7 @@ from vibe_orderbook_mcp.market.silence import Pulse, close_silent
 from vibe_orderbook_mcp.market.ticks import FinalSecond, Notice, Notices, Ticked
 from vibe_orderbook_mcp.market.view import InstrumentView
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
-from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, SecondRow, TradeBatch
+from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, TradeBatch
 from vibe_orderbook_mcp.model.symbol import ORDERS_A_LEVEL, SymbolSpec
 from vibe_orderbook_mcp.model.wire import BookReplaced
 from vibe_orderbook_mcp.seconds.recorded_book import LOSSES
@@ -210,10 +210,6 @@ class InstrumentOwner(InstrumentView):
         return successor
 
     # --- storage ------------------------------------------------------------------------------------
-
-    def learn_past(self, rows: Sequence[SecondRow]) -> None:
-        """Stored rows from before the first one of this process, ascending. Learned values stay."""
-        self._chronicle.past.fill(rows)
 
     def fill(self, first_id: int, last_id: int) -> None:
         """Trades with these ids are stored, or will never come: they are not holes any more."""

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from vibe_orderbook_mcp.analytics.anomalies.fleeting import wall_limits
 from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.anomalies.watched import NormalNow, Usual, Watched, watched
 from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
 from vibe_orderbook_mcp.analytics.resting import RestingDepth, RestingGrid
 from vibe_orderbook_mcp.analytics.views import NEAR_BPS, BookFrame, near_view, view
+from vibe_orderbook_mcp.analytics.windows import Span, held_part
 from vibe_orderbook_mcp.book.audit import BookAudit
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import BookRule
@@ -23,9 +25,11 @@ from vibe_orderbook_mcp.market.filling import Filling
 from vibe_orderbook_mcp.market.ticks import FairPrice
 from vibe_orderbook_mcp.model.events import SIDES, Trade
 from vibe_orderbook_mcp.model.moment import Moment, Status
+from vibe_orderbook_mcp.model.rows import SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.seconds.past_hour import PastHour
 from vibe_orderbook_mcp.seconds.recorded_book import RecordedBook
+from vibe_orderbook_mcp.seconds.traded import with_trades
 
 # With fewer known levels than this on a side, the market is about to leave the loaded range.
 FEW_LEVELS = 200
@@ -211,9 +215,9 @@ class InstrumentView:
     def is_unusually_silent(self, now_ns: int) -> bool:
         return self._chronicle.silence.is_unusual(now_ns)
 
-    def moment(self, now_ns: int) -> Moment:
-        """The present state as a value."""
-        book, chronicle = self.book, self._chronicle
+    def moment(self, now_ns: int, disconnected: str | None = None) -> Moment:
+        """The present state as a value. `disconnected`: why the stream of its events is not connected."""
+        book, chronicle, rows = self.book, self._chronicle, self.watch.rows
         return Moment(
             spec=self._spec,
             status=self.status(now_ns),
@@ -222,11 +226,13 @@ class InstrumentView:
             reason=self._reason,
             suspension=self.suspension,
             is_delisted=chronicle.trading == DELISTED,
+            disconnected=disconnected,
             last_update_id=None if book is None else book.last_update_id,
             loads=self._counts.loads,
             defect=None if book is None else defect_of(book),
             event_ms=None if book is None else book.event_ms,
             heard_ms=chronicle.heard_ms,
+            newest_second=rows[-1].second if rows else None,
             mid=self.mid,
             last_price=chronicle.tape.last_price,
             last_trade_ms=chronicle.tape.last_ms,
@@ -241,6 +247,24 @@ class InstrumentView:
             return None
         cut = near_view(book, NEAR_BPS, notional=notional) if levels is None else view(book, levels)
         return BookFrame(cut, book.last_update_id, book.event_ms, self._recorded.seconds.levels.amounts)
+
+    def usual(self) -> Usual:
+        """What a book is compared with."""
+        watch = self.watch
+        return Usual(watch.baseline.day, tuple(watch.open), self._fair_price.table)
+
+    def normal(self) -> NormalNow:
+        """What the market's health is told from."""
+        watch = self.watch
+        return NormalNow(watch.normal, tuple(watch.measures))
+
+    def watched(self, span: Span, since: int) -> Watched:
+        """What the detectors say of the part of the window that they have seen; how much they watched from `since`."""
+        return watched(self.watch, held_part(list(self.watch.rows), span), since)
+
+    def with_trades(self, rows: Sequence[SecondRow], trades: Sequence[Trade]) -> list[SecondRow]:
+        """The rows with the sums of these trades, see `seconds.traded`."""
+        return with_trades(rows, trades, self._spec)
 
     def resting(self) -> list[RestingDepth]:
         """Resting depth by price over the last minute, bids first; empty for a side without samples."""

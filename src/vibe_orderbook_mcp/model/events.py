@@ -70,3 +70,34 @@ class Trade(msgspec.Struct, gc=False):
     @property
     def aggressor(self) -> Literal["buy", "sell"]:
         return "sell" if self.buyer_is_maker else "buy"
+
+
+class TakerGroup(msgspec.Struct, frozen=True, gc=False):
+    """A group at three prices or more. Figures against the book use its newest state before the group."""
+
+    time_ms: int
+    side: Side  # of the book that it hit
+    prices: int
+    base: float
+    quote: float
+    last_price: float
+    touch: float | None  # the best price of that side before
+    mid: float | None  # before
+    levels_cleared: int | None  # levels better than the last price; the book may be 100 ms old
+    burst_quote: float  # with the groups of its side up to half a second before it, each to the next
+
+    @property
+    def slippage_bps(self) -> float | None:
+        """1e4 (average price - touch) / mid, + is a cost."""
+        return self._from_touch(self.quote / self.base)
+
+    @property
+    def reach_bps(self) -> float | None:
+        """The same for the last price."""
+        return self._from_touch(self.last_price)
+
+    def _from_touch(self, price: float) -> float | None:
+        if self.touch is None or self.mid is None:
+            return None
+        sign = -1 if self.side == "bid" else 1
+        return sign * 1e4 * (price - self.touch) / self.mid

@@ -25,11 +25,13 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     reason: str  # why there is no live book; empty if there is one
     suspension: str | None  # why the instrument cannot be traded, as a sentence; None if it can
     is_delisted: bool
+    disconnected: str | None = None  # why the exchange's stream is not connected; None when it is
     last_update_id: int | None  # of the book; None: there is none in proven sequence
     loads: int  # how often the book was loaded or replaced by a fresh copy
     defect: str | None  # the defect of the book, such as an empty side
     event_ms: int | None  # of the newest event in the book
     heard_ms: int | None  # of the newest event of book or trades; stays without a book
+    newest_second: int | None = None  # that is over and was seen
     mid: float | None  # on the grid of half ticks
     last_price: float | None  # of the newest trade
     last_trade_ms: int | None

@@ -9,39 +9,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from math import isnan, nan
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import msgspec
-
+from vibe_orderbook_mcp.model.past_row import KEPT_FIELDS, KEPT_SECS, kept
 from vibe_orderbook_mcp.model.rows import SecondRow
-
-KEPT_SECS: Final = 3600 + 300  # the hour before the longest window of seconds, and that window
-
-
-class PastRow(msgspec.Struct, frozen=True, gc=False):
-    """The kept fields of a `SecondRow`, under its names. Other fields raise AttributeError."""
-
-    second: int
-    covered_ms: int
-    flags: int
-    mid: float | None
-    ofi: float
-    buy_volume: float
-    sell_volume: float
-    buy_quote: float
-    sell_quote: float
-
-
-KEPT_FIELDS: Final = PastRow.__struct_fields__
-
-
-def kept(values: Iterable[Any]) -> SecondRow:
-    """A row of `KEPT_FIELDS`, in their order, for functions that need only these."""
-    return cast("SecondRow", PastRow(*values))
-
 
 _fields_of, _second_of = attrgetter(*KEPT_FIELDS), attrgetter("second")
 _TYPES: Final = "qiidddddd"  # codes of KEPT_FIELDS for arrays; an unknown mid is nan
@@ -54,21 +28,24 @@ class PastHour:
     """Ascending seconds in columns of fixed size, indexed by second.
 
     All memory, 64 bytes a second, is allocated at the start, so it does not grow during the day. The time before the
-    first `add` is filled in once.
+    first `add` is not here.
     """
 
-    __slots__ = ("_asked", "_columns", "_newest", "_oldest", "_rows", "is_filled")
+    __slots__ = ("_asked", "_columns", "_newest", "_oldest", "_rows")
 
     def __init__(self) -> None:
         self._columns: list[array[Any]] = [array(kind, [-1]) * _SLOTS for kind in _TYPES]  # no second is -1
         self._oldest = self._newest = -1
         self._rows: deque[SecondRow] | None = None
         self._asked = -1  # the newest second at the last question
-        self.is_filled = False  # rows from before the first `add` were filled in
 
     @property
     def oldest(self) -> int | None:
         return None if self._newest < 0 else max(self._oldest, self._newest - KEPT_SECS)
+
+    @property
+    def newest(self) -> int | None:
+        return None if self._newest < 0 else self._newest
 
     def add(self, row: SecondRow) -> None:
         """The next second."""
@@ -86,22 +63,6 @@ class PastHour:
         rows.append(kept(_fields_of(row)))
         while rows[0].second < row.second - KEPT_SECS:
             rows.popleft()
-
-    def fill(self, older: Sequence[SecondRow]) -> None:
-        """Fill in rows from before the first one, ascending. They need only the fields of `kept`."""
-        if self.is_filled:
-            return
-        self.is_filled = True
-        first = self.oldest
-        added = [row for row in older if first is None or row.second < first]
-        if not added:
-            return
-        self._newest = max(self._newest, added[-1].second)
-        for row in added:
-            if row.second >= self._newest - KEPT_SECS:
-                self._keep(row)
-        self._oldest = added[0].second
-        self._rows = None
 
     def before(self, end: int) -> list[SecondRow]:
         """Ascending."""

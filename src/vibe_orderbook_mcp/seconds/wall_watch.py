@@ -11,9 +11,8 @@ from typing import Final
 
 import msgspec
 
-from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.events import Side, TakerGroup
 from vibe_orderbook_mcp.seconds.refills import RefillChain, Turnover
-from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
 
 # The largest remainder of a "vanished" level, as a share of the most it showed.
 GONE_SHARE: Final = 0.2

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from vibe_orderbook_mcp.answers.health import readiness
+from vibe_orderbook_mcp.collect.condition import readiness
 from vibe_orderbook_mcp.serve.guard import Guard, ReadablePages
 from vibe_orderbook_mcp.serve.limits import MCP_PATH, MESSAGES_PATH, Limits, SseSessions
 from vibe_orderbook_mcp.serve.mcp_server import VibeServer

@@ -23,8 +23,9 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from vibe_orderbook_mcp import __version__
-from vibe_orderbook_mcp.answers.service import Tools
+from vibe_orderbook_mcp.answers.service import SourceAnswers
 from vibe_orderbook_mcp.answers.turns import CALLER
+from vibe_orderbook_mcp.collect.local_source import LocalSource
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.process import stderr
@@ -66,7 +67,7 @@ class VibeServer(MCPServer[Runtime]):
             auth=self.oauth and self.oauth.settings,
             token_verifier=self.oauth and self.oauth.verifier,
         )
-        register_tools(self, Tools(self.runtime), self.metrics, settings.tool_prefix)
+        register_tools(self, SourceAnswers(LocalSource(self.runtime)), self.metrics, settings.tool_prefix)
         register_fields(self, settings.tool_prefix)
 
     @contextlib.asynccontextmanager

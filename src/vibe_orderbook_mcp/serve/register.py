@@ -14,12 +14,12 @@ from mcp.server.mcpserver import MCPServer
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
 
-from vibe_orderbook_mcp.answers.access import storage_refusal
 from vibe_orderbook_mcp.answers.contract import Answers
 from vibe_orderbook_mcp.answers.fields import HEAD_SCHEMA, fields_text
 from vibe_orderbook_mcp.answers.texts import AnswerTexts, short_text
 from vibe_orderbook_mcp.answers.tools import REQUIRED, TOOLS, Tool
 from vibe_orderbook_mcp.model.errors import Refusal, StorageError
+from vibe_orderbook_mcp.model.refusals import storage_refusal
 from vibe_orderbook_mcp.serve.metrics import Metrics
 from vibe_orderbook_mcp.serve.waiting import Patience, Waiting
 

@@ -14,7 +14,7 @@ import msgspec
 
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.scenarios import R
-from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.sinks import MarketSink
 from vibe_orderbook_mcp.sim.stage import USUAL, Mood, Stage
 
 State = Literal["waiting", "running", "leaving", "over"]
@@ -79,7 +79,7 @@ class Episode(Generic[R]):
     def begin(self, at: float) -> None:
         """The first moment."""
 
-    def act(self, at: float, sink: Sink) -> None:
+    def act(self, at: float, sink: MarketSink) -> None:
         """The next action."""
 
     def leave(self, at: float) -> None:
@@ -92,7 +92,7 @@ class Episode(Generic[R]):
         """Whether this event is lost on its way. Asked once for each, in order."""
         return False
 
-    def step(self, at: float, sink: Sink) -> None:
+    def step(self, at: float, sink: MarketSink) -> None:
         state = self.truth.state
         if state == "waiting":
             self._start(at)

@@ -25,7 +25,7 @@ from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.matching import MatchingBook
 from vibe_orderbook_mcp.sim.programme import Programme
 from vibe_orderbook_mcp.sim.scenarios import AnyRequest, Scenario
-from vibe_orderbook_mcp.sim.sinks import Sink, TextSink
+from vibe_orderbook_mcp.sim.sinks import MarketSink, TextSink
 from vibe_orderbook_mcp.sim.stage import USUAL, Mood
 from vibe_orderbook_mcp.sim.wire import Event, TextLevel
 
@@ -100,7 +100,7 @@ class MarketModel:
         self.play(to_ms, sink)
         return sink.events
 
-    def play(self, to_ms: int, sink: Sink) -> None:
+    def play(self, to_ms: int, sink: MarketSink) -> None:
         """The same, with events sent to a sink."""
         self.time_ms = max(self.time_ms, to_ms)
         programme = self.programme
@@ -141,7 +141,7 @@ class MarketModel:
         calm = self._takes * (1 - EXCITED)
         self._next_take = at + self._random.expovariate(calm) if calm else math.inf
 
-    def send(self, side: int, lots: int, limit: int, time_ms: int, sink: Sink) -> int:
+    def send(self, side: int, lots: int, limit: int, time_ms: int, sink: MarketSink) -> int:
         """A taker order that eats `side`; how many lots it got."""
         got = 0
         for fill in self.book.take(side, lots, limit):
@@ -277,7 +277,7 @@ class MarketModel:
         moved = self.book.replace(far[index], price, self._lots(1.0 + bps / 100.0))
         far[index] = moved if moved is not None else self.book.place(side, price, self._lots(1.0 + bps / 100.0))
 
-    def _take(self, at: float, sink: Sink) -> None:
+    def _take(self, at: float, sink: MarketSink) -> None:
         random = self._random
         elapsed = at - self._excited_ms
         before = self._takes * (1 - EXCITED) + self._excitement
@@ -292,7 +292,7 @@ class MarketModel:
             rate = self._takes * (1 - EXCITED) + self._excitement
         self._next_take = at + random.expovariate(rate)
 
-    def _send_taker(self, time_ms: int, sink: Sink) -> None:
+    def _send_taker(self, time_ms: int, sink: MarketSink) -> None:
         random, top = self._random, self.book.top()
         if top is None:
             return
@@ -349,7 +349,7 @@ class MarketModel:
 
     # What is published
 
-    def _close_events(self, at: float, sink: Sink) -> None:
+    def _close_events(self, at: float, sink: MarketSink) -> None:
         """End the event whose time has come. An event holds what happened before its `E`: T + 1 <= E."""
         if at < self._boundary:
             return
@@ -364,7 +364,7 @@ class MarketModel:
         price, size = self.rules.price.text, self.rules.size.text
         return [(price(ticks), size(lots)) for ticks, lots in levels]
 
-    def _show_touch(self, sink: Sink) -> None:
+    def _show_touch(self, sink: MarketSink) -> None:
         top = self.book.top()
         if top is None or top == self._touch:
             return

@@ -29,7 +29,7 @@ from vibe_orderbook_mcp.sim.scenarios import (
     mirrored,
 )
 from vibe_orderbook_mcp.sim.shocks import SqueezeEpisode, SweepEpisode, WithdrawalEpisode
-from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.sinks import MarketSink
 from vibe_orderbook_mcp.sim.stage import Stage
 from vibe_orderbook_mcp.sim.trading import IcebergEpisode, NewsBurstEpisode, OneSidedFlowEpisode
 from vibe_orderbook_mcp.sim.withdrawing import DrainEpisode, EmptySideEpisode
@@ -105,7 +105,7 @@ class Programme:
             )
         return self._take_in(episode)
 
-    def step(self, at: float, sink: Sink) -> None:
+    def step(self, at: float, sink: MarketSink) -> None:
         """Let the episode act whose turn it is."""
         episode = min(self._episodes, key=lambda each: each.next_ms)
         episode.step(at, sink)

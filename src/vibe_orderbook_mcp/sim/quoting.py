@@ -8,7 +8,7 @@ from typing import Final
 from vibe_orderbook_mcp.sim.episode import SIDES, Episode, StandingOrder
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.scenarios import RepeatedWall, UpdateBurst
-from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.sinks import MarketSink
 from vibe_orderbook_mcp.sim.stage import Mood
 
 GUARD: Final = 20.0  # usual orders that hold the touch while a burst goes on
@@ -45,7 +45,7 @@ class UpdateBurstEpisode(Episode[UpdateBurst]):
         self.truth.numbers["own_orders"] = 0
         self.wait(at, self._rate)
 
-    def act(self, at: float, sink: Sink) -> None:
+    def act(self, at: float, sink: MarketSink) -> None:
         self.wait(at, self._rate)
         if at >= self._next_trade:
             self._next_trade += 1000.0 / TRADES_A_SECOND
@@ -73,7 +73,7 @@ class WallEpisode(Episode[RepeatedWall]):
         self._order: int | None = None
         self.next_ms = at
 
-    def act(self, at: float, sink: Sink) -> None:
+    def act(self, at: float, sink: MarketSink) -> None:
         if self._order is not None:
             self._withdraw(at)
             self.next_ms = at + self.random.uniform(*WALL_PAUSE_MS)

@@ -9,7 +9,7 @@ from typing import Final
 from vibe_orderbook_mcp.sim.episode import Episode
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.scenarios import Squeeze, Sweep, Withdrawal
-from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.sinks import MarketSink
 from vibe_orderbook_mcp.sim.stage import Mood
 from vibe_orderbook_mcp.sim.withdrawing import BackingAway, Order
 
@@ -29,7 +29,7 @@ class SweepEpisode(Episode[Sweep]):
         self.truth.numbers |= {"swept_base": 0.0, "prices": 0}
         self.next_ms = at
 
-    def act(self, at: float, sink: Sink) -> None:
+    def act(self, at: float, sink: MarketSink) -> None:
         self.next_ms = float(self.end_ms)
         eaten = _eat(self, self._side, max(SWEEP_TICKS, self.request.move_bps * self.market.fair / 1e4), at, sink)
         self.truth.numbers |= {"swept_base": self.size(eaten[0]), "prices": eaten[1], "swept_ms": int(at)}
@@ -47,7 +47,7 @@ class SqueezeEpisode(Episode[Squeeze]):
         self.truth.numbers |= {"orders": 0, "swept_base": 0.0}
         self.next_ms = at
 
-    def act(self, at: float, sink: Sink) -> None:
+    def act(self, at: float, sink: MarketSink) -> None:
         self.next_ms = at + self.random.uniform(0.6, 1.4) * 1000.0 / ORDERS_A_SECOND
         lots, _ = _eat(self, self._side, self._ticks, at, sink)
         self.truth.numbers["orders"] += 1
@@ -82,7 +82,9 @@ class WithdrawalEpisode(BackingAway[Withdrawal]):
         super().leave(at)
 
 
-def _eat(episode: Episode[Sweep] | Episode[Squeeze], side: int, ticks: float, at: float, sink: Sink) -> tuple[int, int]:
+def _eat(
+    episode: Episode[Sweep] | Episode[Squeeze], side: int, ticks: float, at: float, sink: MarketSink
+) -> tuple[int, int]:
     """One taker order up to a number of ticks from the touch: lots and prices. The fair price follows."""
     market = episode.market
     book = market.book

@@ -20,7 +20,7 @@ MakeDepth = Callable[[str, int, int, int, Numbers, Numbers], D]
 MakeTrade = Callable[[int, int, float, float, int, int, bool], T]
 
 
-class Sink(Protocol):
+class MarketSink(Protocol):
     """What the model tells, in order."""
 
     def depth(self, event_ms: int, first_id: int, final_id: int, bids: Units, asks: Units) -> None: ...

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Protocol
 from vibe_orderbook_mcp.sim.catalog import TradingStyle
 from vibe_orderbook_mcp.sim.matching import MatchingBook
 from vibe_orderbook_mcp.sim.rules import Rules
-from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.sinks import MarketSink
 
 
 class Mood(NamedTuple):
@@ -51,7 +51,7 @@ class Stage(Protocol):
     def set_mood(self, mood: Mood, at: float) -> None:
         """The agents change their ways at this moment."""
 
-    def send(self, side: int, lots: int, limit: int, time_ms: int, sink: Sink) -> int:
+    def send(self, side: int, lots: int, limit: int, time_ms: int, sink: MarketSink) -> int:
         """A taker order that eats `side`; how many lots it got."""
 
     def expire(self, at: float, order_id: int) -> None:

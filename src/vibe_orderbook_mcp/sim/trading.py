@@ -8,7 +8,7 @@ from typing import Final
 from vibe_orderbook_mcp.sim.episode import SIDES, Episode
 from vibe_orderbook_mcp.sim.ledger import ASK, BID
 from vibe_orderbook_mcp.sim.scenarios import Iceberg, NewsBurst, OneSidedFlow
-from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.sinks import MarketSink
 from vibe_orderbook_mcp.sim.stage import Mood
 
 REACH_BPS: Final = 3.0  # how far beyond the touch an aggressor follows the price
@@ -32,7 +32,7 @@ class OneSidedFlowEpisode(Episode[OneSidedFlow]):
         self._rate = max(LEAST_FLOW, FLOW_TIMES * self.market.takes_a_second)
         self.wait(at, self._rate)
 
-    def act(self, at: float, sink: Sink) -> None:
+    def act(self, at: float, sink: MarketSink) -> None:
         self.wait(at, self._rate)
         top = self.market.book.top()
         if top is None:
@@ -78,7 +78,7 @@ class IcebergEpisode(Episode[Iceberg]):
         }
         self._hit_again(at)
 
-    def act(self, at: float, sink: Sink) -> None:
+    def act(self, at: float, sink: MarketSink) -> None:
         lots = max(1, round(self._tranche * self.random.uniform(*HIT_SHARES)))
         if self.market.send(self._side, lots, self._price, int(at), sink):
             self.truth.numbers["hits"] += 1

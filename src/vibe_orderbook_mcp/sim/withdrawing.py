@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeVar
 from vibe_orderbook_mcp.sim.episode import SIDES, Episode
 from vibe_orderbook_mcp.sim.ledger import BID
 from vibe_orderbook_mcp.sim.scenarios import Drain, EmptySide, Withdrawal
-from vibe_orderbook_mcp.sim.sinks import Sink
+from vibe_orderbook_mcp.sim.sinks import MarketSink
 from vibe_orderbook_mcp.sim.stage import Mood
 
 BAND_BPS: Final = 50.0
@@ -50,7 +50,7 @@ class BackingAway(Episode[Q], ABC):
         self.truth.numbers["withdrawn"] = 0
         self.next_ms = at
 
-    def act(self, at: float, sink: Sink) -> None:
+    def act(self, at: float, sink: MarketSink) -> None:
         order = self._going.pop()
         if self.market.book.cancel(order.order_id):
             self._gone.append(order)

@@ -12,10 +12,11 @@ import msgspec
 from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import StoredEvent
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store import held, reader, rolled
 from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Ask, Reading
-from vibe_orderbook_mcp.store.records.rollups import PriceRollup, TradeSums
+from vibe_orderbook_mcp.store.records.rollups import PriceRollup, TradeSums, add_trades, empty_histogram, grid_for
 from vibe_orderbook_mcp.store.window_sums import Steps, WindowSums
 
 EVENTS_A_PIECE: Final = 500
@@ -45,6 +46,17 @@ class Summing(Reading):
     async def histogram(self, symbol: str, start_ms: int, end_ms: int) -> PriceRollup:
         """Trades of a window by price: the exact sum of `trades`, in a fraction of the time."""
         return await self._in_pieces(lambda reads: self._window_sums.histogram(reads, symbol, start_ms, end_ms))
+
+    async def histogram_with(
+        self, spec: SymbolSpec, start_ms: int, end_ms: int, waiting: Sequence[Trade]
+    ) -> PriceRollup:
+        """The same with trades that are not stored yet, ascending by id."""
+        if waiting and await self.spec(spec.symbol) is None:  # nothing is stored: its prices decide how wide bins are
+            found = empty_histogram(grid_for(waiting[0].price, spec.tick_exp), spec.lot_exp)
+        else:
+            found = await self.histogram(spec.symbol, start_ms, end_ms)
+        add_trades(found, [trade for trade in waiting if start_ms <= trade.time_ms < end_ms])
+        return found
 
     async def trade_sums(self, symbol: str, start_ms: int, end_ms: int) -> TradeSums:
         """The same without prices: faster still."""

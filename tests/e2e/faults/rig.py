@@ -21,9 +21,10 @@ from tests.e2e.faults.stored import stored_books, stored_trades
 from tests.e2e.rig import Logged, listening, settings_for, until
 from tests.outcomes import Outcome as Row
 from tests.patience import PATIENCE_SECS
-from vibe_orderbook_mcp.answers.service import Tools
+from vibe_orderbook_mcp.answers.service import SourceAnswers
 from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
+from vibe_orderbook_mcp.collect.local_source import LocalSource
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.errors import Refusal
@@ -115,7 +116,7 @@ class Watch:
         self.told: list[Told] = []
         self.not_live_at = 0.0  # the last moment at which a book was not live
         self.statuses_seen: set[str] = set()
-        self._tools = Tools(runtime)
+        self._answers = SourceAnswers(LocalSource(runtime))
         self._metrics = Metrics(runtime)
 
     def metric(self, name: str, **labels: str) -> float:
@@ -153,7 +154,7 @@ class Watch:
     async def ask(self, symbol: str) -> Told:
         began = time.monotonic()
         try:
-            answer = await self._tools.orderbook_l2(symbol, LEVELS)
+            answer = await self._answers.orderbook_l2(symbol, LEVELS)
         except Refusal as refusal:
             return Told(began, symbol, refusal.code, time.monotonic() - began, refusal.message)
         took = time.monotonic() - began

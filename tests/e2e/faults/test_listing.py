@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.faults.rig import Watch, exchange, watching
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
-from vibe_orderbook_mcp.answers.access import ANSWER_SECS
+from vibe_orderbook_mcp.collect.asking import ANSWER_SECS
 from vibe_orderbook_mcp.sim.faults import Disconnect, Regrid, Suspend
 from vibe_orderbook_mcp.venues import listing
 

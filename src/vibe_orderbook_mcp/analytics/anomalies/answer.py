@@ -9,7 +9,8 @@ from pydantic import Field
 
 from vibe_orderbook_mcp.analytics.anomalies.measured import Measured, measured_answer
 from vibe_orderbook_mcp.analytics.anomalies.text import past_text, summary
-from vibe_orderbook_mcp.analytics.anomalies.watch import NotRun, SymbolWatch
+from vibe_orderbook_mcp.analytics.anomalies.watch import NotRun
+from vibe_orderbook_mcp.analytics.anomalies.watched import Watched
 from vibe_orderbook_mcp.analytics.findings import LIMITS, SEVERITIES, TYPES, Finding
 from vibe_orderbook_mcp.analytics.flow.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_price, readable, significant
@@ -23,7 +24,7 @@ from vibe_orderbook_mcp.analytics.results import (
 )
 from vibe_orderbook_mcp.analytics.usual.own_band import BandChoice, band_change_text
 from vibe_orderbook_mcp.analytics.window_notes import age_warnings, newest_used_ms, resync_text
-from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut, Span, check_coverage
+from vibe_orderbook_mcp.analytics.windows import OK_COVERAGE, Cut, check_coverage
 from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
@@ -104,8 +105,7 @@ class AnomaliesAnswer(WindowedEnvelope):
 
 
 def anomalies_answer(
-    watch: SymbolWatch,
-    span: Span,
+    watched: Watched,
     *,
     as_of_ms: int,
     age_ms: int,
@@ -119,22 +119,22 @@ def anomalies_answer(
 ) -> AnomaliesAnswer:
     """The answer of `detect_market_anomalies`, or a `Refusal` when less than half of the window is covered.
 
-    `past` are stored findings of the last `past_hours`, if requested. Those that touch the window are listed once, as
-    present. `vpin` is the present value, if known. `usual_move_ticks` is `absorption.kappa_ticks` of the window.
+    `past` are stored findings of the last `past_hours`, if requested; `watched` counts from their start. Those that
+    touch the window are listed once, as present. `vpin` is the present value, if known. `usual_move_ticks` is
+    `absorption.kappa_ticks` of the window.
     """
-    spec = watch.spec
-    window = check_coverage(spec.symbol, list(watch.rows), span)
+    spec, span = watched.spec, watched.span
+    window = check_coverage(spec.symbol, watched.rows, span)
     start_ms, end_ms = span.start * 1000, span.end * 1000
-    known = {finding.key: finding for finding in (*watch.recent, *watch.open)}
-    present = [each for each in known.values() if _touches(each, start_ms, end_ms)]
+    present = [each for each in watched.findings if _touches(each, start_ms, end_ms)]
     present.sort(key=lambda each: (-SEVERITIES.index(each.severity), TYPES.index(each.type), -each.start_ms))
     shown, keys = present[:SHOWN_MOST], {each.key for each in present}
     earlier = None
     if past is not None:
         earlier = sorted((each for each in past if each.key not in keys), key=lambda each: -each.start_ms)[:PAST_MOST]
-    cannot = _cannot(watch, status, present)
-    measured = measured_answer(watch, window, usual_move_ticks, vpin)
-    watched = None if past is None else watch.baseline.seconds_since(span.end - past_hours * HOUR) / HOUR
+    cannot = _cannot(watched, status, present)
+    measured = measured_answer(watched, window, usual_move_ticks, vpin)
+    hours_watched = None if past is None else watched.watched_secs / HOUR
     told = dict.fromkeys(each.type for each in (*shown, *(earlier or ())))
     resynced = resync_text(
         (row for row in window.rows if row.second >= span.end - NEWEST_SECS), is_live=status == "live"
@@ -144,13 +144,13 @@ def anomalies_answer(
         as_of=iso(newest_used_ms(window, as_of_ms)),
         age_ms=age_ms,
         status=status,
-        summary=summary(watch, window, present, cannot, measured)
+        summary=summary(watched, window, present, cannot, measured)
         + ("" if resynced is None else f" {resynced}")
-        + past_text(earlier, past_hours, watched, is_ready=watch.baseline.is_ready),
+        + past_text(earlier, past_hours, hours_watched, is_ready=watched.is_ready),
         warnings=[
             *warnings,
             *age_warnings(window),
-            *_warnings(window, len(present), watch.baseline.band, is_live=status == "live"),
+            *_warnings(window, len(present), watched.band, is_live=status == "live"),
         ],
         window=Window(
             start=iso_second(span.start),
@@ -162,17 +162,17 @@ def anomalies_answer(
         ),
         findings=[_finding(spec, each, detail) for each in shown],
         past_findings=None if earlier is None else [_finding(spec, each, detail) for each in earlier],
-        past_hours_watched=decimals(watched, 1),
+        past_hours_watched=decimals(hours_watched, 1),
         cannot_run=cannot,
         measured=measured,
-        baseline_hours=decimals(watch.baseline.seconds / HOUR, 1),
+        baseline_hours=decimals(watched.seconds / HOUR, 1),
         limits=None if detail or not told else [LIMITS[kind] for kind in told],
     )
 
 
-def _cannot(watch: SymbolWatch, status: Status, present: Sequence[Finding]) -> list[CannotRun]:
+def _cannot(watched: Watched, status: Status, present: Sequence[Finding]) -> list[CannotRun]:
     """Detectors without a verdict, grouped by reason. A detector with a finding in the answer gave a verdict."""
-    waiting = watch.not_run()
+    waiting = list(watched.not_run)
     if status != "live":
         waiting = [NotRun(name, f"the book is {status}: there is no data to judge") for name in TYPES]
     has_found = {each.type for each in present}

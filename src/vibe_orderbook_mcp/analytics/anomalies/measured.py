@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from pydantic import Field
 
-from vibe_orderbook_mcp.analytics.anomalies.crash import depth_reading
-from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.anomalies.watched import Watched
 from vibe_orderbook_mcp.analytics.flow.absorption_answer import AbsorptionEvent, absorbed_levels
 from vibe_orderbook_mcp.analytics.flow.toxicity import Vpin
 from vibe_orderbook_mcp.analytics.numbers import decimals, ratio, significant
 from vibe_orderbook_mcp.analytics.results import Answer, iso_second, left_out_if_none
 from vibe_orderbook_mcp.analytics.usual.measures import Measures
-from vibe_orderbook_mcp.analytics.usual.own_rate import MEASURES, Measure, times_a_day
+from vibe_orderbook_mcp.analytics.usual.own_rate import Measure
 from vibe_orderbook_mcp.analytics.windows import Cut
-from vibe_orderbook_mcp.model.events import SIDES, Side
+from vibe_orderbook_mcp.model.events import Side
 
 # As the answer names them, with the unit.
 NAMES: Final[dict[Measure, str]] = {
@@ -87,52 +86,17 @@ class Measured(Answer):
     vpin_rarity: float | None = left_out_if_none("Its rank among the values of the day before, 0 to 1.")
 
 
-class Largest(NamedTuple):
-    """A measure's largest value in a window. `level` is None while there is too little history for a verdict."""
-
-    measure: Measure
-    value: float
-    level: int | None
-    second: Measures
-
-
-def largest(seconds: Sequence[Measures]) -> dict[Measure, Largest]:
-    """For each measurable figure, the second with the highest level; among equal levels, the largest value."""
-    out: dict[Measure, Largest] = {}
-    for second in seconds:
-        values = second.values()
-        for measure, level in zip(MEASURES, second.levels, strict=True):
-            if (value := values.get(measure)) is None:
-                continue
-            known = out.get(measure)
-            if known is None or _order(level, value) > _order(known.level, known.value):
-                out[measure] = Largest(measure, value, level, second)
-    return out
-
-
-def _order(level: int | None, value: float) -> tuple[int, float]:
-    """A second without a verdict ranks below those with one."""
-    return (-1 if level is None else level), value
-
-
-def window_measures(watch: SymbolWatch, window: Cut) -> list[Measures]:
-    span = window.span
-    return [each for each in watch.measures if span.start <= each.second < span.end]
-
-
-def measured_answer(watch: SymbolWatch, window: Cut, usual_move: float | None, vpin: Vpin | None) -> Measured:
-    rows, baseline = window.rows, watch.baseline
-    seconds = window_measures(watch, window)
+def measured_answer(watched: Watched, window: Cut, usual_move: float | None, vpin: Vpin | None) -> Measured:
+    rows, seconds = window.rows, watched.measures
     now = next((each for each in reversed(seconds) if each.spread_bps is not None), Measures(-1))
-    newest = next((row for row in reversed(rows) if row.mid is not None), None)
     peak = max((row.ids for row in rows), default=0)
-    usual = baseline.median("updates")
+    usual = watched.usual_updates
     fills = sum(row.buy_trades + row.sell_trades for row in rows)
-    bid, ask = (watch.fleeting(side, window.span.start) for side in SIDES)
+    bid, ask = watched.fleeting
     return Measured(
-        warming_up=None if baseline.is_ready else True,
-        measures=_levels(watch, largest(seconds)),
-        band_bps=None if baseline.band is None else baseline.band.bps,
+        warming_up=None if watched.is_ready else True,
+        measures=_levels(watched),
+        band_bps=None if watched.band is None else watched.band.bps,
         withdrawn=decimals(max((each.withdrawn for each in seconds if each.withdrawn is not None), default=None), 3),
         depth_left=significant(
             min((each.depth_left for each in seconds if each.depth_left is not None), default=None), 3
@@ -141,7 +105,7 @@ def measured_answer(watch: SymbolWatch, window: Cut, usual_move: float | None, v
         updates_times_median=None if usual is None else significant(ratio(peak, usual), 3),
         update_surge_times=significant(surge(seconds), 3),
         updates_per_trade=significant(ratio(sum(row.ids for row in rows), fills), 3),
-        depth_drop=None if newest is None else decimals(depth_reading(newest, baseline)[1], 3),
+        depth_drop=decimals(watched.depth_drop, 3),
         spread_times=significant(now.spread_times, 3),
         spread_bps=significant(now.spread_bps, 4),
         spread_usual_bps=significant(now.spread_usual_bps, 4),
@@ -150,8 +114,8 @@ def measured_answer(watch: SymbolWatch, window: Cut, usual_move: float | None, v
         ask_cancel_share=decimals(_cancel_share(window, "ask"), 3),
         fleeting_walls_bid=None if bid is None else bid.walls,
         fleeting_walls_ask=None if ask is None else ask.walls,
-        variance_times=significant(watch.variance_times, 3),
-        absorption=absorbed_levels(watch.spec, window, usual_move),
+        variance_times=significant(watched.variance_times, 3),
+        absorption=absorbed_levels(watched.spec, window, usual_move),
         vpin=None if vpin is None else decimals(vpin.value, 4),
         vpin_rarity=None if vpin is None else decimals(vpin.rarity, 4),
     )
@@ -162,18 +126,19 @@ def surge(seconds: Sequence[Measures]) -> float | None:
     return max((each.update_surge for each in seconds if each.update_surge is not None), default=None)
 
 
-def _levels(watch: SymbolWatch, found: dict[Measure, Largest]) -> dict[str, MeasuredLevel]:
+def _levels(watched: Watched) -> dict[str, MeasuredLevel]:
     out = {}
     for measure, name in NAMES.items():
-        each = found.get(measure)
+        each = watched.largest.get(measure)
         if each is None:
-            if watch.baseline.is_ready:
+            if watched.is_ready:
                 out[name] = MeasuredLevel(value=None)
             continue
-        second = each.second.second
-        a_day = times_a_day(watch.baseline, measure, each.value, second)
         out[name] = MeasuredLevel(
-            value=significant(each.value, 4), level=each.level, a_day=decimals(a_day, 1), at=iso_second(second)
+            value=significant(each.value, 4),
+            level=each.level,
+            a_day=decimals(each.a_day, 1),
+            at=iso_second(each.second.second),
         )
     return out
 

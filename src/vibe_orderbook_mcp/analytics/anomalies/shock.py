@@ -19,8 +19,8 @@ from vibe_orderbook_mcp.analytics.numbers import ratio
 from vibe_orderbook_mcp.analytics.usual.baseline import SideUsual
 from vibe_orderbook_mcp.analytics.usual.measures import Measures, share_of_usual
 from vibe_orderbook_mcp.analytics.usual.own_rate import FLOORS, Levels, Measure
+from vibe_orderbook_mcp.model.events import TakerGroup
 from vibe_orderbook_mcp.model.rows import SecondRow
-from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
 
 COUNTS_SECS: Final = 30
 CLEAR_SECS: Final = 60

@@ -4,11 +4,11 @@ window, and no measured value is unusual.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from vibe_orderbook_mcp.analytics.anomalies.measured import Largest, Measured, largest, window_measures
-from vibe_orderbook_mcp.analytics.anomalies.watch import SymbolWatch
+from vibe_orderbook_mcp.analytics.anomalies.measured import Measured
+from vibe_orderbook_mcp.analytics.anomalies.watched import Largest, Watched
 from vibe_orderbook_mcp.analytics.findings import TYPES, Finding
 from vibe_orderbook_mcp.analytics.flow.absorption_answer import absorption_text, is_worth_telling
 from vibe_orderbook_mcp.analytics.numbers import readable, span_text
@@ -38,36 +38,36 @@ class Blocked(Protocol):
 
 
 def summary(
-    watch: SymbolWatch, window: Cut, present: Sequence[Finding], cannot: Sequence[Blocked], measured: Measured
+    watched: Watched, window: Cut, present: Sequence[Finding], cannot: Sequence[Blocked], measured: Measured
 ) -> str:
-    symbol, secs = watch.spec.symbol, window.span.secs
+    symbol, secs = watched.spec.symbol, window.span.secs
     if present:
         more = f" {len(present) - 1} more." if len(present) > 1 else ""
-        return f"{symbol}: {sentence(watch.spec, present[0])}{more}"
+        return f"{symbol}: {sentence(watched.spec, present[0])}{more}"
     waiting = [name for each in cannot for name in each.detectors]
     if len(waiting) == len(TYPES):
         return f"{symbol}: nothing can be judged now: {cannot[0].reason}."
     if measured.warming_up:
-        wait = max(1, round(watch.baseline.secs_until_ready / 60))
+        wait = max(1, round(watched.secs_until_ready / 60))
         return (
             f"{symbol}: no verdict yet; an hour of its own history is needed, about {wait} min to go."
             f" Peak {measured.updates_per_s_peak:,} updates/s in the last {secs} s."
         )
-    found = largest(window_measures(watch, window))
+    found = watched.largest
     unknown = [ABOUT[measure] for measure in MEASURES if measure not in found or found[measure].level is None]
     unchecked = f"; not checked: {', '.join(waiting)}" if waiting else ""
     unmeasured = f"; not measured: {', '.join(unknown)}" if unknown else ""
-    hours = watch.baseline.seconds / HOUR
+    hours = watched.seconds / HOUR
     history = f"against {hours:.0f} h of its own history" if hours >= 1.5 else "against 1 h of its own history"
     seen = f"the last {secs} s" if window.coverage >= OK_COVERAGE else f"{readable(window.covered_secs)} of {secs} s"
-    if unusual := _unusual(watch.spec, window, found, measured):
+    if unusual := _unusual(watched.spec, window, found, measured):
         return f"{symbol}: no finding in {seen}; largest: {unusual}, {history}{unchecked}{unmeasured}."
     if unchecked or unmeasured or window.coverage < OK_COVERAGE:
         return f"{symbol}: no finding, and nothing measured is unusual in {seen} {history}{unchecked}{unmeasured}."
     return f"{symbol}: quiet, nothing unusual in {seen} {history}."
 
 
-def _unusual(spec: SymbolSpec, window: Cut, found: dict[Measure, Largest], measured: Measured) -> str:
+def _unusual(spec: SymbolSpec, window: Cut, found: Mapping[Measure, Largest], measured: Measured) -> str:
     """The measured value furthest above its usual; empty if none is unusual."""
     levels = [each for each in found.values() if each.level]
     if levels:

@@ -23,10 +23,9 @@ from vibe_orderbook_mcp.analytics.usual.own_rate import OwnRates
 from vibe_orderbook_mcp.analytics.usual.row_cost import round_trip_bps
 from vibe_orderbook_mcp.analytics.usual.tails import VALUES_NEEDED
 from vibe_orderbook_mcp.analytics.window_notes import LOST, clock
-from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.events import Side, TakerGroup
 from vibe_orderbook_mcp.model.rows import BANDS_BPS, RowFlag, SecondRow
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
 from vibe_orderbook_mcp.seconds.wall_watch import LevelEvidence
 
 ROWS_KEPT: Final = 310  # the longest window of a tool, and a little

@@ -27,7 +27,7 @@ from vibe_orderbook_mcp.analytics.snapshot import (
     spread_ticks,
     weighted_mid,
 )
-from vibe_orderbook_mcp.analytics.usual.baseline import Baseline
+from vibe_orderbook_mcp.analytics.usual.baseline import UsualDay
 from vibe_orderbook_mcp.analytics.walls import (
     PERSISTENT_SECS,
     LevelHistory,
@@ -173,13 +173,13 @@ def l1_answer(
     status: Status,
     microprice: MicropriceTable | None = None,
     level_history: LevelHistory | None = None,
-    baseline: Baseline | None = None,
+    day: UsualDay | None = None,
     findings: Sequence[Finding] = (),
     warnings: Sequence[str] = (),
 ) -> L1Answer:
     """The answer of `orderbook_l1`. `book` holds every known level, so that bands and walls are whole.
 
-    `baseline` knows the symbol's usual values; `findings` are the open ones.
+    `day` has the usual values of the symbol's last day; `findings` are the open ones.
     """
     bid, ask, tick = book.best_bid, book.best_ask, float(spec.tick_size)
     bid_size = book.bids[0][1] if book.bids else 0.0
@@ -200,8 +200,8 @@ def l1_answer(
         for taker, resting in _TAKERS
         for notional in NOTIONALS
     ]
-    usual = None if baseline is None else usual_book(baseline, bids, asks, book.mid, tick)
-    compared = "" if usual is None or baseline is None else usual_text(usual, is_ready=baseline.is_ready)
+    usual = None if day is None else usual_book(day, bids, asks, book.mid, tick)
+    compared = "" if usual is None or day is None else usual_text(usual, is_ready=day.is_ready)
     return L1Answer(
         symbol=spec.symbol,
         as_of=iso(as_of_ms),

@@ -7,7 +7,7 @@ from pydantic import Field
 from vibe_orderbook_mcp.analytics.numbers import decimals, ratio, readable, significant
 from vibe_orderbook_mcp.analytics.results import Answer
 from vibe_orderbook_mcp.analytics.snapshot import BandDepth, DepthCurve, band_depth, spread_bps
-from vibe_orderbook_mcp.analytics.usual.baseline import Baseline
+from vibe_orderbook_mcp.analytics.usual.baseline import UsualDay
 from vibe_orderbook_mcp.analytics.usual.measures import spread_floor_bps, spread_times
 
 SPREAD_UNUSUAL = 3.0  # times its median
@@ -29,11 +29,9 @@ class UsualBook(Answer):
     ask_times: float | None = Field(description="Ask amount within band_bps now / its median.")
 
 
-def usual_book(
-    baseline: Baseline, bids: DepthCurve, asks: DepthCurve, mid: float | None, tick: float
-) -> UsualBook | None:
+def usual_book(day: UsualDay, bids: DepthCurve, asks: DepthCurve, mid: float | None, tick: float) -> UsualBook | None:
     """None below 15 minutes of history, and for a book without a mid."""
-    median, usual = baseline.median_spread_bps, baseline.usual_depth
+    median, usual = day.spread_bps, day.depth
     if mid is None or (median is None and usual is None):
         return None
     spread, times = spread_bps(bids.best, asks.best), None
@@ -44,7 +42,7 @@ def usual_book(
         bid = _times(band_depth(bids, mid, usual.band_bps), usual.bid)
         ask = _times(band_depth(asks, mid, usual.band_bps), usual.ask)
     return UsualBook(
-        history_hours=decimals(baseline.seconds / 3600, 2),
+        history_hours=decimals(day.seconds / 3600, 2),
         median_spread_bps=significant(median, 4),
         spread_times=significant(times, 3),
         band_bps=None if usual is None else usual.band_bps,

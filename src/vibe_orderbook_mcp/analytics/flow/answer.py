@@ -32,7 +32,7 @@ from vibe_orderbook_mcp.analytics.flow.past import EqualWindows, Past
 from vibe_orderbook_mcp.analytics.flow.result import FlowSide, Impact, OrderFlowAnswer, OrderFlowDetail
 from vibe_orderbook_mcp.analytics.flow.steady_labels import steady_flow_direction, steady_ofi_direction
 from vibe_orderbook_mcp.analytics.flow.summary import UNHEARD_SECS, flow_summary
-from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeBuckets
+from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeVpin
 from vibe_orderbook_mcp.analytics.flow.volatility import hour_volatility
 from vibe_orderbook_mcp.analytics.numbers import counted, decimals, exact_mid, readable, significant
 from vibe_orderbook_mcp.analytics.results import Window, iso, iso_second
@@ -66,7 +66,7 @@ def order_flow_answer(
     status: Status,
     before: EqualWindows | None = None,
     session: tuple[float, float] | None = None,
-    buckets: VolumeBuckets | None = None,
+    vpin: VolumeVpin | None = None,
     detail: bool = False,
     warnings: Sequence[str] = (),
 ) -> OrderFlowAnswer:
@@ -74,9 +74,8 @@ def order_flow_answer(
 
     `rows` holds the window and older seconds, ascending: the labels, the allowance of absorption and the impact fit use
     the hour before. `before` are the equal windows that rarities are ranked in, oldest first; None: take them from
-    `rows`. `session` is (buys, sells) in base units since 00:00 UTC, or None while incomplete. `buckets` holds trades
-    up
-    to now in buckets of a fiftieth of the day's volume (`toxicity.bucket_lots`), or None if that volume is unknown.
+    `rows`. `session` is (buys, sells) in base units since 00:00 UTC, or None while incomplete. `vpin` is that of the
+    trades up to now in buckets of a fiftieth of the day's volume (`toxicity.bucket_lots`), or None if it is unknown.
     """
     tick = float(spec.tick_size)
     window = check_coverage(spec.symbol, rows, span)
@@ -91,7 +90,7 @@ def order_flow_answer(
     more = None
     if detail:
         check = absorption_check(kappa, by_window, span.secs, len(before))
-        more = _detail(spec, rows, window, totals, before, session, buckets, check)
+        more = _detail(spec, rows, window, totals, before, session, vpin, check)
     delta, lacks = delta_share(totals.buy_volume, totals.sell_volume), session is None and detail
     return OrderFlowAnswer(
         symbol=spec.symbol,
@@ -168,7 +167,7 @@ def _detail(
     totals: WindowTotals,
     before: EqualWindows,
     session: tuple[float, float] | None,
-    buckets: VolumeBuckets | None,
+    vpin: VolumeVpin | None,
     check: AbsorptionCheck,
 ) -> OrderFlowDetail:
     tick, end = float(spec.tick_size), window.span.end
@@ -197,7 +196,7 @@ def _detail(
         kyle_buckets=kyle_count,
         amihud=amihud_part(amihud(rows, end)),
         volatility=volatility_part(hour_volatility(rows, end)),
-        vpin=None if buckets is None else vpin_part(spec, buckets),
+        vpin=None if vpin is None else vpin_part(spec, vpin),
         absorption=check,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from vibe_orderbook_mcp.analytics.flow.impact import Illiquidity, KyleLambda
-from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeBuckets
+from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeVpin
 from vibe_orderbook_mcp.analytics.flow.volatility import Volatility
 from vibe_orderbook_mcp.analytics.numbers import decimals, significant
 from vibe_orderbook_mcp.analytics.results import Answer, left_out_if_false
@@ -79,12 +79,12 @@ def volatility_part(found: Volatility) -> RealisedVolatility:
     )
 
 
-def vpin_part(spec: SymbolSpec, buckets: VolumeBuckets) -> VpinFigure:
-    found = buckets.vpin()
+def vpin_part(spec: SymbolSpec, newest: VolumeVpin) -> VpinFigure:
+    found = newest.vpin
     return VpinFigure(
         value=decimals(found.value, 4),
         buckets=found.buckets,
-        bucket_base=decimals(buckets.bucket_lots / 10**spec.lot_exp, spec.lot_exp),
+        bucket_base=decimals(newest.bucket_lots / 10**spec.lot_exp, spec.lot_exp),
         quality=found.quality,
         rarity=decimals(found.rarity, 4),
     )

@@ -72,6 +72,13 @@ class EqualWindows(Sequence[EqualWindow]):
         return found
 
 
+class Earlier(NamedTuple):
+    """The equal windows of a day. `read_secs`: how much of it they are from, None for all that there is."""
+
+    windows: EqualWindows
+    read_secs: int | None
+
+
 class Past:
     """Ascending seconds. Seconds that were not recorded are missing."""
 

@@ -28,6 +28,14 @@ class Vpin:
     rarity: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class VolumeVpin:
+    """VPIN of a symbol's newest trades, in buckets of so many lots."""
+
+    vpin: Vpin
+    bucket_lots: int
+
+
 class VolumeBuckets:
     """Trades in buckets of equal volume, in order of time; a trade across an edge is split.
 
@@ -61,6 +69,10 @@ class VolumeBuckets:
     def imbalances(self) -> tuple[int, ...]:
         """Lots of |buys - sells| in each full bucket, oldest first."""
         return tuple(self._imbalances)
+
+    @property
+    def newest(self) -> VolumeVpin:
+        return VolumeVpin(self.vpin(), self.bucket_lots)
 
     def vpin(self, buckets: int = BUCKETS) -> Vpin:
         """Over the last full buckets; the open one is left out."""

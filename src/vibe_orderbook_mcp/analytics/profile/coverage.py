@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 from vibe_orderbook_mcp.analytics.numbers import readable, span_text
+from vibe_orderbook_mcp.analytics.profile.bins import PriceHistogram
 from vibe_orderbook_mcp.analytics.results import Window, iso_second
 from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Quality, Span, quality
 from vibe_orderbook_mcp.model.errors import Refusal
@@ -74,6 +76,14 @@ class TapeCoverage:
         if self.accounted_since_ms is None or span.secs <= 0:
             return 1.0
         return min(1.0, max(0.0, (span.end * 1000 - self.accounted_since_ms) / (span.secs * 1000)))
+
+
+class TradedWindow(NamedTuple):
+    """The trades of a window by price, and how much of them is held. `span` may end before the one asked for."""
+
+    span: Span
+    histogram: PriceHistogram
+    tape: TapeCoverage
 
 
 def check_tape(symbol: str, span: Span, tape: TapeCoverage) -> float:

@@ -86,6 +86,15 @@ class SideUsual(NamedTuple):
     ask: float
 
 
+class UsualDay(NamedTuple):
+    """What a book is compared with: medians of the symbol's last day. None below 15 minutes."""
+
+    seconds: int  # of the day that count
+    is_ready: bool  # verdicts may be given
+    spread_bps: float | None
+    depth: SideUsual | None
+
+
 class Baseline:
     """`observe` every second in order, and `exclude` flagged episodes. Every other method reads."""
 
@@ -183,6 +192,10 @@ class Baseline:
     def median_spread_bps(self) -> float | None:
         """Median of the last day. None below 15 minutes."""
         return self._spread_usual
+
+    @property
+    def day(self) -> UsualDay:
+        return UsualDay(self.seconds, self.is_ready, self.median_spread_bps, self.usual_depth)
 
     @property
     def mean_quote(self) -> float | None:

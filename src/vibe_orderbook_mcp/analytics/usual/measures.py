@@ -16,9 +16,8 @@ from vibe_orderbook_mcp.analytics.usual.baseline import Baseline, SideUsual
 from vibe_orderbook_mcp.analytics.usual.figures import Sample
 from vibe_orderbook_mcp.analytics.usual.own_rate import MEASURES, Levels, Measure
 from vibe_orderbook_mcp.analytics.usual.price_moves import PriceMoves
-from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.model.events import Side, TakerGroup
 from vibe_orderbook_mcp.model.rows import SecondRow
-from vibe_orderbook_mcp.seconds.taker_groups import TakerGroup
 
 SPREAD_FLOOR_BPS: Final = 0.5  # spreads below this, or below a tick, are all equally tight
 VOLUME_SECS: Final = 60

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 from tests.analytics.books import BTC
 from vibe_orderbook_mcp.analytics.windows import Span, missing_trades
-from vibe_orderbook_mcp.answers.service import Tools
-from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.collect.row_cache import with_late_trades
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import SecondRow, TradeBatch
@@ -36,13 +33,12 @@ def test_a_window_across_a_restart_has_the_trades_that_the_profile_has(tmp_path:
     async def run() -> None:
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
         try:
-            runtime = cast("Runtime", SimpleNamespace(archive=SimpleNamespace(history=history), forgetters=[]))
-            tools, state = Tools(runtime), InstrumentOwner(BTC)
+            state = InstrumentOwner(BTC)
             await history.add_trades(TradeBatch(BTC, tuple(trade(n) for n in range(58))))
             seen = [row(n) for n in range(60) if n < 20 or n >= 30]
             for start in (0, 25):
                 span = Span(AT + start, AT + 60)
-                found = await tools._with_late_trades(state, seen, span)
+                found = await with_late_trades(history, state, seen, span)
                 window = [each for each in found if each.second >= span.start]
                 assert missing_trades(window) == 0
                 assert sum(each.buy_volume for each in window) == 60 - start  # the last two are not stored yet
@@ -50,11 +46,11 @@ def test_a_window_across_a_restart_has_the_trades_that_the_profile_has(tmp_path:
             # The second in which the process began: half of it was seen, its first trade was not, and no id tells.
             half = SecondRow(second=AT + 30, covered_ms=500)
             begun = [half, *(row(n) for n in range(31, 60))]
-            found = await tools._with_late_trades(state, begun, Span(AT + 30, AT + 60))
+            found = await with_late_trades(history, state, begun, Span(AT + 30, AT + 60))
             assert sum(each.buy_volume for each in found) == 30
             assert found[0].covered_ms == 500
             whole = [row(n) for n in range(60)]
-            assert await tools._with_late_trades(state, whole, Span(AT, AT + 60)) is whole
+            assert await with_late_trades(history, state, whole, Span(AT, AT + 60)) is whole
         finally:
             await history.close()
 

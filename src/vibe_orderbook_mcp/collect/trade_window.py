@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vibe_orderbook_mcp.analytics.profile.coverage import TapeCoverage
+from vibe_orderbook_mcp.analytics.profile.coverage import TapeCoverage, TradedWindow
 from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Span
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
@@ -17,32 +17,30 @@ from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.records.rollups import PriceRollup, add_trades, empty_histogram, grid_for
-from vibe_orderbook_mcp.store.summing import HistoryView
-
-Traded = tuple[Span, PriceRollup, TapeCoverage]
+from vibe_orderbook_mcp.store.summing import HistoryView, IdCoverage
 
 
-async def traded_window(runtime: Runtime, history: History, state: InstrumentOwner, span: Span) -> Traded:
+async def traded_window(runtime: Runtime, history: History, owner: InstrumentOwner, span: Span) -> TradedWindow:
     """The window, the trades of the part that can be answered, and its coverage. Raises StorageError.
 
     The part goes back to the oldest trade that is held. Where more than half of its trades are missing, it is what
     comes after the last of them, if that is the larger part.
     """
-    symbol = state.spec.symbol
-    collected = [*runtime.recorder.waiting(symbol), *state.pending_trades]
+    symbol = owner.spec.symbol
+    collected = [*runtime.recorder.waiting(symbol), *owner.pending_trades]
     async with history.view() as view:
         if not history.writable:
             span = await _recorded(view, symbol, span)
         stored = await view.ids(symbol)
         fresh = {trade.agg_id: trade for trade in collected if not intervals.contains(stored, trade.agg_id)}
         waiting = [fresh[agg_id] for agg_id in sorted(fresh)]
-        histogram, tape = await _window(runtime, view, state.spec, span, waiting)
+        found = await _window(runtime, view, owner.spec, span, waiting)
+        tape = found.tape
         since_ms = tape.complete_since_ms
         if since_ms is not None and since_ms > span.start * 1000 and tape.held_share(span) < MIN_COVERAGE:
             part = Span(-(-since_ms // 1000), span.end)
             if part.secs > 0 and part.secs / span.secs >= tape.share(span):
-                histogram, whole = await _window(runtime, view, state.spec, part, waiting)
+                histogram, whole = (await _window(runtime, view, owner.spec, part, waiting))[1:]
                 tape = TapeCoverage(
                     held=whole.held,
                     missing=0,
@@ -51,35 +49,25 @@ async def traded_window(runtime: Runtime, history: History, state: InstrumentOwn
                     backfill=tape.backfill,
                     missing_before=tape.missing,
                 )
-    return span, histogram, tape
+                return TradedWindow(span, histogram, tape)
+    return found
 
 
 async def _window(
     runtime: Runtime, view: HistoryView, spec: SymbolSpec, span: Span, waiting: Sequence[Trade]
-) -> tuple[PriceRollup, TapeCoverage]:
+) -> TradedWindow:
     start_ms, end_ms = span.start * 1000, span.end * 1000
-    if await view.spec(spec.symbol) is None and waiting:  # nothing is stored: its prices decide how wide bins are
-        histogram = empty_histogram(grid_for(waiting[0].price, spec.tick_exp), spec.lot_exp)
-    else:
-        histogram = await view.histogram(spec.symbol, start_ms, end_ms)
-    add_trades(histogram, [trade for trade in waiting if start_ms <= trade.time_ms < end_ms])
-    return histogram, await coverage(runtime, view, spec.symbol, span, histogram, waiting)
-
-
-async def coverage(
-    runtime: Runtime,
-    view: HistoryView,
-    symbol: str,
-    span: Span,
-    sums: PriceRollup | None = None,
-    waiting: Sequence[Trade] = (),
-) -> TapeCoverage:
-    """Which part of the window's trades is held, by their ids; `sums` are theirs, if known. Raises StorageError."""
-    start_ms = span.start * 1000
-    ids = await view.id_coverage(symbol, start_ms, span.end * 1000, sums, waiting)
-    held = await view.trade_span(symbol)
+    histogram = await view.histogram_with(spec, start_ms, end_ms, waiting)
+    ids = await view.id_coverage(spec.symbol, start_ms, end_ms, histogram, waiting)
+    held = await view.trade_span(spec.symbol)
     times = [*([] if held is None else [held[0]]), *(trade.time_ms for trade in waiting)]
-    first_ms = min(times, default=None)
+    tape = coverage(runtime, spec.symbol, span, ids, min(times, default=None))
+    return TradedWindow(span, histogram, tape)
+
+
+def coverage(runtime: Runtime, symbol: str, span: Span, ids: IdCoverage, first_ms: int | None) -> TapeCoverage:
+    """Which part of the window's trades is held, by their ids; `first_ms` is the time of the oldest trade held."""
+    start_ms = span.start * 1000
     nothing_older = runtime.filler.is_exhausted(symbol)
     complete_since_ms = ids.complete_since_ms
     if complete_since_ms is not None and nothing_older and first_ms is not None and complete_since_ms <= first_ms:

@@ -14,9 +14,7 @@ DAY_SECS: Final = 86_400
 RECENT_SECS: Final = 30
 
 
-async def stored_session(
-    history: History, symbol: str, rows: Sequence[SecondRow], end: int
-) -> tuple[float, float] | None:
+async def stored_day(history: History, symbol: str, rows: Sequence[SecondRow], end: int) -> tuple[float, float] | None:
     """Aggressive (buy, sell) volume from midnight to `end`, base units; None unless the ids prove that it is all.
 
     `rows` are the seconds before `end`, ascending. Raises StorageError.

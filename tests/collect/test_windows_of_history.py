@@ -17,18 +17,18 @@ import pytest
 from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.flow.past import EqualWindow
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.answers import trade_window
-from vibe_orderbook_mcp.answers.past_cache import PastCache
-from vibe_orderbook_mcp.answers.row_cache import hour_and_window
-from vibe_orderbook_mcp.answers.session import stored_session
-from vibe_orderbook_mcp.answers.volume_clock import CHECK_MS, VolumeClocks
+from vibe_orderbook_mcp.collect.day_so_far import stored_day
+from vibe_orderbook_mcp.collect.past_cache import PastCache
+from vibe_orderbook_mcp.collect.row_cache import RowCache
 from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.collect.trade_window import traded_window
+from vibe_orderbook_mcp.collect.volume_clock import CHECK_MS, VolumeClocks
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.past_row import KEPT_FIELDS, KEPT_SECS, kept
 from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, SideFlow, TouchedLevel, TradeBatch
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.seconds.past_hour import KEPT_SECS
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.records.rows import Columns
 
@@ -80,6 +80,10 @@ def an_hour_of_rows(seed: int = 3) -> list[SecondRow]:
     return out
 
 
+def past_row(row: SecondRow) -> SecondRow:
+    return kept(getattr(row, field) for field in KEPT_FIELDS)
+
+
 @pytest.mark.parametrize("secs", [10, 60, 300])
 @pytest.mark.parametrize("seen_secs", [0, 120, KEPT_SECS], ids=["restarted now", "restarted within", "long running"])
 def test_flow_from_memory_is_flow_from_whole_rows(tmp_path: Path, secs: int, seen_secs: int) -> None:
@@ -101,12 +105,16 @@ def test_flow_from_memory_is_flow_from_whole_rows(tmp_path: Path, secs: int, see
             stored = await history.rows("BTCUSDT", 0, NOW - seen_secs)
             whole = [*stored, *(row for row in rows if row.second >= NOW - seen_secs)]
             truth = order_flow_answer(SPEC, whole, span, **facts)
+            cache = RowCache()
             for _ in range(2):
-                found = await hour_and_window(history, state, span)
+                found = await cache.hour_and_window(history, state, span)
                 assert [row.second for row in found] == [row.second for row in rows]
                 assert order_flow_answer(SPEC, found, span, **facts) == truth
+            seen = [row for row in rows if row.second >= NOW - seen_secs]
+            assert state.past.before(NOW) == [past_row(row) for row in seen]  # a question fills no memory but its own
             state.past.add(SecondRow(second=NOW + 100, covered_ms=1000))
-            assert state.past.oldest == NOW + 100 - KEPT_SECS
+            later = await cache.hour_before(history, state, Span(NOW + 41, NOW + 101))
+            assert [row.second for row in later] == [s for row in rows if (s := row.second) >= NOW + 100 - KEPT_SECS]
         finally:
             await history.close()
 
@@ -250,7 +258,7 @@ def test_what_the_exchange_never_had_is_not_missing(tmp_path: Path) -> None:
         filler = SimpleNamespace(
             is_exhausted=exhausted.__contains__, progress=lambda _: None, is_beginning=lambda _: False
         )
-        return cast("Runtime", SimpleNamespace(filler=filler))
+        return cast("Runtime", SimpleNamespace(filler=filler, recorder=SimpleNamespace(waiting=lambda _: [])))
 
     async def run() -> None:
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
@@ -261,13 +269,13 @@ def test_what_the_exchange_never_had_is_not_missing(tmp_path: Path) -> None:
             ]
             await history.add_trades(TradeBatch(SPEC, tuple(trades)))
             day = Span(NOW - 86_400, NOW)
-            async with history.view() as view:
-                part = await trade_window.coverage(runtime(set()), view, "BTCUSDT", day)
-                assert 0.0 < part.share(day) < 0.05
-                whole = await trade_window.coverage(runtime({"BTCUSDT"}), view, "BTCUSDT", day)
-                assert whole.share(day) == 1.0
-                never = await trade_window.coverage(runtime({"ETHUSDT"}), view, "ETHUSDT", day)
-                assert (never.held, never.never_traded) == (0, True)
+            bitcoin, ether = InstrumentOwner(SPEC), InstrumentOwner(msgspec.structs.replace(SPEC, symbol="ETHUSDT"))
+            part = (await traded_window(runtime(set()), history, bitcoin, day)).tape
+            assert 0.0 < part.share(day) < 0.05
+            whole = (await traded_window(runtime({"BTCUSDT"}), history, bitcoin, day)).tape
+            assert whole.share(day) == 1.0
+            never = (await traded_window(runtime({"ETHUSDT"}), history, ether, day)).tape
+            assert (never.held, never.never_traded) == (0, True)
         finally:
             await history.close()
 
@@ -291,14 +299,14 @@ def test_the_first_days_session_is_told_when_the_ids_prove_it_whole(tmp_path: Pa
             await add_trades(history, range(1000, 1101), lambda n: (midnight + 10 * (n - 1000)) * 1000)
             rows = [SecondRow(second=end - 5, covered_ms=1000, buy_volume=3.0, agg_trades=1, first_agg_id=1101,
                               last_agg_id=1101)]  # fmt: skip
-            assert await stored_session(history, "BTCUSDT", rows, end) is None  # perhaps the day had earlier ones
+            assert await stored_day(history, "BTCUSDT", rows, end) is None  # perhaps the day had earlier ones
             await add_trades(history, range(990, 1000), lambda n: (midnight - 1000 + n - 990) * 1000)
-            assert await stored_session(history, "BTCUSDT", rows, end) == (54.0, 50.0)
-            assert await stored_session(history, "BTCUSDT", [], end) == (51.0, 50.0)
+            assert await stored_day(history, "BTCUSDT", rows, end) == (54.0, 50.0)
+            assert await stored_day(history, "BTCUSDT", [], end) == (51.0, 50.0)
             late = [msgspec.structs.replace(rows[0], first_agg_id=1102, last_agg_id=1102)]
-            assert await stored_session(history, "BTCUSDT", late, end) is None  # 1101 is nowhere
+            assert await stored_day(history, "BTCUSDT", late, end) is None  # 1101 is nowhere
             await add_trades(history, range(1102, 1103), lambda _: (midnight + 2000) * 1000)
-            assert await stored_session(history, "BTCUSDT", [], end) is None
+            assert await stored_day(history, "BTCUSDT", [], end) is None
         finally:
             await history.close()
 

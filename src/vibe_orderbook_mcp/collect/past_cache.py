@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final
 
-from vibe_orderbook_mcp.analytics.flow.past import EqualWindows, Past
+from vibe_orderbook_mcp.analytics.flow.past import Earlier, EqualWindows, Past
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.records.rows import Columns
 
 KEPT_SECS: Final = 86_400
 SYMBOLS_KEPT: Final = 20  # 5.2 MB each
@@ -20,13 +19,6 @@ PATIENCE_SECS: Final = 0.15
 FIELDS: Final = ("covered_ms", "mid", "buy_volume", "sell_volume", "buy_quote", "sell_quote", "ofi")
 
 _Basis = tuple[int, int, int | None]  # where the windows end, and the newest and the oldest second that they know
-
-
-class Earlier(NamedTuple):
-    """The equal windows of a day. `read_secs`: how much of it they are from, None for all that there is."""
-
-    windows: EqualWindows
-    read_secs: int | None
 
 
 class _Symbol:
@@ -110,7 +102,7 @@ async def _read_day(history: History, symbol: str, known: _Symbol, end: int) -> 
     until = end if known.read_from is None else known.read_from
     while until > oldest:
         start = max(oldest, until - PIECE_SECS)
-        piece: Columns = await history.columns(symbol, start, until, FIELDS)
+        piece = await history.columns(symbol, start, until, FIELDS)
         async with known.lock:
             known.past.extend(piece.second, *(piece[field] for field in FIELDS))
             known.read_from = until = start

@@ -1,0 +1,89 @@
+"""Refusals that several rooms make, so that one state is told in one way. Pure."""
+
+from __future__ import annotations
+
+from vibe_orderbook_mcp.model.errors import Refusal, StorageError
+from vibe_orderbook_mcp.model.moment import Moment
+
+RETRY_SECS = 2.0
+WRITE_LAG_SECS = 2.0  # a second can be read so long after its end
+
+
+def not_live(now: Moment) -> Refusal:
+    """There is no live book, or no price to measure from."""
+    symbol = now.spec.symbol
+    if now.defect is not None:
+        return Refusal(
+            "insufficient_historical_data",
+            f"The book of {symbol} is live, but {now.defect}, and no trade is known: there is no price to measure"
+            " from.",
+            "orderbook_l1 shows what there is. Ask again once there are bids and asks, or a trade.",
+        )
+    if now.is_delisted:
+        return Refusal(
+            "symbol_not_found",
+            f"{now.suspension} There is no live book of it.",
+            "What was recorded can still be asked for, for example with get_volume_profile.",
+        )
+    if now.disconnected is not None:
+        return Refusal(
+            "exchange_unavailable",
+            f"The exchange's stream is not connected ({now.disconnected}); there is no live book of {symbol}.",
+            "The server keeps reconnecting by itself; ask again shortly.",
+            retry_after_secs=5.0,
+        )
+    return Refusal(
+        "syncing",
+        f"The book of {symbol} is not in sequence yet: {now.reason or 'resyncing'}.",
+        "Ask again after the delay; the server resyncs by itself.",
+        retry_after_secs=RETRY_SECS,
+    )
+
+
+def standing_still(now: Moment, refusal: Refusal) -> Refusal:
+    """Why a window cannot be answered while nothing comes: waiting as such does not help then, and it is said."""
+    symbol = now.spec.symbol
+    if now.status == "live" and now.defect is not None:
+        return Refusal(
+            refusal.code,
+            f"{refusal.message} The book of {symbol} is live, but {now.defect}: only seconds with orders on"
+            " both sides count.",
+            "orderbook_l1 shows what there is. Ask for the window again once there are bids and asks.",
+        )
+    if now.status == "live":
+        refusal.retry_after_secs = (refusal.retry_after_secs or 0.0) + WRITE_LAG_SECS
+        return refusal
+    if now.suspension is not None:
+        why = f"is not moving ({now.suspension.rstrip('.')})"
+    elif now.status == "stale":
+        why = f"has been silent for {now.silent_secs:.0f} s"
+    else:
+        why = f"is not in sequence ({now.reason})"
+    standing = Refusal(
+        refusal.code,
+        f"{refusal.message} The book of {symbol} {why}: nothing is being recorded of it.",
+        "orderbook_health tells how the feed stands; ask for the window again once the book is live.",
+        retry_after_secs=max(RETRY_SECS, refusal.retry_after_secs or 0.0),
+    )
+    standing.is_passing = False
+    return standing
+
+
+def no_history(why: str | None) -> Refusal:
+    """There is none to read. `why`: what the archive says; None while it is being opened."""
+    return Refusal(
+        "storage_error",
+        f"History cannot be read: {why or 'it is being opened'}",
+        "Live tools (orderbook_l1, orderbook_l2) work; ask the operator about the data directory.",
+        retry_after_secs=10.0,
+    )
+
+
+def storage_refusal(error: StorageError) -> Refusal:
+    """Reading history failed."""
+    return Refusal(
+        "storage_error",
+        f"History cannot be read: {error}",
+        "Live tools (orderbook_l1, orderbook_l2) work; ask again shortly.",
+        retry_after_secs=10.0,
+    )
