@@ -92,7 +92,7 @@ def test_every_http_transport_serves_one_and_the_same_books(tmp_path: Path) -> N
                 async with httpx.AsyncClient(base_url=base_url) as http:
                     assert (await http.get("/healthz")).status_code == 200
                     metrics = (await http.get("/metrics")).text
-                    assert 'vibe_resyncs_total{symbol="BTCUSDT"} 1.0' in metrics
+                    assert 'vibe_resyncs_total{symbol="BTCUSDT",venue="binance"} 1.0' in metrics
                     assert (await http.get("/healthz", headers={"Host": "evil.example"})).status_code == 421
                     assert (await http.get("/metrics", headers={"Origin": "https://evil.example"})).status_code == 403
                 assert server.count("Pre-subscribed to BTCUSDT for snapshot persistence") == 1

@@ -8,13 +8,15 @@ information (a flag that is not set, `detail` that was not requested) are left o
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from vibe_orderbook_mcp.analytics.numbers import secs_text
+from vibe_orderbook_mcp.model.instrument import MarketKind
 from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.moment import Status
+from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 
 def _shortened(schema: dict[str, Any]) -> None:
@@ -54,10 +56,23 @@ def _is_false(value: object) -> bool:
     return value is False
 
 
+class ProofAnswer(Answer):
+    """How book and trades of this venue are known to be right."""
+
+    book: Literal["update_ids", "checksum", "connection_sequence", "snapshots_only", "none"] = Field(
+        description="What each change of the book is checked by."
+    )
+    book_levels: int | None = Field(description="Levels a side that this covers; null: all.")
+    trades: Literal["consecutive_ids", "unproven"] = Field(description="What tells whether a trade is missing.")
+    refill: bool = Field(description="Whether missing trades can be fetched by id.")
+
+
 class Envelope(Answer):
     """The fields that every answer about one symbol starts with."""
 
-    symbol: str = Field(description="The symbol in the exchange's spelling.")
+    symbol: str = Field(description="The instrument's name, to ask with: BTCUSDT, kraken:BTC/USD.")
+    venue: str | None = left_out_if_none("Who lists it: binance, kraken. Absent where an answer is about many.")
+    market: MarketKind | None = left_out_if_none("spot, perpetual or future.")
     as_of: str = Field(
         description="Exchange time of the newest event used, ISO 8601 UTC; no later than the newest second of a window."
     )
@@ -70,6 +85,18 @@ class Envelope(Answer):
         description="Origin of the prices. live: the exchange; simulated: made up; recording: a replay of the past. "
         "null: the exchange has not answered yet.",
     )
+    proof: ProofAnswer | None = left_out_if_none("How book and trades of this venue are known to be right.")
+
+
+def about(spec: SymbolSpec) -> dict[str, Any]:
+    """The fields that say which instrument an answer is about."""
+    instrument, proof = spec.instrument, spec.proof
+    return {
+        "symbol": instrument.name,
+        "venue": instrument.venue,
+        "market": spec.market,
+        "proof": ProofAnswer(book=proof.book, book_levels=proof.book_levels, trades=proof.trades, refill=proof.refill),
+    }
 
 
 class Window(Answer):

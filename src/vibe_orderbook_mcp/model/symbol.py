@@ -8,7 +8,7 @@ from functools import cached_property
 import msgspec
 
 from vibe_orderbook_mcp.model.errors import InexactSymbol
-from vibe_orderbook_mcp.model.instrument import Instrument, MarketKind
+from vibe_orderbook_mcp.model.instrument import UNPROVEN, Instrument, MarketKind, Proof
 
 # Every decimal of up to 15 significant digits survives the conversion to an IEEE 754 double and back.
 EXACT_DIGITS = 15
@@ -39,6 +39,7 @@ class SymbolSpec(msgspec.Struct, frozen=True, dict=True):  # `dict`: for the cac
     trading: bool = True
     iceberg_parts: int | None = None  # into how many shown parts an order may be split; None: not said, or not stored
     market: MarketKind = "spot"
+    proof: Proof = UNPROVEN  # of its venue; not stored
 
     @cached_property
     def instrument(self) -> Instrument:

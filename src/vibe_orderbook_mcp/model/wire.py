@@ -11,6 +11,7 @@ import msgspec
 
 from vibe_orderbook_mcp.model.errors import VibeError
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.instrument import UNPROVEN, Proof
 
 Malformation = Literal["unreadable", "invalid", "unknown"]
 
@@ -96,6 +97,7 @@ class VenueTraits(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     # Whether a book begins with an answer over REST, or with a message of the stream.
     snapshots: Literal["rest", "stream"]
+    proof: Proof = UNPROVEN  # how its books and trades are known to be right
     most_depth: int = 0  # levels a side of a whole snapshot over REST
     trades_a_page: int = 0  # how many trades come at once by their ids over REST; 0: they do not
     lifetime_secs: float | None = None  # at this age a connection is changed, before the venue ends it; None: never

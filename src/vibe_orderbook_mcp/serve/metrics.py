@@ -15,11 +15,13 @@ from prometheus_client.registry import Collector
 
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.collect.runtime import Runtime
+from vibe_orderbook_mcp.model.instrument import Instrument
 from vibe_orderbook_mcp.process import stderr
 from vibe_orderbook_mcp.serve.limits import HttpLimits, InFlight
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LOOP_LOOK_SECS = 0.5
+PER_SYMBOL = ("symbol", "venue")  # labels of what is counted of each instrument
 
 
 class Metrics:
@@ -82,17 +84,17 @@ class _RuntimeCollector(Collector):
         now_ns = time.monotonic_ns()
         states = runtime.market.symbols
         stored, trades = runtime.recorder.snapshots_stored, runtime.recorder.trades_stored
-        ages = GaugeMetricFamily("vibe_book_age_seconds", "Since the book's last event.", labels=["symbol"])
-        trading = GaugeMetricFamily("vibe_symbol_trading", "0 when halted or delisted.", labels=["symbol"])
-        live = GaugeMetricFamily("vibe_book_live", "1 when in proven sequence and fresh.", labels=["symbol"])
+        ages = GaugeMetricFamily("vibe_book_age_seconds", "Since the book's last event.", labels=PER_SYMBOL)
+        trading = GaugeMetricFamily("vibe_symbol_trading", "0 when halted or delisted.", labels=PER_SYMBOL)
+        live = GaugeMetricFamily("vibe_book_live", "1 when in proven sequence and fresh.", labels=PER_SYMBOL)
         for symbol, state in states.items():
             age = state.age_ns(now_ns)
             if age is not None:
-                ages.add_metric([symbol], age / 1e9)
-            trading.add_metric([symbol], float(state.suspension is None))
-            live.add_metric([symbol], 1.0 if state.status(now_ns) == "live" else 0.0)
+                ages.add_metric(_named(symbol), age / 1e9)
+            trading.add_metric(_named(symbol), float(state.suspension is None))
+            live.add_metric(_named(symbol), 1.0 if state.status(now_ns) == "live" else 0.0)
         for symbol in {*runtime.settings.symbols, *runtime.feed.failed} - states.keys():
-            live.add_metric([symbol], 0.0)  # not subscribed yet: an alarm has to see it too
+            live.add_metric(_named(symbol), 0.0)  # not subscribed yet: an alarm has to see it too
         yield ages
         yield live
         yield trading
@@ -123,9 +125,9 @@ class _RuntimeCollector(Collector):
         )
         given_up = {s: state.filling.given_up for s, state in states.items()}
         yield _per_symbol("vibe_trades_given_up", "Trades that the exchange does not have or broke.", given_up)
-        holes = GaugeMetricFamily("vibe_trade_holes", "Open holes in the ids of this run.", labels=["symbol"])
+        holes = GaugeMetricFamily("vibe_trade_holes", "Open holes in the ids of this run.", labels=PER_SYMBOL)
         for symbol, state in states.items():
-            holes.add_metric([symbol], len(state.holes))
+            holes.add_metric(_named(symbol), len(state.holes))
         yield holes
 
     def _process(self) -> Iterator[Metric]:
@@ -197,8 +199,16 @@ class _LoopCollector(Collector):
             yield GaugeMetricFamily("vibe_tasks", "Tasks of the event loop.", value=len(asyncio.all_tasks()))
 
 
+def _named(symbol: str) -> tuple[str, str]:
+    """The values of `PER_SYMBOL`: the name to ask with, and who lists it."""
+    return symbol, Instrument.of(symbol).venue
+
+
 def _per_symbol(name: str, text: str, values: Mapping[str, int]) -> CounterMetricFamily:
-    return _labelled(name, text, "symbol", values)
+    family = CounterMetricFamily(name, text, labels=PER_SYMBOL)
+    for symbol, value in values.items():
+        family.add_metric(_named(symbol), value)
+    return family
 
 
 def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Coroutine, Hashable
 from typing import cast
 
+import msgspec
 from loguru import logger
 
 from vibe_orderbook_mcp.book.sync import Loaded, Outcome
@@ -199,6 +200,7 @@ class Feed:
 
     async def _add(self, symbol: str, *, is_lookup: bool) -> SymbolSpec:
         spec = await self._rest.symbol(symbol, is_lookup=is_lookup)
+        spec = msgspec.structs.replace(spec, proof=self._venue.traits.proof)
         spec.check_exact()
         if self.market.exchange_ms(time.monotonic_ns()) is None:
             # A quiet symbol may be silent for minutes, and its seconds must be stored from the first one.

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
 from loguru import logger
 
 from vibe_orderbook_mcp.market.chronicle import DELISTED, TRADING
@@ -85,6 +86,7 @@ class ListingWatch:
             logger.bind(symbol=symbol).warning("{}", owner.suspension)
 
     def _compare(self, owner: InstrumentOwner, spec: SymbolSpec) -> None:
+        spec = msgspec.structs.replace(spec, proof=owner.spec.proof)  # a list says nothing of it
         if (spec.tick_size, spec.step_size) != (owner.spec.tick_size, owner.spec.step_size):
             self._regridded(spec)
         elif spec != owner.spec:

@@ -18,6 +18,7 @@ from vibe_orderbook_mcp.analytics.results import (
     Answer,
     Window,
     WindowedEnvelope,
+    about,
     iso,
     iso_second,
     left_out_if_none,
@@ -140,7 +141,7 @@ def anomalies_answer(
         (row for row in window.rows if row.second >= span.end - NEWEST_SECS), is_live=status == "live"
     )
     return AnomaliesAnswer(
-        symbol=spec.symbol,
+        **about(spec),
         as_of=iso(newest_used_ms(window, as_of_ms)),
         age_ms=age_ms,
         status=status,

@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.analytics.book.usual import UsualBook, usual_book, usual
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_levels, exact_price, exact_size, plain, significant
-from vibe_orderbook_mcp.analytics.results import Answer, Envelope, iso, left_out_if_false, left_out_if_none
+from vibe_orderbook_mcp.analytics.results import Answer, Envelope, about, iso, left_out_if_false, left_out_if_none
 from vibe_orderbook_mcp.analytics.snapshot import (
     BookView,
     DepthCurve,
@@ -203,7 +203,7 @@ def l1_answer(
     usual = None if day is None else usual_book(day, bids, asks, book.mid, tick)
     compared = "" if usual is None or day is None else usual_text(usual, is_ready=day.is_ready)
     return L1Answer(
-        symbol=spec.symbol,
+        **about(spec),
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,
@@ -252,7 +252,7 @@ def l2_answer(
         if (horizon := book.horizon(side)) is not None and shown and is_beyond(shown[-1][0], side, horizon)
     ]
     return L2Answer(
-        symbol=spec.symbol,
+        **about(spec),
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,

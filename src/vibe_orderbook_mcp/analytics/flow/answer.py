@@ -35,7 +35,7 @@ from vibe_orderbook_mcp.analytics.flow.summary import UNHEARD_SECS, flow_summary
 from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeVpin
 from vibe_orderbook_mcp.analytics.flow.volatility import hour_volatility
 from vibe_orderbook_mcp.analytics.numbers import counted, decimals, exact_mid, readable, significant
-from vibe_orderbook_mcp.analytics.results import Window, iso, iso_second
+from vibe_orderbook_mcp.analytics.results import Window, about, iso, iso_second
 from vibe_orderbook_mcp.analytics.window_notes import NEAR_SECS, age_warnings, newest_used_ms
 from vibe_orderbook_mcp.analytics.window_price import WindowPrice, window_price
 from vibe_orderbook_mcp.analytics.windows import (
@@ -93,7 +93,7 @@ def order_flow_answer(
         more = _detail(spec, rows, window, totals, before, session, vpin, check)
     delta, lacks = delta_share(totals.buy_volume, totals.sell_volume), session is None and detail
     return OrderFlowAnswer(
-        symbol=spec.symbol,
+        **about(spec),
         as_of=iso(newest_used_ms(window, as_of_ms)),
         age_ms=age_ms,
         status=status,

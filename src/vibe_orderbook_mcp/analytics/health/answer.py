@@ -26,6 +26,7 @@ from vibe_orderbook_mcp.analytics.results import (
     Answer,
     Window,
     WindowedEnvelope,
+    about,
     iso,
     iso_second,
     left_out_if_none,
@@ -247,7 +248,7 @@ def _head(spec: SymbolSpec, window: Cut, as_of_ms: int, age_ms: int, status: Sta
     """The fields that every windowed answer starts with."""
     span = window.span
     return {
-        "symbol": spec.symbol,
+        **about(spec),
         "as_of": iso(newest_used_ms(window, as_of_ms)),
         "age_ms": age_ms,
         "status": status,

@@ -41,7 +41,7 @@ from vibe_orderbook_mcp.analytics.profile.text import (
     profile_summary,
     standing_text,
 )
-from vibe_orderbook_mcp.analytics.results import iso
+from vibe_orderbook_mcp.analytics.results import about, iso
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
@@ -87,7 +87,7 @@ def volume_profile_answer(
     standing, outside_bps = _standing(profile, area, last.price)
     below, above = _ends(spec, histogram, prices)
     return VolumeProfileAnswer(
-        symbol=spec.symbol,
+        **about(spec),
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,

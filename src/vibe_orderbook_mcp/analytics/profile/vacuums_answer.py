@@ -42,7 +42,7 @@ from vibe_orderbook_mcp.analytics.profile.vacuums_result import (
     Where,
 )
 from vibe_orderbook_mcp.analytics.resting import KEPT_MS, MIN_SAMPLES, RestingDepth
-from vibe_orderbook_mcp.analytics.results import iso
+from vibe_orderbook_mcp.analytics.results import about, iso
 from vibe_orderbook_mcp.analytics.windows import MIN_COVERAGE, Span
 from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec, tick_ticks
@@ -129,7 +129,7 @@ def liquidity_vacuums_answer(
     profile, found = traded.profile, traded.found
     sides = [zone.where(middle) for zone in zones]
     return LiquidityVacuumsAnswer(
-        symbol=spec.symbol,
+        **about(spec),
         as_of=iso(as_of_ms),
         age_ms=age_ms,
         status=status,

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import Event, VenueTraits
 from vibe_orderbook_mcp.venues.binance import messages
@@ -15,6 +16,7 @@ from vibe_orderbook_mcp.venues.binance import messages
 TRAITS: Final = VenueTraits(
     name="binance",
     snapshots="rest",
+    proof=Proof(book="update_ids", trades="consecutive_ids", refill=True),
     most_depth=5000,
     trades_a_page=1000,
     lifetime_secs=23 * 3600.0,  # the exchange ends a connection at 24 h

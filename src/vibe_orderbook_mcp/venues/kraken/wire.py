@@ -14,6 +14,7 @@ import msgspec
 
 from vibe_orderbook_mcp.book.sync import BookRule
 from vibe_orderbook_mcp.model.events import DepthSnapshot
+from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import (
     BookReplaced,
@@ -32,6 +33,7 @@ DEPTH: Final = 1000  # of 10, 25, 100, 500 and 1000
 TRAITS: Final = VenueTraits(
     name="kraken",
     snapshots="stream",
+    proof=Proof(book="checksum", book_levels=10, trades="consecutive_ids", refill=True),
     trades_a_page=1000,
     symbols_a_line=50,  # a snapshot of this depth has some 100 kB
     streams_a_request=50,
