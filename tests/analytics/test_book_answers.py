@@ -243,7 +243,7 @@ def test_an_answer_stays_short_and_a_wall_adds_little() -> None:
     without, plain = length(bids)
     walled_length, answer = length([*bids[:50], *wall, *bids[51:]])
     assert (plain.bid_walls, len(answer.bid_walls or ())) == ([], 1)
-    assert without < 2_400
+    assert without < 2_500
     assert walled_length - without < 350
 
 

@@ -17,6 +17,7 @@ from vibe_orderbook_mcp.collect import runtime as runtime_module
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
+from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE
 from vibe_orderbook_mcp.process.config import Settings
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
 from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
@@ -40,14 +41,14 @@ class WatchedMarket(Market):
         self.received: dict[str, list[tuple[int, int]]] = defaultdict(list)  # first and final id of each event
         self.frames = 0
 
-    def receive_trade(self, symbol: str, trade: Trade) -> bool:
+    def receive_trade(self, symbol: str, trade: Trade, venue: str = DEFAULT_VENUE) -> bool:
         self.frames += 1
-        return super().receive_trade(symbol, trade)
+        return super().receive_trade(symbol, trade, venue)
 
-    def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
+    def receive_depth(self, update: DepthUpdate, now_ns: int, venue: str = DEFAULT_VENUE) -> Outcome | None:
         self.frames += 1
         self.received[update.symbol].append((update.first_id, update.final_id))
-        outcome = super().receive_depth(update, now_ns)
+        outcome = super().receive_depth(update, now_ns, venue)
         state = self.symbols.get(update.symbol)
         if outcome is not None:
             self.outcomes[update.symbol].append(outcome)

@@ -64,7 +64,7 @@ async def scraped(http: httpx.AsyncClient, url: str) -> Samples:
     """{(sample, label values...): value} of /metrics."""
     text = (await http.get(f"{url}/metrics")).text
     return {
-        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        (sample.name, *(value for label, value in sorted(sample.labels.items()) if label != "venue")): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }

@@ -153,11 +153,11 @@ class Filler:
         The stream shows a hole only with its next trade, and a quiet symbol may not have one for an hour. Until then
         the window would look complete.
         """
-        symbol, history, resyncs = owner.spec.symbol, self._archive.writable(), owner.counts.resyncs
-        held = await history.ids(symbol)
+        history, resyncs = self._archive.writable(), owner.counts.resyncs
+        held = await history.ids(owner.spec.symbol)
         if held or self._backfill_ms:
             newest = held[-1][1] if held else -1
-            page = await self._page(symbol, None)
+            page = await self._page(owner, None)
             if missed := tuple(trade for trade in page if trade.agg_id > newest):
                 await self._store(owner, missed)
             elif not held and not page:
@@ -166,12 +166,12 @@ class Filler:
 
     async def _fill_range(self, owner: InstrumentOwner, low: int, high: int, pages: int, *, is_older: bool) -> int:
         """Fetch `low` to `high`, newest first, at most `pages` pages. Returns the remaining pages."""
-        symbol, filling = owner.spec.symbol, owner.filling
+        filling = owner.filling
         is_lookback = filling.is_lookback(low)
         oldest_ms = self._oldest_wanted_ms(is_lookback=is_lookback)
         while high >= low and pages > 0 and oldest_ms is not None:
             start = max(low, high - self._trades_a_page + 1)
-            page = await self._page(symbol, start, is_older=is_older)
+            page = await self._page(owner, start, is_older=is_older)
             pages -= 1
             wanted = tuple(trade for trade in page if start <= trade.agg_id <= high)
             if not wanted:
@@ -187,8 +187,9 @@ class Filler:
             high = start - 1
         return pages
 
-    async def _page(self, symbol: str, from_id: int | None, *, is_older: bool = False) -> list[Trade]:
+    async def _page(self, owner: InstrumentOwner, from_id: int | None, *, is_older: bool = False) -> list[Trade]:
         """One request after the other, but no request waits long for another's answer."""
+        symbol = owner.spec.instrument.symbol
         try:
             async with asyncio.timeout(TURN_SECS):
                 await self._turn.acquire()

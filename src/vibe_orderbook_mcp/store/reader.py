@@ -18,7 +18,14 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.disk.directory import SCHEMA_KEY
 from vibe_orderbook_mcp.store.disk.layout import META, ROW, SNAP, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.disk.view import Reads
-from vibe_orderbook_mcp.store.records.keys import key_time, milli_bounds, name_of, second_bounds, symbol_bounds
+from vibe_orderbook_mcp.store.records.keys import (
+    key_time,
+    milli_bounds,
+    name_of,
+    parse_key,
+    second_bounds,
+    symbol_bounds,
+)
 from vibe_orderbook_mcp.store.records.meta import (
     SYMBOL_HIGH,
     SYMBOL_LOW,
@@ -144,7 +151,7 @@ def stored_seconds(database: Reads, family: str, symbol: str, start: int, limit:
 
 def oldest_second(database: Reads, symbol: str) -> int | None:
     key = database.first_key(ROW, *symbol_bounds(symbol))
-    return None if key is None else key_time(key)
+    return None if key is None else parse_key(key)[1]
 
 
 def trade_span(database: Reads, symbol: str) -> tuple[int, int] | None:
@@ -166,7 +173,7 @@ def schema_version(database: Reads) -> int:
 
 def newest_second(database: Reads, symbol: str) -> int | None:
     key = database.last_key(ROW, *symbol_bounds(symbol))
-    return None if key is None else key_time(key)
+    return None if key is None else parse_key(key)[1]
 
 
 def symbols(database: Reads) -> list[str]:

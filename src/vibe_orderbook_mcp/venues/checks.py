@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from loguru import logger
 
 from vibe_orderbook_mcp.book.sync import Loaded
-from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.market.silence import LOOK_NS
 from vibe_orderbook_mcp.model.errors import ExchangeError
@@ -28,12 +28,17 @@ LOOK_SPACING_SECS = 0.1
 
 
 class BookChecks:
-    """`audit_forever` and `look_forever` until cancelled."""
+    """`audit_forever` and `look_forever` until cancelled. `owners` are a venue's, by its own symbols, now and later."""
 
     def __init__(
-        self, market: Market, rest: SnapshotRest, most_depth: int, *, audit_every_secs: float = AUDIT_EVERY_SECS
+        self,
+        owners: Mapping[str, InstrumentOwner],
+        rest: SnapshotRest,
+        most_depth: int,
+        *,
+        audit_every_secs: float = AUDIT_EVERY_SECS,
     ) -> None:
-        self._market = market
+        self._owners = owners
         self._rest = rest
         self._most_depth = most_depth  # of a whole snapshot, in levels a side
         self._audit_every_secs = audit_every_secs
@@ -50,10 +55,10 @@ class BookChecks:
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
-            for symbol, owner in list(self._market.symbols.items()):
+            for symbol, owner in list(self._owners.items()):
                 if owner.counts.audit_mismatches > self._said.get(symbol, 0):
-                    self._said[symbol] = owner.counts.audit_mismatches
-                    logger.error("Audit of {} found levels that differ from the exchange's; repaired", symbol)
+                    self._said[symbol], name = owner.counts.audit_mismatches, owner.spec.symbol
+                    logger.error("Audit of {} found levels that differ from the exchange's; repaired", name)
                 began = self._began.setdefault(symbol, now)
                 if owner.is_audited and now > began + AUDIT_PATIENCE_SECS:
                     owner.end_audit()
@@ -61,7 +66,7 @@ class BookChecks:
                 if now >= began + pause and owner.book is not None and not owner.is_audited:
                     self._began[symbol] = now
                     await self._audit(symbol, owner)
-            for symbol in self._began.keys() - self._market.symbols.keys():
+            for symbol in self._began.keys() - self._owners.keys():
                 self.forget(symbol)  # dropped during an audit
 
     async def look_forever(self) -> None:
@@ -70,7 +75,7 @@ class BookChecks:
             while True:
                 await asyncio.sleep(LOOK_EVERY_SECS)
                 now_ns = time.monotonic_ns()
-                for symbol, owner in list(self._market.symbols.items()):
+                for symbol, owner in list(self._owners.items()):
                     if owner.ask(now_ns):
                         looking = asyncio.create_task(self._look(symbol, owner))
                         self._looks.add(looking)
@@ -101,7 +106,7 @@ class BookChecks:
                 owner.end_audit()
         except ExchangeError as error:
             owner.end_audit()
-            logger.debug("Audit of {} failed and will be tried again: {}", symbol, error)
+            logger.debug("Audit of {} failed and will be tried again: {}", owner.spec.symbol, error)
 
     async def _look(self, symbol: str, owner: InstrumentOwner) -> None:
         asked_ns = time.monotonic_ns()
@@ -109,7 +114,7 @@ class BookChecks:
             async with asyncio.timeout(LOOK_NS / 1e9):
                 snapshot = await self._rest.glance(symbol)
         except (ExchangeError, TimeoutError) as error:
-            logger.debug("Checking whether {} is quiet failed: {!r}", symbol, error)
+            logger.debug("Checking whether {} is quiet failed: {!r}", owner.spec.symbol, error)
             owner.unanswered()
         else:
             owner.compare(snapshot, asked_ns, time.monotonic_ns())

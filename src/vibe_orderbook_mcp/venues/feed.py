@@ -26,6 +26,7 @@ from vibe_orderbook_mcp.model.errors import (
     SymbolUnknown,
 )
 from vibe_orderbook_mcp.model.events import DepthUpdate
+from vibe_orderbook_mcp.model.instrument import Instrument
 from vibe_orderbook_mcp.model.listed import Listing
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import BookReplaced, Malformation, MalformedMessage, Traded
@@ -47,7 +48,11 @@ STREAMED_BOOK_SECS = 5.0
 
 
 class Feed:
-    """Writes to `market`; reads sockets. One object for the process."""
+    """Writes to `market`; reads sockets. One object a venue.
+
+    Who calls it names instruments as everybody does. Inside, as on the connections, a symbol is in the venue's own
+    spelling.
+    """
 
     def __init__(
         self,
@@ -60,6 +65,8 @@ class Feed:
     ) -> None:
         self.market = market
         self._venue = venue
+        self._venue_name = venue.traits.name
+        self._owners = market.of_venue(self._venue_name)
         self._rest = rest
         self._ws_url = ws_url
         # None: books begin by the stream.
@@ -67,7 +74,7 @@ class Feed:
         self._checks = (
             None
             if self._depths is None
-            else BookChecks(market, self._depths, venue.traits.most_depth, audit_every_secs=audit_every_secs)
+            else BookChecks(self._owners, self._depths, venue.traits.most_depth, audit_every_secs=audit_every_secs)
         )
         self.lines: list[Line] = []
         self.malformed_frames: Counter[Malformation] = Counter()  # frames that were skipped
@@ -80,7 +87,7 @@ class Feed:
         self._snapshots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._adding: dict[str, asyncio.Task[SymbolSpec]] = {}
         self._directory = Directory(rest)
-        self._listing = ListingWatch(market, rest, self._resumed, self._regridded)
+        self._listing = ListingWatch(self._owners, rest, self._resumed, self._regridded)
         self._said = Repeats()
         self._ends_noted = 0  # `reconnects` at the last end of a connection
 
@@ -89,7 +96,7 @@ class Feed:
     async def check_listed(self, symbol: str) -> None:
         """Before a client's symbol takes a place. Raises SymbolUnknown, RateLimited; see `Directory.check`."""
         if symbol not in self.wanted:
-            await self._directory.check(symbol)
+            await self._directory.check(self._spelling(symbol))
 
     @property
     def listing(self) -> Listing | None:
@@ -101,7 +108,8 @@ class Feed:
 
         `is_lookup`: a client asked, and the cost is charged to the small share of clients' look-ups.
         """
-        owner = self.market.symbols.get(symbol)
+        symbol = self._spelling(symbol)
+        owner = self._owners.get(symbol)
         if owner is not None:
             return owner.spec
         task = self._adding.get(symbol)
@@ -123,13 +131,14 @@ class Feed:
     def drop(self, symbol: str) -> None:
         """Drop the symbol. Its rows and trades must be taken before."""
         self.market.give_up(symbol)
+        self._said.forget(symbol)
+        symbol = self._spelling(symbol)
         if (task := self._syncing.pop(symbol, None)) is not None:
             task.cancel()
         self._live.pop(symbol, None)
         if self._checks is not None:
             self._checks.forget(symbol)
         self._listing.forget(symbol)
-        self._said.forget(symbol)
         for line in self.lines:
             if symbol in line.symbols:
                 line.symbols.discard(symbol)
@@ -137,7 +146,7 @@ class Feed:
 
     async def wait_live(self, symbol: str, timeout_secs: float) -> bool:
         """Whether the symbol has a proven book within the time."""
-        event = self._live.setdefault(symbol, asyncio.Event())
+        event = self._live.setdefault(self._spelling(symbol), asyncio.Event())
         try:
             await asyncio.wait_for(event.wait(), timeout_secs)
         except TimeoutError:
@@ -153,7 +162,13 @@ class Feed:
     @property
     def wanted(self) -> set[str]:
         """Symbols that are subscribed, being subscribed, or eager and still missing."""
-        return {*self.market.symbols, *self._adding, *self.failed}
+        return {*map(self._name, (*self._owners, *self._adding)), *self.failed}
+
+    def _spelling(self, name: str) -> str:
+        return Instrument.of(name).symbol
+
+    def _name(self, symbol: str) -> str:
+        return Instrument(self._venue_name, symbol).name
 
     @property
     def is_connected(self) -> bool:
@@ -200,11 +215,12 @@ class Feed:
 
     async def _add(self, symbol: str, *, is_lookup: bool) -> SymbolSpec:
         spec = await self._rest.symbol(symbol, is_lookup=is_lookup)
-        spec = msgspec.structs.replace(spec, proof=self._venue.traits.proof)
+        spec = msgspec.structs.replace(spec, symbol=self._name(symbol), proof=self._venue.traits.proof)
         spec.check_exact()
-        if self.market.exchange_ms(time.monotonic_ns()) is None:
+        clock = self.market.clock_of(self._venue_name)
+        if clock.now_ms(time.monotonic_ns()) is None:
             # A quiet symbol may be silent for minutes, and its seconds must be stored from the first one.
-            self.market.clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
+            clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
         status = TRADING if spec.trading else (await self._rest.listing(symbol))[0]
         owner = self.market.add(spec, self._venue.rule(spec))
         self._listing.note(owner, status)
@@ -214,7 +230,7 @@ class Feed:
             await line.add(symbol)
         except ExchangeUnavailable as error:
             # The symbol is in the line's list, so the next connection, which replaces this one, has it.
-            logger.warning("Subscribing to {} was not confirmed: {}", symbol, error)
+            logger.warning("Subscribing to {} was not confirmed: {}", spec.symbol, error)
             line.replace("a subscription was not confirmed")
         else:
             if line.connection is not None and owner.needs_snapshot:
@@ -238,13 +254,13 @@ class Feed:
 
     def depth(self, update: DepthUpdate, received_ns: int) -> None:
         symbol = update.symbol
-        outcome = self.market.receive_depth(update, received_ns)
+        outcome = self.market.receive_depth(update, received_ns, self._venue_name)
         if outcome is Outcome.APPLIED:
             live = self._live.get(symbol)
             if live is None or not live.is_set():
                 self._note_live(symbol)
         elif outcome is Outcome.GAP:
-            expected, got = self.market.symbols[symbol].missed
+            expected, got = self._owners[symbol].missed
             self._begin_anew(symbol, outcome, "Gap in {} depth stream: expected {}, got {}; resyncing", expected, got)
         elif outcome is Outcome.CROSSED:
             self._begin_anew(symbol, outcome, "Crossed book of {}; resyncing")
@@ -252,7 +268,7 @@ class Feed:
             self._begin_anew(symbol, outcome, "The book of {} fails the exchange's checksum; resyncing")
 
     def book(self, replaced: BookReplaced, received_ns: int) -> None:
-        outcome = self.market.replace(replaced, received_ns)
+        outcome = self.market.replace(replaced, received_ns, self._venue_name)
         if outcome is Outcome.APPLIED:
             self._note_live(replaced.symbol)
         elif outcome is Outcome.WRONG:
@@ -260,12 +276,13 @@ class Feed:
 
     def _begin_anew(self, symbol: str, outcome: Outcome, text: str, *values: object) -> None:
         """The book cannot be proved any more."""
-        self._warn((outcome, symbol), text, symbol, *values, symbol=symbol)
+        name = self._name(symbol)
+        self._warn((outcome, symbol), text, name, *values, symbol=name)
         self._lose(symbol)
         self._resync(symbol)
 
     def trade(self, traded: Traded, received_ns: int) -> None:
-        self.market.receive_trade(traded.symbol, traded.trade())
+        self.market.receive_trade(traded.symbol, traded.trade(), self._venue_name)
 
     def malformed(self, error: MalformedMessage) -> None:
         self.malformed_frames[error.kind] += 1
@@ -275,7 +292,7 @@ class Feed:
         if is_first:
             logger.info("Connected to the exchange: {} symbol(s) on one connection", len(symbols))
         for symbol in symbols:
-            owner = self.market.symbols.get(symbol)
+            owner = self._owners.get(symbol)
             if owner is not None and owner.needs_snapshot:
                 self._resync(symbol, is_opening=True)
 
@@ -286,7 +303,7 @@ class Feed:
             self._warn("lost", "The exchange connection ended before a book was live ({}); reconnecting", reason)
         self._ends_noted = self.reconnects
         self.last_error = reason.partition(": ")[0]
-        self.market.disconnected(symbols)
+        self.market.disconnected(symbols, self._venue_name)
         for symbol in symbols:
             self._lose(symbol)
             task = self._syncing.pop(symbol, None)
@@ -294,15 +311,15 @@ class Feed:
                 task.cancel()  # its snapshot would be older than the next connection
 
     def last_update_id(self, symbol: str) -> int | None:
-        owner = self.market.symbols.get(symbol)
+        owner = self._owners.get(symbol)
         copy = None if owner is None else owner.copy
         return None if copy is None else copy.last_update_id
 
     def is_stuck(self, symbols: set[str], now_ns: int) -> str | None:
         for symbol in symbols:
-            owner = self.market.symbols.get(symbol)
+            owner = self._owners.get(symbol)
             if owner is not None and owner.suspension is None and owner.status(now_ns) == "stale":
-                return f"{symbol} has been silent for {(owner.age_ns(now_ns) or 0) / 1e9:.0f} s"
+                return f"{owner.spec.symbol} has been silent for {(owner.age_ns(now_ns) or 0) / 1e9:.0f} s"
         return None
 
     # --- getting back into sequence ------------------------------------------------------------------------
@@ -319,8 +336,8 @@ class Feed:
     async def _sync(self, symbol: str, depths: SnapshotRest) -> None:
         """Fetch snapshots until one joins the stream. The stream is open: events are being buffered."""
         waits = delays(0.25, 15.0)
-        market = self.market
-        while (owner := market.symbols.get(symbol)) is not None and owner.needs_snapshot:
+        market, venue = self.market, self._venue_name
+        while (owner := self._owners.get(symbol)) is not None and owner.needs_snapshot:
             try:
                 async with self._snapshots:
                     limit = depths.affordable_depth()
@@ -338,20 +355,20 @@ class Feed:
                 self._note_refused(owner, error)
                 await asyncio.sleep(next(waits))
                 continue
-            loaded = market.load(symbol, snapshot, limit, time.monotonic_ns())
+            loaded = market.load(symbol, snapshot, limit, time.monotonic_ns(), venue)
             if loaded is Loaded.LIVE:
                 self._note_live(symbol)
             elif loaded is Loaded.TOO_OLD:
-                logger.debug("Snapshot of {} is older than the stream; fetching another", symbol)
+                logger.debug("Snapshot of {} is older than the stream; fetching another", owner.spec.symbol)
                 await asyncio.sleep(next(waits))
             elif loaded is Loaded.UNPROVEN and await self._stays_silent(owner):
-                market.confirm(symbol)
+                market.confirm(symbol, venue)
                 self._note_live(symbol)
 
     async def _renew(self, symbol: str, *, is_opening: bool) -> None:
         """Have the stream send the book again until it does. One that is just opening sends it without being asked."""
         waits = delays(0.25, 15.0)
-        while (owner := self.market.symbols.get(symbol)) is not None and owner.needs_snapshot:
+        while (owner := self._owners.get(symbol)) is not None and owner.needs_snapshot:
             line = next((line for line in self.lines if symbol in line.symbols), None)
             if line is None:
                 return
@@ -368,12 +385,12 @@ class Feed:
         reason = str(error).rstrip(".")
         self.last_error = reason
         owner.wait(reason)
-        waiting = [name for name, each in self.market.symbols.items() if each.reason == reason]
+        waiting = [each.spec.symbol for each in self._owners.values() if each.reason == reason]
         self._warn(("snapshot", reason), "Snapshot of {}: {}", ", ".join(sorted(waiting)), reason)
 
     def _resumed(self, symbol: str) -> None:
         """The symbol trades again: stop waiting for its listing."""
-        owner = self.market.symbols.get(symbol)
+        owner = self._owners.get(symbol)
         if owner is not None and owner.needs_snapshot:
             if (task := self._syncing.pop(symbol, None)) is not None:
                 task.cancel()
@@ -381,15 +398,15 @@ class Feed:
 
     def _regridded(self, spec: SymbolSpec) -> None:
         """The exchange changed the symbol's tick or step size: its book starts again on the new grid."""
-        symbol, before = spec.symbol, self.market.symbols[spec.symbol].spec
+        name, symbol, before = spec.symbol, spec.instrument.symbol, self.market.symbols[spec.symbol].spec
         try:
             spec.check_exact()
         except InexactSymbol as error:
-            logger.bind(symbol=symbol).error("{} stays on its old grid: {}", symbol, error)  # it is subscribed
+            logger.bind(symbol=name).error("{} stays on its old grid: {}", name, error)  # it is subscribed
             return
-        logger.bind(symbol=symbol).warning(
+        logger.bind(symbol=name).warning(
             "The grid of {} has changed: prices in {:f} (were in {:f}), sizes in {:f} (were in {:f}); resyncing",
-            *(symbol, spec.tick_size, before.tick_size, spec.step_size, before.step_size),
+            *(name, spec.tick_size, before.tick_size, spec.step_size, before.step_size),
         )
         self.market.regrid(spec, self._venue.rule(spec))
         self._lose(symbol)
@@ -413,15 +430,14 @@ class Feed:
         return True
 
     def _note_live(self, symbol: str) -> None:
-        owner = self.market.symbols.get(symbol)
+        owner = self._owners.get(symbol)
         event = self._live.setdefault(symbol, asyncio.Event())
-        book = None if owner is None else owner.book
-        if book is None or event.is_set():
+        if owner is None or (book := owner.book) is None or event.is_set():
             return
         event.set()
-        logger.bind(symbol=symbol).info(
+        logger.bind(symbol=owner.spec.symbol).info(
             "Book of {} is live at update {}: {} bids, {} asks",
-            symbol,
+            owner.spec.symbol,
             book.last_update_id,
             len(book.bids),
             len(book.asks),

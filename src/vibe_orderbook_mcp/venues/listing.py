@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from loguru import logger
 
 from vibe_orderbook_mcp.market.chronicle import DELISTED, TRADING
-from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, SymbolUnknown
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
@@ -29,20 +28,20 @@ USUAL_EVERY_SECS = 900.0
 
 
 class ListingWatch:
-    """`run` until cancelled. `resumed(symbol)` is called when a suspended symbol trades again, `regridded(spec)` when
-    its tick or step size changed.
+    """`run` until cancelled. `owners` are a venue's, by its own symbols, now and later. `resumed(symbol)` is called
+    when a suspended symbol trades again, `regridded(spec)` when its tick or step size changed.
     """
 
     def __init__(
         self,
-        market: Market,
+        owners: Mapping[str, InstrumentOwner],
         rest: Rest,
         resumed: Callable[[str], None],
         regridded: Callable[[SymbolSpec], None],
         *,
         pause_secs: float = PAUSE_SECS,
     ) -> None:
-        self._market = market
+        self._owners = owners
         self._rest = rest
         self._resumed = resumed
         self._regridded = regridded
@@ -55,10 +54,11 @@ class ListingWatch:
             owner = self._next(time.monotonic())
             if owner is None:
                 continue
-            self._asked[owner.spec.symbol] = time.monotonic()
+            symbol = owner.spec.instrument.symbol
+            self._asked[symbol] = time.monotonic()
             spec = None
             try:
-                status, spec = await self._rest.listing(owner.spec.symbol)
+                status, spec = await self._rest.listing(symbol)
             except SymbolUnknown:
                 status = DELISTED
             except RateLimited as error:
@@ -68,7 +68,7 @@ class ListingWatch:
                 logger.debug("Checking whether {} trades failed: {}", owner.spec.symbol, error)
                 continue
             self.note(owner, status)
-            if spec is not None and self._market.symbols.get(spec.symbol) is owner:
+            if spec is not None and self._owners.get(symbol) is owner:
                 self._compare(owner, spec)
 
     def forget(self, symbol: str) -> None:
@@ -76,17 +76,17 @@ class ListingWatch:
 
     def note(self, owner: InstrumentOwner, status: str) -> None:
         """`status` is the exchange's own word, or DELISTED."""
-        symbol = owner.spec.symbol
+        name = owner.spec.symbol
         if not owner.trades_as(status):
             return
         if status == TRADING:
-            logger.bind(symbol=symbol).info("{} trades again", symbol)
-            self._resumed(symbol)
+            logger.bind(symbol=name).info("{} trades again", name)
+            self._resumed(owner.spec.instrument.symbol)
         else:
-            logger.bind(symbol=symbol).warning("{}", owner.suspension)
+            logger.bind(symbol=name).warning("{}", owner.suspension)
 
     def _compare(self, owner: InstrumentOwner, spec: SymbolSpec) -> None:
-        spec = msgspec.structs.replace(spec, proof=owner.spec.proof)  # a list says nothing of it
+        spec = msgspec.structs.replace(spec, symbol=owner.spec.symbol, proof=owner.spec.proof)
         if (spec.tick_size, spec.step_size) != (owner.spec.tick_size, owner.spec.step_size):
             self._regridded(spec)
         elif spec != owner.spec:
@@ -96,7 +96,7 @@ class ListingWatch:
         """The due symbol with the longest wait."""
         now_ns = time.monotonic_ns()
         due = []
-        for symbol, owner in self._market.symbols.items():
+        for symbol, owner in self._owners.items():
             asked = self._asked.setdefault(symbol, now - SILENT_EVERY_SECS)
             if now - asked >= _every_secs(owner, now_ns, asked):
                 due.append((asked, owner))

@@ -29,6 +29,7 @@ from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE
 from vibe_orderbook_mcp.process.web import TIMEOUT_SECS
 from vibe_orderbook_mcp.serve.metrics import Metrics
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
@@ -59,8 +60,8 @@ class JudgedMarket(Market):
         self.applied: dict[str, list[tuple[float, int]]] = defaultdict(list)
         self.outcomes: dict[str, Counter[Outcome]] = defaultdict(Counter)
 
-    def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
-        outcome = super().receive_depth(update, now_ns)
+    def receive_depth(self, update: DepthUpdate, now_ns: int, venue: str = DEFAULT_VENUE) -> Outcome | None:
+        outcome = super().receive_depth(update, now_ns, venue)
         if outcome is not None:
             self.outcomes[update.symbol][outcome] += 1
         if outcome is Outcome.APPLIED:
@@ -71,13 +72,13 @@ class JudgedMarket(Market):
             self.judge(update.symbol)
         return outcome
 
-    def load(self, symbol: str, snapshot: DepthSnapshot, limit: int, now_ns: int) -> Loaded:
-        loaded = super().load(symbol, snapshot, limit, now_ns)
+    def load(self, symbol: str, snapshot: DepthSnapshot, limit: int, now_ns: int, venue: str = DEFAULT_VENUE) -> Loaded:
+        loaded = super().load(symbol, snapshot, limit, now_ns, venue)
         self.judge(symbol)
         return loaded
 
-    def confirm(self, symbol: str) -> None:
-        super().confirm(symbol)
+    def confirm(self, symbol: str, venue: str = DEFAULT_VENUE) -> None:
+        super().confirm(symbol, venue)
         self.judge(symbol)
 
     def judge(self, symbol: str, levels: int = LEVELS) -> None:
