@@ -39,7 +39,7 @@ class RecordedLine(NamedTuple):
     """`number` counts the file's lines from 1. `received_ns` is None where the line has no time of receipt.
 
     `url` is the address that was asked for a REST answer, or that the stream was opened at; empty where it is not
-    recorded.
+    recorded. `connection` counts the connections that the file says were opened, up to this line.
     """
 
     number: int
@@ -47,6 +47,7 @@ class RecordedLine(NamedTuple):
     frame: bytes
     url: str = ""
     is_answer: bool = False
+    connection: int = 0
 
 
 _STAMPED: Final = re.compile(rb"(\d+)(?:\.(\d+))?:?[ \t]+(\S.*)", re.DOTALL)
@@ -66,7 +67,7 @@ class RecordingFile:
         self._notice = notice
 
     def __iter__(self) -> Iterator[RecordedLine]:
-        path, stream_url = self.path, ""
+        path, stream_url, connection = self.path, "", 0
         for raw in self._raw_lines():
             line, number = raw.strip(), self.lines
             if not line or line.startswith(b"configuration:"):
@@ -76,14 +77,15 @@ class RecordingFile:
             if addressed is not None:
                 arrow = addressed[2]
                 if arrow != b"->":
-                    stream_url = addressed[1].decode(errors="replace") if arrow == b"<->" else stream_url
+                    if arrow == b"<->":
+                        stream_url, connection = addressed[1].decode(errors="replace"), connection + 1
                     continue
                 url, is_answer, line = addressed[1].decode(errors="replace"), True, addressed[3]
             received_ns, frame = _split(path, number, line)
             if not raw.endswith(b"\n") and not _is_whole(frame):
                 self._notice(f"{path.name} ends within line {number}: what comes before it is used.")
                 return
-            yield RecordedLine(number, received_ns, frame, url, is_answer)
+            yield RecordedLine(number, received_ns, frame, url, is_answer, connection)
 
     def _raw_lines(self) -> Iterator[bytes]:
         path = self.path

@@ -22,7 +22,8 @@ LABELS: Final = {
     "kraken-futures": "Kraken futures",
     "coinbase": "Coinbase",
     "okx": "OKX",
-    "bybit": "Bybit",
+    "bybit": "Bybit spot",
+    "bybit-linear": "Bybit linear perpetuals",
     "hyperliquid": "Hyperliquid",
     "deribit": "Deribit",
     "kucoin": "KuCoin",
@@ -51,6 +52,11 @@ SHAPES: Final = (
     *(({"method", "success"}, "kraken"), ({"channel", "data"}, "hyperliquid")),
 )
 
+# Venues with frames of one shape.
+FAMILIES: Final = ({"binance", "binance-us"}, {"binance-usdm", "binance-coinm"}, {"bybit", "bybit-linear"})
+# Where some frames of the first have the shape of the second, and others say that they are the first's.
+SAID_BY_SOME: Final = (("bybit-linear", "bybit"),)
+
 _KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # What only events of Binance's futures have, or spot's have not.
 _FUTURES_KEYS: Final = frozenset({"pu", "X", "nq"})
@@ -63,6 +69,11 @@ def venue_of(frame: bytes, url: str = "") -> str | None:
     if url and (said := _of_host(urlsplit(url).netloc)) is not None:
         return said
     return "bitfinex" if frame.startswith(b"[") else _of_shape(frame)
+
+
+def of_one_shape(one: str, other: str) -> bool:
+    """Whether frames alone do not tell these venues apart."""
+    return one == other or any({one, other} <= family for family in FAMILIES)
 
 
 def _of_host(host: str) -> str | None:
@@ -109,12 +120,14 @@ class Recognizer:
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
+        self.is_said = False  # whether an address said a venue
         self._unsaid = 0
 
     def see(self, frame: bytes, url: str = "") -> str | None:
         venue = venue_of(frame, url)
         if venue is not None:
             self.seen[venue] += 1
+            self.is_said |= bool(url)
         elif b'"aggTrade"' in frame:
             self._unsaid += 1
         return venue
@@ -122,6 +135,9 @@ class Recognizer:
     @property
     def venue(self) -> str | None:
         """The one of most frames; None where no frame says one."""
+        for special, general in SAID_BY_SOME:
+            if self.seen[special]:
+                self.seen[special] += self.seen.pop(general, 0)
         if self.seen:
             return self.seen.most_common(1)[0][0]
         return "binance-usdm" if self._unsaid else None

@@ -6,28 +6,30 @@ ids follow each other without a hole, and the first event to apply has the book'
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from vibe_orderbook_mcp.book.sync import is_gap
 from vibe_orderbook_mcp.frames.lines import RecordedLine
-from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Id, Level, Millis
+from vibe_orderbook_mcp.model.events import Id
+from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
     BookAnswer,
-    BookUpdate,
     Following,
+    LevelsFrame,
     Part,
     TextPair,
-    TradeNumber,
+    TradeIds,
     UnreadableFrame,
-    VenueProof,
+    VenueRules,
+    numbers,
 )
 
 
-class _Outer(msgspec.Struct):
+class _BinanceOuter(msgspec.Struct):
     """A frame of a combined stream, or what tells the other kinds apart."""
 
     stream: str = ""
@@ -37,23 +39,23 @@ class _Outer(msgspec.Struct):
     lastUpdateId: int | None = None  # noqa: N815  # the exchange's name
 
 
-class _Depth(msgspec.Struct):
+class _BinanceDepth(msgspec.Struct):
     s: str
     U: Id  # the exchange's name
     u: Id
-    E: Millis
     b: list[TextPair]
     a: list[TextPair]
+    pu: Id | None = None  # the `u` of the frame before, of futures alone
 
 
-class _Answer(msgspec.Struct):
+class _BinanceAnswer(msgspec.Struct):
     lastUpdateId: Id  # noqa: N815  # the exchange's name
     bids: list[TextPair]
     asks: list[TextPair]
     symbol: str = ""
 
 
-class _Ticker(msgspec.Struct):
+class _BinanceTicker(msgspec.Struct):
     u: Id
     s: str
     b: str
@@ -62,80 +64,84 @@ class _Ticker(msgspec.Struct):
     A: str
 
 
-class _Aggregate(msgspec.Struct):
+class _BinanceAggregate(msgspec.Struct):
     s: str
     a: Id
 
 
-class _Fill(msgspec.Struct):
+class _BinanceFill(msgspec.Struct):
     s: str
     t: Id
 
 
-_OUTER: Final = msgspec.json.Decoder(_Outer)
+_OUTER: Final = msgspec.json.Decoder(_BinanceOuter)
 _KINDS: Final = {"depth": "depthUpdate", "bookTicker": "bookTicker", "aggTrade": "aggTrade", "trade": "trade"}
 
 
-class BinanceSpotRules:
-    proof = VenueProof("update_ids", None, "consecutive_ids", refill=True)
+class BinanceSpotRules(VenueRules):
+    proof = Proof(book="update_ids", trades="consecutive_ids", refill=True)
+    compared = "newest"
 
     def __init__(self, venue: str = "binance") -> None:
         self.venue = venue
 
-    def part(self, line: RecordedLine) -> Part | None:
+    def parts(self, line: RecordedLine) -> Sequence[Part]:
         try:
-            return self._part(line)
+            return _parts(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise UnreadableFrame(str(error)) from error
 
-    def follows(self, last_id: int, update: DepthUpdate) -> Following:
-        if update.final_id <= last_id:
+    def follows(self, last_id: int, frame: LevelsFrame) -> Following:
+        first_id, final_id = _ids(frame)
+        if final_id <= last_id:
             return "old"
-        return "gap" if is_gap(last_id, update) else "next"
+        return "gap" if first_id > last_id + 1 else "next"
 
-    def joins(self, answer_id: int, update: DepthUpdate) -> bool:
-        return update.first_id <= answer_id + 1 <= update.final_id
-
-    def name(self, symbol: str) -> str:
-        return symbol if self.venue == "binance" else f"{self.venue}:{symbol}"
-
-    def _part(self, line: RecordedLine) -> Part | None:
-        outer = _OUTER.decode(line.frame)
-        if outer.lastUpdateId is not None:
-            return _answer(line)
-        payload: Any = outer.data if outer.stream else line.frame
-        if outer.stream:
-            kind = _KINDS.get(outer.stream.partition("@")[2].partition("@")[0], "")
-        else:
-            kind = outer.e or ("bookTicker" if outer.u is not None else "")
-        if kind == "depthUpdate":
-            return _book_frame(msgspec.json.decode(payload, type=_Depth))
-        if kind == "bookTicker":
-            ticker = msgspec.json.decode(payload, type=_Ticker)
-            return BestPrices(ticker.s, ticker.u, (ticker.b, ticker.B), (ticker.a, ticker.A))
-        if kind == "aggTrade":
-            aggregate = msgspec.json.decode(payload, type=_Aggregate)
-            return TradeNumber(aggregate.s, "aggregate", aggregate.a)
-        if kind == "trade":
-            fill = msgspec.json.decode(payload, type=_Fill)
-            return TradeNumber(fill.s, "fill", fill.t)
-        return None
+    def joins(self, answer_id: int, frame: LevelsFrame) -> bool:
+        first_id, final_id = _ids(frame)
+        return first_id <= answer_id + 1 <= final_id
 
 
-def _book_frame(depth: _Depth) -> BookUpdate:
+def _ids(frame: LevelsFrame) -> tuple[int, int]:
+    """U and u, which each frame has."""
+    return frame.first_id or 0, frame.final_id or 0
+
+
+def _parts(line: RecordedLine) -> Sequence[Part]:
+    outer = _OUTER.decode(line.frame)
+    if outer.lastUpdateId is not None:
+        return [_answer(line)]
+    payload: Any = outer.data if outer.stream else line.frame
+    channel = outer.stream.partition("@")[2] or "depth"
+    if outer.stream:
+        kind = _KINDS.get(channel.partition("@")[0], "")
+    else:
+        kind = outer.e or ("bookTicker" if outer.u is not None else "")
+    if kind == "depthUpdate":
+        return [_book_frame(channel, msgspec.json.decode(payload, type=_BinanceDepth))]
+    if kind == "bookTicker":
+        ticker = msgspec.json.decode(payload, type=_BinanceTicker)
+        return [BestPrices(ticker.s, ticker.u, (ticker.b, ticker.B), (ticker.a, ticker.A))]
+    if kind == "aggTrade":
+        aggregate = msgspec.json.decode(payload, type=_BinanceAggregate)
+        return [TradeIds(aggregate.s, "aggregate", aggregate.a, aggregate.a)]
+    if kind == "trade":
+        fill = msgspec.json.decode(payload, type=_BinanceFill)
+        return [TradeIds(fill.s, "fill", fill.t, fill.t)]
+    return ()
+
+
+def _book_frame(channel: str, depth: _BinanceDepth) -> LevelsFrame:
     if depth.u < depth.U:
         raise UnreadableFrame(f"u {depth.u} < U {depth.U}")
-    update = DepthUpdate(depth.s, depth.E, depth.U, depth.u, _numbers(depth.b), _numbers(depth.a))
-    return BookUpdate(depth.s, update, depth.b, depth.a)
+    return LevelsFrame(
+        *(depth.s, channel, depth.b, depth.a, "update_ids"), first_id=depth.U, final_id=depth.u, previous_id=depth.pu
+    )
 
 
 def _answer(line: RecordedLine) -> BookAnswer:
-    answer = msgspec.json.decode(line.frame, type=_Answer)
+    answer = msgspec.json.decode(line.frame, type=_BinanceAnswer)
+    numbers(answer.bids)
+    numbers(answer.asks)
     symbol = answer.symbol or parse_qs(urlsplit(line.url).query).get("symbol", [""])[0]
-    snapshot = DepthSnapshot(answer.lastUpdateId, _numbers(answer.bids), _numbers(answer.asks))
-    return BookAnswer(symbol, snapshot, answer.bids, answer.asks)
-
-
-def _numbers(levels: list[TextPair]) -> list[Level]:
-    """Raises msgspec.ValidationError for a price or size that is none."""
-    return msgspec.convert(levels, list[Level], strict=False)
+    return BookAnswer(symbol, answer.lastUpdateId, answer.bids, answer.asks)

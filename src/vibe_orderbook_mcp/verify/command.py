@@ -10,7 +10,7 @@ from typing import Any
 
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.process.output_file import whole_output
-from vibe_orderbook_mcp.verify.instrument import Top
+from vibe_orderbook_mcp.verify.book_check import Top
 from vibe_orderbook_mcp.verify.recording import Found, verify_files
 
 
@@ -33,28 +33,52 @@ def verify_to_text(files: Sequence[Path], venue: str | None, tops: Path | None, 
     return "\n".join(_text(report) for report in found.instruments) + "\n" + _verdict(found), found.is_sound
 
 
+# How a book was rebuilt -> what that says of it.
+_PROOFS = {
+    "update_ids": "proved by its update ids",
+    "checksum": "proved by its checksums",
+    "connection_sequence": "proved by the counter of its connection",
+    "snapshots_only": "whole in each frame; nothing proves that no frame is missing",
+    "none": "not proved by anything that the venue sends",
+}
+
+
 def _text(report: dict[str, Any]) -> str:
-    """A few lines on one instrument."""
+    """A few lines on one book and its trades."""
+    proof = report["proof"]
+    covered = "" if proof["book_levels"] is None else f" (the best {proof['book_levels']} levels)"
     lines = [
         f"{report['instrument']}: {report['frames']:,} book frames, {report['applied']:,} applied, "
         f"{report['gaps']} gaps, {report['repeated']} repeated, {report['unreadable']} unreadable, "
         f"{report['crossed']} crossed",
-        f"  best prices: {report['checked']:,} compared, {report['failed']} differ",
-        f"  trades: {report['trades']:,}, {report['trade_ids_missing']:,} ids missing",
+        f"  checksums and best prices of the same id: {report['checked']:,} compared, {report['failed']} differ",
     ]
+    if report["likely_compared"]:
+        lines.append(
+            f"  prices without an id of the book: {report['likely_agreed']:,} of {report['likely_compared']:,} agree, "
+            "which proves nothing"
+        )
+    missing = report["trade_ids_missing"]
+    said = "whether any is missing cannot be known" if missing is None else f"{missing:,} ids missing"
+    lines.append(f"  trades: {report['trades']:,}, {said}")
     if report["levels"]:
         lines.append(
-            f"  last book: {report['best_bid']} x {report['best_bid_size']} / "
-            f"{report['best_ask']} x {report['best_ask_size']}, {report['levels']:,} levels"
+            f"  last book, {_PROOFS[proof['book']]}{covered}: {_level(report, 'bid')} / {_level(report, 'ask')}, "
+            f"{report['levels']:,} levels"
         )
-    elif report["verified"] == "book":
-        lines.append("  no book at the end: no depth answer of the recording is continued by its last frames")
     elif report["verified"] == "chain":
-        lines.append("  no book: no frame continues a depth answer of the recording, so the ids alone were checked")
+        lines.append("  no book: no frame continues a whole book of the recording, so the ids alone were checked")
+    elif report["verified"] == "nothing":
+        lines.append("  nothing could be verified: no frame continues a whole book, and no id follows another")
     else:
-        lines.append("  nothing could be verified: no frame continues a depth answer, and no id follows another")
+        lines.append("  no book at the end: it is empty, or its last frames continue no whole book of the recording")
     lines += [f"  line {fault['line']}: {fault['what']}" for fault in report["faults"]]
     return "\n".join(lines)
+
+
+def _level(report: dict[str, Any], side: str) -> str:
+    price = report[f"best_{side}"]
+    return f"no {side}" if price is None else f"{price} x {report[f'best_{side}_size']}"
 
 
 def _verdict(found: Found) -> str:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
-from vibe_orderbook_mcp.verify.parts import BestPrices, TextPair
+from vibe_orderbook_mcp.model.events import Side
+from vibe_orderbook_mcp.verify.parts import BestPrices, TextPair, TouchPrices
+
+# So much of one channel waits for the other, and of channels that come one after the other: memory is bounded.
+MOST_WAITING: Final = 50_000
+MOST_STATES: Final = 300_000
 
 
 class _Shown(NamedTuple):
@@ -17,32 +22,47 @@ class _Shown(NamedTuple):
     ask: TextPair | None
 
 
-class Comparison:
-    """Each state of a book against the newest best prices at or before its update id.
+class Comparison(Protocol):
+    """States of a book against best prices that are exactly theirs, by their ids.
 
-    The two channels may reach a recording in any order, so a state waits until best prices with a later id are known.
+    The two channels may reach a recording in any order, so what comes first waits for the other.
     """
+
+    checked: int
+    failed: int
+
+    def show(self, line: int, update_id: int, bid: TextPair | None, ask: TextPair | None) -> list[int]:
+        """A state of the book. Returns the lines of states that were found to differ."""
+
+    def tell(self, told: BestPrices) -> list[int]:
+        """Best prices. Returns as `show` does."""
+
+    def finish(self) -> list[int]:
+        """Nothing more comes."""
+
+
+class NewestComparison:
+    """Each state against the newest best prices at or before its id: a channel that tells of every change."""
 
     def __init__(self) -> None:
         self.checked = 0
         self.failed = 0
-        self._shown: deque[_Shown] = deque()
-        self._told: deque[BestPrices] = deque()
+        self._shown: deque[_Shown] = deque(maxlen=MOST_STATES)
+        self._told: deque[BestPrices] = deque(maxlen=MOST_STATES)
 
     def show(self, line: int, update_id: int, bid: TextPair | None, ask: TextPair | None) -> list[int]:
-        """A state of the book. Returns the lines of states that were found to differ."""
         self._shown.append(_Shown(line, update_id, bid, ask))
         return self._compare()
 
     def tell(self, told: BestPrices) -> list[int]:
-        """Best prices, by ascending ids; others are left out. Returns as `show` does."""
+        """By ascending ids; others are left out."""
         if self._told and told.update_id < self._told[-1].update_id:
             return []
         self._told.append(told)
         return self._compare()
 
     def finish(self) -> list[int]:
-        """Nothing more comes: what waits is compared with the newest there is."""
+        """What waits is compared with the newest there is."""
         return self._compare(is_over=True)
 
     def _compare(self, *, is_over: bool = False) -> list[int]:
@@ -55,15 +75,120 @@ class Comparison:
             if told[0].update_id > state.update_id:
                 continue  # nothing was said of that time
             self.checked += 1
-            if not (_equal(state.bid, told[0].bid) and _equal(state.ask, told[0].ask)):
+            if not _is_told(state, told[0]):
                 self.failed += 1
                 differing.append(state.line)
         return differing
 
 
+class EqualComparison:
+    """States and best prices of one id: a channel that leaves changes out, as the book's does."""
+
+    def __init__(self) -> None:
+        self.checked = 0
+        self.failed = 0
+        self._shown: dict[int, _Shown] = {}
+        self._told: dict[int, BestPrices] = {}
+
+    def show(self, line: int, update_id: int, bid: TextPair | None, ask: TextPair | None) -> list[int]:
+        state = _Shown(line, update_id, bid, ask)
+        told = self._told.pop(update_id, None)
+        if told is None:
+            _wait(self._shown, update_id, state)
+            return []
+        return self._compare(state, told)
+
+    def tell(self, told: BestPrices) -> list[int]:
+        state = self._shown.pop(told.update_id, None)
+        if state is None:
+            _wait(self._told, told.update_id, told)
+            return []
+        return self._compare(state, told)
+
+    def finish(self) -> list[int]:
+        return []
+
+    def _compare(self, state: _Shown, told: BestPrices) -> list[int]:
+        self.checked += 1
+        if _is_told(state, told):
+            return []
+        self.failed += 1
+        return [state.line]
+
+
+def _wait(waiting: dict[int, Any], update_id: int, what: _Shown | BestPrices) -> None:
+    waiting[update_id] = what
+    if len(waiting) > MOST_WAITING:
+        del waiting[next(iter(waiting))]
+
+
+def _is_told(state: _Shown, told: BestPrices) -> bool:
+    return _equal(state.bid, told.bid) and _equal(state.ask, told.ask)
+
+
 def _equal(level: TextPair | None, told: TextPair) -> bool:
     price, size = float(told[0]), float(told[1])
     return price == 0.0 if level is None else (float(level[0]), float(level[1])) == (price, size)
+
+
+class Likeness:
+    """How often a book agrees with what goes by no id of it. Nothing is proved or refuted by this.
+
+    Best prices by the venue's time are compared with the newest state of the book at or before that time, others, and
+    trades, with the state that the recording has just before them.
+    """
+
+    def __init__(self) -> None:
+        self.compared = 0
+        self.agreed = 0
+        self._states: deque[tuple[int, float, float]] = deque(maxlen=MOST_WAITING)
+        self._told: deque[TouchPrices] = deque(maxlen=MOST_WAITING)
+
+    def show(self, at: int | None, bid: TextPair | None, ask: TextPair | None) -> None:
+        """A state of the book, by ascending times. A side that is empty has the price 0."""
+        state = at or 0, 0.0 if bid is None else float(bid[0]), 0.0 if ask is None else float(ask[0])
+        if at is None:
+            self._states.clear()
+        self._states.append(state)
+        self._compare()
+
+    def forget(self) -> None:
+        """There is no book now."""
+        self._compare(is_over=True)
+        self._states.clear()
+
+    def tell(self, told: TouchPrices) -> None:
+        if told.at is None:
+            if self._states:
+                self._judge(self._states[-1], told)
+        else:
+            self._told.append(told)
+            self._compare()
+
+    def trade(self, maker: Side, price: float) -> None:
+        """A trade at or beyond the best price of the maker's side agrees."""
+        if self._states:
+            _, bid, ask = self._states[-1]
+            self.compared += 1
+            self.agreed += price <= bid if maker == "bid" else bool(ask) and price >= ask
+
+    def finish(self) -> None:
+        self._compare(is_over=True)
+
+    def _compare(self, *, is_over: bool = False) -> None:
+        states, told = self._states, self._told
+        while told and states and (is_over or states[-1][0] > (told[0].at or 0)):
+            prices = told.popleft()
+            while len(states) > 1 and states[1][0] <= (prices.at or 0):
+                states.popleft()
+            if states[0][0] <= (prices.at or 0):
+                self._judge(states[0], prices)
+
+    def _judge(self, state: tuple[int, float, float], told: TouchPrices) -> None:
+        self.compared += 1
+        _, bid, ask = state
+        is_same = (told.bid is None or float(told.bid) == bid) and (told.ask is None or float(told.ask) == ask)
+        self.agreed += is_same
 
 
 class IdSequence:
@@ -77,6 +202,15 @@ class IdSequence:
     @property
     def missing(self) -> int:
         return sum(last - first + 1 for first, last in self._holes)
+
+    def reach(self, number: int) -> tuple[int, int] | None:
+        """All ids up to this one must have come. Returns those that are not known to be missing yet, if any are."""
+        if not self.count or number <= self._last:
+            return None
+        hole = self._last + 1, number
+        self._holes.append(hole)
+        self._last = number
+        return hole
 
     def add(self, number: int) -> tuple[int, int] | None:
         """The ids that were jumped over, if any were. An id that came before is not counted again."""
@@ -105,3 +239,19 @@ class IdSequence:
                 self._holes[place : place + 1] = [hole for hole in left if hole[0] <= hole[1]]
                 return True
         return False
+
+
+class RecentNames:
+    """How many names came; one that came again among the last ones is not counted twice."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._recent: dict[str, None] = {}
+
+    def add(self, name: str) -> None:
+        if name in self._recent:
+            return
+        self.count += 1
+        self._recent[name] = None
+        if len(self._recent) > MOST_WAITING:
+            del self._recent[next(iter(self._recent))]

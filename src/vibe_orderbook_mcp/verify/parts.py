@@ -8,33 +8,59 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
+import msgspec
+
 from vibe_orderbook_mcp.frames.lines import RecordedLine
 from vibe_orderbook_mcp.model.errors import VibeError
-from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
+from vibe_orderbook_mcp.model.events import Level, Side
+from vibe_orderbook_mcp.model.instrument import Proof
 
 # Price and size as the venue writes them.
 TextPair = tuple[str, str]
 Following = Literal["next", "old", "gap"]
+BookProof = Literal["update_ids", "checksum", "connection_sequence", "snapshots_only", "none"]
 
 
 class UnreadableFrame(VibeError):
     """A frame of the venue that is not what its documents say. The message gives the reason."""
 
 
-class BookUpdate(NamedTuple):
-    """A change of a book. `bids` and `asks` are the levels of `update` as text, in the same order."""
+class Whole(NamedTuple):
+    """A frame with a whole book, which takes the place of what was known.
+
+    `depth`: how many levels a side were subscribed to, where the venue's rule is about that number.
+    """
+
+    depth: int | None = None
+
+
+class LevelsFrame(NamedTuple):
+    """Absolute new sizes of the levels of a book, in the frame's order; size 0 removes a level.
+
+    `channel` is the one that the book is kept from: books of two channels are two books. An id is None where the venue
+    has none. `previous_id` is the one that this frame says it continues. `at` orders it among `TouchPrices`.
+    `proved_by` is the strongest rule that its venue offers for such a frame.
+    """
 
     symbol: str
-    update: DepthUpdate
+    channel: str
     bids: Sequence[TextPair]
     asks: Sequence[TextPair]
+    proved_by: BookProof
+    whole: Whole | None = None
+    first_id: int | None = None
+    final_id: int | None = None
+    previous_id: int | None = None
+    shared_id: int | None = None  # what `BestPrices` go by, where that is not `final_id`
+    checksum: int | None = None
+    at: int | None = None
 
 
 class BookAnswer(NamedTuple):
-    """A whole book. `symbol` is empty where the answer does not say whose it is."""
+    """A whole book over REST. `symbol` is empty where the answer does not say whose it is."""
 
     symbol: str
-    snapshot: DepthSnapshot
+    update_id: int
     bids: Sequence[TextPair]
     asks: Sequence[TextPair]
 
@@ -48,38 +74,122 @@ class BestPrices(NamedTuple):
     ask: TextPair
 
 
-class TradeNumber(NamedTuple):
-    """A trade's id in its sequence: aggregate trades and single fills of a symbol have one each."""
+class TouchPrices(NamedTuple):
+    """Best prices that go by no id of the book: they agree with it nearly always, and prove nothing.
+
+    `at` is the venue's time, by which frames of the book go too; None: the order of the recording. A price of None is
+    not said.
+    """
+
+    symbol: str
+    bid: str | None
+    ask: str | None
+    at: int | None = None
+
+
+class TradeIds(NamedTuple):
+    """The ids `first` to `last` of one trade, or of fills that were added up.
+
+    Aggregate trades and single fills of a symbol have a sequence each. `is_old`: it happened before the recording.
+    `maker` and `price`: on which side of the book the trade was, where the venue says the maker's side.
+    """
 
     symbol: str
     sequence: Literal["aggregate", "fill"]
-    number: int
+    first: int
+    last: int
+    is_old: bool = False
+    maker: Side | None = None
+    price: str = ""
 
 
-Part = BookUpdate | BookAnswer | BestPrices | TradeNumber
+class TradeName(NamedTuple):
+    """A trade whose id is no number that follows another."""
+
+    symbol: str
+    name: str
 
 
-class VenueProof(NamedTuple):
-    """How book and trades are known to be right; the words are those of the answers' `proof`."""
+class TradesReached(NamedTuple):
+    """The venue says that this was the last trade: all before it must have come."""
 
-    book: str
-    book_levels: int | None
-    trades: str
-    refill: bool
+    symbol: str
+    last: int
 
 
-class VenueRules(Protocol):
+class FramesLost(NamedTuple):
+    """Frames of the connection are missing, of whichever instrument they were: no book of it can be continued."""
+
+    why: str
+
+
+class FrameAgain(NamedTuple):
+    """A frame of the connection that came before. `symbols` are those of its books."""
+
+    symbols: Sequence[str]
+    why: str
+
+
+class NewConnection(NamedTuple):
+    """Books begin again with their snapshots."""
+
+
+Part = (
+    LevelsFrame
+    | BookAnswer
+    | BestPrices
+    | TouchPrices
+    | TradeIds
+    | TradeName
+    | TradesReached
+    | FramesLost
+    | FrameAgain
+    | NewConnection
+)
+
+
+class TextLevels(Protocol):
+    """The best levels of a book, as a checksum needs them."""
+
+    def top(self, side: Side, count: int) -> list[TextPair]:
+        """Best first."""
+
+
+class VenueRules:
+    """One venue. An object serves one run: it may count what comes on a connection."""
+
     venue: str
-    proof: VenueProof
+    proof: Proof
+    checked_levels: int | None = None  # a side, that a checksum covers
+    # Best prices of the same id alone, or the newest at or before the book's id: what the venue's channel allows.
+    compared: Literal["equal", "newest"] = "equal"
+    # What becomes of levels beyond the depth that was subscribed to: they have to be cut off, or none may be there.
+    beyond_depth: Literal["cut", "fault"] = "cut"
 
-    def part(self, line: RecordedLine) -> Part | None:
-        """None for a frame that proves nothing. Raises UnreadableFrame."""
+    def parts(self, line: RecordedLine) -> Sequence[Part]:
+        """What the frame of a line says, in its order. Raises UnreadableFrame."""
+        raise NotImplementedError
 
-    def follows(self, last_id: int, update: DepthUpdate) -> Following:
-        """How an update follows the one, or the book, that ended with `last_id`."""
+    def follows(self, last_id: int, frame: LevelsFrame) -> Following:
+        """How a frame follows the one, or the book, that ended with `last_id`: most venues name the id before."""
+        if frame.previous_id == last_id:
+            return "next"
+        return "old" if frame.final_id is not None and frame.final_id <= last_id else "gap"
 
-    def joins(self, answer_id: int, update: DepthUpdate) -> bool:
-        """Whether the update is the first one to apply to a book that stood at `answer_id`."""
+    def joins(self, _answer_id: int, _frame: LevelsFrame) -> bool:
+        """Whether the frame is the first one to apply to a book over REST that stood at `answer_id`."""
+        return False
 
-    def name(self, symbol: str) -> str:
-        """The instrument's name to users."""
+    def is_right(self, _book: TextLevels, _checksum: int) -> bool:
+        """Whether the venue's checksum is the one of this book."""
+        raise NotImplementedError
+
+
+def numbers(levels: Sequence[TextPair]) -> list[Level]:
+    """Raises msgspec.ValidationError for a price or size that is none."""
+    return msgspec.convert(levels, list[Level], strict=False)
+
+
+def pairs(levels: Sequence[Sequence[str]]) -> list[TextPair]:
+    """Of rows that may say more, as text: price and size."""
+    return [(row[0], row[1]) for row in levels]

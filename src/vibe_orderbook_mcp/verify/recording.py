@@ -11,31 +11,28 @@ import msgspec
 from loguru import logger
 
 from vibe_orderbook_mcp.frames.lines import RecordedLine, RecordingFile, read_lines, with_answers
-from vibe_orderbook_mcp.frames.venues import LABELS, Recognizer
+from vibe_orderbook_mcp.frames.venues import LABELS, Recognizer, of_one_shape
 from vibe_orderbook_mcp.model.errors import ConfigError
-from vibe_orderbook_mcp.verify.binance_spot import BinanceSpotRules
-from vibe_orderbook_mcp.verify.instrument import InstrumentCheck, Top
+from vibe_orderbook_mcp.verify.book_check import Top
+from vibe_orderbook_mcp.verify.instrument import InstrumentCheck
 from vibe_orderbook_mcp.verify.parts import (
-    BestPrices,
     BookAnswer,
-    BookUpdate,
-    TradeNumber,
+    FrameAgain,
+    FramesLost,
+    NewConnection,
     UnreadableFrame,
     VenueRules,
 )
+from vibe_orderbook_mcp.verify.table import RULES
 
-# Another venue is a module with its `VenueRules`, and an entry here.
-RULES: Final[dict[str, Callable[[], VenueRules]]] = {
-    "binance": BinanceSpotRules,
-    "binance-us": lambda: BinanceSpotRules("binance-us"),
-}
-
-
-_SYMBOL: Final = re.compile(rb'"(?:s|symbol)"\s*:\s*"([^"]{1,60})"|"stream"\s*:\s*"([^"@]{1,60})@')
+_SYMBOL: Final = re.compile(
+    rb'"(?:s|symbol|instId|product_id|coin|instrument_name|contract|currency_pair)"\s*:\s*"([^"]{1,60})"'
+    rb'|"stream"\s*:\s*"([^"@]{1,60})@|"topic"\s*:\s*"[^"]{1,60}[.:]([^".:]{1,60})"'
+)
 
 
 class Found(msgspec.Struct, frozen=True):
-    """`instruments` are the reports by name; see `InstrumentCheck.report`."""
+    """`instruments` are the reports by name; see `InstrumentCheck.reports`."""
 
     instruments: list[dict[str, Any]]
     is_sound: bool
@@ -47,50 +44,58 @@ def verify_files(files: Sequence[Path], venue: str | None = None, top: Callable[
     Lines are counted from 1 over `files` in their order. REST answers may lie in any of them, or beside them.
     """
     first = _FirstReading(with_answers(files), venue)
-    checks: dict[str, InstrumentCheck] = {}
+    run = _Run(first, top)
     before = 0
     for path in files:
         file = RecordingFile(path, lambda _sentence: None)  # said at the first reading
         for line in file:
-            _take(first, checks, path, line, before + line.number, top)
+            run.take(path, line, before + line.number)
         before += file.lines
+    checks = sorted(run.checks.values(), key=lambda check: check.instrument)
     if not checks:
-        raise ConfigError(f"There is nothing to verify in {', '.join(path.name for path in files)}.")
-    for check in checks.values():
+        names = ", ".join(path.name for path in files)
+        raise ConfigError(f"There is nothing to verify in {names}; recordings of {_verified()} can be verified.")
+    for check in checks:
         check.finish()
-    ordered = sorted(checks.values(), key=lambda check: check.instrument)
-    return Found([check.report() for check in ordered], all(check.is_sound for check in ordered))
+    reports = [report for check in checks for report in check.reports()]
+    return Found(reports, all(check.is_sound for check in checks))
 
 
-def _take(
-    first: _FirstReading,
-    checks: dict[str, InstrumentCheck],
-    path: Path,
-    line: RecordedLine,
-    number: int,
-    top: Callable[[Top], object] | None,
-) -> None:
-    def check_of(symbol: str) -> InstrumentCheck:
-        if symbol not in checks:
-            checks[symbol] = InstrumentCheck(first.rules, symbol, first.answers_of(symbol))
-        return checks[symbol]
+class _Run:
+    """The second reading: each part to the instrument that it is of."""
 
-    try:
-        part = first.rules.part(line)
-    except UnreadableFrame as error:
-        symbol = _symbol_in(line.frame)
-        if not symbol:
-            raise ConfigError(f"{path.name}, line {line.number}, cannot be read: {error}.") from error
-        check_of(symbol).unread(number, str(error))
-        return
-    if isinstance(part, BookUpdate):
-        shown = check_of(part.symbol).frame(number, part)
-        if shown is not None and top is not None:
-            top(shown)
-    elif isinstance(part, BestPrices):
-        check_of(part.symbol).best_prices(part)
-    elif isinstance(part, TradeNumber):
-        check_of(part.symbol).trade(number, part)
+    def __init__(self, first: _FirstReading, top: Callable[[Top], object] | None) -> None:
+        self.checks: dict[str, InstrumentCheck] = {}
+        self._first = first
+        self._rules = first.rules
+        self._top = top
+
+    def take(self, path: Path, line: RecordedLine, number: int) -> None:
+        try:
+            parts = self._rules.parts(line)
+        except UnreadableFrame as error:
+            symbol = _symbol_in(line.frame)
+            if not symbol:
+                raise ConfigError(f"{path.name}, line {line.number}, cannot be read: {error}.") from error
+            self._check(symbol).unread(number, str(error))
+            return
+        for part in parts:
+            if isinstance(part, FramesLost | NewConnection):
+                for check in self.checks.values():
+                    check.receive(number, part)
+            elif isinstance(part, FrameAgain):
+                for symbol in part.symbols:
+                    self._check(symbol).receive(number, part)
+            elif not isinstance(part, BookAnswer):
+                shown = self._check(part.symbol).receive(number, part)
+                if shown is not None and self._top is not None:
+                    self._top(shown)
+
+    def _check(self, symbol: str) -> InstrumentCheck:
+        check = self.checks.get(symbol)
+        if check is None:
+            check = self.checks[symbol] = InstrumentCheck(self._rules, symbol, self._first.answers_of(symbol))
+        return check
 
 
 class _FirstReading:
@@ -102,19 +107,19 @@ class _FirstReading:
         self._symbols: dict[Path, set[str]] = {path: set() for path in paths}  # of which a file has frames
         self._answers: list[tuple[Path, BookAnswer]] = []
         waiting: list[tuple[Path, RecordedLine]] = []
-        recognizer = Recognizer()
+        seen: dict[Path, str] = {}
         for path in paths:
             of_file = Recognizer()
             for line in read_lines(path, logger.warning):
-                self._see(path, line, of_file.see(line.frame, line.url), venue)
-                if b'"lastUpdateId"' in line.frame[:400]:
+                of_file.see(line.frame, line.url)
+                if line.is_answer or b'"lastUpdateId"' in line.frame[:400]:
                     waiting.append((path, line))
-                elif not line.is_answer and (symbol := _symbol_in(line.frame[:400])):
+                elif symbol := _symbol_in(line.frame[:400]):
                     self._symbols[path].add(symbol)
             if (found := of_file.venue) is not None:
-                recognizer.seen[found] += 1
-                self._see(path, None, found, venue)
-        self.rules: VenueRules = RULES[venue or recognizer.venue or "binance"]()
+                seen[path] = found
+                self._refuse_others(path, found, venue, is_said=of_file.is_said)
+        self.rules: VenueRules = RULES[venue or _one_of(seen)]()
         for path, line in waiting:
             self._keep_answer(path, line)
 
@@ -127,26 +132,41 @@ class _FirstReading:
             or (not answer.symbol and (not self._symbols[path] or symbol in self._symbols[path]))
         ]
 
-    def _see(self, path: Path, line: RecordedLine | None, found: str | None, venue: str | None) -> None:
-        is_said = line is not None and bool(line.url)  # venues with frames of one shape differ by their addresses
-        if found is not None and (found not in RULES or (is_said and venue not in (None, found))):
-            raise ConfigError(
-                f"{path.name} is a recording of {LABELS[found]} ({found}); recordings of {_verified()} can be verified."
-            )
+    def _refuse_others(self, path: Path, found: str, venue: str | None, *, is_said: bool) -> None:
+        """`is_said`: by its addresses. Venues with frames of one shape differ by nothing else."""
+        if found not in RULES:
+            said = f"recordings of {_verified()} can be verified"
+        elif venue is not None and found != venue and (is_said or not of_one_shape(found, venue)):
+            said = f"--venue says {LABELS[venue]} ({venue})"
+        else:
+            return
+        raise ConfigError(f"{path.name} is a recording of {LABELS[found]} ({found}); {said}.")
 
     def _keep_answer(self, path: Path, line: RecordedLine) -> None:
         try:
-            part = self.rules.part(line)
+            parts = self.rules.parts(line)
         except UnreadableFrame as error:
             raise ConfigError(f"{path.name}, line {line.number}, cannot be read: {error}.") from error
-        if isinstance(part, BookAnswer):
-            self._answers.append((path, part))
+        self._answers += [(path, part) for part in parts if isinstance(part, BookAnswer)]
+
+
+def _one_of(seen: dict[Path, str]) -> str:
+    """The venue of all files. Raises ConfigError where they are of several."""
+    venues = list(dict.fromkeys(seen.values()))
+    if len(venues) > 1:
+        of_files = ", ".join(f"{path.name} of {LABELS[found]} ({found})" for path, found in seen.items())
+        raise ConfigError(f"The files are of several venues: {of_files}; verify each by itself.")
+    return venues[0] if venues else "binance"
 
 
 def _verified() -> str:
-    return " and ".join(f"{LABELS[venue]} ({venue})" for venue in RULES)
+    names = [f"{LABELS[venue]} ({venue})" for venue in RULES]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _symbol_in(frame: bytes) -> str:
     found = _SYMBOL.search(frame)
-    return "" if found is None else (found[1] or found[2]).decode(errors="replace").upper()
+    if found is None:
+        return ""
+    named, stream, topic = found.groups()
+    return stream.decode(errors="replace").upper() if stream else (named or topic).decode(errors="replace")

@@ -1,0 +1,112 @@
+"""Recordings of others, each by the rule of its venue: what they are known to agree in has to come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.folders import RECORDINGS
+from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.verify.book_check import Top
+from vibe_orderbook_mcp.verify.recording import verify_files
+
+pytestmark = pytest.mark.skipif(not RECORDINGS.is_dir(), reason=f"no recordings in {RECORDINGS}")
+
+# Folder -> instrument -> (applied, checked, failed, trades).
+FOLDERS: dict[str, dict[str, tuple[int, int, int, int]]] = {
+    "binance_spot_20240808": {"BTCUSDT": (6493, 6493, 2, 19904), "ETHUSDT": (6468, 6468, 0, 14515)},
+    "binance_spot_2021_small": {
+        "BLZETH": (9, 3, 0, 0),
+        "LRCBTC": (13, 13, 0, 1),
+        "NKNUSDT": (149, 143, 0, 1),
+        "RUNEEUR": (1, 0, 0, 0),
+    },
+    "venues/binance_spot": {"BTCUSDT": (0, 0, 0, 748), "ETHUSDT": (0, 0, 0, 415)},
+    "venues/binance_us": {
+        "binance-us:COMPUSDT": (106, 103, 0, 0),
+        "binance-us:CRVUSDT": (28, 18, 0, 0),
+        "binance-us:OMGBUSD": (158, 155, 0, 11),
+        "binance-us:ZRXUSDT": (40, 40, 0, 0),
+    },
+    "venues/binance_usdm": {
+        "binance-usdm:AKROUSDT": (188, 182, 0, 8),
+        "binance-usdm:CTKUSDT": (180, 180, 0, 38),
+        "binance-usdm:ETHUSDT": (6581, 6581, 0, 14076),
+        "binance-usdm:KEEPUSDT": (132, 130, 0, 5),
+        "binance-usdm:SUSHIUSDT": (252, 252, 0, 40),
+    },
+    "venues/binance_coinm": {"binance-coinm:ETHUSD_PERP": (39133, 39133, 0, 3595)},
+    "venues/kraken_spot_v2": {"kraken:BTC/USD": (562, 562, 0, 12), "kraken:ETH/USD": (2400, 2400, 0, 5)},
+    "venues/okx": {
+        "okx:BTC-USD-220527": (99, 99, 0, 4),
+        "okx:BTC-USDT": (98, 98, 0, 69),
+        "okx:UNI-USD-SWAP": (93, 93, 0, 1),
+    },
+    "venues/coinbase_exchange": {"coinbase:BTC-USD": (980, 0, 0, 344), "coinbase:ETH-USD": (920, 0, 0, 91)},
+    "venues/hyperliquid": {"hyperliquid:BTC": (46, 0, 0, 0)},
+}
+# Those whose best prices go by no id: how many agree.
+LIKELY = {"venues/coinbase_exchange": (434, 435), "venues/deribit": (89, 89)}
+VERIFIED = {"venues/binance_spot": "chain", "venues/coinbase_exchange": "unproved", "venues/hyperliquid": "snapshots"}
+BEFORE = {"venues/coinbase_exchange": 1}
+
+
+def files_of(folder: str) -> list[Path]:
+    """Frames alone: answers beside them are found."""
+    files = sorted((RECORDINGS / folder).iterdir())
+    return [path for path in files if ".ws." in path.name or ".ndjson" in path.name or "20" in path.name]
+
+
+def reports_of(folder: str) -> tuple[list[dict[str, Any]], bool, list[Top]]:
+    tops: list[Top] = []
+    found = verify_files(files_of(folder), top=tops.append)
+    return found.instruments, found.is_sound, tops
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_chains_checksums_and_best_prices_of_real_recordings_agree(folder: str) -> None:
+    """Two tickers of BTCUSDT were skipped by the recorder; hence 99.9 % and not all."""
+    reports, is_sound, tops = reports_of(folder)
+    expected = FOLDERS[folder]
+    assert {one["instrument"] for one in reports} == set(expected)
+    for one in reports:
+        assert (one["applied"], one["checked"], one["failed"], one["trades"]) == expected[one["instrument"]]
+        assert one["verified"] == VERIFIED.get(folder, "book")
+        assert one["gaps"] == one["crossed"] == one["repeated"] == one["unreadable"] == 0
+        assert one["trade_ids_missing"] == (None if folder.endswith("hyperliquid") else 0)
+        assert one["failed"] <= one["checked"] / 1000
+        assert one["trades_before"] == BEFORE.get(folder, 0)
+        assert sum(top.instrument == one["instrument"] for top in tops) == one["applied"]
+    assert is_sound == all(one["failed"] == 0 for one in reports)
+
+
+@pytest.mark.parametrize("folder", sorted(LIKELY))
+def test_prices_that_go_by_no_id_agree_as_often_as_they_are_known_to(folder: str) -> None:
+    reports, is_sound, _ = reports_of(folder)
+    assert is_sound
+    counted = (sum(one["likely_agreed"] for one in reports), sum(one["likely_compared"] for one in reports))
+    assert counted == LIKELY[folder]
+
+
+def test_books_of_deribit_hold_their_chain() -> None:
+    reports, is_sound, tops = reports_of("venues/deribit")
+    assert is_sound
+    assert len(reports) == 10
+    assert sum(one["applied"] for one in reports) == sum(one["frames"] for one in reports) == len(tops) == 46
+    assert {one["channel"] for one in reports} == {"raw"}
+
+
+@pytest.mark.parametrize(("folder", "label"), [("bitfinex", "Bitfinex"), ("bitget_v1", "Bitget"), ("htx", "HTX")])
+def test_recordings_of_other_venues_are_refused_by_name(folder: str, label: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{label} \(.*recordings of Binance spot .* can be verified"):
+        verify_files(files_of(f"venues/{folder}"))
+
+
+def test_answers_beside_frames_of_venues_that_need_none_do_no_harm() -> None:
+    for folder in ("kraken_spot_v2", "coinbase_exchange"):
+        alone, beside = files_of(f"venues/{folder}"), sorted((RECORDINGS / "venues" / folder).iterdir())
+        assert len(beside) > len(alone)
+        found = verify_files([*alone, *(path for path in beside if path not in alone)])
+        assert found == verify_files(alone)
