@@ -169,10 +169,7 @@ def test_tests_that_are_named_exist() -> None:
 
 
 # What is listed in one file, or in several together.
-TOOL_LISTS = (
-    *(("README.md",), ("docs/ANALYTICS.md",), ("scripts/clients",), ("scripts/load",), ("scripts/soak",)),
-    ("bench/answers.py", "bench/queries.py"),
-)
+TOOL_LISTS = (("README.md",), ("docs/ANALYTICS.md",))
 
 
 @pytest.mark.parametrize("pages", TOOL_LISTS, ids=" ".join)
