@@ -18,15 +18,14 @@ from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
     BookAnswer,
-    Following,
     LevelsFrame,
     Part,
     TextPair,
     TradeIds,
     UnreadableFrame,
-    VenueRules,
     numbers,
 )
+from vibe_orderbook_mcp.verify.ranges import RangeRules
 
 
 class _BinanceOuter(msgspec.Struct):
@@ -78,7 +77,7 @@ _OUTER: Final = msgspec.json.Decoder(_BinanceOuter)
 _KINDS: Final = {"depth": "depthUpdate", "bookTicker": "bookTicker", "aggTrade": "aggTrade", "trade": "trade"}
 
 
-class BinanceSpotRules(VenueRules):
+class BinanceSpotRules(RangeRules):
     proof = Proof(book="update_ids", trades="consecutive_ids", refill=True)
     compared = "newest"
 
@@ -90,21 +89,6 @@ class BinanceSpotRules(VenueRules):
             return _parts(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise UnreadableFrame(str(error)) from error
-
-    def follows(self, last_id: int, frame: LevelsFrame) -> Following:
-        first_id, final_id = _ids(frame)
-        if final_id <= last_id:
-            return "old"
-        return "gap" if first_id > last_id + 1 else "next"
-
-    def joins(self, answer_id: int, frame: LevelsFrame) -> bool:
-        first_id, final_id = _ids(frame)
-        return first_id <= answer_id + 1 <= final_id
-
-
-def _ids(frame: LevelsFrame) -> tuple[int, int]:
-    """U and u, which each frame has."""
-    return frame.first_id or 0, frame.final_id or 0
 
 
 def _parts(line: RecordedLine) -> Sequence[Part]:

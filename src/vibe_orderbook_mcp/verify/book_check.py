@@ -130,7 +130,7 @@ class BookCheck:
             self._fault(line, _missing(last_id, frame))
             self._forget()
         if self.book is None:
-            self.book = self._joined(frame)
+            self.book = self._joined(line, frame)
         if self.book is not None:
             self.book.apply(frame.bids, frame.asks)
         self._last_id = frame.final_id
@@ -141,11 +141,14 @@ class BookCheck:
         first = frame.final_id if frame.first_id is None else frame.first_id
         self._fault(line, f"updates {first} to {frame.final_id} came again")
 
-    def _joined(self, frame: LevelsFrame) -> TextBook | None:
+    def _joined(self, line: int, frame: LevelsFrame) -> TextBook | None:
         for answer in self._answers:
             fits = self._rules.joins(answer.update_id, frame)
             if fits and (answer.symbol or _is_near(answer, frame)):
-                return TextBook(answer.bids, answer.asks)
+                book = TextBook(answer.bids, answer.asks)
+                if self._rules.compared == "equal":
+                    self._differ(self._comparison.show(line, answer.update_id, book.best("bid"), book.best("ask")))
+                return book
         return None
 
     def _judge(self, line: int, book: TextBook, frame: LevelsFrame) -> Top:

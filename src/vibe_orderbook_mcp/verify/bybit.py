@@ -18,16 +18,15 @@ from vibe_orderbook_mcp.model.events import Id
 from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
-    Following,
     LevelsFrame,
     Part,
     TextPair,
     TouchPrices,
     TradeName,
     UnreadableFrame,
-    VenueRules,
     Whole,
 )
+from vibe_orderbook_mcp.verify.ranges import RangeRules
 
 RESTARTED: Final = 1  # the `u` of a book whose service started again
 
@@ -64,7 +63,7 @@ _TRADES: Final = msgspec.json.Decoder(list[_BybitTrade])
 _TICKER: Final = msgspec.json.Decoder(_BybitTicker)
 
 
-class BybitRules(VenueRules):
+class BybitRules(RangeRules):
     proof = Proof(book="update_ids", trades="unproven", refill=False)
     beyond_depth = "fault"
 
@@ -86,12 +85,6 @@ class BybitRules(VenueRules):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise UnreadableFrame(str(error)) from error
         return ()
-
-    def follows(self, last_id: int, frame: LevelsFrame) -> Following:
-        update_id = frame.final_id or 0
-        if update_id <= last_id:
-            return "old"
-        return "next" if update_id == last_id + 1 else "gap"
 
 
 def _book(depth: int, kind: str, book: _BybitBook) -> Sequence[Part]:

@@ -10,8 +10,11 @@ from vibe_orderbook_mcp.verify.binance_spot import BinanceSpotRules
 from vibe_orderbook_mcp.verify.bybit import BybitRules
 from vibe_orderbook_mcp.verify.coinbase import CoinbaseRules
 from vibe_orderbook_mcp.verify.deribit import DeribitRules
+from vibe_orderbook_mcp.verify.gateio import GateRules
 from vibe_orderbook_mcp.verify.hyperliquid import HyperliquidRules
 from vibe_orderbook_mcp.verify.kraken import KrakenRules
+from vibe_orderbook_mcp.verify.kraken_futures import KrakenFuturesRules
+from vibe_orderbook_mcp.verify.kucoin import KucoinRules
 from vibe_orderbook_mcp.verify.okx import OkxRules
 from vibe_orderbook_mcp.verify.parts import VenueRules
 
@@ -27,4 +30,7 @@ RULES: Final[dict[str, Callable[[], VenueRules]]] = {
     "bybit-linear": lambda: BybitRules("bybit-linear"),
     "hyperliquid": HyperliquidRules,
     "deribit": DeribitRules,
+    "kucoin": KucoinRules,
+    "gateio": GateRules,
+    "kraken-futures": KrakenFuturesRules,
 }
