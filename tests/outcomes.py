@@ -35,11 +35,11 @@ class Outcome:
         self._end(saw, f"{secs:.1f} s")
 
     def remains(self, *, saw: str) -> None:
-        """Nothing that this program can mend; `saw` is what it honestly says for as long as the fault lasts."""
+        """Nothing that this program can repair; `saw` is what it honestly says for as long as the fault lasts."""
         self._end(saw, "while it lasts")
 
     def books(self, *, checked: int, wrong: int) -> None:
-        """How many books that were served as live were held against the true ones, and how many differed."""
+        """How many books that were served as live were compared with the true ones, and how many differed."""
         self.has_books = True
         self._record("books_checked", checked)
         self._record("books_wrong", wrong)

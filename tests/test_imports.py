@@ -98,7 +98,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "sim.matching": IMPURE,
 }
 
-# What is pure all the same: it reads the environment once, for which code is to run, never for what it answers; or it
+# Pure in spite of that: it reads the environment once, for which code is to run, never for what it answers; or it
 # reads the text of a given time.
 BUT_MAY_IMPORT: dict[str, tuple[str, ...]] = {"book.compiled": ("os",), "model.instants": ("datetime",)}
 

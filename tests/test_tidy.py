@@ -149,7 +149,7 @@ BESIDE_ROOMS = {"data", "e2e", "e2e/faults", "fuzz"}
 
 
 def test_the_folders_of_the_tests_are_the_rooms_of_the_package() -> None:
-    """Whoever changes a room finds its tests under its name."""
+    """The author of a change finds a room's tests under its name."""
     folders = {str(path.parent.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("*.py")} - {"."}
     strangers = {folder for folder in folders - BESIDE_ROOMS if not (SOURCE / folder).is_dir()}
     assert strangers == set()
@@ -176,3 +176,79 @@ TOOL_LISTS = (("README.md",), ("docs/ANALYTICS.md",))
 def test_every_tool_is_in_every_list(pages: tuple[str, ...]) -> None:
     text = "".join((ROOT / page).read_text("utf-8") for page in pages)
     assert [tool.name for tool in TOOLS if tool.name not in text] == []
+
+
+STYLE = ROOT / "docs" / "STYLE.md"
+
+
+def banned_phrases() -> dict[str, str]:
+    """The table of docs/STYLE.md: phrase -> what to write. The page and this test have one list."""
+    table = STYLE.read_text("utf-8").partition("| never | write |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", table, re.MULTILINE)
+    return {phrase.strip(): instead for phrases, instead in rows for phrase in phrases.split(",")}
+
+
+BANNED = banned_phrases()
+LONGEST_FIRST = sorted((re.escape(each).replace(r"\ ", r"(?:\s+#)?\s+") for each in BANNED), key=len, reverse=True)
+PHRASE = re.compile(rf"(?<![\w.-])({'|'.join(LONGEST_FIRST)})(?![\w(-])", re.IGNORECASE)
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of comments, docstrings and texts; in tests without texts, which quote others."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".md":
+        page = text if path != STYLE else text.partition("## English")[0] + text.partition("## Words")[2]
+        yield 1, re.sub(r"```.*?```", lambda block: "\n" * block.group().count("\n"), page, flags=re.DOTALL)
+    elif path.suffix in (".pyx", ".pyi"):
+        yield from ((number, line.partition("#")[2]) for number, line in enumerate(text.splitlines(), 1))
+        yield from (
+            (text[: each.start()].count("\n") + 1, each[1]) for each in re.finditer(r'"""(.*?)"""', text, re.DOTALL)
+        )
+    else:
+        comments: list[tokenize.TokenInfo] = []
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                if comments and token.start[0] != comments[-1].start[0] + 1:
+                    yield comments[0].start[0], "\n".join(each.string for each in comments)
+                    comments = []
+                comments.append(token)
+            is_text = token.type == tokenize.STRING and (token.string.startswith('"""') or "tests" not in path.parts)
+            if is_text or token.type == getattr(tokenize, "FSTRING_MIDDLE", -1):
+                yield token.start[0], token.string
+        if comments:
+            yield comments[0].start[0], "\n".join(each.string for each in comments)
+
+
+def all_prose() -> list[Path]:
+    code = [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.pyx"), *SOURCE.rglob("*.pyi"), *programs()]
+    return sorted([*PAGES, *code, *(ROOT / "tests").rglob("*.py")])
+
+
+def banned_in(path: Path) -> Iterator[str]:
+    for line, text in prose(path):
+        plain = re.sub(r"`[^`\n]*`|\{[^{}]*\}", lambda quoted: " " * len(quoted.group()), text)
+        for found in PHRASE.finditer(plain):
+            phrase = " ".join(found[1].replace("#", " ").lower().split())
+            number = line + plain[: found.start()].count("\n")
+            yield f"{path.name}:{number}: {phrase!r}; write: {BANNED[phrase]}"
+
+
+def test_no_text_has_words_that_the_style_page_bans() -> None:
+    """A reader who trades must understand each sentence at first reading."""
+    assert len(BANNED) > 40
+    assert [f"{path.parent.relative_to(ROOT)}/{each}" for path in all_prose() for each in banned_in(path)] == []
+
+
+def test_banned_words_are_found_wherever_prose_is(tmp_path: Path) -> None:
+    """In comments, over a line break, in docstrings and texts; not in names, code quotes or parts of words."""
+    code = tmp_path / "code.py"
+    code.write_text(
+        '"""It is told."""\nheld = 1  # half,\n# of\n# which one\n'
+        'withheld = f"is {held} anew"\n# `held`, unheld, of whichever\n'
+    )
+    assert [each.split(";")[0] for each in banned_in(code)] == [
+        "code.py:1: 'told'", "code.py:5: 'anew'", "code.py:3: 'of which'",
+    ]  # fmt: skip
+    page = tmp_path / "page.md"
+    page.write_text("Half of it, of\nwhich `held` and\n```\nheld\n```\nmuch is held.\n")
+    assert [each.split(";")[0] for each in banned_in(page)] == ["page.md:1: 'of which'", "page.md:6: 'held'"]

@@ -94,7 +94,7 @@ def test_fewer_than_twenty_trades_at_a_level_are_not_called_absorption() -> None
 
 
 def test_a_window_without_a_mid_absorbs_nothing() -> None:
-    """Whether the price gave way is unknown."""
+    """Whether the price moved is unknown."""
     blind = window([row(0, touched=(REFILLED,))])
     assert level_absorption(blind, TICK, None) == []
     assert window_absorption(blind, EqualWindows(), TICK, None) is None
@@ -202,7 +202,7 @@ def test_two_hundred_quiet_windows_make_heavy_selling_into_a_still_mid_an_event(
 
 
 def test_a_price_that_follows_is_no_absorption() -> None:
-    """Neither side is said to have taken in a rally or a fall."""
+    """Neither side is said to have absorbed a rally or a fall."""
     for buys, sells, way in ((5_000.0, 100.0, 1), (100.0, 5_000.0, -1)):
         assert _found(WINDOWS_NEEDED, buys, sells, mid_end=100.0 + way * 1.96).absorber is None
         assert _found(WINDOWS_NEEDED, buys, sells, mid_end=100.0 + way * 0.01).absorber is not None

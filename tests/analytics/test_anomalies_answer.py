@@ -112,7 +112,7 @@ def test_other_findings_have_their_sentences() -> None:
 
 
 def test_a_finding_leaves_the_window_but_not_the_past() -> None:
-    """One that touches the window is told once, as present."""
+    """One that touches the window is listed once, as present."""
     watch = warm()
     feed(watch, [quiet_row(AT), *stuffing(4, start=AT + 1), *calm(AT + 5, 30)])
     ended = watch.recent[-1]

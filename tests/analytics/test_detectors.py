@@ -215,7 +215,7 @@ def thin(
 
 @pytest.mark.parametrize("side", ["bid", "ask"])
 def test_a_draining_side_is_found(side: Side) -> None:
-    """Three seconds raise it, thirty quiet ones clear it, and the side that drained is told."""
+    """Three seconds raise it, thirty quiet ones clear it, and the side that drained is reported."""
     watch = warm()
     assert feed(watch, thin(2, side=side)) == []
     found = feed(watch, thin(10, start=AT + 2, side=side))

@@ -382,7 +382,7 @@ def test_a_rare_window_is_a_headline_too() -> None:
 
 
 def test_a_rally_is_not_called_absorption() -> None:
-    """The same amounts while price runs 196 bps: whoever sold was run over."""
+    """The same amounts while price runs 196 bps: sellers were run over."""
     for way, traded in ((1, {"buy_quote": 500_000.0}), (-1, {"sell_quote": 500_000.0})):
         mid = 61837.635 * (1 + way * 0.0196)
         rows = hours_before() + [busy(i, mid=61837.635 if i < 30 else mid, **traded) for i in range(60)]

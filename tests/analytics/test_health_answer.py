@@ -57,7 +57,7 @@ def drained(second: int, **more: object) -> SecondRow:
 
 
 def test_a_window_whose_end_was_not_seen_is_not_dated_by_it() -> None:
-    """After a restart events come before a second of them is over: the score is of before."""
+    """After a restart events come before their second has ended: the score is from the seconds before."""
     rows, end = [quiet_row(i) for i in range(60)], T0 + 72
     facts: dict[str, Any] = {"as_of_ms": end * 1000 - 5, "age_ms": 5, "status": "live"}
     late = health_score_answer(BTC, rows, Span(end - 60, end), None, **facts)
@@ -67,7 +67,7 @@ def test_a_window_whose_end_was_not_seen_is_not_dated_by_it() -> None:
 
 
 def test_a_quiet_market_is_excellent() -> None:
-    """As usual in everything: what a desk would call fine. Its class says how dear it is."""
+    """As usual in everything: what a desk would call fine. Its class says how expensive it is."""
     watch = SymbolWatch(BTC)
     feed(watch, changed([quiet_row(second) for second in range(1000)], **SIZES))
     found = ask(watch)
@@ -238,7 +238,7 @@ def test_a_band_that_changed_with_the_last_choice_is_said() -> None:
 
 
 def dropped(second: int) -> list[SecondRow]:
-    """One frame was lost: the rest of the second and the next one are without a book, and that one mends it."""
+    """One frame was lost: the rest of the second and the next one are without a book, and that one repairs it."""
     return [
         bookless(second, covered_ms=300, flags=int(RowFlag.GAP)),
         quiet_row(second + 1, covered_ms=500, flags=int(RowFlag.GAP | RowFlag.RESYNC)),
@@ -247,7 +247,7 @@ def dropped(second: int) -> list[SecondRow]:
 
 @pytest.mark.parametrize("after", [0, 1, 2, 10])
 def test_a_gap_is_ours_and_its_seconds_are_left_out(after: int) -> None:
-    """A frame was lost. Nothing was one-sided or crossed, and nothing is said to be now of which nothing is known."""
+    """A frame was lost. Nothing was one-sided or crossed, and the answer claims nothing about the unknown present."""
     watch = warm()
     feed(watch, [quiet_row(WARM_SECS + n) for n in range(60)])
     before = ask(watch)

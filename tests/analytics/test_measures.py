@@ -119,7 +119,7 @@ def test_volume_is_of_a_minute_against_the_days_mean_minute() -> None:
 
 
 def test_a_second_without_a_sound_book_has_no_book_figures() -> None:
-    """Its trades count all the same, and what it broke is not measured across it."""
+    """Its trades still count, and what it broke is not measured across it."""
     gap = row(AT, covered_ms=200, flags=int(RowFlag.GAP), buy_quote=6_000.0, sell_quote=6_000.0)
     found = told(warm(), [gap, *(quiet_row(AT + 1 + place) for place in range(12))])
     assert found[0] == Measures(

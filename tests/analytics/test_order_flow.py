@@ -184,7 +184,7 @@ def test_fewer_than_thirty_buckets_give_no_impact() -> None:
 
 
 def test_buckets_with_a_hole_are_left_out() -> None:
-    """A mid change across seconds nobody watched belongs to no flow that was seen."""
+    """A mid change across seconds without a row belongs to no recorded flow."""
     rows = [r for r in _impact_rows(100, 0.5, 0.0) if r.second != T0 + 39]
     flows, _ = impact_buckets(rows, T0 + 100, 0.01)
     assert len(flows) == 7  # without the first, the one with the hole, and the one that starts after it

@@ -87,7 +87,7 @@ def test_another_band_has_to_be_chosen_on_two_days_in_a_row() -> None:
 
 
 def test_the_band_is_looked_at_at_fifteen_minutes_at_an_hour_and_at_midnight() -> None:
-    """What fifteen minutes chose gives way at once to what an hour chooses; after that two days have to agree."""
+    """The choice of an hour replaces the one of fifteen minutes at once; after that two days have to agree."""
     band, pools = OwnBand(), [Pool("level") for _ in BANDS_BPS]
 
     def seen(count: int, sd: float) -> None:

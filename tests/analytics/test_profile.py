@@ -46,7 +46,7 @@ def test_widths_are_the_narrowest_of_1_2_5_that_need_at_most_100_bins(ticks: int
     [(0, 100, 100), (10_000, 20, 200), (3_000, 20, 100), (0, 3, 3), (1000, 3, 15), (0, 8, 200)],
 )
 def test_widths_are_whole_multiples_of_what_is_stored(ticks: int, base: int, width: int) -> None:
-    """Half a stored bin cannot be told apart; 50 is no multiple of 20, and none of 1-2-5 is one of 3."""
+    """Half a stored bin cannot be separated; 50 is no multiple of 20, and none of 1-2-5 is one of 3."""
     assert bin_width(ticks, base=base) == width
 
 

@@ -204,7 +204,7 @@ def test_a_wish_that_was_not_met_is_told() -> None:
 
 
 def test_a_part_of_the_window_is_answered_as_a_part() -> None:
-    """Sixty per cent held: said in the sentence, the window and a warning."""
+    """Sixty per cent are stored: said in the sentence, the window and a warning."""
     answer = profile(BARS, tape=TapeCoverage(600, 400, None), warnings=["handed in"])
     assert answer.summary.startswith("BTCUSDT, 24 h (60 % of its trades stored): only 220 trades; most traded")
     assert (answer.quality, answer.window.coverage, answer.window.covered_secs) == ("partial", 0.6, 51_840.0)

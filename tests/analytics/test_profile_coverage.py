@@ -44,7 +44,7 @@ def test_a_quiet_symbol_is_covered_without_a_trade() -> None:
 
 
 def test_a_part_is_answered_and_only_nothing_is_refused() -> None:
-    """While older trades are fetched, what is there is exact for its part; the answer says how large that is."""
+    """While older trades are fetched, the stored part is exact; the answer says how large that is."""
     fetching = Backfill(DAY.start * 1000, 600, 12.5)
     assert check_tape("BTCUSDT", DAY, TapeCoverage(400, 600, NOW_MS - 9 * HOUR, None, fetching)) == 0.4
     with pytest.raises(Refusal) as refused:
@@ -66,7 +66,7 @@ def test_without_a_back_fill_time_has_to_pass() -> None:
     tape = TapeCoverage(0, 0, NOW_MS - 5 * HOUR, NOW_MS - 5 * HOUR)
     with pytest.raises(Refusal) as refused:
         check_tape("BTCUSDT", DAY, tape)
-    assert refused.value.retry_after_secs == 60  # nothing is held yet: the first trade is answered
+    assert refused.value.retry_after_secs == 60  # nothing is stored yet: one trade is enough
     with pytest.raises(Refusal) as new:
         check_tape("BTCUSDT", DAY, TapeCoverage(0, 0, None, is_new=True))
     assert (new.value.hint, new.value.retry_after_secs) == ("Older trades are about to be fetched.", 3.0)

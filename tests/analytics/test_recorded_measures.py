@@ -72,7 +72,7 @@ def checked(found: Played) -> list[int]:
 
 
 def usual_rows(found: Played, at: int) -> list[SecondRow]:
-    """Sound seconds of before that count: a second is told after those that are a little over a minute old count."""
+    """Earlier valid seconds that count: a second comes after those that are a little over a minute old count."""
     until = found.rows[at].second - 1 - WAIT_SECS
     return [
         row

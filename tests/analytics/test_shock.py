@@ -48,7 +48,7 @@ def test_price_moved_something_was_traded_something_is_rare(
 
 
 def swept(second: int, *, quote: float = 150_000.0, side: Side = "bid", prices: int = 9) -> LevelEvidence:
-    """A taker group that hit a side of which 100 000 within 5 bps are usual."""
+    """A taker group that hit a side with a usual depth of 100 000 within 5 bps."""
     group = TakerGroup(
         time_ms=(T0 + second) * 1000 + 300,
         side=side,
@@ -169,7 +169,7 @@ def test_no_shock_before_an_hour() -> None:
 
 
 def test_an_open_shock_is_still_open_after_a_restart() -> None:
-    """The rows behind the stored hours are judged again; what they say is told once, when it ends."""
+    """The rows behind the stored hours are judged again; their finding is reported once, when it ends."""
     watch = warm()
     mid = mid_of(watch)
     rows: list[SecondRow] = [*watch.rows]

@@ -1,4 +1,4 @@
-"""Labels about a cut: entered at it, left well below it, the same for whoever asks."""
+"""Labels about a cut: entered at it, left well below it, the same for every caller."""
 
 from __future__ import annotations
 

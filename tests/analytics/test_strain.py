@@ -1,4 +1,4 @@
-"""How little of a book is left and how dear it is, together, against what the symbol's own episodes come to."""
+"""How little of a book is left and how expensive it is, together, against what the symbol's own episodes come to."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_only_the_last_minute_counts() -> None:
 
 
 def test_a_pause_leaves_nothing_old_behind() -> None:
-    """After two minutes without a look the first one is all there is."""
+    """After two minutes without a look the first one is the only one."""
     grid = RestingGrid(BTC)
     watch(grid, *book(size=100.0))
     grid.sample(200_000, *book(size=1.0))
@@ -141,7 +141,7 @@ def test_empty_bins_count_as_zero() -> None:
 
 
 def test_beyond_the_known_book_nothing_is_said() -> None:
-    """Fifty levels of 0.2 bps are known: ten bins and not a hundred, the last of which would look thin."""
+    """Fifty levels of 0.2 bps are known: ten bins and not a hundred, because the last ones would look thin."""
     grid = RestingGrid(BTC)
     watch(grid, *book(levels=50, complete=False))
     assert len(depths(grid, "bid")) == len(depths(grid, "ask")) == 9

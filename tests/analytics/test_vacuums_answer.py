@@ -224,7 +224,7 @@ def test_zones_of_a_few_minutes_are_not_sold_as_more() -> None:
 
 
 def test_a_symbol_that_never_traded_has_its_resting_zones() -> None:
-    """And nobody is told to wait for trades that may never come."""
+    """And no caller has to wait for trades that may never come."""
     never = TapeCoverage(0, 0, None, never_traded=True)
     nothing = Histogram(2, 5, 100, {})
     found = answer(nothing, never, resting=[resting("bid", THIN)])

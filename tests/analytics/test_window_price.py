@@ -29,7 +29,7 @@ def test_open_is_the_mid_before_the_window_and_close_the_last_one_in_it() -> Non
 
 
 def test_a_quiet_window_has_a_price_and_no_average() -> None:
-    """A coin that does not trade has a mid all the same; its range is that of mid."""
+    """A coin that does not trade has a mid nevertheless; its range is that of mid."""
     price = window_price(window([row(0, mid=10.0), row(1, mid=10.2)]))
     assert price == WindowPrice(
         open=10.0, close=10.2, high=10.2, low=10.0, vwap=None, open_at=T0 + 1, close_at=T0 + 2, high_traded=False,

@@ -113,7 +113,7 @@ def test_the_newest_part_of_a_window_is_taken_where_less_than_half_is_recorded()
 
 
 def test_old_seconds_that_slide_out_do_not_count_towards_the_wait() -> None:
-    """A feed that stopped has to fill the window anew, whatever it recorded earlier."""
+    """A feed that stopped has to fill the window again, whatever it recorded earlier."""
     rows = [row(i) for i in range(25)]
     with pytest.raises(Refusal) as refused:
         check_coverage("BTCUSDT", rows, Span(T0, T0 + 60))

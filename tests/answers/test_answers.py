@@ -47,7 +47,7 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_the_touch_follows_from_the_levels_and_the_levels_are_the_exchanges(mode: Mode, tmp_path: Path) -> None:
-    """With the stream held still, both tools speak of the same update, and arithmetic on one gives the other."""
+    """With the stream stopped, both tools speak of the same update, and arithmetic on one gives the other."""
 
     async def run() -> None:
         async with serving(tmp_path / "db", exchange(), mode=mode) as (sim, server, client):
@@ -227,7 +227,7 @@ def test_health_without_an_exchange_tells_neither_a_date_nor_a_recording_that_is
 
 
 def test_after_a_lost_connection_nothing_later_counts_as_known(tmp_path: Path) -> None:
-    """An hour of which the last half was an outage has half of its trades, and the answer must not say all."""
+    """An hour whose last half was an outage has half of its trades, and the answer must not say all."""
 
     async def run() -> None:
         async with serving(tmp_path / "db", exchange(), backfill_hours=1) as (sim, server, client):
@@ -275,7 +275,7 @@ def test_a_side_that_is_empty_at_the_exchange_is_live_with_nulls_and_no_window_i
 
 
 def test_a_market_without_a_price_is_not_called_out_of_sequence(tmp_path: Path) -> None:
-    """No bids and no trade yet: zones have nothing to be measured from, and the book is live all the same."""
+    """No bids and no trade yet: zones have nothing to be measured from, and the book is live nevertheless."""
 
     async def run() -> None:
         sim = exchange("BTCUSDT", "WANUSDT")
@@ -311,7 +311,7 @@ def test_a_side_that_is_empty_at_the_exchange_has_health_0_and_a_young_market_no
 
 
 def test_after_a_dropped_frame_only_the_gap_is_left_out(tmp_path: Path) -> None:
-    """One frame is lost and the book is loaded anew: that is ours, and the market's book lacked nothing."""
+    """One frame is lost and the book is loaded again: that is ours, and the market's book lacked nothing."""
 
     async def run() -> None:
         async with serving(tmp_path / "db", exchange()) as (sim, server, client):

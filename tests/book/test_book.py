@@ -295,7 +295,7 @@ def test_what_is_no_side_is_not_read_as_one(kind: type[BookSide], side: Side) ->
 def test_the_best_levels_alone_are_kept(
     kind: type[BookSide], side: Side, start: list[Ticks], batches: list[list[Ticks]], count: int
 ) -> None:
-    """A venue that keeps so many in step says nothing of the others any more: they would stand there for good."""
+    """A venue that keeps this many in step says nothing of the others any more: they would stand there for good."""
     book_side = built(kind, side, start, batches)
     whole = expected(start, batches)
     book_side.keep_best(count)

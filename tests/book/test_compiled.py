@@ -178,7 +178,7 @@ def test_long_streams_make_the_same_sides(side: Side, spread: int, seed: int, co
     ],
 )
 def test_what_is_no_level_is_refused_and_changes_nothing(side: Side, wrong: object) -> None:
-    """The decoder lets none of them through. If one came all the same, no book would have half of an event."""
+    """The decoder lets none of them through. If one came nevertheless, no book would have half of an event."""
     start = [(4.0, 1.0), (5.0, 2.0), (6.0, 3.0)]
     both = Both(side, start)
     raised = []

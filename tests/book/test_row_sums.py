@@ -132,7 +132,7 @@ STATES = st.lists(st.tuples(SIZES, SIZES), min_size=1, max_size=8)
 def test_imbalances_of_events_add_up_level_by_level(
     module: Any, kind: Callable[..., BookSide], states: list[tuple[list[int], list[int]]], restarts: set[int]
 ) -> None:
-    """Against the formula's own function, for books that empty, touch, thin out and are followed anew."""
+    """Against the formula's own function, for books that empty, touch, thin out and are followed again."""
     summed = module.EventImbalance()
     before = None
     ofi: list[list[float]] = []
@@ -169,7 +169,7 @@ class Meddler:
 
 @needs_compiled
 def test_rows_that_change_while_they_are_read_are_read_as_they_were() -> None:
-    """No decoder makes such numbers; whoever does reads no foreign memory by it."""
+    """No decoder makes such numbers; a caller with them must not read foreign memory."""
     assert compiled is not None
     rows: list[Any] = []
     rows += [(Meddler(rows), 2.0), *((float(price), 3.0) for price in range(1, 500))]

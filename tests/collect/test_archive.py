@@ -26,7 +26,7 @@ from vibe_orderbook_mcp.store.history import History
 async def main():
     history = await History.open(sys.argv[1], cap_mb=64, retention_days=7)
     await history.append([record(START)], [batch(1)])
-    print("held", flush=True)
+    print("locked", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     await history.append([record(START + 1)], [batch(2)])
     print("written", flush=True)
@@ -53,7 +53,7 @@ def test_beside_another_process_history_is_served_and_nothing_is_written(tmp_pat
         assert holder.stdin is not None
         assert holder.stdout is not None
         try:
-            assert await asyncio.wait_for(holder.stdout.readline(), PATIENCE_SECS) == b"held\n"
+            assert await asyncio.wait_for(holder.stdout.readline(), PATIENCE_SECS) == b"locked\n"
             async with exchange() as sim:
                 runtime = runtime_for(sim.rest_url, sim.ws_url, path, symbols="BTCUSDT", backfill_hours=1)
                 with listening("WARNING") as logged:

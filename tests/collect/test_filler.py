@@ -41,7 +41,7 @@ async def ids_of(runtime: Runtime, symbol: str) -> list[tuple[int, int]]:
 async def until_whole(
     runtime: Runtime, symbol: str, *, beyond: int = 0, secs: float = PATIENCE_SECS
 ) -> tuple[int, int]:
-    """Wait until the ids held are one interval that reaches `beyond`."""
+    """Wait until the stored ids are one interval that reaches `beyond`."""
     async with asyncio.timeout(secs):
         while True:
             ids = [] if runtime.archive.history is None else await ids_of(runtime, symbol)
@@ -82,7 +82,7 @@ def test_trades_that_the_stream_lost_are_fetched_and_the_hole_is_closed(tmp_path
 
 
 def test_what_happened_between_two_runs_is_fetched_after_the_start(tmp_path: Path) -> None:
-    """Even without a lookback: a hole in what is held is a hole."""
+    """Even without a lookback: a hole between stored trades is a hole."""
 
     async def run() -> None:
         async with exchange() as sim:
@@ -140,7 +140,7 @@ def newest_id(sim: SimExchange) -> int:
 
 
 def test_the_hours_before_the_start_are_fetched_newest_first_and_no_further(tmp_path: Path) -> None:
-    """What is held stays one interval that ends now, so a profile can be answered at any point on the way."""
+    """The stored trades stay one interval that ends now, so a profile can be answered at any point on the way."""
 
     async def run() -> None:
         async with SimExchange(SimConfig(symbols=(SLOW,), seed=5, history_hours=2.0)) as sim:
@@ -351,7 +351,7 @@ def test_a_trade_that_cannot_be_stored_costs_itself_and_is_not_asked_for_again(t
 
 
 def test_trades_of_seconds_that_were_dropped_before_anything_was_held_are_fetched(tmp_path: Path) -> None:
-    """Without a lookback nothing before the first trade held is missing, but for what this process has seen."""
+    """Without a lookback nothing before the first stored trade is missing, except what this process has seen."""
     pages = Pages(*map(trade, range(1, 31)))
 
     async def run() -> None:

@@ -89,7 +89,7 @@ def test_a_symbol_that_makes_room_leaves_its_history_and_nothing_else(
             assert set(runtime.market.symbols) == {"BTCUSDT", GONE}
             history = runtime.archive.writable()
             rows = await history.rows(GONE, 0, 2**40)
-            assert len(rows) >= 10  # of before
+            assert len(rows) >= 10  # from before
             last = rows[-1].second
             await until(lambda: runtime.recorder.snapshots_stored[GONE] >= 3)
             later = await history.rows(GONE, last + 1, 2**40)

@@ -15,7 +15,7 @@ def filled(limit: int = 4, eager: tuple[str, ...] = ("BTC",)) -> tuple[Places, s
 
 
 def test_the_least_recently_asked_symbol_makes_room() -> None:
-    """The places went to whoever asked first, until a restart."""
+    """The places went to the first callers, until a restart."""
     places, wanted = filled()
     places.ask("A", 130.0)
     assert places.take("NEW", wanted, 60.0 + KEPT_SECS) == "B"

@@ -234,7 +234,7 @@ def test_a_disk_that_refuses_every_byte_costs_nothing_once_it_is_back(tmp_path: 
 
 
 class Quiet:
-    """A recorder of symbols that say nothing: time passes when it is told to."""
+    """A recorder of symbols that say nothing: time passes when the test says so."""
 
     def __init__(self, path: Path, archive: Archive | None = None) -> None:
         self.market = Market()

@@ -104,7 +104,7 @@ async def test_a_profile_of_nothing_but_the_queue_has_fine_bins(tmp_path: Path) 
 
 
 async def test_where_most_is_missing_the_whole_part_is_answered(tmp_path: Path) -> None:
-    """Six hours with one trade in a hundred held, then two whole ones: those, and not a thin profile of eight."""
+    """Six hours with one trade in a hundred stored, then two whole ones: those, and not a thin profile of eight."""
     history = await History.open(tmp_path, cap_mb=64, retention_days=7)
     await history.add_trades(TradeBatch(SPEC, trades(range(1000, 1010), 8 * 3600)))
     await history.add_trades(TradeBatch(SPEC, trades(range(10_000, 10_720), 7200, step=10)))

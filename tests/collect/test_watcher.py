@@ -124,7 +124,8 @@ def test_seconds_that_another_process_counted_too_count_once(tmp_path: Path) -> 
 
 
 def test_a_finding_of_a_former_process_still_touches_the_window_after_a_restart(tmp_path: Path) -> None:
-    """A minute that held a burst is no quiet minute, whoever saw it. What was open ended with the last row."""
+    """A minute with a burst is no quiet minute, regardless of the process that saw it. What was open ended with the
+    last row."""
     rows = [*quiet_rows(BEFORE), *stuffing(5, start=BEFORE), *calm(BEFORE + 5, 20)]
     again = stuffing(4, start=BEFORE + 25)
 

@@ -170,7 +170,7 @@ def test_a_day_of_seconds_is_read_once_and_then_continued(tmp_path: Path) -> Non
 
 
 def test_the_first_question_is_answered_before_the_whole_day_is_read(tmp_path: Path) -> None:
-    """With the newest hours, and it is said how many; a failure is told to one, and who asks next goes on there."""
+    """With the newest hours, and it is said how many; one caller gets a failure, and the next call continues there."""
 
     async def run() -> None:
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)
@@ -289,7 +289,7 @@ async def add_trades(history: History, numbers: range, at: Callable[[int], int])
 
 
 def test_the_first_days_session_is_told_when_the_ids_prove_it_whole(tmp_path: Path) -> None:
-    """Not before something older than midnight is held, nor with a trade missing; rows tell of the last half minute."""
+    """Not before something older than midnight is stored, nor with a trade missing; rows cover the last half minute."""
     midnight = NOW - NOW % 86_400
     end = midnight + 3600
 

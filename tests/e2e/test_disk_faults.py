@@ -62,7 +62,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, left_bytes: int) -> Path:
-    """A file of somebody else that leaves so much free."""
+    """A file of another program that leaves this much free."""
     ballast = disk / "ballast"
     with ballast.open("wb") as file, contextlib.suppress(OSError):
         while (free := shutil.disk_usage(disk).free) > left_bytes:
@@ -425,7 +425,7 @@ def test_a_removed_directory_is_noticed_and_made_anew(tmp_path: Path, outcome: O
 
 
 async def recorded(path: Path, seconds: int) -> int:
-    """A directory with so many seconds of the last hour; the first of them."""
+    """A directory with this number of seconds of the last hour; returns the first of them."""
     history = await History.open(path, cap_mb=CAP_MB, retention_days=7)
     first = int(time.time()) - seconds - 60
     for second in range(first, first + seconds):

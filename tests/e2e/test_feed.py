@@ -208,7 +208,7 @@ def test_an_audit_finds_the_book_equal_to_a_fresh_copy() -> None:
 
 
 def test_an_audit_notices_a_level_that_is_wrong() -> None:
-    """The audit must be able to fail: a size that is changed behind its back is found and mended."""
+    """The audit must be able to fail: a size that is changed behind its back is found and repaired."""
 
     async def run() -> None:
         market = WatchedMarket()
@@ -231,7 +231,7 @@ def test_an_audit_notices_a_level_that_is_wrong() -> None:
 
 
 def test_a_grid_too_fine_to_be_kept_exactly_leaves_the_symbol_as_it_is() -> None:
-    """It is subscribed and live on its former grid: nobody is told that it is not."""
+    """It is subscribed and live on its former grid: no answer says that it is not."""
 
     async def run() -> None:
         market = WatchedMarket()

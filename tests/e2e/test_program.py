@@ -102,7 +102,7 @@ def test_every_http_transport_serves_one_and_the_same_books(tmp_path: Path) -> N
 
 
 def test_sigterm_with_sse_clients_connected_flushes_and_exits_although_they_stay(tmp_path: Path) -> None:
-    """Within 5 s, of which the waits on purpose are a part: for answers, and for a disk that is being opened."""
+    """Within 5 s, waits on purpose included: for answers, and for a disk that is being opened."""
     assert SHUTDOWN_SECS + STOP_WAIT_SECS < 5
 
     async def run() -> None:

@@ -39,7 +39,7 @@ on_symbols = pytest.mark.parametrize("symbol", SYMBOLS)
 
 @dataclass
 class Replay:
-    """Rows, findings as they were told, and every answer that a caller who asks once a minute would have had."""
+    """Rows, findings as they were reported, and every answer to a caller that asks once a minute."""
 
     rows: list[SecondRow] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)

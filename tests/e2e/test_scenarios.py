@@ -83,7 +83,7 @@ class Stage:
         return [*self.watch.recent, *self.watch.open]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Stage:
-        """Another stage at the same moment. What is written anew for it is not copied."""
+        """Another stage at the same moment. Parts that are written again for it are not copied."""
         other = object.__new__(Stage)
         other.drive, other.market = deepcopy((self.drive, self.market), memo)
         other.state = other.market.symbols[self.drive.symbol]
@@ -244,7 +244,7 @@ def test_walls_that_come_and_go_are_a_fleeting_cluster(symbol: str, side: str) -
     truth = stage.happen("wall", side=side)
     found = only(stage, truth, "fleeting_cluster")
     assert found.side == side
-    assert overlaps(found, truth, 60_000)  # from the first of the minute on, whoever's that was
+    assert overlaps(found, truth, 60_000)  # from the first of the minute, of any owner
     assert 3 <= float(found.evidence["fleeting_walls"]) <= len(truth.orders) + 3  # others' own among them
     assert truth.end_ms is not None
     walls = sum(order.price * order.size for order in truth.orders)

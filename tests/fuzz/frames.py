@@ -45,7 +45,7 @@ GARBAGE = (
 BEYOND = re.compile("beyond what can be stored|too many digits to be stored|cannot be stored: it needs at most")
 
 
-EXTRA = 20  # where one frame is bent, up to so many more bent copies come with it
+EXTRA = 20  # with one bent frame come up to this many more bent copies
 
 
 def frame(symbol: str, event: DepthUpdate | Trade) -> bytes:

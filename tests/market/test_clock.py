@@ -44,7 +44,7 @@ def test_one_implausible_stamp_is_not_believed() -> None:
 
 
 def test_two_stamps_that_agree_are() -> None:
-    """The machine slept, or a recording was started anew: the old offset is the wrong one."""
+    """The machine slept, or a recording was started again: the old offset is the wrong one."""
     clock = ExchangeClock()
     clock.observe(START_MS, 0)
     clock.observe(START_MS + 3_600_000, 100 * NS)

@@ -1,4 +1,4 @@
-"""Symbols side by side: what the feed tells them and what the tools are told."""
+"""Symbols side by side: events from the feed, and answers to the tools."""
 
 from __future__ import annotations
 
@@ -393,7 +393,7 @@ def test_a_corrupt_time_stamp_does_not_close_hours_of_seconds() -> None:
 
 
 def test_the_time_without_a_connection_is_not_covered() -> None:
-    """Neither by the book that was lost nor by the one that came after it, whoever closes the seconds."""
+    """Neither by the book that was lost nor by the one that came after it, however the seconds are closed."""
     exchange = Exchange().live(10)
     exchange.event(11, 11, after_ms=400)
     exchange.market.disconnected({SYMBOL})
@@ -448,7 +448,7 @@ def test_a_missing_trade_costs_the_session_until_it_comes() -> None:
 
 
 def test_a_late_trade_of_yesterday_is_not_todays_volume() -> None:
-    """Order of arrival is not order of time, at midnight neither. Its id belongs to the count all the same."""
+    """Order of arrival is not order of time, at midnight neither. Its id belongs to the count nevertheless."""
     session = DayVolume()
     for trade in (
         session_trade(1, DAY_MS - 5, 9.0),

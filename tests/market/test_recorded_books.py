@@ -42,7 +42,7 @@ class Comparison:
             self.different += 1
 
     def assert_holds(self) -> None:
-        """Two tickers of BTCUSDT seem to have been skipped by the recorder; hence not 100 %."""
+        """Two tickers of BTCUSDT seem to have been skipped by the recorder, so this is not 100 %."""
         assert self.equal > 0 or not self._recording.touches  # RUNEEUR's was quiet
         assert self.different <= 0.001 * (self.equal + self.different)
 

@@ -12,7 +12,7 @@ from vibe_orderbook_mcp.process.config import Settings, load_settings, unknown_v
 
 @pytest.fixture(autouse=True)
 def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable and no `.env` of whoever runs the tests."""
+    """No variable and no `.env` of the user who runs the tests."""
     import os
 
     for name in list(os.environ):

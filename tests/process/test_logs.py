@@ -51,7 +51,7 @@ def test_json_is_one_object_a_line_with_the_bound_fields(capsys: pytest.CaptureF
 
 
 def test_a_crash_is_logged_with_its_stack_in_both_formats(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever has to mend it needs to know where it was."""
+    """To repair it one needs to know where it was."""
 
     def failing() -> None:
         raise ZeroDivisionError("by zero")

@@ -1,4 +1,4 @@
-"""Standard error over real pipes: whoever does not read it stops nobody, and learns how much was dropped."""
+"""Standard error over real pipes: a reader that does not read blocks no writer, and learns how much was dropped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The obvious way to the same books and rows: everything is done at once, level by level, and nothing is put off.
+"""The obvious way to the same books and rows: everything is done at once, level by level, and nothing is delayed.
 
 `OrderBook` is quick because it keeps an order, `SecondTracker` because it leaves out what nobody looks at. Here all
 prices are sorted again after every message, every row of every event goes through the whole rule of added, cancelled
@@ -21,7 +21,7 @@ from vibe_orderbook_mcp.seconds.tracker import SecondTracker
 
 
 class SlowSide(BookSide):
-    """A dict alone: whoever asks for an order has everything sorted."""
+    """A dict alone: every question about order sorts everything."""
 
     __slots__ = ()
 

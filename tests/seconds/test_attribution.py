@@ -30,7 +30,7 @@ from vibe_orderbook_mcp.model.rows import SecondRow
 def test_the_worked_figures(
     before: float, after: float, traded: float, expected: tuple[float, float, float], side: Side, trade_first: bool
 ) -> None:
-    """change = added - cancelled - traded, on both sides, whether the trade or its depth event is told first."""
+    """change = added - cancelled - traded, on both sides, whether the trade or its depth event comes first."""
     price = 100.0 if side == "bid" else 101.0
     others = [(90.0, 1.0)], [(110.0, 1.0)]
     rig = Rig(
@@ -235,7 +235,7 @@ def test_what_happened_before_the_first_event_after_a_resync_is_not_compared() -
     rig.load()
     rig.trade(10_040, 100.0, 1.0, "sell")  # belongs to the event that is skipped
     rig.event(10_100, [(100.0, 1.0)], [(101.0, 9.0)])
-    rig.trade(10_099, 100.0, 1.0, "sell")  # likewise, though it comes after it
+    rig.trade(10_099, 100.0, 1.0, "sell")  # the same, though it comes after it
     rig.trade(10_100, 100.0, 0.5, "sell")  # belongs to the next
     rig.event(10_200, [(100.0, 0.5)])
     rig.event(11_000)
@@ -376,7 +376,7 @@ def lots(amount: float) -> int:
 @STREAMS
 @given(EVENTS, FILLS)
 def test_added_less_cancelled_less_traded_is_the_change(events: list[Event], fills: list[Fill]) -> None:
-    """The accounting identity, exactly, per side and to the lot, whatever was traded and told when."""
+    """The accounting identity, exactly, per side and to the lot, whatever was traded and in any order of arrival."""
     rows = run(events, fills)
     for side in ("bid", "ask"):
         final: dict[int, int] = {}

@@ -141,7 +141,7 @@ def snapshot(update_id: int, bids: dict[int, int], asks: dict[int, int]) -> Dept
 
 
 class Run:
-    """A generated stream, told to both paths."""
+    """A generated stream, fed to both paths."""
 
     def __init__(self) -> None:
         self.fast, self.slow = both(SPEC)

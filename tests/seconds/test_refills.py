@@ -48,7 +48,7 @@ def test_more_was_traded_than_was_shown() -> None:
 
 
 def test_refills_too_far_apart_are_two_chains() -> None:
-    """At most 30 s; the first chain's turnover is told when it ends."""
+    """At most 30 s; the first chain's turnover is reported when it ends."""
     states, trades = [2.0] * 4, [2.0] * 3
     assert only(chain_of(states, trades, every_ms=30_000)).refills == 3
     watch = chain_of(states, trades, every_ms=30_001)

@@ -350,7 +350,7 @@ def test_a_trade_waits_for_the_states_before_it() -> None:
 
 
 def test_the_mid_before_a_trade_may_be_old_on_a_quiet_symbol() -> None:
-    """It stood until the next event, however long that took; the trade may be told after that event."""
+    """It stood until the next event, however long that took; the trade may come after that event."""
     rig = Rig([(100.0, 5.0)], [(100.1, 5.0)])
     rig.event(19_000, [], [(100.3, 1.0), (100.1, 0.0)])
     rig.trade(18_990, 100.1, 1.0, "buy")
@@ -360,7 +360,7 @@ def test_the_mid_before_a_trade_may_be_old_on_a_quiet_symbol() -> None:
 
 
 def test_mids_are_not_kept_for_ever() -> None:
-    """A trade that is told seconds late is compared with what is still known, or not at all."""
+    """A trade that comes seconds late is compared with what is still known, or not at all."""
     rig = Rig([(100.0, 5.0)], [(100.1, 5.0)])
     for event_ms in range(10_100, 16_000, 100):
         rig.event(event_ms)

@@ -66,7 +66,8 @@ def test_a_seller_walks_down() -> None:
 
 
 def test_it_is_compared_with_the_newest_book_that_is_not_newer() -> None:
-    """The trade is told after an event that already shows what it did: the touch is of before, levels are not known."""
+    """The trade comes after an event that already shows its effect: the touch is the earlier one, levels are
+    unknown."""
     rig = Rig(BIDS, ASKS)
     rig.event(AT + 50, [], [(10.00, 0.0), (10.01, 0.0), (10.02, 0.0)])
     (group,) = sweeps_of(*ONE_ORDER, rig=rig)

@@ -148,7 +148,7 @@ def test_who_opens_and_says_nothing_or_half_a_head_is_dropped(tmp_path: Path) ->
 
 def test_who_sends_a_head_and_stalls_is_answered_and_dropped(tmp_path: Path) -> None:
     async def run() -> None:
-        limits = HttpLimits(body_secs=2.0, in_flight=1)  # time enough for whoever does send
+        limits = HttpLimits(body_secs=2.0, in_flight=1)  # time enough for a client that does send
         async with limited(tmp_path, limits) as served:
             stalled = [
                 await raw(served, b"POST /mcp HTTP/1.1\r\n" + HEAD + b"Content-Length: 99\r\n\r\n{") for _ in range(5)

@@ -110,7 +110,8 @@ def test_every_path_but_probes_and_metadata_asks_for_a_token_and_says_where(tmp_
 
 
 def test_an_sdk_client_finds_its_way_from_the_refusal_to_a_token(tmp_path: Path) -> None:
-    """401, metadata of the resource, metadata of the authorization server, token, answer: nothing told beforehand."""
+    """401, metadata of the resource, metadata of the authorization server, token, answer: the client knows nothing
+    beforehand."""
 
     async def run() -> None:
         async with authorizing() as authorization, exchange() as sim:
@@ -269,7 +270,7 @@ def test_keys_change_and_an_authorization_server_that_is_down_locks_nobody_out(
 
 
 def test_keys_that_are_due_are_fetched_while_tokens_are_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An authorization server that hangs held every request up for five seconds, once in ten."""
+    """An authorization server that hangs delayed every request by five seconds, once in ten."""
     monkeypatch.setattr(oauth, "ASK_AGAIN_SECS", 0.0)
     monkeypatch.setattr(oauth, "KEYS_SECS", 0.0)
     monkeypatch.setattr(oauth, "FETCH_SECS", 10 * PATIENCE_SECS)
@@ -351,7 +352,7 @@ def test_half_a_configuration_does_not_start(missing: str) -> None:
     Settings().check_oauth()
     rest = {name: value for name, value in COMPLETE.items() if name != missing}
     with pytest.raises(ConfigError, match=f"VIBE_{missing.upper()}"):
-        Settings(**rest).check_oauth()  # type: ignore[arg-type]  # likewise
+        Settings(**rest).check_oauth()  # type: ignore[arg-type]  # values as text
     with pytest.raises(ConfigError, match="VIBE_OAUTH_ISSUER"):
         Settings(oauth_scopes="x").check_oauth()
 
@@ -362,4 +363,4 @@ def test_half_a_configuration_does_not_start(missing: str) -> None:
 @pytest.mark.parametrize("name", COMPLETE)
 def test_urls_that_others_could_speak_for_are_refused(name: str, url: str) -> None:
     with pytest.raises(ValueError, match="https URL"):
-        Settings(**{**COMPLETE, name: url})  # type: ignore[arg-type]  # likewise
+        Settings(**{**COMPLETE, name: url})  # type: ignore[arg-type]  # values as text

@@ -12,7 +12,7 @@ import pytest
 from tests.sim.clients import run
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # not ours to mend
+pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries, not ours
 
 SYMBOL = "ETHUSDT"
 LEVELS = 20

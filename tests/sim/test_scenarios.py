@@ -329,7 +329,7 @@ def test_a_resync_loses_a_few_frames_and_no_trade() -> None:
     assert truth.numbers["lost_depth"] == 10
     assert client.hits == other.hits
     assert len(client.gaps) == 1
-    # The frame that showed the gap, and one that the snapshot may have held already.
+    # The frame that showed the gap, and one that may be in the snapshot already.
     assert 10 + 1 <= len(other.frames) - len(client.frames) <= 10 + 2
     assert client.sides == other.sides
 

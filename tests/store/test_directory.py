@@ -75,7 +75,7 @@ async def test_a_creation_that_was_killed_before_it_held_anything_is_begun_again
 
 
 async def test_a_missing_current_file_loses_nothing(tmp_path: Path) -> None:
-    """RocksDB would start anew and delete every table file."""
+    """RocksDB would start from nothing and delete every table file."""
     await filled(tmp_path)
     before = tables(tmp_path)
     assert before

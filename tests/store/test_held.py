@@ -23,7 +23,7 @@ FOREVER_MS = 10**13
 
 
 def plainly(held: list[Trade], start_ms: int, end_ms: int) -> IdCoverage:
-    """The same, worked out from all trades that are held."""
+    """The same, computed from all stored trades."""
     inside = [t.agg_id for t in held if start_ms <= t.time_ms < end_ms]
     before = max((t.agg_id for t in held if t.time_ms < start_ms), default=None)
     after = min((t.agg_id for t in held if t.time_ms >= end_ms), default=None)

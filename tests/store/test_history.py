@@ -165,7 +165,7 @@ async def test_absurd_trade_ids_are_summed_up_all_the_same(history: History) -> 
 
 
 async def test_trades_survive_any_order_of_append_fill_and_seal(history: History) -> None:
-    """Live, filled late, sealed in between, held twice: what is read is each trade once, by id."""
+    """Live, filled late, sealed in between, stored twice: each trade is read once, by id."""
     dice = random.Random(7)
     everything = [trade(agg_id) for agg_id in range(3000)]  # five minutes
     live = [t for t in everything if dice.random() < 0.7]

@@ -171,7 +171,7 @@ async def test_trades_that_were_lost_and_come_again_are_counted_once(damaged: Pa
     without_any_trades(damaged)
     assert (await rescued(damaged)).lost_log
     history = await opened(damaged)
-    assert await history.ids("BTCUSDT") == []  # those that are gone are not said to be held
+    assert await history.ids("BTCUSDT") == []  # lost ones do not count as stored
     await history.add_trades(batch(*range(SECONDS * 10)))
     profile = await history.histogram("BTCUSDT", START * 1000, (START + SECONDS) * 1000)
     sums = await history.trade_sums("BTCUSDT", START * 1000, (START + SECONDS) * 1000)
@@ -241,7 +241,7 @@ async def test_without_room_for_a_copy_recording_begins_anew_and_nothing_is_lost
     await history.close()
     kept = contents(damaged / done.aside)
     assert {name: digest for name, digest in before.items() if name not in ("CURRENT", "notes.txt")} == kept
-    monkeypatch.undo()  # what the operator is told to do: a copy of it on a disk with room
+    monkeypatch.undo()  # the advice to the operator: a copy of it on a disk with room
     copy = Path(shutil.copytree(damaged / done.aside, tmp_path / "copy"))
     with pytest.raises(Damaged):
         await opened(copy)

@@ -106,7 +106,7 @@ async def test_a_reader_gets_over_a_database_that_was_repaired(tmp_path: Path) -
 
 
 async def test_a_reader_gets_over_a_database_that_was_begun_again(tmp_path: Path) -> None:
-    """Somebody moved the directory away, and the recorder began a new one in its place."""
+    """The directory was moved away, and the recorder began a new one at its path."""
     path = tmp_path / "data"
     writer = await History.open(path, cap_mb=64, retention_days=7)
     await writer.append([record(START)], [batch(1)])
@@ -145,7 +145,7 @@ async def test_a_reader_gets_over_a_database_that_was_extended(tmp_path: Path) -
 
 
 async def test_what_stays_damaged_is_told_as_damage(tmp_path: Path) -> None:
-    """Opened again once for each question, and then it is said; other parts of history are read all the same."""
+    """Opened again once for each question, and then it is said; other parts of history are read nevertheless."""
     path = await filled(tmp_path / "data")
     reader = await History.open_secondary(path)
     assert await reader.symbols() == ["BTCUSDT"]

@@ -172,7 +172,7 @@ def test_silence_without_rest_is_quiet_while_pings_are_answered(tmp_path: Path) 
 
 
 def thinned(recording: Recording) -> list[tuple[int, DepthUpdate | DepthSnapshot]]:
-    """The same changes told less often: now and then everything of 1 to 45 s in one event. No id is missing."""
+    """The same changes sent less often: now and then everything of 1 to 45 s in one event. No id is missing."""
     random = Random(7)
     out: list[tuple[int, DepthUpdate | DepthSnapshot]] = []
     waiting: list[DepthUpdate] = []
@@ -232,7 +232,7 @@ def uncovered_of(symbol: str, path: Path, *, is_watched: bool) -> tuple[int, int
 
 
 def confirm(market: Market, symbol: str, now_ns: int) -> None:
-    """The exchange, asked, has the book that the stream told so far."""
+    """The exchange, asked, has the book of the stream so far."""
     state = market.symbols[symbol]
     if (book := state.book) is not None and state.ask(now_ns):
         same = DepthSnapshot(book.last_update_id, book.bids.top(100), book.asks.top(100))

@@ -63,7 +63,7 @@ _SUGGESTED_MOST: Final = 3
 
 
 class Name(NamedTuple):
-    """What somebody wrote, taken apart. `venue` is None for one that nobody here has heard of."""
+    """The parts of a written name. `venue` is None for an unknown one."""
 
     venue: str | None
     symbol: str  # upper case, without separators

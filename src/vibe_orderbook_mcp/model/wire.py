@@ -1,6 +1,6 @@
 """What the connection to a venue says, in one form for all venues. Pure.
 
-A venue's own messages are turned into these where they are decoded. Whoever keeps books knows no other form.
+A venue's own messages are turned into these where they are decoded. The code that keeps books knows no other form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Malformation = Literal["unreadable", "invalid", "unknown"]
 class MalformedMessage(VibeError):
     """Bytes that are not what the venue's documentation says. They are counted and skipped.
 
-    `kind`: not JSON at all, an event with a wrong field, or an event that nobody has heard of.
+    `kind`: not JSON at all, an event with a wrong field, or an unknown event.
     """
 
     def __init__(self, kind: Malformation, message: str) -> None:

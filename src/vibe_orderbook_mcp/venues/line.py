@@ -336,7 +336,7 @@ class Line:
             await connection.say(event.raw)
         elif isinstance(event, SequenceBroken):
             logger.warning("Messages of the exchange's stream were lost: {}", event.reason)
-            await connection.close()  # the reader ends, and every book begins anew on the next connection
+            await connection.close()  # the reader ends, and every book is loaded again on the next connection
         elif isinstance(event, Closing) and connection is self.connection:
             self.replace("the exchange announced its shutdown")
 

@@ -104,7 +104,7 @@ class _FirstReading:
     def __init__(self, paths: Sequence[Path], venue: str | None) -> None:
         if venue is not None and venue not in RULES:
             raise ConfigError(f"--venue is {venue!r}; recordings of {_verified()} can be verified.")
-        self._symbols: dict[Path, set[str]] = {path: set() for path in paths}  # of which a file has frames
+        self._symbols: dict[Path, set[str]] = {path: set() for path in paths}  # symbols with frames in a file
         self._answers: list[tuple[Path, BookAnswer]] = []
         waiting: list[tuple[Path, RecordedLine]] = []
         seen: dict[Path, str] = {}

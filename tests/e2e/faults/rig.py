@@ -1,6 +1,6 @@
-"""The whole program beside a simulated exchange, with somebody who asks all the time and somebody who knows better.
+"""The whole program beside a simulated exchange, with a client that asks all the time and a check against the truth.
 
-Every book that the program would serve is held against the true one at the same update id, whenever it changes.
+Every book that the program would serve is compared with the true one at the same update id, whenever it changes.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Watch:
             await asyncio.sleep(LOOK_SECS)
 
     def saw(self, since: float) -> str:
-        """What users were told who asked since then, in words for the table."""
+        """What users have seen since then, in words for the table."""
         told = [each for each in self.told if each.at >= since]
         late = max((each.took for each in told if each.what == "live"), default=0.0)
         words = [what for what, _ in groupby(each.what for each in told) if what != "live"]

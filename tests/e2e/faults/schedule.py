@@ -1,4 +1,4 @@
-"""Which fault comes when: drawn from a seed, so that a run that found something can be had again. Pure."""
+"""Which fault comes when: drawn from a seed, so that a run that found something can be repeated. Pure."""
 
 from __future__ import annotations
 

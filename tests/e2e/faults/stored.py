@@ -1,4 +1,4 @@
-"""What is in the store, held against the simulated exchange's own memory."""
+"""The content of the store, compared with the simulated exchange's own memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class StoredTrades(NamedTuple):
     """One symbol's trades in the store."""
 
     held: int
-    missing: int  # ids between the first and the last one held that are not
+    missing: int  # missing ids between the first and the last stored one
     wrong: int  # trades that differ from the exchange's
 
 

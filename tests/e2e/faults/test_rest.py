@@ -58,7 +58,7 @@ CASES = [
         {"status": "418"},
     ),
     Case(
-        "REST 418 (banned), told in the body alone, 2 s",
+        "REST 418 (banned), stated in the body alone, 2 s",
         WAITED,
         [RestStatus(status=418, endpoint="depth", count=1, retry_after=2, told="body"), GAP],
         "HTTP 418",
@@ -98,7 +98,7 @@ CASES = [
     ),
     Case(
         "snapshots of 3 s ago",
-        "told by their update id, asked again",
+        "recognised by their update id, asked again",
         [StaleSnapshot(age=3.0, count=2), GAP],
         "Gap in BTC",
         RESYNCS,
@@ -135,7 +135,7 @@ def test_no_answer_of_rest_makes_a_wrong_book_live(each: Case, outcome: Outcome,
     part="exchange", fault="REST 418 while every book is in sequence", promise="books go on: they need the stream alone"
 )
 def test_a_ban_from_rest_does_not_touch_books_in_sequence(outcome: Outcome, tmp_path: Path) -> None:
-    """And nothing is sent before it is over: whoever goes on asking is banned for longer."""
+    """And nothing is sent before it is over: a client that goes on asking is banned for longer."""
 
     async def run() -> None:
         async with live(tmp_path, backfill_hours=1) as watch:

@@ -1,4 +1,4 @@
-"""The exchange cannot be reached when the program starts: it starts all the same, and goes live by itself."""
+"""The exchange cannot be reached when the program starts: it starts nevertheless, and goes live by itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Resolving(asyncio.SelectorEventLoop):
 
 
 async def unreachable(watch: Watch) -> float:
-    """Check what users are told while nothing can be reached. Returns when that began."""
+    """Check what users see while nothing can be reached. Returns when that began."""
     began = time.monotonic()
     told = await watch.ask("BTCUSDT")
     assert told.what == "exchange_unavailable"

@@ -129,7 +129,7 @@ def test_a_connection_that_died_without_a_word_is_replaced(is_cut: bool, outcome
         async with exchange() as sim, Relay(sim.port) as relay:  # noqa: SIM117  # the port is known once it is entered
             async with watching(sim, tmp_path, ws_url=f"ws://127.0.0.1:{relay.port}") as watch:
                 await watch.all_live()
-                # Whoever is silent now is unusual only once its pace is known.
+                # A silent symbol is unusual only once its pace is known.
                 await until(lambda: all(watch.market.symbols[s].counts.events > 12 for s in SYMBOLS))
                 began = time.monotonic()
                 relay.freeze()

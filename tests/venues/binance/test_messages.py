@@ -436,7 +436,7 @@ def test_symbol_information_of_another_shape_is_refused(raw: bytes) -> None:
         parse_symbol(raw, "BTCUSDT")
 
 
-# --- lists of which one row cannot be read -------------------------------------------------------------------
+# --- lists with one unreadable row ---------------------------------------------------------------------------
 
 BAD_ROWS: list[object] = [None, 7, "x", [], ["1.0"], ["1.0", "NaN"], ["-1", "1"], ["1.0", "1", "x", "y"], {"a": 1}]
 

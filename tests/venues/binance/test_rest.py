@@ -76,7 +76,7 @@ def test_a_symbol_the_exchange_refuses_is_unknown() -> None:
 
 
 def test_after_a_refusal_no_request_is_sent_before_its_time() -> None:
-    """Whoever goes on asking is banned."""
+    """A client that goes on asking is banned."""
 
     async def run() -> None:
         async with wire(http("429 Too Many Requests", b"{}", "Retry-After: 30"), http("200 OK", DEPTH)) as server:

@@ -8,7 +8,7 @@ from vibe_orderbook_mcp.venues.binance.weights import LOOKUPS, MINUTE_SECS, OLDE
 
 
 def test_requests_go_out_until_the_limit_less_its_reserve_is_used() -> None:
-    """Others may use this address, too; whoever ignores a 429 is banned."""
+    """Others may use this address, too; a client that ignores a 429 is banned."""
     budget = WeightBudget(1000)
     for _ in range(19):
         assert budget.delay(50, 30.0) == 0.0

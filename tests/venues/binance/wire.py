@@ -1,4 +1,4 @@
-"""A server that says exactly the bytes it is told to say, for answers that no proper server gives."""
+"""A server that says exactly the given bytes, for answers that no proper server gives."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def symbol_bytes(name: str) -> bytes:
 
 
 def name_of(stored: bytes) -> str:
-    """The name of which `symbol_bytes` made this. Raises StorageCorrupt."""
+    """The name from which `symbol_bytes` made this. Raises StorageCorrupt."""
     try:
         venue, slash, symbol = stored.decode().partition("/")
     except UnicodeDecodeError as error:

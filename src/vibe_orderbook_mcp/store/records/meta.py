@@ -3,7 +3,7 @@
 `symbol:{symbol}` -> `[1, created, sealed, base, quote, tick_size, step_size, max_price, max_size, trading]`: the spec
 as last seen, and the second up to which whole minutes of trades are in blocks (None: none yet). Where the market is not
 `spot`, its kind stands behind that.
-`ids:{symbol}` -> `[first, last, first, last, ...]`: the aggregate trade ids that are held.
+`ids:{symbol}` -> `[first, last, first, last, ...]`: the stored aggregate trade ids.
 `roll:{symbol}` -> how its trades are summed up (see `rollups`).
 """
 

@@ -22,7 +22,7 @@ from vibe_orderbook_mcp.venues.kraken.messages import PagedTrade, WirePair
 REQUEST_SECS: Final = 1.0  # public requests are counted by address; one a second is always within the limit
 LOOKUP_WAIT_SECS: Final = 3.0  # a client's look-up is refused rather than waiting longer for its turn
 LIMITED_SECS: Final = 5.0
-PAIRS_SECS: Final = 60.0  # the list of pairs is believed for so long
+PAIRS_SECS: Final = 60.0  # how long the list of pairs stays valid
 PAGE_TRADES: Final = 1000
 MOST_PAGES: Final = 12  # to find an id by time
 TIME_ERROR_NS: Final = 1_000  # times are printed with less digits than they are paged by
@@ -232,11 +232,11 @@ class _Search:
         return int(low_ns + max(0.0, share) * (high_ns - low_ns))
 
     def is_exact(self, since_ns: int) -> bool:
-        """Whether a page from then on begins with the trade, or with the first one behind it: there is none before."""
+        """Whether a page since then begins with the trade, or with the first one behind it: there is none before."""
         return since_ns == 0 or (self._low is not None and since_ns == self._low[1] - TIME_ERROR_NS)
 
     def is_before(self, since_ns: int, first_id: int | None = None) -> None:
-        """It was not after that: the page from then on begins with a higher id, or has nothing."""
+        """It was not after that: the page since then begins with a higher id, or has nothing."""
         self._high_ns, self._high_id = since_ns, self._high_id if first_id is None else first_id
 
     def is_after(self, time_ns: int, agg_id: int) -> None:

@@ -95,7 +95,7 @@ class KrakenWire:
             if channel == "book":
                 params["depth"] = self._depth
             if method == "subscribe":
-                params["snapshot"] = channel == "book"  # trades of before are fetched by id, where they are wanted
+                params["snapshot"] = channel == "book"  # earlier trades are fetched by id, if wanted
             requests.append(messages.encode({"method": method, "params": params, "req_id": request_id}))
         return requests
 
@@ -126,7 +126,7 @@ class KrakenWire:
 
     def _trades(self, frame: messages.WireFrame) -> Sequence[Event]:
         if frame.type == "snapshot":
-            return ()  # of before the subscription
+            return ()  # from before the subscription
         return [TradeOf(trade.symbol, trade.trade()) for trade in messages.decode_trades(frame.data)]
 
 
