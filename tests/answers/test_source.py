@@ -70,9 +70,9 @@ class Lived:
         while self.runtime.recorder.queue_ticks:
             await self.runtime.recorder._write_next()
         async with asyncio.timeout(PATIENCE_SECS):
-            while len(self.owner.watch.rows) < SECS - 1:  # the detectors wait for what is stored of before
+            while len(self.owner.watch.rows) < SECS - 1:  # the detectors wait for the stored past
                 await asyncio.sleep(0.01)
-        self.second()  # of which nothing is stored yet
+        self.second()  # a second that is not stored yet
 
     def second(self) -> None:
         market, at = self.runtime.market, self.passed

@@ -1,4 +1,4 @@
-"""What serves the tools: one method for each of them."""
+"""The interface behind the tools: one method for each."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from vibe_orderbook_mcp.model.listed import PriceSource
 
 
 class Answers(Protocol):
-    """Arguments come as a client sent them. Each method raises Refusal for what cannot be answered, or StorageError
-    where history fails in the middle of it.
+    """Arguments come as the client sent them. Each method raises Refusal if there is no answer, or StorageError if
+    history fails during it.
 
     A tool's method has the name of the tool; the table of `answers.tools` has everything else about it.
     """
 
     @property
     def source(self) -> PriceSource | None:
-        """Whose prices the answers have; None while nobody knows."""
+        """The origin of the prices; None while unknown."""
 
     async def orderbook_l1(self, symbol: object) -> L1Answer: ...
 

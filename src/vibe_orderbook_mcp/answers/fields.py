@@ -1,7 +1,7 @@
-"""What each field of each answer means, as text: made from the answers' models, so it says what they say.
+"""The meaning of each field of each answer, as text, made from the answers' models.
 
-Clients get it as the resource `figures://all`. The list of tools, which a model pays for in every conversation, has the
-common head of all answers only.
+Clients get it as the resource `figures://all`. The list of tools has only the common fields of all answers, because a
+model pays for that list in every conversation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vibe_orderbook_mcp.answers.tools import TOOLS
 HEAD: Final = tuple(Envelope.model_fields)
 WINDOW: Final = tuple(name for name in WindowedEnvelope.model_fields if name not in HEAD)
 
-# The output schema of every tool: what all answers have, open for the rest.
+# The output schema of every tool: the common fields, and open for others.
 HEAD_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
@@ -31,7 +31,7 @@ HEAD_SCHEMA: Final[dict[str, Any]] = {
 
 def fields_text(prefix: str = "") -> str:
     """A line for each field: `name`: meaning and unit. `prefix` stands before the names of the tools."""
-    parts = [_section("Every answer", _lines(Envelope)), _section("window, where an answer has one", _lines(Window))]
+    parts = [_section("Every answer", _lines(Envelope)), _section("window, if an answer has one", _lines(Window))]
     parts += [_section(prefix + tool.name, _lines(tool.answer, skipped=(*HEAD, *WINDOW))) for tool in TOOLS]
     return "\n\n".join(parts) + "\n"
 
@@ -44,7 +44,7 @@ def _lines(model: type[BaseModel], path: str = "", skipped: tuple[str, ...] = ()
     for key, field in model.model_fields.items():
         if key in skipped:
             continue
-        name = field.alias or key  # what the JSON calls it
+        name = field.alias or key  # its name in the JSON
         inner = _model_in(field.annotation)
         is_list = inner is not None and get_origin(_plain(field.annotation)) is list
         about = field.description or (inner.__doc__ or "").partition("\n")[0] if inner else field.description or ""
@@ -61,7 +61,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds, alone or many of them."""
+    """The model of a field, single or in a list."""
     plain = _plain(annotation)
     if isinstance(plain, type) and issubclass(plain, BaseModel):
         return plain

@@ -17,11 +17,11 @@ class SymbolHealth(Answer):
 
     symbol: str = Field(description="The symbol in the exchange's spelling.")
     status: Status = Field(description="live: in sequence, its connection answers; stale: not so; syncing: no book.")
-    reason: str = Field(description="Why it is not live; empty when it is.")
+    reason: str = Field(description="Why it is not live; empty if it is.")
     age_ms: int | None = Field(description="Milliseconds since the last depth event; null before the first.")
     last_update_id: int | None = Field(description="The exchange's id of the last update; null without a book.")
-    bid_levels: int = Field(description="Bid levels kept.")
-    ask_levels: int = Field(description="Ask levels kept.")
+    bid_levels: int = Field(description="Bid levels in the book.")
+    ask_levels: int = Field(description="Ask levels in the book.")
     events: int = Field(description="Depth events applied since the start.")
     gaps: int = Field(description="Gaps noticed and repaired or being repaired.")
     resyncs: int = Field(description="Snapshots joined with the stream, the first one included.")
@@ -40,17 +40,17 @@ class HealthAnswer(Envelope):
     malformed_frames: int = Field(description="Frames that could not be read and were skipped.")
     recorder: str = Field(description="running or stopped.")
     storage: str = Field(
-        description="opening, recording, paused (disk nearly full, or not to be written), read_only (another process "
+        description="opening, recording, paused (disk nearly full or not writable), read_only (another process "
         "records) or unavailable."
     )
-    storage_error: str | None = Field(description="What is wrong with storage; null when nothing is.")
-    storage_damage: str | None = Field(description="Why a part of history cannot be read; null when all can.")
-    set_aside: list[str] = Field(description="Directories inside the data directory that hold damaged history.")
-    disk_free_bytes: int | None = Field(description="Free on the disk of the data directory; null when not known.")
+    storage_error: str | None = Field(description="The storage error; null without one.")
+    storage_damage: str | None = Field(description="Why a part of history cannot be read; null if all can.")
+    set_aside: list[str] = Field(description="Directories inside the data directory with damaged history.")
+    disk_free_bytes: int | None = Field(description="Free on the disk of the data directory; null: unknown.")
     waiting_secs: int = Field(description="Seconds that wait to be written; grows while the disk fails.")
-    seconds_dropped: int = Field(description="Seconds of a symbol lost since the start: too many waited.")
+    seconds_dropped: int = Field(description="Seconds of a symbol lost since the start because too many waited.")
     last_write_age_ms: int | None = Field(description="Milliseconds since the last write; null before the first.")
-    symbols: list[SymbolHealth] = Field(description="Every symbol kept.")
+    symbols: list[SymbolHealth] = Field(description="All subscribed symbols.")
     failed_symbols: dict[str, str] = Field(description="Configured symbols that could not be subscribed, and why.")
 
 

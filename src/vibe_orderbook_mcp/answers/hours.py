@@ -55,7 +55,7 @@ class HourAnswers:
         with_detail = flag("detail", detail)
         asked = await self._source.want(symbol_of(symbol))
         span, histogram, tape = await self._traded(asked, hours)
-        # The book is newer than the window's end, by up to seconds: the answer is dated by the price it measures from.
+        # The book is up to seconds newer than the window's end: the answer has the date of its reference price.
         now = self._source.moment(asked.spec.symbol)
         head, price, trade_age_secs = facts(now), now.mid, None
         if price is None:
@@ -76,7 +76,7 @@ class HourAnswers:
         )
 
     async def _traded(self, now: Moment, hours: int) -> TradedWindow:
-        """The trades of the last hours by price, and which part of them is held."""
+        """The trades of the last hours by price, and the stored share of them."""
         name, revision, end = now.spec.symbol, self._source.revision(now.spec.symbol), proven_end(now)
         span = Span(end - hours * HOUR_SECS, end)
 

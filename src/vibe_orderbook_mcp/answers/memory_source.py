@@ -1,4 +1,4 @@
-"""A source in memory: what is known of each instrument lies open, as values, and everything is made from these."""
+"""A source in memory: each instrument is a set of plain values, and all answers are made from these."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MemoryInstrument:
 
 
 class MemorySource:
-    """A `Source` (see `answers.source`). `instruments` may be given others at any time; nobody subscribes any."""
+    """A `Source` (see `answers.source`). `instruments` may change at any time; nothing is subscribed."""
 
     def __init__(self, instruments: Mapping[str, MemoryInstrument], origin: PriceSource | None = None) -> None:
         self.instruments = instruments
@@ -236,7 +236,7 @@ def _coverage(known: MemoryInstrument, span: Span, inside: Sequence[Trade]) -> T
     start_ms, end_ms = span.start * 1000, span.end * 1000
     before = [trade for trade in known.trades if trade.time_ms < start_ms][-1:]
     after = [trade for trade in known.trades if trade.time_ms >= end_ms][:1]
-    whole_ms = None  # of the oldest trade from which on none is missing
+    whole_ms = None  # of the oldest trade since which none is missing
     for trade, newer in zip(known.trades[::-1], (None, *known.trades[::-1]), strict=False):
         if newer is not None and newer.agg_id != trade.agg_id + 1:
             break

@@ -145,7 +145,7 @@ class MinuteAnswers:
         return of_window(answer, secs)
 
     async def _vpin(self, symbol: str, end: int) -> Vpin | None:
-        """None while it is not known: it stands beside what was asked for."""
+        """None while unknown: it is an extra to the requested answer."""
         with suppress(StorageError, Refusal):
             newest = await self._source.vpin(symbol, end)
             return None if newest is None else newest.vpin
@@ -153,7 +153,7 @@ class MinuteAnswers:
 
     @contextmanager
     def _explained(self, symbol: str) -> Iterator[None]:
-        """A window that cannot be answered while nothing comes: the refusal says so."""
+        """A refusal for a window that cannot be answered while no data comes."""
         try:
             yield
         except Refusal as refusal:

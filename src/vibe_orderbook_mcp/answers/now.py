@@ -10,12 +10,12 @@ from vibe_orderbook_mcp.answers.turns import Turns
 from vibe_orderbook_mcp.model.moment import Moment
 from vibe_orderbook_mcp.model.refusals import not_live
 
-FEW_LEVELS = 100  # so many take 2 ms: they need not wait for their turn
+FEW_LEVELS = 100  # this many take 2 ms: they need not wait for their turn
 LEVELS_KEPT = 8  # answers
 
 
 class BookAnswers:
-    """Reads what it needs in one go, without an await in between."""
+    """Reads everything that it needs without an await in between."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -48,12 +48,12 @@ class BookAnswers:
             return self._levels(self._source.moment(now.spec.symbol), count)
 
     def _levels(self, now: Moment, count: int) -> L2Answer:
-        """Callers who ask for the same levels of the same book get the same lists."""
+        """Callers with the same question about the same book get the same lists."""
         if now.last_update_id is None:
             raise not_live(now)
         head = facts(now)
         known = now.spec.symbol, count
-        # Two books that stand at the same update may know different levels: one was loaded later.
+        # Two books at the same update may know different levels: one was loaded later.
         basis = now.spec, now.loads, now.last_update_id, head["as_of_ms"], head["status"], *head["warnings"]
         found = self._newest_levels.get(known)
         if found is None or found[0] != basis:

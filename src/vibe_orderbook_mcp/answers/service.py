@@ -1,4 +1,4 @@
-"""The tools over a source: everything that `answers.contract` asks for."""
+"""The tools over a source: the implementation of `answers.contract`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vibe_orderbook_mcp.model.listed import PriceSource
 
 
 class SourceAnswers(BookAnswers, MinuteAnswers, HourAnswers):
-    """The `Answers` of the process that has the books. Raises Refusal for whatever cannot be answered, nothing else on
+    """The `Answers` of the process that has the books. Raises Refusal if there is no answer, and nothing else on
     purpose.
     """
 
@@ -24,7 +24,7 @@ class SourceAnswers(BookAnswers, MinuteAnswers, HourAnswers):
 
     @property
     def source(self) -> PriceSource | None:
-        """Whose prices the answers have."""
+        """The origin of the prices."""
         return self._source.origin
 
     async def orderbook_health(self) -> HealthAnswer:

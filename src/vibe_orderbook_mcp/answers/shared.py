@@ -1,4 +1,4 @@
-"""One computing for everybody who asks the same within a second, and none on the event loop that takes milliseconds."""
+"""One computation for equal questions within a second; computations of milliseconds run outside of the event loop."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ QUESTIONS_KEPT: Final = 32
 
 
 class Shared:
-    """The newest result for each question, for as long as what it rests on stays the same.
+    """The newest result for each question, while its inputs stay the same.
 
-    `basis` is whatever the result depends on and that changes: with another one it is computed anew. Failures are not
-    kept.
+    `basis` identifies the inputs: a new basis causes a new computation. Failures are not cached.
     """
 
     def __init__(self, kept: int = QUESTIONS_KEPT) -> None:
@@ -32,7 +31,7 @@ class Shared:
             while len(self._known) > self._kept:
                 self._known.popitem(last=False)
         self._known.move_to_end(question)
-        # One of those who wait may give up without taking the result from the others.
+        # A waiting caller may cancel without losing the result for the others.
         return cast("T", await asyncio.shield(known[1]))
 
     def _forget_failure(self, question: Hashable, done: asyncio.Task[Any]) -> None:

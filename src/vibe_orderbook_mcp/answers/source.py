@@ -1,7 +1,7 @@
-"""What answers are made from. A source has the books and the history; where they are is its own affair.
+"""The source of answers: books and history, at any place.
 
-Whatever it hands out is a value: nothing of it changes when the next event comes. What it reads for a question it keeps
-in memory of its own. Times are the exchange's; symbols are in its spelling, as `want` returned them.
+It returns values: the next event does not change them. It caches its reads itself. Times are the exchange's; symbols
+are in its spelling, as `want` returned them.
 """
 
 from __future__ import annotations
@@ -22,73 +22,73 @@ from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.moment import Moment
 from vibe_orderbook_mcp.model.rows import SecondRow
 
-# "seen": the last five minutes as they were seen. "hour": what `past_row` keeps of the hour before the window. "whole":
-# that, and the window.
+# "seen": the last five minutes, as recorded live. "hour": the fields of `past_row` for the hour before the window.
+# "whole": that, and the window.
 Part = Literal["seen", "hour", "whole"]
 
 
 class Present(Protocol):
-    """What is so now. Two calls without an await in between are of the same moment.
+    """The present. Two calls without an await in between see the same moment.
 
-    All but `want` and `condition` raise Refusal for a symbol that is not kept.
+    All methods except `want` and `condition` raise Refusal for a symbol that is not subscribed.
     """
 
     @property
     def origin(self) -> PriceSource | None:
-        """Whose prices these are; None while nobody knows."""
+        """The origin of the prices; None while unknown."""
 
     async def want(self, symbol: str, *, live: bool = False) -> Moment:
-        """Somebody asks about the symbol: it is kept from now on. `live`: with a book in proven sequence.
+        """A question about the symbol: subscribe it if needed. `live`: wait for a book in proven sequence.
 
-        Its name may be another one, that of the pair of a bare asset. Raises Refusal where it cannot be had in time.
+        Returns its moment, whose symbol is the pair for a bare asset. Raises Refusal if it is not ready in time.
         """
 
     def moment(self, symbol: str) -> Moment: ...
 
     def book(self, symbol: str, levels: int | None = None, *, notional: float = 0.0) -> BookFrame | None:
-        """The best `levels` a side; without a number what lies near the best prices, or as far as an order of
+        """The best `levels` a side; without a number the levels near the best prices, or as far as an order of
         `notional` quote units reaches. None without a book in proven sequence.
         """
 
     def resting(self, symbol: str) -> Sequence[RestingDepth]:
-        """What rested by price during the last minute, bids first; of a side that was not seen nothing."""
+        """Resting depth by price over the last minute, bids first; empty for a side without samples."""
 
     def usual(self, symbol: str) -> Usual: ...
 
     def normal(self, symbol: str) -> NormalNow: ...
 
     def watched(self, symbol: str, span: Span, since: int) -> Watched:
-        """What the detectors say of the part of the window that they have seen; how much they watched from `since`."""
+        """The detectors' state for the window, and how much they have recorded since `since`."""
 
     def condition(self) -> ServerCondition: ...
 
 
 class Recorded(Protocol):
-    """What was so. Raises Refusal while there is no history to read, StorageError when reading fails."""
+    """The past. Raises Refusal without readable history, StorageError if reading fails."""
 
     async def rows(self, symbol: str, span: Span, part: Part) -> list[SecondRow]:
-        """Ascending. Trades that were fetched after a second of the window was over are in its row.
+        """Ascending rows. Trades that were fetched after the end of a second are in its row.
 
-        "seen" and "hour" do not raise: where history cannot be read it is what is in memory.
+        "seen" and "hour" do not raise: if history cannot be read, they return the rows in memory.
         """
 
     async def windows(self, symbol: str, secs: int, before: int) -> Earlier:
         """The windows of `secs` of the day before `before`, oldest first; they end on whole multiples of `secs`."""
 
     async def sums(self, symbol: str, span: Span) -> TradedWindow:
-        """The trades of the window by price, those included that are not stored yet."""
+        """The trades of the window by price, including those that are not stored yet."""
 
     async def vpin(self, symbol: str, end: int) -> VolumeVpin | None:
-        """Of the trades up to `end`; None while the day before is being read."""
+        """VPIN of the trades up to `end`; None while the day before is being read."""
 
     async def today(self, symbol: str, end: int) -> tuple[float, float] | None:
-        """Aggressive (buy, sell) volume since 00:00 UTC, base units; None unless the ids prove that it is all."""
+        """Aggressive (buy, sell) volume since 00:00 UTC, base units; None unless the ids prove that it is complete."""
 
     async def findings(self, symbol: str, start_ms: int, end_ms: int) -> list[Finding]:
-        """Those that began in the window and are stored, ascending by start."""
+        """Stored findings that began in the window, ascending by start."""
 
     def revision(self, symbol: str) -> Hashable:
-        """Another one whenever something of the above, or of the seconds that are over, may be another."""
+        """A value that changes whenever a result of the methods above, or a finished second, may have changed."""
 
 
 class Source(Present, Recorded, Protocol):

@@ -1,8 +1,8 @@
 """Answers as a client gets them: structured content for programs, JSON text for models.
 
 Book levels are exact decimals for programs, the same without trailing zeros for models. A thousand levels a side take
-milliseconds to write. Callers who ask for the same book share the lists of one answer, and what was written of a list
-is kept for them.
+milliseconds to write. Callers with the same question share the lists of one answer, and the
+text of a list is cached for them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _Levels = list[tuple[str, str]]
 
 
 class _Written(NamedTuple):
-    levels: _Levels  # what was written; kept, so that no other list gets its identity
+    levels: _Levels  # the list itself; kept, so that no other list gets its identity
     exact: list[list[str]]
     short: msgspec.Raw  # JSON
 
 
-# How a summary begins where prices are not those of a market: it is quoted without its surroundings.
+# The start of a summary if prices are not those of a live market, because summaries are quoted alone.
 MADE_UP: dict[PriceSource | None, str] = {
     "simulated": "Simulated market: ",
     "recording": "Recording, not the present: ",
@@ -40,7 +40,7 @@ class AnswerTexts:
         self._known: OrderedDict[int, _Written] = OrderedDict()
 
     def written(self, answer: Envelope, source: PriceSource | None) -> tuple[dict[str, Any], str]:
-        """The answer's structured content and its JSON text. `source`: whose prices these are."""
+        """The answer's structured content and its JSON text. `source`: the origin of the prices."""
         answer = _said(answer, source)
         if isinstance(answer, L2Answer):
             return self._levels_written(answer)
@@ -49,8 +49,8 @@ class AnswerTexts:
         return msgspec.json.decode(text), text
 
     def _levels_written(self, answer: L2Answer) -> tuple[dict[str, Any], str]:
-        """The answer's structured content, as exact as the exchange's own decimals, and its JSON text without their
-        trailing zeros, for which a model would pay.
+        """The answer's structured content with the exchange's exact decimals, and its JSON text without their trailing
+        zeros, for which a model would pay.
         """
         bids, asks = self._of(answer.bids), self._of(answer.asks)
         head = answer.model_dump(mode="json", exclude={"bids", "asks"})
@@ -73,7 +73,7 @@ class AnswerTexts:
 
 
 def _said(answer: Envelope, source: PriceSource | None) -> Envelope:
-    """With whose prices these are, and of when where the book has stopped."""
+    """The summary with the origin of the prices, and the age of a book that has stopped."""
     summary = answer.summary
     if answer.status == "stale" and answer.symbol != ALL:
         summary = f"As of {answer.age_ms / 1000:.0f} s ago: {summary}"

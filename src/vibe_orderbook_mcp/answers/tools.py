@@ -1,4 +1,4 @@
-"""The table of tools: everything that is shown of a tool, and what it answers. Its work is a method of `Answers`."""
+"""The table of tools: names, texts, parameters and answers. The work of a tool is a method of `Answers`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ HOURS = ToolParameter(
 )
 SINCE = ToolParameter(
     "since_hours",
-    "Also what was found in these last hours.",
+    "Also the findings of these last hours.",
     {"type": "integer", "minimum": 0, "maximum": MOST_HOURS},
     0,
 )
@@ -120,7 +120,7 @@ TOOLS: Final = (
         "is this normal",
         "Use this for whether a market is in its usual shape now: a score from 0 to 100 from spread, depth, price "
         "moves, balance of flow and update rate, each against the symbol's own usual, with the weakest part named; and "
-        "a class from A to E for how dear it is. About the market; for the state of this server use orderbook_health.",
+        "a class from A to E for its cost. About the market; for the state of this server use orderbook_health.",
         HealthScoreAnswer,
         (SYMBOL, WINDOW, DETAIL),
     ),
@@ -128,8 +128,8 @@ TOOLS: Final = (
         "get_liquidity_vacuums",
         "Liquidity vacuums",
         "where volume is and is not",
-        "Use this for price zones with little to stop a move: where little was traded in the last hours, and where the "
-        "resting book is thin now, nearest first on both sides, with distance in bps and the amount that must trade to "
+        "Use this for price zones with little to stop a move: little volume in the last hours, or a thin "
+        "book now; nearest first on both sides, with distance in bps and the amount that must trade to "
         "reach and cross a zone. detail: all zones, every bin.",
         LiquidityVacuumsAnswer,
         (SYMBOL, HOURS, DETAIL),
@@ -156,7 +156,7 @@ TOOLS: Final = (
 
 
 def uses(prefix: str = "") -> str:
-    """Which tool is for what, in one line. `prefix` stands before the names of the tools."""
+    """The use of each tool, in one line. `prefix` is put before the names of the tools."""
     names: dict[str, list[str]] = {}
     for tool in TOOLS:
         names.setdefault(tool.use, []).append(prefix + tool.name)

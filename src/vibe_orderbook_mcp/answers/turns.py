@@ -1,4 +1,4 @@
-"""Heavy work on the event loop: one piece at a time, and who asks takes turns.
+"""Heavy work on the event loop: one piece at a time, and callers take turns.
 
 A piece that holds the loop for milliseconds is harmless. Hundreds of them that become ready in the same round of the
 loop are not: books, sockets and other callers wait for the whole round. Here the next piece becomes ready only when
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextvars import ContextVar
 from typing import Final
 
-# Who the present call is from; None: one of those that cannot be told apart, such as the client of a pipe.
+# The caller of the present call; None: not distinguished from others, such as the client of a pipe.
 CALLER: Final[ContextVar[Hashable]] = ContextVar("caller", default=None)
 
 
@@ -49,7 +49,7 @@ class Turns:
             raise
 
     def _pass_on(self) -> None:
-        """To the oldest call of the caller whose turn is longest ago. Calls that were given up are passed over."""
+        """To the oldest call of the caller whose turn is longest ago. Cancelled calls are skipped."""
         while self._waiting:
             caller, calls = self._waiting.popitem(last=False)
             turn = calls.popleft()

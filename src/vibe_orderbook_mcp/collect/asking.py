@@ -31,7 +31,7 @@ async def live_owner(runtime: Runtime, symbol: str) -> InstrumentOwner:
 
 
 def known_owner(runtime: Runtime, symbol: str) -> InstrumentOwner | None:
-    """The instrument if it is kept; who asks about it keeps it."""
+    """The instrument if it is subscribed; a question keeps it subscribed."""
     runtime.places.ask(symbol, time.monotonic())
     return runtime.market.symbols.get(symbol)
 

@@ -14,7 +14,7 @@ def condition(runtime: Runtime) -> ServerCondition:
     market, feed, recorder, archive = runtime.market, runtime.feed, runtime.recorder, runtime.archive
     owners = market.symbols.values()
     books_ms = [book.event_ms for owner in owners if (book := owner.copy) is not None and book.event_ms is not None]
-    # Without a book it is the last that was heard of any; before the first event only the clock of this machine tells.
+    # Without a book it is the time of the last event; before the first event, this machine's clock.
     newest_ms = max(books_ms or [owner.heard_ms for owner in owners if owner.heard_ms is not None], default=None)
     written = archive.written_ns
     return ServerCondition(

@@ -13,8 +13,8 @@ KEPT_SECS: Final = 86_400
 SYMBOLS_KEPT: Final = 20  # 5.2 MB each
 LENGTHS_KEPT: Final = 4  # of windows, for each symbol: 0.2 MB each
 PIECE_SECS: Final = 3600  # of the day are read at once, the newest first
-# A day takes a third of a second of an idle core to read, and longer on a busy one. Whoever asks first is answered
-# with the hours that are there by then, and told so.
+# A day takes a third of a second of an idle core to read, and longer on a busy one. The first
+# caller gets the hours read so far, and a warning.
 PATIENCE_SECS: Final = 0.15
 FIELDS: Final = ("covered_ms", "mid", "buy_volume", "sell_volume", "buy_quote", "sell_quote", "ofi")
 
@@ -28,7 +28,7 @@ class _Symbol:
 
     def __init__(self) -> None:
         self.past = Past()
-        self.lock = asyncio.Lock()  # held by who changes `past`
+        self.lock = asyncio.Lock()  # locked during a change of `past`
         self.read_from: int | None = None  # the second from which on all that is stored was read
         self.reading: asyncio.Task[None] | None = None
         self.cuts: dict[int, tuple[_Basis, EqualWindows]] = {}
@@ -97,7 +97,7 @@ class PastCache:
 
 
 async def _read_day(history: History, symbol: str, known: _Symbol, end: int) -> None:
-    """Hour by hour, the newest first. Raises StorageError; who asks next goes on where it failed."""
+    """Hour by hour, the newest first. Raises StorageError; the next call continues after the failure."""
     oldest = end - KEPT_SECS
     until = end if known.read_from is None else known.read_from
     while until > oldest:
@@ -109,6 +109,6 @@ async def _read_day(history: History, symbol: str, known: _Symbol, end: int) -> 
 
 
 def _noticed(reading: asyncio.Task[None]) -> None:
-    """A failure is told to who asks next, and to nobody where the process ends."""
+    """The next caller gets the failure; at the end of the process nobody does."""
     if not reading.cancelled():
         reading.exception()

@@ -43,7 +43,7 @@ class RowCache:
         """`kept` of the rows before the window, ascending. Raises StorageError."""
         symbol, past = owner.spec.symbol, owner.past
         found = self._older.get(symbol)
-        if found is None or found[0] is not past:  # an instrument that was given up begins anew
+        if found is None or found[0] is not past:  # a dropped instrument starts again
             until = past.oldest or span.end
             columns = await history.columns(symbol, span.end - KEPT_SECS, until, KEPT_FIELDS)
             rows = [kept(values) for values in zip(*(columns[field] for field in KEPT_FIELDS), strict=True)]
@@ -60,8 +60,8 @@ class RowCache:
 async def with_late_trades(
     history: History | None, owner: InstrumentOwner, rows: list[SecondRow], span: Span
 ) -> list[SecondRow]:
-    """Rows of a window whose trades were fetched by id after they were final, or of which nobody watched a part,
-    with the sums of all trades that are stored. Where these cannot be read, the rows as they were seen.
+    """The rows of a window with the sums of all stored trades: some trades may have been fetched after their row was
+    final, and some seconds may not have been recorded completely. If trades cannot be read, the rows stay as recorded.
     """
     window = cut(rows, span).rows
     # Ids tell what is missing between rows, not before the first: it may be the second in which the process began.

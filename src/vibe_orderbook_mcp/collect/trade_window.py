@@ -1,4 +1,4 @@
-"""The trades of a long window by price, and which part of them is held.
+"""The trades of a long window by price, and the stored share of them.
 
 What the stream has brought is on its way to the store for a second, and for as long as the disk fails. A window that
 ends now has those trades too: they are collected first, then the store is looked at, at one moment, and of what is in
@@ -23,7 +23,7 @@ from vibe_orderbook_mcp.store.summing import HistoryView, IdCoverage
 async def traded_window(runtime: Runtime, history: History, owner: InstrumentOwner, span: Span) -> TradedWindow:
     """The window, the trades of the part that can be answered, and its coverage. Raises StorageError.
 
-    The part goes back to the oldest trade that is held. Where more than half of its trades are missing, it is what
+    The part goes back to the oldest stored trade. Where more than half of its trades are missing, it is what
     comes after the last of them, if that is the larger part.
     """
     symbol = owner.spec.symbol
@@ -66,15 +66,15 @@ async def _window(
 
 
 def coverage(runtime: Runtime, symbol: str, span: Span, ids: IdCoverage, first_ms: int | None) -> TapeCoverage:
-    """Which part of the window's trades is held, by their ids; `first_ms` is the time of the oldest trade held."""
+    """The stored share of the window's trades, by their ids; `first_ms` is the time of the oldest stored trade."""
     start_ms = span.start * 1000
     nothing_older = runtime.filler.is_exhausted(symbol)
     complete_since_ms = ids.complete_since_ms
     if complete_since_ms is not None and nothing_older and first_ms is not None and complete_since_ms <= first_ms:
-        complete_since_ms = min(complete_since_ms, start_ms)  # there was nothing before the first trade held
+        complete_since_ms = min(complete_since_ms, start_ms)  # there was nothing before the first stored trade
     accounted_since_ms = None
     if not ids.start_known and not nothing_older and first_ms is not None:
-        # Nothing older than the window's first trade is held: before that trade it is not known what there was.
+        # No trade before the window's first one is stored: nothing is known about the time before it.
         accounted_since_ms = max(start_ms, first_ms)
     return TapeCoverage(
         held=ids.held,

@@ -19,7 +19,7 @@ from vibe_orderbook_mcp.store.history import History
 
 DAY_MS = 86_400_000
 SYMBOLS_KEPT = 20
-# The bucket is a fiftieth of a day's volume: sized anew when that day has gone by.
+# The bucket is a fiftieth of a day's volume: sized again after that day.
 RESIZE_MS = DAY_MS
 CHECK_MS = 60_000
 
@@ -105,9 +105,9 @@ class VolumeClocks:
         except StorageError as error:
             if clock.buckets is None:
                 self._clocks.pop(spec.symbol, None)
-            logger.debug("Volume buckets of {} are put off: {}", spec.symbol, error)
+            logger.debug("Volume buckets of {} failed and will be tried again: {}", spec.symbol, error)
             return
-        if self._clocks.get(spec.symbol) is clock:  # else it began anew meanwhile
+        if self._clocks.get(spec.symbol) is clock:  # else it started again meanwhile
             self._clocks[spec.symbol] = fresh
 
 

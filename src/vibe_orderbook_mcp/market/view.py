@@ -254,7 +254,7 @@ class InstrumentView:
         return Usual(watch.baseline.day, tuple(watch.open), self._fair_price.table)
 
     def normal(self) -> NormalNow:
-        """What the market's health is told from."""
+        """The inputs of the market's health."""
         watch = self.watch
         return NormalNow(watch.normal, tuple(watch.measures))
 

@@ -1,4 +1,4 @@
-"""How a server stands at one moment: its books, its connections, its recorder and its history. Values."""
+"""The state of a server at one moment: books, connections, recorder and history. Values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals that several rooms make, so that one state is told in one way. Pure."""
+"""Refusals of several rooms, so that one state has one text. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vibe_orderbook_mcp.model.errors import Refusal, StorageError
 from vibe_orderbook_mcp.model.moment import Moment
 
 RETRY_SECS = 2.0
-WRITE_LAG_SECS = 2.0  # a second can be read so long after its end
+WRITE_LAG_SECS = 2.0  # a second can be read this long after its end
 
 
 def not_live(now: Moment) -> Refusal:
@@ -17,13 +17,13 @@ def not_live(now: Moment) -> Refusal:
             "insufficient_historical_data",
             f"The book of {symbol} is live, but {now.defect}, and no trade is known: there is no price to measure"
             " from.",
-            "orderbook_l1 shows what there is. Ask again once there are bids and asks, or a trade.",
+            "orderbook_l1 shows the present book. Ask again once there are bids and asks, or a trade.",
         )
     if now.is_delisted:
         return Refusal(
             "symbol_not_found",
             f"{now.suspension} There is no live book of it.",
-            "What was recorded can still be asked for, for example with get_volume_profile.",
+            "Recorded data can still be read, for example with get_volume_profile.",
         )
     if now.disconnected is not None:
         return Refusal(
@@ -41,14 +41,14 @@ def not_live(now: Moment) -> Refusal:
 
 
 def standing_still(now: Moment, refusal: Refusal) -> Refusal:
-    """Why a window cannot be answered while nothing comes: waiting as such does not help then, and it is said."""
+    """Why a window cannot be answered while no data comes: then waiting does not help, and the text says so."""
     symbol = now.spec.symbol
     if now.status == "live" and now.defect is not None:
         return Refusal(
             refusal.code,
             f"{refusal.message} The book of {symbol} is live, but {now.defect}: only seconds with orders on"
             " both sides count.",
-            "orderbook_l1 shows what there is. Ask for the window again once there are bids and asks.",
+            "orderbook_l1 shows the present book. Ask for the window again once there are bids and asks.",
         )
     if now.status == "live":
         refusal.retry_after_secs = (refusal.retry_after_secs or 0.0) + WRITE_LAG_SECS
@@ -61,8 +61,8 @@ def standing_still(now: Moment, refusal: Refusal) -> Refusal:
         why = f"is not in sequence ({now.reason})"
     standing = Refusal(
         refusal.code,
-        f"{refusal.message} The book of {symbol} {why}: nothing is being recorded of it.",
-        "orderbook_health tells how the feed stands; ask for the window again once the book is live.",
+        f"{refusal.message} The book of {symbol} {why}: it is not being recorded.",
+        "orderbook_health shows the state of the feed; ask for the window again once the book is live.",
         retry_after_secs=max(RETRY_SECS, refusal.retry_after_secs or 0.0),
     )
     standing.is_passing = False
@@ -70,7 +70,7 @@ def standing_still(now: Moment, refusal: Refusal) -> Refusal:
 
 
 def no_history(why: str | None) -> Refusal:
-    """There is none to read. `why`: what the archive says; None while it is being opened."""
+    """No history is readable. `why`: the archive's error; None while it is being opened."""
     return Refusal(
         "storage_error",
         f"History cannot be read: {why or 'it is being opened'}",

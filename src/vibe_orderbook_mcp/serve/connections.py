@@ -1,9 +1,8 @@
 """Which connection makes room when all places are taken.
 
 A connection waits for its client (for a request's head or body, or for the next request), or the program works on its
-request. The one that has waited longest makes room for a new one: first among those whose client was never let in. So
-whoever opens connections and says nothing drives out its own. Beyond the limit there are places in which probes alone
-are answered.
+request. The one that has waited longest makes room for a new one, first among clients that were never let in. So a
+client that opens connections and stays silent drives out its own. Beyond the limit there are places for probes only.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Connections:
         """`limit`: that may be worked on. `spare`: places above that, for probes and for who is still to be heard."""
         self._limit = limit
         self._spare = spare
-        # A client that was let in before keeps its connection for so long after its request.
+        # A client that was let in before keeps its connection for this long after its request.
         self._rest_secs = rest_secs
         self._open: set[Visitor] = set()
         # Since when, the longest first.

@@ -2,7 +2,7 @@
 
 The SDK's SSE application enters the server's lifespan once per connection, redirects `/sse/` with an absolute
 location that a proxy spoils, and drops the middleware of routes that are taken over. So the pieces are put
-together here: the runtime is held by the application itself, and both spellings of a path are served directly.
+together here: the application itself keeps the runtime running, and both spellings of a path are served directly.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class PathAliases:
 
 
 class NoStream:
-    """`GET /mcp`: without sessions there is nothing that a stream of its own could tell, and it would hold a place."""
+    """`GET /mcp`: without sessions a separate stream would have no messages, and would take a place."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = JSONResponse({"error": "This server sends nothing of its own accord: POST."}, 405, {"Allow": "POST"})
+        response = JSONResponse({"error": "This server sends only answers: use POST."}, 405, {"Allow": "POST"})
         await response(scope, receive, send)
 
 

@@ -1,4 +1,4 @@
-"""What a client is told of the server when they meet: whose prices these are, which tool is for what, what is not here.
+"""The introduction that a client gets: the origin of the prices, the use of each tool, and the limits of the server.
 
 Hosts show a model the first 512 characters at least.
 """

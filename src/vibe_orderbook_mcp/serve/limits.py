@@ -1,4 +1,4 @@
-"""How much one process takes on over HTTP, and what it says to the rest.
+"""How much work one process accepts over HTTP, and its refusals.
 
 Every limit has one refusal and is counted by reason: a client learns what to do (wait, send less), an operator what
 is short. Limits of sockets are in `http_protocol`; here are those of requests and of SSE sessions. `/mcp` keeps no
@@ -35,13 +35,13 @@ _ENDPOINT = re.compile(rb"session_id=([0-9a-f]{32})")
 
 @dataclasses.dataclass(frozen=True)
 class HttpLimits:
-    """What is taken on. Times are how long a peer may be silent, not how long an answer may take."""
+    """The limits. Times are how long a peer may be silent, not how long an answer may take."""
 
     # An event stream and the posts of its session, for as many sessions as there may be, calls of `/mcp`, and probes.
     connections: int = 2000
     probe_connections: int = 64  # above that: while it is reached, `/healthz` and `/readyz` are answered there
     sessions: int = 500  # event streams of SSE; one has about a tenth of a megabyte
-    # When all places are taken, the session that has been idle longest makes room, if it has been for so long. Some
+    # When all places are taken, the session that has been idle longest makes room, if it was idle for this long. Some
     # clients open a session for each call and leave it.
     yield_after_secs: float = 120.0
     body_bytes: int = 128 * 1024  # a call is under 1 KiB
@@ -99,7 +99,7 @@ class InFlight:
 
 
 class SseSession:
-    """One open event stream: its name once it was told, and when its client last said something."""
+    """One open event stream: its name once known, and the time of its client's last message."""
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -112,7 +112,7 @@ class SseSession:
         return None if self.name is None else _session_caller(self.name)
 
     async def receive(self, receive: Receive) -> Message:
-        """What the client sends next. Once the session is to end: that it has gone, which closes all there is."""
+        """The client's next message. At the end of a session: its disconnect, which closes everything."""
         coming, ending = asyncio.ensure_future(receive()), asyncio.ensure_future(self.ended.wait())
         try:
             done, _ = await asyncio.wait({coming, ending}, return_when=asyncio.FIRST_COMPLETED)

@@ -57,7 +57,7 @@ def server_of_environment() -> VibeServer:
 
 
 class _Server(uvicorn.Server):
-    """Stops on a signal and returns: uvicorn would raise the signal again, past whoever cleans up."""
+    """Stops on a signal and returns. uvicorn would raise the signal again and skip our clean-up."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -15,8 +15,8 @@ from vibe_orderbook_mcp.model.errors import Refusal
 T = TypeVar("T")
 Tell = Callable[[float, float, str], Awaitable[None]]
 
-# How the client of the present call is told how far its answer is: seconds so far, seconds in all, why. None: it did
-# not ask to be told.
+# Reports progress to the client of the present call: seconds so far, seconds in total, why. None: the client did not
+# request it.
 TELL: ContextVar[Tell | None] = ContextVar("TELL", default=None)
 
 WAIT_SECS: Final = 15.0  # the shortest window of a symbol that was not kept before takes 12 s

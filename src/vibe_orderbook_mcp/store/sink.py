@@ -1,4 +1,4 @@
-"""Where a finished second goes, with its top of book, its trades, and what was found and counted in it."""
+"""The destination of a finished second, with its top of book, its trades, findings and baseline counts."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Sink(Protocol):
         """Trades of any age, in any order, known or not."""
 
     async def put_events(self, symbol: str, events: Sequence[StoredEvent]) -> None:
-        """Findings; one with the same start and type as a stored one takes its place."""
+        """Findings; one with the same start and type replaces the stored one."""
 
     async def put_baseline(self, symbol: str, hour_sec: int, data: bytes) -> None:
-        """An hour's baseline; a newer state of it takes its place."""
+        """An hour's baseline; a newer state replaces it."""
 
     async def seal(self, symbol: str, before_ms: int) -> int:
         """Minutes that ended before then are over; how many of them have trades and were not sealed."""
 
     async def verify_ids(self, symbol: str) -> list[Interval]:
-        """Ids of trades that were stored and are not there any more: they made room. They are held no longer."""
+        """Ids of trades that were dropped to make room; they do not count as stored any more."""
 
     async def flush(self, *, sync: bool = True) -> None:
-        """What was written survives a power failure from now on."""
+        """Make written data survive a power failure."""
 
     async def forget(self, symbol: str) -> None:
-        """Nothing more comes for the symbol for now. What is stored of it stays."""
+        """No more data comes for the symbol now. Its stored data stays."""

@@ -30,7 +30,7 @@ class Usual(NamedTuple):
 
 
 class NormalNow(NamedTuple):
-    """What the health of a market is told from, besides its rows."""
+    """The inputs of a market's health besides its rows."""
 
     normal: Normal
     measures: tuple[Measures, ...]  # of the last minutes, ascending

@@ -30,7 +30,7 @@ class Vpin:
 
 @dataclass(frozen=True, slots=True)
 class VolumeVpin:
-    """VPIN of a symbol's newest trades, in buckets of so many lots."""
+    """VPIN of a symbol's newest trades, in buckets of this number of lots."""
 
     vpin: Vpin
     bucket_lots: int

@@ -79,7 +79,7 @@ class TapeCoverage:
 
 
 class TradedWindow(NamedTuple):
-    """The trades of a window by price, and how much of them is held. `span` may end before the one asked for."""
+    """The trades of a window by price, and how many of them are stored. `span` may end before the requested one."""
 
     span: Span
     histogram: PriceHistogram
