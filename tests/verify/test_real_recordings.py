@@ -79,7 +79,7 @@ def reports_of(folder: str) -> tuple[list[dict[str, Any]], bool, list[Top]]:
 
 @pytest.mark.parametrize("folder", sorted(FOLDERS))
 def test_chains_checksums_and_best_prices_of_real_recordings_agree(folder: str) -> None:
-    """Two tickers of BTCUSDT were skipped by the recorder; hence 99.9 % and not all."""
+    """Two tickers of BTCUSDT were skipped by the recorder, so 99.9 % and not all."""
     reports, is_sound, tops = reports_of(folder)
     expected = FOLDERS[folder]
     assert {one["instrument"] for one in reports} == set(expected)

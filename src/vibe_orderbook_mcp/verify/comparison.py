@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from vibe_orderbook_mcp.model.events import Side
 from vibe_orderbook_mcp.verify.parts import BestPrices, TextPair, TouchPrices
 
-# So much of one channel waits for the other, and of channels that come one after the other: memory is bounded.
+# At most this much of one channel waits for the other, and of channels that come one after the other: memory is
+# bounded.
 MOST_WAITING: Final = 50_000
 MOST_STATES: Final = 300_000
 

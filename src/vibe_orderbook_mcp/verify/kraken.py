@@ -105,7 +105,8 @@ class KrakenRules(VenueRules):
         return LevelsFrame(book.symbol, "book", bids, asks, "checksum", whole, checksum=book.checksum)
 
     def _depth(self, symbol: str, count: int) -> int | None:
-        """What a symbol is subscribed to, whose snapshot has so many levels: as Kraken said, or the least that fits.
+        """What a symbol is subscribed to, whose snapshot has this number of levels: as Kraken said, or the least that
+        fits.
 
         None for more levels than can be subscribed to: nothing is cut then.
         """

@@ -1,7 +1,7 @@
 """OKX, websocket v5: spot, swaps, futures and options. PURE.
 
 OKX, "WS / Order book channel": a frame's `prevSeqId` is the `seqId` of the one before, -1 on a snapshot. Both are equal
-where nothing changed. Sequence ids may start again lower, with a `prevSeqId` that is right all the same. `checksum` is
+where nothing changed. Sequence ids may start again lower, with a `prevSeqId` that is right nevertheless. `checksum` is
 the signed CRC32 of the best 25 levels, bid and ask in turn, each `price:size`; OKX sends 0 where it has stopped to say
 one, so 0 says nothing. Recordings from before there were sequence ids are proved by the checksum alone.
 """
