@@ -1,4 +1,4 @@
-"""The way of a depth frame from the socket to the book, as `docs/ARCHITECTURE.md` draws it.
+"""The ways of a depth frame to the book and of a symbol to its answer, as `docs/ARCHITECTURE.md` draws them.
 
 A stay is a stretch of calls in one room. A climb is a step into a room on a higher floor than the one before it, a
 return a step into a room that the frame was in already; calls that end count as steps, too.
@@ -18,12 +18,20 @@ from typing import cast
 import msgspec
 import pytest
 
+from tests.answers.test_source import Lived
 from tests.book.exchange import SPEC, SYMBOL
+from tests.patience import PATIENCE_SECS
 from tests.rooms import SOURCE, house, room_of
+from vibe_orderbook_mcp.answers.service import SourceAnswers
 from vibe_orderbook_mcp.book.compiled import IS_COMPILED
 from vibe_orderbook_mcp.book.sync import Loaded
+from vibe_orderbook_mcp.collect.local_source import LocalSource
 from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthSnapshot
+from vibe_orderbook_mcp.model.moment import Moment
+from vibe_orderbook_mcp.serve.metrics import Metrics
+from vibe_orderbook_mcp.serve.register import _Answering
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
 from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
 from vibe_orderbook_mcp.venues.connection import Connection
@@ -101,3 +109,71 @@ def test_a_depth_frame_climbs_four_times_on_its_way_to_the_book_and_back() -> No
     climbs = sum(floors[after] > floors[before] for before, after in pairwise(rooms))
     returns = len(rooms) - len(set(rooms))
     assert (climbs, returns) == (4, 4)
+
+
+# --- the symbol of a question ------------------------------------------------------------------------------------
+
+ASKED, SAID = "btc/usdt", "BTCUSDT"
+SYMBOL_WALK = [
+    *("serve", "answers", "model", "collect", "market", "collect", "answers", "collect", "answers", "analytics"),
+]
+SYMBOL_NAMES = {"arguments", "symbol", "value", "text", "owner", "now"}
+
+
+def symbol_in(frame: FrameType) -> str | None:
+    """The name under which a call is handed the symbol: as text, or as its owner or moment."""
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    for name in code.co_varnames[:count]:
+        value = frame.f_locals.get(name)
+        if name != "self" and (
+            (isinstance(value, str) and value in (ASKED, SAID))
+            or (isinstance(value, dict) and value.get("symbol") == ASKED)
+            or isinstance(value, InstrumentOwner | Moment)
+        ):
+            return name
+    return None
+
+
+async def asked(path: Path) -> tuple[list[str], set[str]]:
+    """The rooms that hand the symbol on, in their order, and its names there. The store has been read before."""
+    lived, rooms, names = Lived(path), list[str](), set[str]()
+    await lived.live()
+    source = LocalSource(lived.runtime)
+    arguments = {"symbol": ASKED, "window_duration_secs": 20}
+    async with asyncio.timeout(PATIENCE_SECS):
+        while any(
+            "still being read" in text for text in (await SourceAnswers(source).get_order_flow(SAID, 20)).warnings
+        ):
+            await asyncio.sleep(0.01)
+    answering = _Answering(SourceAnswers(source), Metrics(lived.runtime), "")  # shares no result with the one above
+
+    def step(frame: FrameType, event: str, _: object) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(SOURCE) and (name := symbol_in(frame)) is not None:
+            room = room_of(".".join(path.relative_to(SOURCE).with_suffix("").parts))
+            names.add(name)
+            if frame not in seen and (not rooms or rooms[-1] != room):
+                rooms.append(room)
+            seen.add(frame)  # a coroutine that goes on is no other call
+
+    seen: set[FrameType] = set()
+    sys.setprofile(step)
+    try:
+        result = await answering.call("get_order_flow", arguments)
+    finally:
+        sys.setprofile(None)
+        await lived.aclose()
+    assert not result.is_error, result.content
+    return rooms, names
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="as above")
+def test_a_symbol_climbs_three_times_on_its_way_to_the_figures_of_order_flow(tmp_path: Path) -> None:
+    """It went through eleven rooms under fifty names when the tools read the collector's objects."""
+    rooms, names = asyncio.run(asked(tmp_path / "db"))
+    floors = house().floors
+    assert rooms == SYMBOL_WALK
+    climbs = sum(floors[after] > floors[before] for before, after in pairwise(rooms))
+    assert (climbs, len(rooms) - len(set(rooms))) == (3, 4)
+    assert names == SYMBOL_NAMES

@@ -216,7 +216,11 @@ async def test_equal_windows_are_of_whole_multiples_of_their_length(rig: Rig) ->
     async with asyncio.timeout(PATIENCE_SECS):
         while (earlier := await rig.source.windows(NAME, 10, end_of(rig) - 1)).read_secs is not None:
             await asyncio.sleep(0.01)
-    assert 2 <= len(earlier.windows) <= 4
+    last = (end_of(rig) - 1) // 10 * 10
+    starts = [last - 10 * n for n in range(4, 0, -1) if last - 10 * n >= rig.rows[0].second]
+    parts = [[row.ofi for row in rig.rows if start <= row.second < start + 10] for start in starts]
+    assert [window.ofi for window in earlier.windows] == pytest.approx([sum(part) for part in parts])
+    assert len(parts) >= 2
     for window in earlier.windows:
         assert window.buy_volume + window.sell_volume == pytest.approx(20 * SIZE)
 
