@@ -1,4 +1,4 @@
-"""Update ids of which each frame names its first and its last, or its only one. PURE."""
+"""Update ids; each frame names its first and last id, or its only one. PURE."""
 
 from __future__ import annotations
 
