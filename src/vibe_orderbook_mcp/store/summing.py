@@ -13,7 +13,7 @@ from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.store import held, reader, rolled
+from vibe_orderbook_mcp.store import reader, rolled, trade_ids
 from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Ask, Reading
 from vibe_orderbook_mcp.store.records.rollups import PriceRollup, TradeSums, add_trades, empty_histogram, grid_for
@@ -39,7 +39,7 @@ class IdCoverage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summing(Reading):
-    def __init__(self, window_sums: WindowSums, places: held.Places) -> None:
+    def __init__(self, window_sums: WindowSums, places: trade_ids.Places) -> None:
         self._window_sums = window_sums
         self._places = places
 
@@ -131,7 +131,7 @@ class Summing(Reading):
 class HistoryView(Summing):
     """History at one moment: results of several calls fit together. See `History.view`."""
 
-    def __init__(self, ask: Ask, window_sums: WindowSums, places: held.Places) -> None:
+    def __init__(self, ask: Ask, window_sums: WindowSums, places: trade_ids.Places) -> None:
         super().__init__(window_sums, places)
         self._ask = ask
 
@@ -147,10 +147,10 @@ def _id_coverage(
     end_ms: int,
     sums: TradeSums,
     waiting: Sequence[Trade],
-    places: held.Places,
+    places: trade_ids.Places,
 ) -> IdCoverage:
-    befores = [held.last_id_before(reads, symbol, start_ms), *(t.agg_id for t in waiting if t.time_ms < start_ms)]
-    afters = [held.first_id_from(reads, symbol, end_ms), *(t.agg_id for t in waiting if t.time_ms >= end_ms)]
+    befores = [trade_ids.last_id_before(reads, symbol, start_ms), *(t.agg_id for t in waiting if t.time_ms < start_ms)]
+    afters = [trade_ids.first_id_from(reads, symbol, end_ms), *(t.agg_id for t in waiting if t.time_ms >= end_ms)]
     before = max((agg_id for agg_id in befores if agg_id is not None), default=None)
     after = min((agg_id for agg_id in afters if agg_id is not None), default=None)
     missing = sums.missing_ids
@@ -168,12 +168,12 @@ def _id_coverage(
     )
 
 
-def _complete_since_ms(reads: Reads, symbol: str, waiting: Sequence[Trade], places: held.Places) -> int | None:
+def _complete_since_ms(reads: Reads, symbol: str, waiting: Sequence[Trade], places: trade_ids.Places) -> int | None:
     """The time since which all trades up to the newest are stored or waiting, without a hole."""
     if not waiting:
-        return held.complete_since_ms(reads, symbol, places)
+        return trade_ids.complete_since_ms(reads, symbol, places)
     stored = reader.ids(reads, symbol)
     newest = intervals.union(stored, intervals.of_numbers(trade.agg_id for trade in waiting))[-1][0]
     if stored and newest <= stored[-1][1]:
-        return held.complete_since_ms(reads, symbol, places)
+        return trade_ids.complete_since_ms(reads, symbol, places)
     return next(trade.time_ms for trade in waiting if trade.agg_id >= newest)
