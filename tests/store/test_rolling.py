@@ -20,7 +20,7 @@ from tests.store.values import BTC, ETH, START, batch, trade
 from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import TradeBatch
-from vibe_orderbook_mcp.store import rolled
+from vibe_orderbook_mcp.store import rollup_reads
 from vibe_orderbook_mcp.store.disk.layout import META, ROLL, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.disk.rocks import Database
 from vibe_orderbook_mcp.store.disk.view import Reads
@@ -206,8 +206,8 @@ async def test_whole_hours_and_minutes_are_read_from_sums_alone(tmp_path: Path) 
         database._family(family).delete_range(b"BTCUSDT:", b"BTCUSDT;")
     await _same(history, trades, 0, FOREVER_MS)
     await _same(history, trades, START_MS, START_MS + 5 * HOUR_MS + 60_000)
-    assert rolled.spans(3540, 7260) == [(MINUTES, 3540, 3600), (HOURS, 3600, 7200), (MINUTES, 7200, 7260)]
-    assert rolled.spans(60, 3540) == [(MINUTES, 60, 3540)]
+    assert rollup_reads.spans(3540, 7260) == [(MINUTES, 3540, 3600), (HOURS, 3600, 7200), (MINUTES, 7200, 7260)]
+    assert rollup_reads.spans(60, 3540) == [(MINUTES, 60, 3540)]
     await history.close()
 
 

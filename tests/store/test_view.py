@@ -13,7 +13,7 @@ import pytest
 from tests.store.places import opened
 from tests.store.values import BTC, START, batch, record, trade
 from vibe_orderbook_mcp.model.errors import StorageError
-from vibe_orderbook_mcp.store import rolled
+from vibe_orderbook_mcp.store import rollup_reads
 from vibe_orderbook_mcp.store.export import export_trades
 from vibe_orderbook_mcp.store.history import History
 
@@ -74,7 +74,7 @@ async def test_trades_written_while_a_question_is_answered_leave_no_hole(
         if beside:  # another question, which sees it
             await history.newest_second("BTCUSDT")
 
-    monkeypatch.setattr(rolled, "PIECE_SECS", 2e-6)
+    monkeypatch.setattr(rollup_reads, "PIECE_SECS", 2e-6)
     between_reads(history, monkeypatch, write_more)
     first, last, count = await ask(history)
     assert (first, count) == (0, last + 1)

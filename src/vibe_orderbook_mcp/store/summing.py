@@ -13,7 +13,7 @@ from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
-from vibe_orderbook_mcp.store import reader, rolled, trade_ids
+from vibe_orderbook_mcp.store import reader, rollup_reads, trade_ids
 from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.reading import KEYS_A_PIECE, Ask, Reading
 from vibe_orderbook_mcp.store.records.rollups import PriceRollup, TradeSums, add_trades, empty_histogram, grid_for
@@ -71,7 +71,7 @@ class Summing(Reading):
             nonlocal steps
             if steps is None:
                 steps = work(reads)
-            until = time.perf_counter() + rolled.PIECE_SECS
+            until = time.perf_counter() + rollup_reads.PIECE_SECS
             try:
                 while time.perf_counter() < until:
                     next(steps)
@@ -104,7 +104,7 @@ class Summing(Reading):
         after: bytes | None = b""
         async with self._moment() as ask:
             while after is not None:
-                piece, after = await ask(rolled.events, symbol, start_ms, end_ms, after, EVENTS_A_PIECE)
+                piece, after = await ask(rollup_reads.events, symbol, start_ms, end_ms, after, EVENTS_A_PIECE)
                 found += piece
         return found
 
@@ -113,7 +113,7 @@ class Summing(Reading):
         after: bytes | None = b""
         async with self._moment() as ask:
             while after is not None:
-                count, after = await ask(rolled.count_events, symbol, after, KEYS_A_PIECE)
+                count, after = await ask(rollup_reads.count_events, symbol, after, KEYS_A_PIECE)
                 total += count
         return total
 
@@ -123,7 +123,7 @@ class Summing(Reading):
         at: int | None = since_sec
         async with self._moment() as ask:
             while at is not None:
-                piece, at = await ask(rolled.baselines, symbol, at, EVENTS_A_PIECE)
+                piece, at = await ask(rollup_reads.baselines, symbol, at, EVENTS_A_PIECE)
                 found += piece
         return found
 

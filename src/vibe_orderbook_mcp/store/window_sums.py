@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from vibe_orderbook_mcp.model.events import Trade
-from vibe_orderbook_mcp.store import reader, rolled
+from vibe_orderbook_mcp.store import reader, rollup_reads
 from vibe_orderbook_mcp.store.disk.layout import TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.disk.view import Reads
 from vibe_orderbook_mcp.store.records.keys import HOURS, milli_bounds, second_bounds
@@ -67,14 +67,14 @@ class WindowSums:
                 del spans[span]
 
     def histogram(self, database: Reads, symbol: str, start_ms: int, end_ms: int) -> Steps[PriceRollup]:
-        state = rolled.roll_state(database, symbol)
-        base = _Base(state.grid or rolled.grid(database, symbol), state.lot_exp)
+        state = rollup_reads.roll_state(database, symbol)
+        base = _Base(state.grid or rollup_reads.grid(database, symbol), state.lot_exp)
         total = base.empty()
         yield from self._add_window(database, symbol, start_ms, end_ms, state, total, base)
         return total
 
     def sums(self, database: Reads, symbol: str, start_ms: int, end_ms: int) -> Steps[TradeSums]:
-        state = rolled.roll_state(database, symbol)
+        state = rollup_reads.roll_state(database, symbol)
         total = TradeSums(tick_exp=state.grid.tick_exp if state.grid else 0, lot_exp=state.lot_exp)
         yield from self._add_window(database, symbol, start_ms, end_ms, state, total, None)
         return total
@@ -85,25 +85,25 @@ class WindowSums:
         symbol: str,
         start_ms: int,
         end_ms: int,
-        state: rolled.RollState,
+        state: rollup_reads.RollState,
         total: TradeSums,
         base: _Base | None,
     ) -> Steps[None]:
         """Complete minutes from roll-ups, the parts before and after them from trades."""
-        floor = rolled.FOREVER if state.grid is None else state.grid.floor
+        floor = rollup_reads.FOREVER if state.grid is None else state.grid.floor
         first = -(-max(start_ms, floor * 1000) // _MINUTE_MS) * MINUTE
         last = min(end_ms, state.border * 1000) // _MINUTE_MS * MINUTE
         if first >= last:
             yield from self._add_raw(database, symbol, start_ms, end_ms, total, base)
             return
-        spans = rolled.spans(first, last)
+        spans = rollup_reads.spans(first, last)
         if isinstance(total, PriceRollup) and base is not None:
             # Hours first: then the largest sum is copied, not added bin by bin.
             for kind, start, end in sorted(spans, key=lambda span: span[0] != HOURS):
                 yield from self._add_span(database, symbol, kind, start, end, total, base)
         else:
             while spans:
-                spans = rolled.add_blocks(database, symbol, spans, total)
+                spans = rollup_reads.add_blocks(database, symbol, spans, total)
                 yield
         yield from self._add_raw(database, symbol, start_ms, first * 1000, total, base)
         yield from self._add_raw(database, symbol, last * 1000, end_ms, total, base)
@@ -115,7 +115,7 @@ class WindowSums:
         if start >= end:
             return
         known, key = self._spans[kind == HOURS], (symbol, start, end)
-        blocks = rolled.blocks(database, symbol, kind, start, end)
+        blocks = rollup_reads.blocks(database, symbol, kind, start, end)
         held = known.pop(key, None)
         if held is None or held[0] != blocks:
             part = base.empty()
