@@ -105,3 +105,41 @@ def test_a_second_book_of_the_successor_takes_the_place_of_its_first() -> None:
     handover.begin(replaced(SYMBOL, 20))
     handover.hold(depth(21, 21))
     assert handover.remaining() == [replaced(SYMBOL, 20), depth(21, 21)]
+
+
+def exactly_two() -> BookSync:
+    sync = BookSync(rule=BookRule(depth=2, is_exact=True))
+    assert sync.replace(book()) is Outcome.APPLIED
+    return sync
+
+
+def test_a_level_too_many_is_a_fault_where_the_exchange_says_what_leaves() -> None:
+    """A delete was lost, or a level was changed on its way: the book is not the exchange's."""
+    sync = exactly_two()
+    assert sync.receive(depth(2, 2, [(99.5, 1.0), (99.0, 0.0)])) is Outcome.APPLIED
+    assert sync.receive(depth(3, 3, [(99.7, 1.0)])) is Outcome.MISCOUNTED
+    assert sync.needs_snapshot
+
+
+def test_a_level_too_few_is_a_fault_on_a_side_that_was_full() -> None:
+    """The next level would have come in its place."""
+    sync = exactly_two()
+    assert sync.receive(depth(2, 2, [], [(101.0, 0.0)])) is Outcome.MISCOUNTED
+    assert sync.needs_snapshot
+
+
+def test_a_side_may_have_fewer_levels_than_the_depth_until_it_has_all() -> None:
+    """There are no more in the market."""
+    sync = BookSync(rule=BookRule(depth=3, is_exact=True))
+    assert sync.replace(book(limit=3)) is Outcome.APPLIED
+    assert sync.receive(depth(2, 2, [(99.0, 0.0)])) is Outcome.APPLIED
+    assert sync.receive(depth(3, 3, [(99.0, 1.0), (98.0, 1.0)])) is Outcome.APPLIED
+    assert sync.receive(depth(4, 4, [(98.0, 0.0)])) is Outcome.MISCOUNTED
+    assert sync.replace(book(limit=3)) is Outcome.APPLIED
+    assert sync.receive(depth(2, 2, [(99.0, 0.0)])) is Outcome.APPLIED  # a fresh book has had no more
+
+
+def test_a_whole_book_with_too_many_levels_is_none() -> None:
+    sync = BookSync(rule=BookRule(depth=1, is_exact=True))
+    assert sync.replace(book()) is Outcome.MISCOUNTED
+    assert sync.needs_snapshot

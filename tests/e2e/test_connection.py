@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -16,7 +17,7 @@ from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.model.events import DepthUpdate
 from vibe_orderbook_mcp.model.wire import BookReplaced, MalformedMessage, Reply, Traded
 from vibe_orderbook_mcp.venues.binance import messages
-from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
+from vibe_orderbook_mcp.venues.binance.wire import TRAITS, BinanceSpot, BinanceWire
 from vibe_orderbook_mcp.venues.connection import Connection
 from vibe_orderbook_mcp.venues.line import Line
 
@@ -158,6 +159,41 @@ def test_a_symbol_is_not_connected_before_its_streams_are_confirmed() -> None:
                 await asyncio.gather(*adding)
             finally:
                 may_confirm.set()  # or the exchange would not end
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+class SpokenPings(BinanceSpot):
+    """Its connections have pings of their own."""
+
+    class Pinging(BinanceWire):
+        def ping(self) -> bytes:
+            return b"ping"
+
+    def wire(self) -> BinanceWire:
+        return self.Pinging()
+
+
+def test_a_venue_that_has_pings_of_its_own_gets_them() -> None:
+    """It ends a connection without them, although the websocket's own pings are answered."""
+
+    async def run() -> None:
+        pings = asyncio.Queue[str | bytes]()
+
+        async def exchange(socket: ServerConnection) -> None:
+            async for text in socket:
+                pings.put_nowait(text)
+
+        async with asyncio.timeout(PATIENCE_SECS), serve(exchange, "127.0.0.1", 0) as server:
+            venue = SpokenPings(msgspec.structs.replace(TRAITS, ping_every_secs=0.01))
+            line = Line(venue, f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", Told())
+            await line.add("AUSDT")
+            running = asyncio.create_task(line.run())
+            try:
+                assert [await pings.get() for _ in range(3)] == ["ping"] * 3  # as text
+            finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
 

@@ -45,6 +45,7 @@ class Outcome(Enum):
     GAP = "gap"  # events are missing: the book is lost, a snapshot is needed now
     CROSSED = "crossed"  # the copy contradicts itself: a snapshot is needed now
     WRONG = "wrong"  # the copy is not the venue's book, by its own checksum: a snapshot is needed now
+    MISCOUNTED = "miscounted"  # the copy has another number of levels than the venue's book: a snapshot is needed now
 
 
 class Loaded(Enum):
@@ -60,17 +61,30 @@ class BookRule(msgspec.Struct, frozen=True):
     """What else a venue says of its books.
 
     `depth`: the best levels a side that it keeps in step; a level beyond them is gone without a word. None: all.
-    `is_right`: whether a book is the one that the venue's checksum is of.
+    `is_right`: whether a book is the one that the venue's checksum is of. `is_exact`: the venue says of each level when
+    it leaves those `depth` levels. So more levels are a fault, and so are fewer on a side that has had all of them.
     """
 
     depth: int | None = None
     is_right: Callable[[OrderBook, int], bool] | None = None
+    is_exact: bool = False
 
 
 class BookSync:
     """One symbol's book and its state of proof."""
 
-    __slots__ = ("_buffer", "_crossed_events", "_rule", "before", "book", "is_proven", "missed", "next_id", "steps")
+    __slots__ = (
+        "_buffer",
+        "_crossed_events",
+        "_fullest",
+        "_rule",
+        "before",
+        "book",
+        "is_proven",
+        "missed",
+        "next_id",
+        "steps",
+    )
 
     def __init__(self, steps: TouchSteps | None = None, rule: BookRule | None = None) -> None:
         """`steps`, if given, counts the changes of the best prices from event to event."""
@@ -83,6 +97,7 @@ class BookSync:
         self.missed: tuple[int, int] = (0, 0)  # (expected first id, first id received) of the last gap
         self._buffer: deque[DepthUpdate] = deque(maxlen=BUFFER_LIMIT)
         self._crossed_events = 0
+        self._fullest = [0, 0]  # the most levels of bids and of asks since the book began, for an exact depth
 
     @property
     def is_live(self) -> bool:
@@ -114,6 +129,9 @@ class BookSync:
         """Whether the book after an update can be the venue's."""
         if (rule := self._rule) is not None:
             if rule.depth is not None:
+                if rule.is_exact and not self._has_exactly(rule.depth, book):
+                    self.reset()
+                    return Outcome.MISCOUNTED
                 book.keep_best(rule.depth)
             if isinstance(update, CheckedUpdate) and not self._is_right(book, update.checksum):
                 self.reset()
@@ -154,16 +172,27 @@ class BookSync:
 
     def replace(self, book: OrderBook, checksum: int | None = None) -> Outcome:
         """A whole book came by the stream itself: what follows on the stream continues it. WRONG: it is not the one
-        that its checksum is of, and there is none now.
+        that its checksum is of, and there is none now. MISCOUNTED: it has more levels than the venue keeps.
         """
         self.reset()
         if checksum is not None and not self._is_right(book, checksum):
             return Outcome.WRONG
+        rule = self._rule
+        if rule is not None and rule.is_exact and rule.depth is not None and not self._has_exactly(rule.depth, book):
+            return Outcome.MISCOUNTED
         self.book = book
         self.next_id = book.last_update_id + 1
         self.is_proven = True
         self._crossed_events = int(book.is_crossed)
         return Outcome.APPLIED
+
+    def _has_exactly(self, depth: int, book: OrderBook) -> bool:
+        """Whether a side has as many levels as the venue keeps: all of them, or as many as there are."""
+        counts = len(book.bids), len(book.asks)
+        before, self._fullest = self._fullest, list(map(max, self._fullest, counts))
+        return all(
+            count <= depth and (count == depth or most < depth) for count, most in zip(counts, before, strict=True)
+        )
 
     def _is_right(self, book: OrderBook, checksum: int) -> bool:
         rule = self._rule
@@ -183,6 +212,7 @@ class BookSync:
         self.book = None
         self.is_proven = False
         self._crossed_events = 0
+        self._fullest = [0, 0]
         self._buffer.clear()
         if self.steps is not None:
             self.steps.break_chain()  # the next state does not follow from the last one

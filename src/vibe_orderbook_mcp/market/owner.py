@@ -94,7 +94,7 @@ class InstrumentOwner(InstrumentView):
         at_ms = self._clock.now_ms(now_ns) if event_ms is None else self._clock.observe(event_ms, now_ns)
         outcome = self._recorded.replace(replaced, at_ms)
         if (loss := LOSSES.get(outcome)) is not None:
-            self._counts.checksum_failures += 1
+            self._counts.checksum_failures += outcome is Outcome.WRONG
             self._reason = loss.reason
             return outcome
         self._counts.resyncs += 1

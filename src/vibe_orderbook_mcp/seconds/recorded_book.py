@@ -26,6 +26,7 @@ LOSSES: Final = {
     Outcome.GAP: Loss(RowFlag.GAP, "resyncing after a gap in the stream"),
     Outcome.CROSSED: Loss(RowFlag.CROSSED, "resyncing after the book crossed"),
     Outcome.WRONG: Loss(RowFlag.RESYNC, "resyncing: the book was not the one that the exchange's checksum is of"),
+    Outcome.MISCOUNTED: Loss(RowFlag.RESYNC, "resyncing: the book had another number of levels than the exchange's"),
 }
 
 

@@ -266,6 +266,8 @@ class Feed:
             self._begin_anew(symbol, outcome, "Crossed book of {}; resyncing")
         elif outcome is Outcome.WRONG:
             self._begin_anew(symbol, outcome, "The book of {} fails the exchange's checksum; resyncing")
+        elif outcome is Outcome.MISCOUNTED:
+            self._begin_anew(symbol, outcome, "The book of {} has too many or too few levels; resyncing")
 
     def book(self, replaced: BookReplaced, received_ns: int) -> None:
         outcome = self.market.replace(replaced, received_ns, self._venue_name)
@@ -273,6 +275,8 @@ class Feed:
             self._note_live(replaced.symbol)
         elif outcome is Outcome.WRONG:
             self._begin_anew(replaced.symbol, outcome, "A whole book of {} fails its own checksum; asking for another")
+        elif outcome is Outcome.MISCOUNTED:
+            self._begin_anew(replaced.symbol, outcome, "A whole book of {} has too many levels; asking for another")
 
     def _begin_anew(self, symbol: str, outcome: Outcome, text: str, *values: object) -> None:
         """The book cannot be proved any more."""

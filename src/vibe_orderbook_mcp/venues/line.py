@@ -160,6 +160,7 @@ class Line:
         """Read until no connection is left. Returns why the last one ended."""
         reader = asyncio.create_task(self._read(first))
         pinging = asyncio.create_task(self._ping_forever())
+        greeting = asyncio.create_task(self._say_pings_forever())
         try:
             await self._subscribe_rest(first)
             self._receiver.connected(self._open_symbols(first), is_first=True)
@@ -180,9 +181,9 @@ class Line:
                 elif successor is None and (why := self._reason_to_replace()) is not None:
                     await self._open_successor(why)
         finally:
-            for task in (reader, pinging):
+            for task in (reader, pinging, greeting):
                 task.cancel()
-            await asyncio.gather(reader, pinging, return_exceptions=True)
+            await asyncio.gather(reader, pinging, greeting, return_exceptions=True)
 
     async def _ping_forever(self) -> None:
         """Without frames, ping the exchange once a second."""
@@ -191,6 +192,16 @@ class Line:
             connection = self.connection
             if connection is not None and time.monotonic_ns() - connection.frame_ns > PING_SECS * 1e9:
                 await connection.ping(partial(self._answered, connection))
+
+    async def _say_pings_forever(self) -> None:
+        """A venue that has pings of its own ends a connection that does not send them, however busy it is."""
+        every_secs = self._venue.traits.ping_every_secs
+        while every_secs is not None:
+            await asyncio.sleep(every_secs)
+            successor = self._successor
+            for connection in (self.connection, successor.connection if successor is not None else None):
+                if connection is not None and (ping := connection.wire.ping()) is not None:
+                    await connection.say(ping)
 
     def _answered(self, connection: Connection, sent_ns: int) -> None:
         if connection is self.connection:
