@@ -185,7 +185,7 @@ def test_imports_point_inwards_and_the_core_is_pure() -> None:
         ("store.records.rows", "import asyncio"),
         ("answers.service", "import mcp.server"),
         ("answers.service", "from vibe_orderbook_mcp.collect.runtime import Runtime"),
-        ("answers.now", "from vibe_orderbook_mcp.book.book import OrderBook"),
+        ("answers.minutes", "from vibe_orderbook_mcp.book.book import OrderBook"),
         ("serve.register", "from vibe_orderbook_mcp.analytics.results import Envelope"),
         ("collect.runtime", "from vibe_orderbook_mcp.sim.server import SimServer"),
         ("sim.model", "from vibe_orderbook_mcp.book.book import OrderBook"),

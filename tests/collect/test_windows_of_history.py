@@ -17,11 +17,10 @@ import pytest
 from vibe_orderbook_mcp.analytics.flow.answer import order_flow_answer
 from vibe_orderbook_mcp.analytics.flow.past import EqualWindow
 from vibe_orderbook_mcp.analytics.windows import Span
-from vibe_orderbook_mcp.collect.day_so_far import stored_day
 from vibe_orderbook_mcp.collect.past_cache import PastCache
 from vibe_orderbook_mcp.collect.row_cache import RowCache
 from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.collect.trade_window import traded_window
+from vibe_orderbook_mcp.collect.trade_window import stored_day, traded_window
 from vibe_orderbook_mcp.collect.volume_clock import CHECK_MS, VolumeClocks
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError

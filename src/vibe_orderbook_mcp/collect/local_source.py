@@ -15,11 +15,10 @@ from vibe_orderbook_mcp.analytics.views import BookFrame
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.collect.asking import known_owner, live_owner, moment_of
 from vibe_orderbook_mcp.collect.condition import condition
-from vibe_orderbook_mcp.collect.day_so_far import stored_day
 from vibe_orderbook_mcp.collect.past_cache import PastCache
 from vibe_orderbook_mcp.collect.row_cache import RowCache, with_late_trades
 from vibe_orderbook_mcp.collect.runtime import Runtime
-from vibe_orderbook_mcp.collect.trade_window import traded_window
+from vibe_orderbook_mcp.collect.trade_window import stored_day, traded_window
 from vibe_orderbook_mcp.collect.volume_clock import VolumeClocks
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.condition import ServerCondition
