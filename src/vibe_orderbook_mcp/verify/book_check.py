@@ -13,7 +13,6 @@ from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
     BookAnswer,
     BookProof,
-    FrameAgain,
     FramesLost,
     LevelsFrame,
     NewConnection,
@@ -80,7 +79,13 @@ class BookCheck:
         self.proved_by = weakest
         return self._judge(line, self.book, frame) if is_applied and self.book is not None else None
 
-    def hear(self, line: int, part: BestPrices | TouchPrices | FramesLost | FrameAgain | NewConnection) -> None:
+    def come_again(self, line: int, why: str) -> None:
+        """A frame that the connection is past."""
+        self.frames += 1
+        self.repeated += 1
+        self._fault(line, why)
+
+    def hear(self, line: int, part: BestPrices | TouchPrices | FramesLost | NewConnection) -> None:
         """What is not a frame of this book, and tells of it."""
         match part:
             case BestPrices():
@@ -91,10 +96,6 @@ class BookCheck:
                 self.gaps += 1
                 self._fault(line, part.why)
                 self._forget()
-            case FrameAgain():
-                self.frames += 1
-                self.repeated += 1
-                self._fault(line, part.why)
             case NewConnection():
                 self._forget()
 

@@ -104,9 +104,12 @@ class CoinbaseRules(VenueRules):
         if number > last:
             return [FramesLost(f"messages {last + 1} to {number - 1} of the connection are missing"), *parts]
         self._last = last
-        books = [part.symbol for part in parts if isinstance(part, LevelsFrame)]
-        again = FrameAgain(books, f"message {number} of the connection came again, or late")
-        return [again, *(part for part in parts if isinstance(part, TradeIds))]
+        why = f"message {number} of the connection came again, or late"
+        return [
+            FrameAgain(part.symbol, part.channel, why) if isinstance(part, LevelsFrame) else part
+            for part in parts
+            if isinstance(part, LevelsFrame | TradeIds)
+        ]
 
 
 def _parts(channel: str, events: Sequence[_CoinbaseEvent]) -> list[Part]:

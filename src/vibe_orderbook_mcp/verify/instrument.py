@@ -14,6 +14,7 @@ from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
     BookAnswer,
     BookProof,
+    FrameAgain,
     LevelsFrame,
     TouchPrices,
     TradeIds,
@@ -59,6 +60,8 @@ class InstrumentCheck:
         match part:
             case LevelsFrame():
                 return self._frame(line, part)
+            case FrameAgain():
+                self._book(part.channel).come_again(line, part.why)
             case TradeIds():
                 self._trade(line, part)
             case TradeName():
@@ -96,18 +99,22 @@ class InstrumentCheck:
         )
 
     def _frame(self, line: int, frame: LevelsFrame) -> Top | None:
-        book = self._books.get(frame.channel)
-        if book is None:
-            book = self._books[frame.channel] = BookCheck(self._rules, self.instrument, self._answers, self._fault)
-            for told in self._prices_before:
-                book.hear(0, told)
-            self._prices_before.clear()
+        book = self._book(frame.channel)
         try:
             return book.receive(line, frame)
         except UnreadableFrame as error:
             book.frames -= 1
             self.unread(line, str(error))
             return None
+
+    def _book(self, channel: str) -> BookCheck:
+        book = self._books.get(channel)
+        if book is None:
+            book = self._books[channel] = BookCheck(self._rules, self.instrument, self._answers, self._fault)
+            for told in self._prices_before:
+                book.hear(0, told)
+            self._prices_before.clear()
+        return book
 
     def _trade(self, line: int, trade: TradeIds) -> None:
         if trade.maker is not None and not trade.is_old:

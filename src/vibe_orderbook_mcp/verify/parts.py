@@ -124,9 +124,10 @@ class FramesLost(NamedTuple):
 
 
 class FrameAgain(NamedTuple):
-    """A frame of the connection that came before. `symbols` are those of its books."""
+    """A frame of a book that came before, or too late: the connection is past it."""
 
-    symbols: Sequence[str]
+    symbol: str
+    channel: str
     why: str
 
 

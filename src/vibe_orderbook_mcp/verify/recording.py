@@ -17,7 +17,6 @@ from vibe_orderbook_mcp.verify.book_check import Top
 from vibe_orderbook_mcp.verify.instrument import InstrumentCheck
 from vibe_orderbook_mcp.verify.parts import (
     BookAnswer,
-    FrameAgain,
     FramesLost,
     NewConnection,
     UnreadableFrame,
@@ -83,9 +82,6 @@ class _Run:
             if isinstance(part, FramesLost | NewConnection):
                 for check in self.checks.values():
                     check.receive(number, part)
-            elif isinstance(part, FrameAgain):
-                for symbol in part.symbols:
-                    self._check(symbol).receive(number, part)
             elif not isinstance(part, BookAnswer):
                 shown = self._check(part.symbol).receive(number, part)
                 if shown is not None and self._top is not None:
