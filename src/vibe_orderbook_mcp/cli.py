@@ -320,7 +320,7 @@ def _serve(
     from vibe_orderbook_mcp.serve.serving import create_server  # noqa: PLC0415  # heavy, and other commands do without
 
     server = create_server(settings)
-    server.runtime.rest.source = source
+    server.runtime.presume(source)
     if transport is Transport.STDIO:
         if before_exit is not None:
             server.before_exit = before_exit

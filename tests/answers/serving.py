@@ -15,6 +15,7 @@ from loguru import logger
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
+from tests.collect.venue import feed_of
 from tests.e2e.rig import settings_for
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.model.errors import RefusalCode
@@ -48,7 +49,7 @@ async def serving(
         server = server_for(sim, path, **settings)
         async with Client(server, mode=mode) as client:
             for symbol in live:
-                assert await server.runtime.feed.wait_live(symbol, PATIENCE_SECS)
+                assert await feed_of(server.runtime).wait_live(symbol, PATIENCE_SECS)
             yield Serving(sim, server, client)
 
 

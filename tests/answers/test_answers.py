@@ -16,6 +16,7 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 
 from tests.answers.serving import Mode, answer, exchange, refusal, server_for, serving
+from tests.collect.venue import feed_of, filler_of
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.analytics.results import iso
@@ -157,7 +158,7 @@ def test_health_counts_what_happened(tmp_path: Path) -> None:
             await until(lambda: states[SYMBOL].counts.gaps == 1 and states[SYMBOL].counts.resyncs == 2)
             # Trades: an unreadable depth frame would be another gap.
             sim.faults.add(Corrupt(symbol=SYMBOL, channel="trades", mode="truncated", count=2))
-            await until(lambda: runtime.feed.malformed_frames.total() == 2)
+            await until(lambda: feed_of(runtime).malformed_frames.total() == 2)
             await until(lambda: runtime.recorder.snapshots_stored["ETHUSDT"] >= 2)
             health = await answer(client, "orderbook_health")
             by_symbol = {item["symbol"]: item for item in health["symbols"]}
@@ -170,8 +171,8 @@ def test_health_counts_what_happened(tmp_path: Path) -> None:
             assert health["warnings"] == []
             assert 0 <= health["last_write_age_ms"] < 1000 * (time.monotonic() - began)
             sim.faults.add(Disconnect())
-            await until(lambda: runtime.feed.reconnects == 1)
-            assert await runtime.feed.wait_live(SYMBOL, PATIENCE_SECS)
+            await until(lambda: feed_of(runtime).reconnects == 1)
+            assert await feed_of(runtime).wait_live(SYMBOL, PATIENCE_SECS)
             health = await answer(client, "orderbook_health")
             assert (health["reconnects"], health["connected"]) == (1, True)
             assert {item["symbol"]: item["resyncs"] for item in health["symbols"]}[SYMBOL] == 3
@@ -209,7 +210,7 @@ def test_health_without_an_exchange_tells_neither_a_date_nor_a_recording_that_is
             server = server_for(sim, tmp_path / "never")
         began_ms = time.time_ns() // 1_000_000
         async with Client(server) as client:
-            await until(lambda: bool(server.runtime.feed.failed) and server.runtime.archive.mode == "recording")
+            await until(lambda: bool(feed_of(server.runtime).failed) and server.runtime.archive.mode == "recording")
             health = await answer(client, "orderbook_health")
             assert health["as_of"] >= iso(began_ms)
             assert health["summary"].endswith("; history is open, and there is no live book to record.")
@@ -217,7 +218,7 @@ def test_health_without_an_exchange_tells_neither_a_date_nor_a_recording_that_is
             async with exchange() as sim:
                 server = server_for(sim, tmp_path / "lost")
                 client = await stack.enter_async_context(Client(server))
-                assert await server.runtime.feed.wait_live(SYMBOL, PATIENCE_SECS)
+                assert await feed_of(server.runtime).wait_live(SYMBOL, PATIENCE_SECS)
             state = server.runtime.market.symbols[SYMBOL]
             await until(lambda: state.copy is None)
             assert state.heard_ms is not None
@@ -233,10 +234,10 @@ def test_after_a_lost_connection_nothing_later_counts_as_known(tmp_path: Path) -
         async with serving(tmp_path / "db", exchange(), backfill_hours=1) as (sim, server, client):
             state = server.runtime.market.symbols[SYMBOL]
             await until(lambda: server.runtime.recorder.trades_stored[SYMBOL] > 0 and bool(state.watch.rows))
-            await until(lambda: server.runtime.filler.is_exhausted(SYMBOL))  # there is nothing older: all is known
+            await until(lambda: filler_of(server.runtime).is_exhausted(SYMBOL))  # there is nothing older: all is known
             sim.faults.add(Refuse(seconds=60))
             sim.faults.add(Disconnect())
-            await until(lambda: not server.runtime.feed.is_connected)
+            await until(lambda: not feed_of(server.runtime).is_connected)
             lost = datetime.fromtimestamp((state.heard_ms or 0) / 1000, UTC)
             await until(lambda: any(row.second > lost.timestamp() + 1 for row in state.watch.rows))
             for tool in ("get_volume_profile", "get_microstructure_health"):

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.answers.serving import answer, exchange, refusal, serving
+from tests.collect.venue import feed_of
 from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.venues.binance.wire import TRAITS
 
@@ -37,7 +38,7 @@ async def test_the_proof_is_what_the_venue_has(tmp_path: Path) -> None:
     """It comes from the venue's traits: a feed of another kind is not answered as if ids proved it."""
     async with serving(tmp_path / "db", exchange("BTCUSDT", "ETHUSDT")) as (_, server, client):
         proof = Proof(book="checksum", book_levels=10, trades="unproven", refill=False)
-        server.runtime.feed._venue.traits = msgspec.structs.replace(TRAITS, proof=proof)
+        feed_of(server.runtime)._venue.traits = msgspec.structs.replace(TRAITS, proof=proof)
         body = await answer(client, "orderbook_l1", symbol="ETHUSDT")
         assert body["proof"] == {"book": "checksum", "book_levels": 10, "trades": "unproven", "refill": False}
         assert (await answer(client, "orderbook_l1", symbol="BTCUSDT"))["proof"] == BINANCE
@@ -46,10 +47,10 @@ async def test_the_proof_is_what_the_venue_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tool", ["orderbook_l1", "get_order_flow", "get_volume_profile"])
 async def test_an_instrument_that_is_not_kept_is_refused_by_its_reason(tool: str, tmp_path: Path) -> None:
     async with serving(tmp_path / "db", exchange()) as (_, _server, client):
-        kraken = await refusal(client, tool, symbol="kraken:BTC/USD")
-        assert kraken["code"] == "symbol_not_found"
-        assert kraken["message"].startswith("kraken (Kraken spot) is not among the venues of this server yet")
-        assert "it keeps books of binance" in kraken["message"]
+        coinbase = await refusal(client, tool, symbol="coinbase:BTC-USD")
+        assert coinbase["code"] == "symbol_not_found"
+        assert coinbase["message"].startswith("coinbase (Coinbase spot) is not among the venues of this server yet")
+        assert "it keeps books of binance and kraken" in coinbase["message"]
         unknown = await refusal(client, tool, symbol="nowhere:BTCUSDT")
         assert (unknown["code"], "nowhere" in unknown["message"]) == ("invalid_argument", True)
         perpetual = await refusal(client, tool, symbol="BTC-PERP")

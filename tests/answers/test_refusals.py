@@ -23,6 +23,7 @@ from tests.answers.serving import (
     text_of,
     tracebacks,
 )
+from tests.collect.venue import feed_of
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.analytics.book.answers import L1Answer
@@ -188,7 +189,7 @@ def test_arguments_that_a_tool_does_not_have_are_ignored_and_named(tmp_path: Pat
 @pytest.mark.parametrize(
     ("symbol", "says"),
     [
-        ("kraken:BTC/USD", "kraken"),
+        ("coinbase:BTC-USD", "coinbase"),
         ("COINBASE:BTCUSD", "coinbase"),
         ("binance-usdm:BTCUSDT", "binance-usdm"),
         ("BTC-PERP", "perpetuals"),
@@ -266,7 +267,7 @@ def test_an_eager_symbol_keeps_its_place_while_it_cannot_be_subscribed_yet(tmp_p
             sim.faults.add(RestStatus(status=500, endpoint="exchangeInfo", count=2))
             server = server_for(sim, tmp_path / "db", symbols="BTCUSDT,ETHUSDT", max_symbols=2)
             async with Client(server) as client:
-                await until(lambda: len(server.runtime.feed.failed) == 2)
+                await until(lambda: len(feed_of(server.runtime).failed) == 2)
                 assert (await refusal(client, L1, symbol="SOLUSDT"))["code"] == "symbol_limit_reached"
                 assert (await answer(client, L1, symbol="ETHUSDT"))["status"] == "live"
                 assert (await answer(client, L1, symbol="BTCUSDT"))["status"] == "live"
@@ -281,7 +282,7 @@ def test_while_the_book_resyncs_the_client_is_told_when_to_ask_again(tmp_path: P
         async with serving(
             tmp_path / "db", exchange("BTCUSDT", "ETHUSDT", "SOLUSDT"), symbols="BTCUSDT,ETHUSDT", live=("ETHUSDT",)
         ) as (sim, server, client):
-            assert await server.runtime.feed.wait_live("BTCUSDT", PATIENCE_SECS)
+            assert await feed_of(server.runtime).wait_live("BTCUSDT", PATIENCE_SECS)
             sim.faults.add(SlowRest(delay=30, endpoint="depth"))
             sim.faults.add(Drop(symbol="BTCUSDT", count=1))
             await until(lambda: server.runtime.market.symbols["BTCUSDT"].counts.gaps == 1)
@@ -308,7 +309,7 @@ def test_without_the_exchange_the_client_hears_that_it_is_unavailable(tmp_path: 
         async with exchange() as sim:
             server = server_for(sim, path)
         async with Client(server) as client:  # the exchange is gone
-            await until(lambda: bool(server.runtime.feed.failed))
+            await until(lambda: bool(feed_of(server.runtime).failed))
             for tool in (L1, L2, FLOW):
                 body = await refusal(client, tool, **BTC)
                 assert body["code"] == "exchange_unavailable"
@@ -321,7 +322,7 @@ def test_without_the_exchange_the_client_hears_that_it_is_unavailable(tmp_path: 
         async with serving(path, exchange()) as (sim, server, client):
             sim.faults.add(Refuse(seconds=60))
             sim.faults.add(Disconnect())
-            await until(lambda: not server.runtime.feed.is_connected)
+            await until(lambda: not feed_of(server.runtime).is_connected)
             body = await refusal(client, L1, **BTC)
             assert body["code"] == "exchange_unavailable"
             assert body["retry_after_secs"] > 0

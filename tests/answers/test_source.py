@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from tests.collect.venue import rest_of
 from tests.e2e.rig import settings_for
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.analytics.findings import Finding, to_stored
@@ -97,7 +98,7 @@ class Lived:
     async def aclose(self) -> None:
         await self.runtime.recorder.watcher.aclose()
         await self.runtime.archive.close()
-        await self.runtime.rest.aclose()
+        await rest_of(self.runtime).aclose()
 
     def values(self, source: LocalSource) -> MemoryInstrument:
         frame = source.book(NAME, 400)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.answers.serving import exchange
+from tests.collect.venue import feed_of, rest_of
 from tests.e2e.rig import listening, runtime_for, until
 from tests.patience import PATIENCE_SECS
 from tests.store.values import START, batch, record
@@ -66,15 +67,15 @@ def test_beside_another_process_history_is_served_and_nothing_is_written(tmp_pat
                         assert await asyncio.wait_for(holder.stdout.readline(), PATIENCE_SECS) == b"written\n"
                         seconds = [row.second for row in await archive.history.rows("BTCUSDT", 0, 10**10)]
                         assert seconds == [START, START + 1]  # and what comes meanwhile
-                        assert await runtime.feed.wait_live("BTCUSDT", PATIENCE_SECS)
+                        assert await feed_of(runtime).wait_live("BTCUSDT", PATIENCE_SECS)
                         with pytest.raises(StorageError, match="Another process records"):
                             archive.writable()
-                        requests, ticks = runtime.rest.requests, runtime.recorder._house.ticks
+                        requests, ticks = rest_of(runtime).requests, runtime.recorder._house.ticks
                         await until(
                             lambda: runtime.recorder._house.ticks >= ticks + 3
                         )  # the filler looks once a second
                         assert runtime.recorder.queue_ticks == 0
-                        assert runtime.rest.requests == requests
+                        assert rest_of(runtime).requests == requests
                 assert logged.count("Another process records") == 1
                 assert "Failed to persist" not in logged
         finally:

@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 
 from tests.answers.serving import exchange
+from tests.collect.venue import fill_with, filler_of, rest_of
 from tests.e2e.rig import listening, runtime_for, until
 from tests.patience import PATIENCE_SECS
 from tests.store.values import BTC, ETH, START, batch, trade
@@ -74,7 +75,7 @@ def test_trades_that_the_stream_lost_are_fetched_and_the_hole_is_closed(tmp_path
                     trades = [trade for trade in await history.trades("BTCUSDT", 0, 10**13) if trade.agg_id <= last]
                     assert [trade.agg_id for trade in trades] == list(range(first, last + 1))
                     # What was fetched is what the exchange has.
-                    page = await runtime.rest.agg_trades("BTCUSDT", first)
+                    page = await rest_of(runtime).agg_trades("BTCUSDT", first)
                     assert trades[: len(page)] == page[: len(trades)]
         assert "missing trades of BTCUSDT" in logged
 
@@ -228,17 +229,16 @@ class Looking(Filler):
 
 def counted(runtime: Runtime) -> Counted:
     """Before the start: the filler asks through this one."""
-    rest = Counted(runtime.settings.rest_url, budget=runtime.rest.budget)
+    rest = Counted(runtime.settings.rest_url, budget=rest_of(runtime).budget)
     hours = runtime.settings.backfill_hours
-    runtime.filler = Looking(
-        runtime.market, runtime.archive, rest, trades_a_page=AGG_TRADES_LIMIT, backfill_hours=hours
-    )
+    filler = Looking(runtime.market, runtime.archive, rest, trades_a_page=AGG_TRADES_LIMIT, backfill_hours=hours)
+    fill_with(runtime, filler)
     return rest
 
 
 async def looked_again(runtime: Runtime) -> None:
     """Wait until the filler has begun a look and ended it."""
-    filler = runtime.filler
+    filler = filler_of(runtime)
     assert isinstance(filler, Looking)
     looks = filler.looks
     await until(lambda: filler.looks >= looks + 2)

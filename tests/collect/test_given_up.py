@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.answers.serving import answer, exchange, refusal, serving
+from tests.collect.venue import feed_of
 from tests.e2e.rig import until
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.collect import housekeeping, places
@@ -72,7 +73,7 @@ def test_a_symbol_that_makes_room_leaves_its_history_and_nothing_else(
             await answer(client, FLOW, symbol=GONE, window_duration_secs=10, detail=True)
             await answer(client, ANOMALIES, symbol=GONE, window_duration_secs=10, detail=True)
             await answer(client, "get_volume_profile", symbol=GONE, duration_hours=1)
-            (line,) = runtime.feed.lines
+            (line,) = feed_of(runtime).lines
             streams = set(BinanceSpot().streams_of(GONE))
             assert line.connection is not None
             assert streams <= line.connection.streams

@@ -257,7 +257,8 @@ def test_what_the_exchange_never_had_is_not_missing(tmp_path: Path) -> None:
         filler = SimpleNamespace(
             is_exhausted=exhausted.__contains__, progress=lambda _: None, is_beginning=lambda _: False
         )
-        return cast("Runtime", SimpleNamespace(filler=filler, recorder=SimpleNamespace(waiting=lambda _: [])))
+        exchanges = SimpleNamespace(of=lambda _: SimpleNamespace(filler=filler))
+        return cast("Runtime", SimpleNamespace(exchanges=exchanges, recorder=SimpleNamespace(waiting=lambda _: [])))
 
     async def run() -> None:
         history = await History.open(tmp_path / "db", cap_mb=64, retention_days=7)

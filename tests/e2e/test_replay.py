@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from tests.collect.venue import rest_of
 from tests.e2e.rig import Top, WatchedMarket, runtime_for
 from tests.patience import PATIENCE_SECS
 from tests.recordings import HAS_REAL, day_files
@@ -59,7 +60,7 @@ async def play(market: WatchedMarket, path: Path, *faults: Fault) -> None:
         for fault in faults:
             sim.faults.add(fault)
         runtime = runtime_for(sim.rest_url, sim.ws_url, path, market)
-        runtime.rest.budget.limit *= 100
+        rest_of(runtime).budget.limit *= 100
         async with runtime.hold():
             await asyncio.wait_for(sim.finished(), PATIENCE_SECS)
             await taken()

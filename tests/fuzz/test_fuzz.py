@@ -11,6 +11,7 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from tests.answers.serving import exchange
+from tests.collect.venue import feed_of
 from tests.e2e.rig import listening
 from tests.fuzz.calls import call_at_random
 from tests.fuzz.frames import BEYOND
@@ -22,7 +23,7 @@ def test_any_call_is_answered_or_refused_as_the_interface_says(tmp_path: Path) -
     async def run() -> Counter[str]:
         seen: Counter[str] = Counter()
         async with exchange("BTCUSDT", "ETHUSDT") as sim, http_serving(tmp_path / "db", sim, max_symbols=3) as served:
-            assert await served.runtime.feed.wait_live("BTCUSDT", 10)
+            assert await feed_of(served.runtime).wait_live("BTCUSDT", 10)
             async with (
                 Client(sse_client(f"{served.url}/sse")) as one,
                 Client(f"{served.url}/mcp", mode="legacy") as two,

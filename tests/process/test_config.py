@@ -27,6 +27,8 @@ VALUES: list[tuple[str, str, str, object]] = [
     ("VIBE_MAX_SYMBOLS", "7", "max_symbols", 7),
     ("VIBE_REST_URL", "https://api.binance.us/", "rest_url", "https://api.binance.us"),
     ("VIBE_WS_URL", "wss://stream.binance.us:9443", "ws_url", "wss://stream.binance.us:9443"),
+    ("VIBE_KRAKEN_REST_URL", "http://127.0.0.1:9443/kraken/", "kraken_rest_url", "http://127.0.0.1:9443/kraken"),
+    ("VIBE_BYBIT_LINEAR_WS_URL", "wss://x/base", "bybit_linear_ws_url", "wss://x/base"),
     ("VIBE_DATA_PATH", "/data", "data_path", Path("/data")),
     ("ANALYTICS_DATA_PATH", "/older", "data_path", Path("/older")),
     ("VIBE_HOST", "::1", "host", "::1"),
@@ -154,12 +156,12 @@ def test_every_spelling_of_this_machine_needs_no_word_about_who_may_come(
 
 WRONG: list[tuple[str, str, str]] = [
     ("VIBE_SYMBOLS", "BTC:USDT", "symbols separated by commas"),
-    ("VIBE_SYMBOLS", "kraken:BTC/USD", "kraken (Kraken spot) is not among the venues of this server yet"),
+    ("VIBE_SYMBOLS", "coinbase:BTC-USD", "coinbase (Coinbase spot) is not among the venues of this server yet"),
     ("VIBE_SYMBOLS", "BTCUSDT,okx:BTC-USDT-SWAP", "okx (OKX) is not among the venues of this server yet"),
     (
         "VIBE_SYMBOLS",
         "nowhere:BTCUSDT",
-        "with nowhere, which is not a venue that this server knows; it keeps books of binance.",
+        "with nowhere, which is not a venue that this server knows; it keeps books of binance and kraken.",
     ),
     ("VIBE_SYMBOLS", "BTC-PERP", "perpetuals and other futures are not among the markets"),
     ("VIBE_SYMBOLS", ",", "symbols separated by commas"),
@@ -175,6 +177,8 @@ WRONG: list[tuple[str, str, str]] = [
     ("VIBE_REST_URL", "http://[x", "http(s) URL"),
     ("VIBE_REST_URL", "http://a b", "http(s) URL"),
     ("VIBE_WS_URL", "https://x", "ws(s) URL"),
+    ("VIBE_KRAKEN_WS_URL", "https://x", "ws(s) URL"),
+    ("VIBE_BINANCE_USDM_REST_URL", "https://x/?a=b", "http(s) URL"),
     ("VIBE_DATA_PATH", "", "a directory"),
     ("ANALYTICS_DATA_PATH", "", "a directory"),
     ("VIBE_DATA_PATH", "~nobody-of-that-name/x", "a directory"),
@@ -261,3 +265,13 @@ def test_names_that_look_like_settings_are_found(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("VIBE_SIMBOLS", "x")
     monkeypatch.setenv("VIBE_ANALYTICS_DATA_PATH", "x")
     assert unknown_variables() == ["VIBE_ANALYTICS_DATA_PATH", "VIBE_SIMBOLS"]
+
+
+def test_each_venue_has_addresses_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The official ones, unless others are set."""
+    monkeypatch.setenv("VIBE_WS_URL", "ws://127.0.0.1:1")
+    monkeypatch.setenv("VIBE_KRAKEN_WS_URL", "ws://127.0.0.1:1/kraken")
+    settings = load_settings()
+    assert settings.addresses("binance") == ("https://data-api.binance.vision", "ws://127.0.0.1:1")
+    assert settings.addresses("kraken") == ("https://api.kraken.com", "ws://127.0.0.1:1/kraken")
+    assert settings.addresses("binance-usdm") == ("https://fapi.binance.com", "wss://fstream.binance.com")

@@ -14,6 +14,7 @@ from mcp.client.sse import sse_client
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.answers.serving import answer, checked_refusal, exchange
+from tests.collect.venue import feed_of
 from tests.e2e.rig import listening, until
 from tests.patience import PATIENCE_SECS
 from tests.serve.http_rig import Served, http_serving
@@ -196,7 +197,7 @@ def test_readiness_says_per_symbol_why_not_and_comes_and_goes_with_the_books(tmp
             async with http_serving(tmp_path / "db", sim, symbols="BTCUSDT,ETHUSDT,NOPEUSDT") as served:
                 runtime = served.runtime
                 assert (await served.http.get("/healthz")).status_code == 200
-                await until(lambda: len(runtime.market.symbols) >= 1 and len(runtime.feed.failed) >= 1)
+                await until(lambda: len(runtime.market.symbols) >= 1 and len(feed_of(runtime).failed) >= 1)
                 response = await served.http.get("/readyz")
                 assert response.status_code == 503
                 assert set(response.json()["symbols"]) == {"BTCUSDT", "ETHUSDT", "NOPEUSDT"}
@@ -204,7 +205,7 @@ def test_readiness_says_per_symbol_why_not_and_comes_and_goes_with_the_books(tmp
                 assert sim.faults.remove(held)
                 sim.faults.remove(refused)
                 for symbol in ("BTCUSDT", "ETHUSDT"):
-                    assert await runtime.feed.wait_live(symbol, 10)
+                    assert await feed_of(runtime).wait_live(symbol, 10)
                 body = (await served.http.get("/readyz")).json()
                 assert body["ready"] is False  # a symbol that does not exist is never live
                 assert body["symbols"]["BTCUSDT"] == "live"
@@ -231,7 +232,7 @@ def test_without_a_recorder_the_server_is_not_ready_but_healthy(tmp_path: Path) 
     async def run() -> None:
         (tmp_path / "db").write_text("a file")
         async with exchange() as sim, http_serving(tmp_path / "db", sim) as served:
-            assert await served.runtime.feed.wait_live("BTCUSDT", 10)
+            assert await feed_of(served.runtime).wait_live("BTCUSDT", 10)
             await until(lambda: served.runtime.archive.mode == "unavailable")
             response = await served.http.get("/readyz")
             assert response.status_code == 503

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.answers.serving import Serving, answer, checked_refusal, exchange, refusal, serving
+from tests.collect.venue import feed_of, rest_of
 from tests.e2e.rig import listening, until
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.collect import asking
@@ -36,7 +37,7 @@ def test_names_that_do_not_exist_cost_one_request_and_keep_no_book_waiting(tmp_p
 
     async def run() -> None:
         async with served(tmp_path, "ETHUSDT") as (sim, server, client):
-            rest, state = server.runtime.rest, server.runtime.market.symbols["BTCUSDT"]
+            rest, state = rest_of(server.runtime), server.runtime.market.symbols["BTCUSDT"]
             before = rest.requests
             for number in range(258):
                 body = await refusal(client, L1, symbol=f"NOPE{number}USDT")
@@ -47,7 +48,7 @@ def test_names_that_do_not_exist_cost_one_request_and_keep_no_book_waiting(tmp_p
             resyncs = state.counts.resyncs
             await until(lambda: state.counts.resyncs > resyncs, 20)
             assert (await answer(client, L1, symbol="ETHUSDT"))["status"] == "live"  # the list has it
-            assert set(server.runtime.feed.wanted) == {"BTCUSDT", "ETHUSDT"}
+            assert set(feed_of(server.runtime).wanted) == {"BTCUSDT", "ETHUSDT"}
 
     asyncio.run(run())
 
@@ -56,7 +57,7 @@ def test_the_list_says_what_can_be_asked_for(tmp_path: Path) -> None:
     async def run() -> None:
         async with served(tmp_path, "ETHUSDT", "币安人生USDT") as (_, server, client):
             await refusal(client, L1, symbol="NOPEUSDT")
-            listing = server.runtime.feed.listing
+            listing = feed_of(server.runtime).listing
             assert listing is not None
             assert set(listing.names) == {"BTCUSDT", "ETHUSDT", "币安人生USDT"}
             assert listing.base_assets == frozenset({"BTC", "ETH", "币安人生"})
@@ -71,12 +72,12 @@ def test_a_symbol_that_was_listed_since_is_found_after_a_minute(
     async def run() -> None:
         async with served(tmp_path, "ETHUSDT") as (_, server, client):
             await refusal(client, L1, symbol="NOPEUSDT")
-            feed = server.runtime.feed
+            feed = feed_of(server.runtime)
             known = feed.listing
             assert known is not None
             feed._directory.listing = type(known)(entry for entry in known if entry.symbol != "ETHUSDT")
             with pytest.raises(SymbolUnknown):
-                await feed.check_listed("ETHUSDT")
+                await feed.listed("ETHUSDT")
             monkeypatch.setattr(directory, "ASK_AGAIN_SECS", 0.0)
             assert (await answer(client, L1, symbol="ETHUSDT"))["status"] == "live"
 
@@ -90,14 +91,14 @@ def test_while_the_share_of_lookups_is_used_up_nobody_waits_and_nothing_is_left_
         with listening("WARNING") as logged:
             async with served(tmp_path, "ETHUSDT", max_symbols=2) as (_, server, client):
                 runtime = server.runtime
-                runtime.rest.budget.spend(int(DEFAULT_LIMIT * LOOKUPS.own), time.monotonic(), lane=LOOKUPS)
+                rest_of(runtime).budget.spend(int(DEFAULT_LIMIT * LOOKUPS.own), time.monotonic(), lane=LOOKUPS)
                 results = await asyncio.gather(*(client.call_tool(L1, {"symbol": f"X{n}USDT"}) for n in range(20)))
                 for result in results:
                     body = checked_refusal(result)
                     assert body["code"] == "exchange_unavailable"
                     assert 0 < body["retry_after_secs"] <= 60
-                assert runtime.feed.wanted == {"BTCUSDT"}
-                runtime.rest.budget.used_by.clear()
+                assert feed_of(runtime).wanted == {"BTCUSDT"}
+                rest_of(runtime).budget.used_by.clear()
                 assert (await answer(client, L1, symbol="ETHUSDT"))["status"] == "live"
             gc.collect()
             await asyncio.sleep(0)
@@ -123,8 +124,8 @@ def test_a_lookup_that_outlives_its_client_ends_quietly(
                 sim.faults.add(RestStatus(status=503, endpoint="exchangeInfo", count=2))
             body = await refusal(client, L1, symbol="ETHUSDT")
             assert body["code"] == "syncing"
-            await until(lambda: server.runtime.rest.failures.total() > 0, PATIENCE_SECS)
-            await until(lambda: server.runtime.feed.wanted == {"BTCUSDT"}, PATIENCE_SECS)
+            await until(lambda: rest_of(server.runtime).failures.total() > 0, PATIENCE_SECS)
+            await until(lambda: feed_of(server.runtime).wanted == {"BTCUSDT"}, PATIENCE_SECS)
         gc.collect()
         await asyncio.sleep(0)
         assert problems == []

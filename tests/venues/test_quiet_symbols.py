@@ -12,6 +12,7 @@ import pytest
 
 from tests.answers.serving import exchange
 from tests.book.exchange import SPEC, SYMBOL, depth
+from tests.collect.venue import feed_of
 from tests.e2e.rig import runtime_for, until
 from tests.market.recordings import DEPTH_LIMIT, YEAR_2024, Recording, recorded
 from tests.patience import PATIENCE_SECS
@@ -157,7 +158,7 @@ def test_silence_without_rest_is_quiet_while_pings_are_answered(tmp_path: Path) 
         async with exchange("WANUSDT") as sim:
             runtime = runtime_for(sim.rest_url, sim.ws_url, tmp_path / "db", symbols="WANUSDT", backfill_hours=0)
             async with runtime.hold():
-                assert await runtime.feed.wait_live("WANUSDT", PATIENCE_SECS)
+                assert await feed_of(runtime).wait_live("WANUSDT", PATIENCE_SECS)
                 sim.faults.add(RestStatus(status=503))
                 state: Any = runtime.market.symbols["WANUSDT"]
                 stored = runtime.recorder.snapshots_stored

@@ -10,8 +10,9 @@ from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.chronicle import DELISTED
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import ExchangeError, InexactSymbol, RateLimited, Refusal, SymbolUnknown
+from vibe_orderbook_mcp.model.instrument import Instrument
 from vibe_orderbook_mcp.model.moment import Moment
-from vibe_orderbook_mcp.model.naming import pair_of, suggestions
+from vibe_orderbook_mcp.model.naming import suggestions
 from vibe_orderbook_mcp.model.refusals import RETRY_SECS, not_live
 
 ANSWER_SECS = 4.5  # a first use is answered or refused within 5 s
@@ -23,7 +24,7 @@ async def live_owner(runtime: Runtime, symbol: str) -> InstrumentOwner:
     owner = known_owner(runtime, symbol) or await _subscribe(runtime, symbol, deadline)
     symbol = owner.spec.symbol  # a bare asset stands for its pair
     if owner.book is None and owner.trading != DELISTED:  # waiting for one that is delisted does not help
-        await runtime.feed.wait_live(symbol, max(0.0, deadline - time.monotonic()))
+        await runtime.exchanges.feed(symbol).wait_live(symbol, max(0.0, deadline - time.monotonic()))
         owner = runtime.market.symbols.get(symbol, owner)  # a change of the grid brings another one
     if owner.book is None:
         raise not_live(moment_of(runtime, owner))
@@ -37,7 +38,7 @@ def known_owner(runtime: Runtime, symbol: str) -> InstrumentOwner | None:
 
 
 def moment_of(runtime: Runtime, owner: InstrumentOwner) -> Moment:
-    feed = runtime.feed
+    feed = runtime.exchanges.feed(owner.spec.symbol)
     return owner.moment(time.monotonic_ns(), None if feed.is_connected else feed.last_error or "no connection yet")
 
 
@@ -45,9 +46,10 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> Instrume
     try:
         # Not `wait_for`: on Python 3.11 it begins a moment later, and calls of that moment would not count each other.
         async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
-            symbol = await _listed(runtime, symbol)
+            feed = runtime.exchanges.feed(symbol)
+            symbol = await feed.listed(symbol)
             _make_room(runtime, symbol)
-            await runtime.feed.subscribe(symbol)
+            await feed.subscribe(symbol)
     except SymbolUnknown as error:
         raise _not_listed(runtime, symbol) from error
     except InexactSymbol as error:
@@ -71,22 +73,10 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> Instrume
     return runtime.market.symbols[symbol]
 
 
-async def _listed(runtime: Runtime, symbol: str) -> str:
-    """The symbol, or the pair of a bare asset. Raises SymbolUnknown, RateLimited."""
-    try:
-        await runtime.feed.check_listed(symbol)
-    except SymbolUnknown:
-        listing = runtime.feed.listing
-        pair = None if listing is None else pair_of(symbol, listing)
-        if pair is None:
-            raise
-        return pair
-    return symbol
-
-
 def _not_listed(runtime: Runtime, symbol: str) -> Refusal:
-    listing = runtime.feed.listing
-    meant = [] if listing is None else suggestions(symbol, listing)
+    listing, instrument = runtime.exchanges.feed(symbol).listing, Instrument.of(symbol)
+    meant = [] if listing is None else suggestions(instrument.symbol, listing)
+    meant = [Instrument(instrument.venue, each).name for each in meant]
     hint = "Check the spelling: base asset then quote asset without the rest, such as BTCUSDT or SOLUSDT."
     if meant:
         hint = f"Did you mean {' or '.join(meant)}?"

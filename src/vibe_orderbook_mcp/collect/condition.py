@@ -11,7 +11,7 @@ from vibe_orderbook_mcp.model.condition import BookCondition, ServerCondition
 
 def condition(runtime: Runtime) -> ServerCondition:
     now_ns = time.monotonic_ns()
-    market, feed, recorder, archive = runtime.market, runtime.feed, runtime.recorder, runtime.archive
+    market, exchanges, recorder, archive = runtime.market, runtime.exchanges, runtime.recorder, runtime.archive
     owners = market.symbols.values()
     books_ms = [book.event_ms for owner in owners if (book := owner.copy) is not None and book.event_ms is not None]
     # Without a book it is the time of the last event; before the first event, this machine's clock.
@@ -20,11 +20,11 @@ def condition(runtime: Runtime) -> ServerCondition:
     return ServerCondition(
         newest_ms=time.time_ns() // 1_000_000 if newest_ms is None else newest_ms,
         books=[_book(runtime, owner, now_ns) for owner in owners],
-        failed=dict(feed.failed),
-        is_connected=feed.is_connected,
-        reconnects=feed.reconnects,
-        replacements=sum(line.replacements for line in feed.lines),
-        malformed_frames=feed.malformed_frames.total(),
+        failed=exchanges.failed,
+        is_connected=exchanges.is_connected,
+        reconnects=exchanges.reconnects,
+        replacements=exchanges.replacements,
+        malformed_frames=exchanges.malformed_frames.total(),
         is_running=recorder.is_running,
         why_not_recording=recorder.why_not_recording,
         is_clock_back=bool(recorder.clock_back_secs),
@@ -45,10 +45,11 @@ def readiness(runtime: Runtime) -> tuple[bool, dict[str, object]]:
     """Whether every eager symbol has a live book and the recorder works, and per symbol why not."""
     now_ns = time.monotonic_ns()
     symbols: dict[str, str] = {}
-    for symbol in runtime.settings.symbols:
+    for written in runtime.settings.symbols:
+        symbol = runtime.exchanges.name(written)
         owner = runtime.market.symbols.get(symbol)
         if owner is None:
-            symbols[symbol] = runtime.feed.failed.get(symbol, "not subscribed yet")
+            symbols[symbol] = runtime.exchanges.failed.get(symbol, "not subscribed yet")
         else:
             status = owner.status(now_ns)
             reason = why_not_live(owner, now_ns)

@@ -22,6 +22,7 @@ from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.errors import ExchangeError, RateLimited, StorageError
 from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE
 from vibe_orderbook_mcp.model.intervals import Interval
 from vibe_orderbook_mcp.model.rows import TradeBatch
 from vibe_orderbook_mcp.model.tape import Backfill
@@ -51,9 +52,18 @@ class Filler:
     """
 
     def __init__(
-        self, market: Market, archive: Archive, rest: Rest, *, trades_a_page: int, backfill_hours: int
+        self,
+        market: Market,
+        archive: Archive,
+        rest: Rest,
+        *,
+        trades_a_page: int,
+        backfill_hours: int,
+        venue: str = DEFAULT_VENUE,
     ) -> None:
         self._market = market
+        self._owners = market.of_venue(venue)
+        self._clock = market.clock_of(venue)
         self._archive = archive
         self._rest = rest
         self._trades_a_page = trades_a_page
@@ -65,7 +75,7 @@ class Filler:
 
     def progress(self, symbol: str) -> Backfill | None:
         """The progress of fetching older trades; None if none are being fetched."""
-        owner, now_ms = self._market.symbols.get(symbol), self._market.exchange_ms(time.monotonic_ns())
+        owner, now_ms = self._market.symbols.get(symbol), self._clock.now_ms(time.monotonic_ns())
         if owner is None or now_ms is None:
             return None
         return owner.filling.progress(now_ms - self._backfill_ms, time.monotonic())
@@ -85,8 +95,8 @@ class Filler:
             while True:
                 await asyncio.sleep(LOOK_EVERY_SECS)
                 self._log.say(time.monotonic())
-                for symbol, owner in list(self._market.symbols.items()):
-                    self._work(symbol, "holes", self._fill_symbol, owner)
+                for owner in list(self._owners.values()):
+                    self._work(owner.spec.symbol, "holes", self._fill_symbol, owner)
         finally:
             for task in self._tasks.values():
                 task.cancel()
@@ -238,7 +248,7 @@ class Filler:
             owner.fill(first, last)  # not holes any more
 
     def _oldest_wanted_ms(self, *, is_lookback: bool) -> int | None:
-        now_ms = self._market.exchange_ms(time.monotonic_ns())
+        now_ms = self._clock.now_ms(time.monotonic_ns())
         if now_ms is None:
             return None
         return now_ms - (self._backfill_ms if is_lookback else max(self._backfill_ms, DAY_MS))

@@ -1,4 +1,4 @@
-"""The process-wide resources: one market, one feed, one recorder, one archive, however many clients.
+"""The process-wide resources: one market, one feed a venue, one recorder, one archive, however many clients.
 
 The SDK enters a server's lifespan once per SSE connection and never before the first client. So
 users of the resources are counted: the first one starts them, the last one stops them. The HTTP app uses them for its
@@ -16,16 +16,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from loguru import logger
 
 from vibe_orderbook_mcp.collect.archive import Archive
-from vibe_orderbook_mcp.collect.filler import Filler
+from vibe_orderbook_mcp.collect.exchanges import Exchanges
 from vibe_orderbook_mcp.collect.places import Places
 from vibe_orderbook_mcp.collect.recorder import Recorder
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.process import outbound
 from vibe_orderbook_mcp.process.config import Settings
-from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
-from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot
-from vibe_orderbook_mcp.venues.feed import Feed
+from vibe_orderbook_mcp.venues.contract import Rest
 
 STEP_SECS = 2.0  # time for each part to close; the whole stop must fit into 5 s
 
@@ -33,38 +31,33 @@ STEP_SECS = 2.0  # time for each part to close; the whole stop must fit into 5 s
 class Runtime:
     """Nothing is opened before `start`; `stop` closes in reverse order and may be called twice."""
 
-    def __init__(self, settings: Settings, market: Market | None = None, *, rest: BinanceRest | None = None) -> None:
+    def __init__(self, settings: Settings, market: Market | None = None, *, rest: Rest | None = None) -> None:
         """Raises ConfigError if the environment names a proxy or certificates that cannot be used."""
-        outbound.check(*filter(None, (settings.rest_url, settings.ws_url, settings.oauth_jwks_url)))
+        outbound.check(*filter(None, (settings.oauth_jwks_url,)))
         self.settings = settings
         self.market = market or Market()
-        self.rest = rest or BinanceRest(settings.rest_url)
-        venue = BinanceSpot()
-        self.feed = Feed(self.market, venue, self.rest, settings.ws_url)
         self.archive = Archive(
             settings.data_path, cap_mb=settings.storage_cap_mb, retention_days=settings.retention_days
         )
         self.recorder = Recorder(self.market, self.archive)
-        self.filler = Filler(
-            self.market,
-            self.archive,
-            self.rest,
-            trades_a_page=venue.traits.trades_a_page,
-            backfill_hours=settings.backfill_hours,
-        )
+        self.exchanges = Exchanges(settings, self.market, self.archive, rest=rest)
         self.places = Places(settings.max_symbols, settings.symbols)
         self.forgetters: list[Callable[[str], None]] = []  # called with a dropped symbol
         self.sessions: Counter[str] = Counter()
+        self._presumed: PriceSource | None = None
         self._holders = 0
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._filling: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
 
     @property
     def source(self) -> PriceSource | None:
-        """The origin of the prices; None until the exchange has answered."""
-        return self.rest.source
+        """The origin of the prices; None until an exchange has answered."""
+        return self.exchanges.source or self._presumed
+
+    def presume(self, source: PriceSource | None) -> None:
+        """What is known of it before an exchange has answered."""
+        self._presumed = source
 
     @contextlib.asynccontextmanager
     async def hold(self) -> AsyncIterator[Runtime]:
@@ -93,15 +86,16 @@ class Runtime:
 
     def make_room(self, symbol: str) -> None:
         """A place for a symbol of a client, before it is subscribed. Raises NoRoom."""
-        leaving = self.places.take(symbol, self.feed.wanted, time.monotonic())
+        leaving = self.places.take(symbol, self.exchanges.wanted, time.monotonic())
         if leaving is not None and (owner := self.market.symbols.get(leaving)) is not None:
             logger.bind(symbol=leaving).info(
                 "{} was dropped, since its last question is the oldest and {} needs a place",
                 *(leaving, symbol),
             )
             self.recorder.forget(owner)
-            self.filler.forget(leaving)
-            self.feed.drop(leaving)
+            exchange = self.exchanges.of(leaving)
+            exchange.filler.forget(leaving)
+            exchange.feed.drop(leaving)
             for forget in self.forgetters:
                 forget(leaving)
 
@@ -120,17 +114,16 @@ class Runtime:
         # A hanging disk must not delay the books: the recorder queues until the archive is open.
         self._keeping = asyncio.create_task(self.archive.run())
         for symbol in self.settings.symbols:
-            self.feed.keep(symbol)
+            self.exchanges.feed(symbol).keep(symbol)
         self.recorder.start(len(self.settings.symbols))
-        self._filling = asyncio.create_task(self.filler.run())
+        self.exchanges.start()
 
     async def _stop(self) -> None:
-        if self._filling is not None:
-            self._filling.cancel()
+        self.exchanges.stop_filling()
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-            ("feed", self.feed.aclose),
+            *self.exchanges.closing(),
             ("recorder", self.recorder.stop),
-            ("exchange client", self.rest.aclose),
+            *self.exchanges.closing_clients(),
             ("history", self._close_archive),
         ]
         for name, close in steps:

@@ -74,7 +74,8 @@ async def _window(
 def coverage(runtime: Runtime, symbol: str, span: Span, ids: IdCoverage, first_ms: int | None) -> TapeCoverage:
     """The stored share of the window's trades, by their ids; `first_ms` is the time of the oldest stored trade."""
     start_ms = span.start * 1000
-    nothing_older = runtime.filler.is_exhausted(symbol)
+    filler = runtime.exchanges.of(symbol).filler
+    nothing_older = filler.is_exhausted(symbol)
     complete_since_ms = ids.complete_since_ms
     if complete_since_ms is not None and nothing_older and first_ms is not None and complete_since_ms <= first_ms:
         complete_since_ms = min(complete_since_ms, start_ms)  # there was nothing before the first stored trade
@@ -87,9 +88,9 @@ def coverage(runtime: Runtime, symbol: str, span: Span, ids: IdCoverage, first_m
         missing=ids.missing,
         complete_since_ms=complete_since_ms,
         accounted_since_ms=accounted_since_ms,
-        backfill=runtime.filler.progress(symbol),
+        backfill=filler.progress(symbol),
         never_traded=nothing_older and first_ms is None,
-        is_new=runtime.filler.is_beginning(symbol),
+        is_new=filler.is_beginning(symbol),
     )
 
 

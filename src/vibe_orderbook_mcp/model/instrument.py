@@ -38,8 +38,8 @@ VENUES: Final[dict[str, str]] = {
     "mexc": "MEXC",
     "gemini": "Gemini",
 }
-# Those whose books are kept. A venue is added here once it has a room beside `venues/binance/`.
-KEPT_VENUES: Final = frozenset({DEFAULT_VENUE})
+# Those whose books are kept: `collect.adapters` has as many.
+KEPT_VENUES: Final = frozenset({DEFAULT_VENUE, "kraken"})
 
 
 class Instrument(msgspec.Struct, frozen=True, order=True):

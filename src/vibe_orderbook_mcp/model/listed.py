@@ -34,13 +34,21 @@ class Listing:
     `read_secs` is when it was read, by the caller's monotonic clock.
     """
 
-    __slots__ = ("_by_symbol", "base_assets", "quote_assets", "read_secs")
+    __slots__ = ("_by_letters", "_by_symbol", "_pairs", "base_assets", "quote_assets", "read_secs")
 
     def __init__(self, entries: Iterable[Listed], *, read_secs: float = 0.0) -> None:
         self._by_symbol = {entry.symbol: entry for entry in entries}
         self.base_assets = frozenset(entry.base_asset for entry in self._by_symbol.values())
         self.quote_assets = frozenset(entry.quote_asset for entry in self._by_symbol.values())
         self.read_secs = read_secs
+        self._by_letters: dict[str, str] = {}
+        self._pairs: dict[tuple[str, str], str] = {}
+        for entry in self._by_symbol.values():
+            self._by_letters.setdefault(_letters(entry.symbol), entry.symbol)
+            # Of several contracts in the same assets the plain one has the shortest name.
+            assets = entry.base_asset, entry.quote_asset
+            if assets not in self._pairs or len(entry.symbol) < len(self._pairs[assets]):
+                self._pairs[assets] = entry.symbol
 
     def __len__(self) -> int:
         return len(self._by_symbol)
@@ -59,8 +67,20 @@ class Listing:
     def get(self, symbol: str) -> Listed | None:
         return self._by_symbol.get(symbol)
 
+    def spelled(self, text: str) -> str | None:
+        """The symbol with these letters and digits, whatever stands between them."""
+        return self._by_letters.get(_letters(text))
+
+    def pair(self, base_asset: str, quote_asset: str) -> str | None:
+        """The symbol of these two assets."""
+        return self._pairs.get((base_asset, quote_asset))
+
     def age_secs(self, now_secs: float) -> float:
         return max(0.0, now_secs - self.read_secs)
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.upper() if character.isalnum())
 
 
 def is_asset_name(text: object) -> bool:

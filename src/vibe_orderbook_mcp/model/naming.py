@@ -55,6 +55,7 @@ _ASSETS: Final[dict[str, str]] = {
 }
 # A quote asset that people write -> those that the venue may list instead.
 _QUOTES: Final[dict[str, tuple[str, ...]]] = {"USD": ("USDT", "USDC", "FDUSD"), "": ("USDT", "USDC", "FDUSD", "USD")}
+_QUOTES_ELSEWHERE: Final = ("USD", "USDT", "USDC", "EUR")
 _DOLLARS: Final = ("FDUSD", "TUSD", "BUSD", "USDT", "USDC", "USD")
 _OTHER_QUOTES: Final = ("BTC", "ETH", "BNB", "EUR", "TRY")
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -156,12 +157,18 @@ def _venue_word(text: str) -> str:
     return text.strip(_AROUND).lower().replace("_", "-")
 
 
-def pair_of(asset: str, listing: Listing) -> str | None:
-    """The pair that a bare asset stands for: its listed one with the dollar-like quote asset that comes first."""
+def pair_of(asset: str, listing: Listing, quotes: Iterable[str] = _QUOTES[""]) -> str | None:
+    """The pair of a bare asset: its listed one with the first of these quote assets."""
     asset = _ASSETS.get(asset, asset)
-    if asset not in listing.base_assets:
-        return None
-    return next((asset + quote for quote in _QUOTES[""] if asset + quote in listing), None)
+    return next((pair for quote in quotes if (pair := listing.pair(asset, quote)) is not None), None)
+
+
+def listed_symbol(instrument: Instrument, listing: Listing) -> str | None:
+    """The venue's symbol of what somebody wrote: in another spelling, or as a bare asset."""
+    if instrument.venue == DEFAULT_VENUE:
+        return pair_of(instrument.symbol, listing)
+    spelled = listing.spelled(instrument.symbol)
+    return pair_of(instrument.symbol, listing, _QUOTES_ELSEWHERE) if spelled is None else spelled
 
 
 def suggestions(symbol: str, listing: Listing) -> list[str]:

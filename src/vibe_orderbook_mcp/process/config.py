@@ -13,10 +13,11 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.model.naming import NameRefused, read_instruments
+from vibe_orderbook_mcp.process.addresses import VenueAddresses, base_url
 from vibe_orderbook_mcp.process.foreign import foreign_entries
 from vibe_orderbook_mcp.process.outbound import is_loopback
 
@@ -75,7 +76,7 @@ def own_directory(path: Path) -> Path:
     return found.absolute()  # an absolute path: log lines and answers name it
 
 
-class Settings(BaseSettings):
+class Settings(VenueAddresses):
     """Field descriptions are part of error messages: they say what is allowed."""
 
     model_config = SettingsConfigDict(
@@ -154,14 +155,7 @@ class Settings(BaseSettings):
     @field_validator("rest_url", "ws_url")
     @classmethod
     def _base_url(cls, value: str, info: Any) -> str:
-        parts = urlsplit(value)
-        schemes = ("http", "https") if info.field_name == "rest_url" else ("ws", "wss")
-        if parts.scheme not in schemes or not parts.hostname or parts.username or any(map(str.isspace, value)):
-            raise ValueError("not a base URL")
-        # `port` raises ValueError for what is none.
-        if parts.path.strip("/") or parts.query or parts.fragment or parts.port == 0:
-            raise ValueError("not a base URL")
-        return value.rstrip("/")
+        return base_url(value, is_rest=info.field_name == "rest_url", with_path=False)
 
     @field_validator("data_path")
     @classmethod

@@ -93,7 +93,10 @@ class _RuntimeCollector(Collector):
                 ages.add_metric(_named(symbol), age / 1e9)
             trading.add_metric(_named(symbol), float(state.suspension is None))
             live.add_metric(_named(symbol), 1.0 if state.status(now_ns) == "live" else 0.0)
-        for symbol in {*runtime.settings.symbols, *runtime.feed.failed} - states.keys():
+        for symbol in {
+            *map(runtime.exchanges.name, runtime.settings.symbols),
+            *runtime.exchanges.failed,
+        } - states.keys():
             live.add_metric(_named(symbol), 0.0)  # not subscribed yet: an alarm has to see it too
         yield ages
         yield live
@@ -140,18 +143,8 @@ class _RuntimeCollector(Collector):
         yield InfoMetricFamily(
             "vibe_build", "What runs: its version, Python's, and what books are kept in.", value=about
         )
-        feed, archive, recorder = runtime.feed, runtime.archive, runtime.recorder
-        yield CounterMetricFamily("vibe_reconnects", "Connections to the exchange that broke.", value=feed.reconnects)
-        replacements = sum(line.replacements for line in feed.lines)
-        yield CounterMetricFamily("vibe_replacements", "Connections changed make-before-break.", value=replacements)
-        skipped = {kind: feed.malformed_frames[kind] for kind in ("unreadable", "invalid", "unknown")}
-        yield _labelled("vibe_malformed_frames", "Frames skipped.", "kind", skipped)
-        yield GaugeMetricFamily("vibe_connected", "1 when every connection is open.", value=float(feed.is_connected))
-        yield GaugeMetricFamily("vibe_rest_weight_used", "Request weight this minute.", value=runtime.rest.budget.used)
-        yield CounterMetricFamily("vibe_rest_requests", "REST requests sent.", value=runtime.rest.requests)
-        rows = {kind: runtime.rest.skipped[kind] for kind in ("levels", "symbols", "trades")}
-        yield _labelled("vibe_rest_rows_skipped", "Rows of REST answers that could not be read.", "rows", rows)
-        yield _labelled("vibe_rest_failures", "REST requests that failed.", "status", runtime.rest.failures)
+        yield from self._venues()
+        archive, recorder = runtime.archive, runtime.recorder
         yield CounterMetricFamily("vibe_storage_errors", "Failed writes and openings.", value=archive.errors)
         if archive.free_bytes is not None:
             yield GaugeMetricFamily("vibe_disk_free_bytes", "Of the data directory.", value=archive.free_bytes)
@@ -184,6 +177,36 @@ class _RuntimeCollector(Collector):
             sessions.add_metric([transport], runtime.sessions[transport])
         yield sessions
 
+    def _venues(self) -> Iterator[Metric]:
+        """Connections and requests, by venue."""
+        reconnects = CounterMetricFamily("vibe_reconnects", "Connections that broke.", labels=["venue"])
+        replacements = CounterMetricFamily(
+            "vibe_replacements", "Connections changed make-before-break.", labels=["venue"]
+        )
+        connected = GaugeMetricFamily("vibe_connected", "1 when every connection is open.", labels=["venue"])
+        malformed = CounterMetricFamily("vibe_malformed_frames", "Frames skipped.", labels=["venue", "kind"])
+        used = GaugeMetricFamily("vibe_rest_weight_used", "Request weight this minute.", labels=["venue"])
+        requests = CounterMetricFamily("vibe_rest_requests", "REST requests sent.", labels=["venue"])
+        skipped = CounterMetricFamily(
+            "vibe_rest_rows_skipped", "Rows of REST answers that could not be read.", labels=["venue", "rows"]
+        )
+        failures = CounterMetricFamily("vibe_rest_failures", "REST requests that failed.", labels=["venue", "status"])
+        for exchange in self._runtime.exchanges:
+            venue, feed, rest = exchange.venue, exchange.feed, exchange.rest
+            reconnects.add_metric([venue], feed.reconnects)
+            replacements.add_metric([venue], sum(line.replacements for line in feed.lines))
+            connected.add_metric([venue], float(feed.is_connected))
+            for kind in ("unreadable", "invalid", "unknown"):
+                malformed.add_metric([venue, kind], feed.malformed_frames[kind])
+            if rest.weight_used is not None:
+                used.add_metric([venue], rest.weight_used)
+            requests.add_metric([venue], rest.requests)
+            for rows in ("levels", "symbols", "trades"):
+                skipped.add_metric([venue, rows], rest.skipped[rows])
+            for status, count in rest.failures.items():
+                failures.add_metric([venue, status], count)
+        yield from (reconnects, replacements, connected, malformed, used, requests, skipped, failures)
+
 
 class _LoopCollector(Collector):
     def __init__(self, in_flight: InFlight) -> None:
@@ -208,11 +231,4 @@ def _per_symbol(name: str, text: str, values: Mapping[str, int]) -> CounterMetri
     family = CounterMetricFamily(name, text, labels=PER_SYMBOL)
     for symbol, value in values.items():
         family.add_metric(_named(symbol), value)
-    return family
-
-
-def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, text, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
     return family

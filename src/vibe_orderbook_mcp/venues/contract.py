@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vibe_orderbook_mcp.book.sync import BookRule
 from vibe_orderbook_mcp.model.events import DepthSnapshot, Trade
-from vibe_orderbook_mcp.model.listed import Listing
+from vibe_orderbook_mcp.model.listed import Listing, PriceSource
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import Event, VenueTraits
 
@@ -44,8 +44,16 @@ class Rest(Protocol):
     """
 
     requests: int
+
+    @property
+    def weight_used(self) -> int | None:
+        """Of this minute, where the venue counts requests by weight."""
+
     failures: Counter[str]  # by HTTP status; "no answer" that came, or could be read
+    source: PriceSource | None  # the origin of the prices; None until the venue has answered
     skipped: Counter[str]  # rows of answers that could not be read: levels, symbols, trades
+
+    async def aclose(self) -> None: ...
 
     async def symbol(self, symbol: str, *, is_lookup: bool = False) -> SymbolSpec:
         """`is_lookup`: because a client asked. It then has a small share of the venue's limits, and does not wait."""

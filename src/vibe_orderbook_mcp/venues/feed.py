@@ -26,8 +26,9 @@ from vibe_orderbook_mcp.model.errors import (
     SymbolUnknown,
 )
 from vibe_orderbook_mcp.model.events import DepthUpdate
-from vibe_orderbook_mcp.model.instrument import Instrument
+from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE, Instrument
 from vibe_orderbook_mcp.model.listed import Listing
+from vibe_orderbook_mcp.model.naming import listed_symbol
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import BookReplaced, Malformation, MalformedMessage, Traded
 from vibe_orderbook_mcp.process.pace import Repeats, delays
@@ -80,6 +81,7 @@ class Feed:
         self.malformed_frames: Counter[Malformation] = Counter()  # frames that were skipped
         self.last_error: str | None = None
         self.failed: dict[str, str] = {}  # eager symbols that could not be subscribed yet, and why
+        self.found: dict[str, str] = {}  # eager instruments as they were asked for, and their names
         self._eager: set[str] = set()  # eager symbols that are not subscribed yet
         self._live: dict[str, asyncio.Event] = {}
         self._syncing: dict[str, asyncio.Task[None]] = {}
@@ -93,10 +95,21 @@ class Feed:
 
     # --- which symbols -------------------------------------------------------------------------------------
 
-    async def check_listed(self, symbol: str) -> None:
-        """Before a client's symbol takes a place. Raises SymbolUnknown, RateLimited; see `Directory.check`."""
-        if symbol not in self.wanted:
-            await self._directory.check(self._spelling(symbol))
+    async def listed(self, symbol: str) -> str:
+        """The name of the listed instrument that is meant, before a client's symbol takes a place. Raises
+        SymbolUnknown, RateLimited; see `Directory.check`.
+        """
+        if symbol in self.wanted:
+            return symbol
+        instrument = Instrument.of(symbol)
+        try:
+            await self._directory.check(instrument.symbol)
+        except SymbolUnknown:
+            meant = None if self.listing is None else listed_symbol(instrument, self.listing)
+            if meant is None:
+                raise
+            return self._name(meant)
+        return symbol
 
     @property
     def listing(self) -> Listing | None:
@@ -188,7 +201,7 @@ class Feed:
         waits = delays(1.0)
         while True:
             try:
-                await self.subscribe(symbol, is_lookup=False)
+                spec = await self.subscribe(symbol, is_lookup=False)
             except SymbolUnknown as error:
                 self.failed[symbol] = str(error)
                 self._eager.discard(symbol)
@@ -210,11 +223,13 @@ class Feed:
             else:
                 self.failed.pop(symbol, None)
                 self._eager.discard(symbol)
-                logger.bind(symbol=symbol).info("Pre-subscribed to {} for snapshot persistence", symbol)
+                self.found[symbol] = name = spec.symbol
+                logger.bind(symbol=name).info("Pre-subscribed to {} for snapshot persistence", name)
                 return
 
     async def _add(self, symbol: str, *, is_lookup: bool) -> SymbolSpec:
-        spec = await self._rest.symbol(symbol, is_lookup=is_lookup)
+        spec = await self._spec(symbol, is_lookup=is_lookup)
+        symbol = spec.symbol
         spec = msgspec.structs.replace(spec, symbol=self._name(symbol), proof=self._venue.traits.proof)
         spec.check_exact()
         clock = self.market.clock_of(self._venue_name)
@@ -236,6 +251,16 @@ class Feed:
             if line.connection is not None and owner.needs_snapshot:
                 self._resync(symbol, is_opening=True)
         return spec
+
+    async def _spec(self, symbol: str, *, is_lookup: bool) -> SymbolSpec:
+        """What the venue says of it, also where an eager instrument is spelled otherwise than the venue does."""
+        try:
+            return await self._rest.symbol(symbol, is_lookup=is_lookup)
+        except SymbolUnknown:
+            if self._venue_name == DEFAULT_VENUE or is_lookup:
+                raise
+            listed = await self.listed(self._name(symbol))
+            return await self._rest.symbol(self._spelling(listed), is_lookup=is_lookup)
 
     def _line_with_room(self) -> Line:
         line = next((line for line in self.lines if len(line.symbols) < self._venue.traits.symbols_a_line), None)

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.collect.venue import feed_of, rest_of
 from tests.e2e.faults.rig import Relay, Watch, exchange, watching
 from tests.e2e.faults.schedule import HalfOpen, Planned, schedule
 from tests.e2e.faults.stored import stored_books, stored_trades
@@ -135,7 +136,7 @@ async def _calm_down(watch: Watch) -> list[str]:
     try:
         await watch.settled(SETTLE_SECS)
     except TimeoutError:
-        problems.append(f"not live again: {watch.statuses()}, {dict(watch.runtime.feed.failed)}")
+        problems.append(f"not live again: {watch.statuses()}, {dict(feed_of(watch.runtime).failed)}")
     history, deadline = watch.runtime.archive.writable(), time.monotonic() + SETTLE_SECS
     for symbol in symbols:
         while (trades := await stored_trades(history, watch.sim, symbol)).missing and time.monotonic() < deadline:
@@ -183,10 +184,10 @@ async def _report(watch: Watch, times: list[tuple[str, Span]], secs: float, prob
         snapshots=snapshots,
         gaps=sum(state.counts.gaps for state in market.symbols.values()),
         resyncs=sum(state.counts.resyncs for state in market.symbols.values()),
-        reconnects=watch.runtime.feed.reconnects,
-        replacements=sum(line.replacements for line in watch.runtime.feed.lines),
-        malformed=watch.runtime.feed.malformed_frames.total(),
-        rest_failures=watch.runtime.rest.failures.total(),
+        reconnects=feed_of(watch.runtime).reconnects,
+        replacements=sum(line.replacements for line in feed_of(watch.runtime).lines),
+        malformed=feed_of(watch.runtime).malformed_frames.total(),
+        rest_failures=rest_of(watch.runtime).failures.total(),
         lines=len(watch.logged.messages),
         longest_hole_secs=longest_hole,
         longest_unseen_secs=longest_unseen,

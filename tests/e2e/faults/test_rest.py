@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.collect.venue import filler_of, rest_of
 from tests.e2e.faults.rig import Case, bear, live
 from tests.e2e.rig import until
 from tests.outcomes import Outcome
@@ -143,9 +144,9 @@ def test_a_ban_from_rest_does_not_touch_books_in_sequence(outcome: Outcome, tmp_
             fault = watch.sim.faults.add(RestStatus(status=418, retry_after=2))
             watch.sim.faults.add(Drop(symbol="BTCUSDT", channel="trades", count=1))  # the filler asks for it
             await until(lambda: watch.metric(FAILURES, status="418") == 1)
-            requests = watch.runtime.rest.requests
+            requests = rest_of(watch.runtime).requests
             await watch.settled()
-            assert watch.runtime.rest.requests == requests
+            assert rest_of(watch.runtime).requests == requests
             watch.sim.faults.remove(fault)
             over = time.monotonic()
             await until(lambda: watch.metric("vibe_trade_holes") == 0)
@@ -173,13 +174,13 @@ def test_trades_that_cannot_be_read_cost_themselves(outcome: Outcome, tmp_path: 
             began = time.monotonic()
             watch.sim.faults.add(CorruptRest(mode="bad_rows", endpoint="aggTrades"))
             watch.sim.faults.add(Drop(channel="trades", count=2 * BAD_EVERY))
-            filler, owner = watch.runtime.filler, watch.market.symbols["BTCUSDT"]
+            filler, owner = filler_of(watch.runtime), watch.market.symbols["BTCUSDT"]
             await until(lambda: owner.filling.given_up >= 2 and not owner.holes)
             filled_at = time.monotonic()
             assert await filler.missing(owner) == []
-            requests, looks = watch.runtime.rest.requests, watch.market.symbols["BTCUSDT"].counts.trades
+            requests, looks = rest_of(watch.runtime).requests, watch.market.symbols["BTCUSDT"].counts.trades
             await until(lambda: watch.market.symbols["BTCUSDT"].counts.trades > looks + 50)  # some seconds
-            assert watch.runtime.rest.requests - requests <= 3  # nothing of it is asked for again; others ask too
+            assert rest_of(watch.runtime).requests - requests <= 3  # nothing of it is asked for again; others ask too
             watch.sim.faults.clear()
             await watch.settled()
             held = [trade.agg_id for trade in await watch.runtime.archive.writable().trades("BTCUSDT", 0, 2**53)]

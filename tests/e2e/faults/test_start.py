@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.collect.venue import feed_of
 from tests.e2e.faults.rig import Watch, exchange, watching
 from tests.e2e.processes import free_port
 from tests.e2e.rig import until
@@ -146,7 +147,7 @@ def test_connections_that_end_before_a_book_is_live_are_said_once_and_counted(ou
             slow = sim.faults.add(SlowRest(delay=3.0, endpoint="depth"))
             async with watching(sim, tmp_path) as watch:
                 began = time.monotonic()
-                feed = watch.runtime.feed
+                feed = feed_of(watch.runtime)
                 for closed in range(1, 4):
                     await until(lambda: feed.is_connected)
                     sim.faults.add(Disconnect(abrupt=False))

@@ -60,6 +60,11 @@ class BinanceRest:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    @property
+    def weight_used(self) -> int:
+        """Of this minute."""
+        return self.budget.used
+
     async def aclose(self) -> None:
         await self._web.aclose()
         await self._page_web.aclose()

@@ -47,6 +47,10 @@ class KrakenRest:
         self.failures: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
 
+    @property
+    def weight_used(self) -> None:
+        """Requests keep a distance here."""
+
     async def aclose(self) -> None:
         await self._web.aclose()
 

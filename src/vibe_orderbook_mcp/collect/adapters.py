@@ -1,0 +1,34 @@
+"""What the feed needs of each venue. A venue's own code is imported when its first instrument is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from vibe_orderbook_mcp.venues.contract import Rest, Venue
+
+
+class Adapter(NamedTuple):
+    venue: Venue
+    rest: Rest
+
+
+def _binance(rest_url: str) -> Adapter:
+    from vibe_orderbook_mcp.venues.binance.rest import BinanceRest  # noqa: PLC0415  # see above
+    from vibe_orderbook_mcp.venues.binance.wire import BinanceSpot  # noqa: PLC0415
+
+    return Adapter(BinanceSpot(), BinanceRest(rest_url))
+
+
+def _kraken(rest_url: str) -> Adapter:
+    from vibe_orderbook_mcp.venues.kraken.rest import KrakenRest  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.kraken.wire import Kraken  # noqa: PLC0415
+
+    return Adapter(Kraken(), KrakenRest(rest_url))
+
+
+# As many as `model.instrument.KEPT_VENUES`.
+ADAPTERS: Final[dict[str, Callable[[str], Adapter]]] = {
+    "binance": _binance,
+    "kraken": _kraken,
+}
