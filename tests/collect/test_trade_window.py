@@ -56,13 +56,14 @@ async def test_trades_that_are_not_written_yet_are_in_the_profile(tmp_path: Path
 def runtime_with(*waiting: Trade, exhausted: tuple[str, ...] = ()) -> Runtime:
     """As far as a window of trades looks at it."""
     recorder = SimpleNamespace(waiting=lambda _: list(waiting))
+    filler = SimpleNamespace(
+        is_exhausted=set(exhausted).__contains__, progress=lambda _: None, is_beginning=lambda _: False
+    )
     return cast(
         "Runtime",
         SimpleNamespace(
             recorder=recorder,
-            filler=SimpleNamespace(
-                is_exhausted=set(exhausted).__contains__, progress=lambda _: None, is_beginning=lambda _: False
-            ),
+            exchanges=SimpleNamespace(of=lambda _: SimpleNamespace(filler=filler)),
         ),
     )
 

@@ -67,7 +67,7 @@ class Exchanges:
         return self.of(name).feed
 
     def name(self, written: str) -> str:
-        """An eager instrument's name once its venue has told it; until then as it was asked for."""
+        """An eager instrument's name as its venue spells it, or as the operator wrote it before that is known."""
         return self.feed(written).found.get(written, written)
 
     def start(self) -> None:
