@@ -134,7 +134,7 @@ def test_damage_is_found_where_the_rule_of_the_venue_can_find_it(tmp_path: Path,
         elif venue in CHECKED and damage == "checksum":
             assert listed == [place + 1]
             assert not found.is_sound
-    print(f"{venue}, {damage}: {unnoticed} of 30 unnoticed")  # noqa: T201  # for whoever asks with -s
+    print(f"{venue}, {damage}: {unnoticed} of 30 unnoticed")  # noqa: T201  # shown with -s
     if venue == "coinbase exchange" and damage != "level":
         assert unnoticed == 30 or damage in ("drop", "swap")  # a book may cross by it, which shows
     if venue in CHECKED and damage == "double":
