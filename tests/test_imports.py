@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "frames.*": ("frames.*", "model.errors"),
     "verify.*": ("verify.*", "frames.*", "book.*", "model.*", "process.output_file"),
     "sim.*": ("sim.*", "frames.*", "model.errors"),  # it stands for the exchange: shared code would share its mistakes
+    "sim.dialects.*": ("sim.dialects.*",),  # they know markets by what `contract` says of them
     "collect.*": (
         *("collect.*", "venues.*", "market.*", "analytics.*", "store.*", "seconds.*", "book.*", "process.*", "model.*"),
     ),
@@ -94,6 +95,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "verify.kucoin": IMPURE,
     "verify.kraken_futures": IMPURE,
     "verify.deribit": IMPURE,
+    "sim.dialects.*": IMPURE,
     "sim.ledger": IMPURE,
     "sim.matching": IMPURE,
 }

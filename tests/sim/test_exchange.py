@@ -17,7 +17,7 @@ from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.model.events import DepthUpdate
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange, serve_sim
 from vibe_orderbook_mcp.sim.catalog import PROFILES
-from vibe_orderbook_mcp.sim.streams import StreamLimits
+from vibe_orderbook_mcp.sim.sockets import StreamLimits
 
 SYMBOL = "APTUSDT"
 DEPTH, AGG = "aptusdt@depth@100ms", "aptusdt@aggTrade"

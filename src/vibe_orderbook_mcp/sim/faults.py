@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -22,12 +22,32 @@ Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=86_400.0)]
 
-CHANNEL_OF: Final[dict[str, Channel]] = {"aggTrade": "trades", "trade": "trades", "bookTicker": "ticker"}
+CHANNEL_OF: Final[dict[str, Channel]] = {
+    "aggTrade": "trades",
+    "trade": "trades",
+    "bookTicker": "ticker",
+    "trades": "trades",
+    "ticker": "ticker",
+}
+LEAD_VENUE: Final = "binance"
 
 
 class _Fault(msgspec.Struct, tag_field="kind", kw_only=True, forbid_unknown_fields=True):
+    """`venue` keeps a fault to one venue. A symbol is named as everywhere: "BTCUSDT", "kraken:BTC/USD"."""
+
     count: Count | None = None
     seconds: Seconds | None = None
+    venue: str | None = None
+
+
+class _Named(Protocol):
+    """A fault that is about one instrument, or none in particular."""
+
+    @property
+    def symbol(self) -> str | None: ...
+
+    @property
+    def venue(self) -> str | None: ...
 
 
 class _FrameFault(_Fault, kw_only=True):
@@ -65,7 +85,7 @@ class Stall(_Fault, tag="stall"):
 
 
 class Disconnect(_Fault, tag="disconnect"):
-    """At once: cut one connection or all, with a closing handshake or without."""
+    """At once: cut one connection, those of a venue or all, with a closing handshake or without."""
 
     connection: int | None = None
     abrupt: bool = True
@@ -155,6 +175,7 @@ Fault = (
     | ClockSkew
 )
 Action = Disconnect | ServerShutdown
+Place = tuple[str, int]  # stream, and the connection where it has its own frames
 _DECODER: Final = msgspec.json.Decoder(Fault | list[Fault])
 
 
@@ -192,7 +213,7 @@ class Faults:
         self._clock = clock
         self._active: dict[int, _Active] = {}
         self._next = 1
-        self._held: dict[str, Bent] = {}
+        self._held: dict[Place, Bent] = {}
 
     def add(self, fault: Fault) -> int:
         """Switch a fault on; the id takes it off again."""
@@ -224,40 +245,46 @@ class Faults:
 
     # Frames
 
-    def shape(self, message: Message, now: float) -> list[Bent]:
-        """What is sent in place of `message`, in order."""
+    def shape(self, message: Message, now: float, connection: int = 0) -> list[Bent]:
+        """What is sent in place of `message`, in order. `connection`: the only one that it is for."""
         name, _, kind = message.stream.partition("@")
+        place = (message.stream, connection)
         channel = CHANNEL_OF.get(kind, "depth")
         out = [Bent(message.stream, message.payload)]
         for number, active in list(self._active.items()):
             fault = active.fault
             if isinstance(fault, Stall | Suspend):
-                is_meant = _concerns(fault.symbol, name) and getattr(fault, "connection", None) is None
+                is_meant = _concerns(fault, name) and getattr(fault, "connection", None) is None
                 if is_meant and self._use(number, now):
                     return []
             elif isinstance(fault, ClockSkew):
-                if self._use(number, now):
+                if not connection and self._use(number, now):  # else whoever made the message has read that clock
                     out = [shifted(bent, fault.millis) for bent in out]
             elif isinstance(fault, _FrameFault) and out:
-                is_meant = fault.channel in (channel, "all") and _concerns(fault.symbol, name)
-                if is_meant and self._strikes(fault, message.stream) and self._use(number, now):
-                    out = self._bend(fault, message.stream, out)
-        if out and (held := self._held.pop(message.stream, None)) is not None:
+                is_meant = fault.channel in (channel, "all") and _concerns(fault, name)
+                if is_meant and self._strikes(fault, place) and self._use(number, now):
+                    out = self._bend(fault, place, out)
+        if out and (held := self._held.pop(place, None)) is not None:
             out.append(held)
         return out
 
-    def _strikes(self, fault: _FrameFault, stream: str) -> bool:
-        """A frame that waits to change places takes the next one of its stream, whatever its chance."""
-        return self._random.random() < fault.probability and not (isinstance(fault, Reorder) and stream in self._held)
+    def forget(self, connection: int) -> None:
+        """The connection is gone, and a frame that waited for the next one with it."""
+        for place in [each for each in self._held if each[1] == connection]:
+            del self._held[place]
 
-    def _bend(self, fault: _FrameFault, stream: str, out: list[Bent]) -> list[Bent]:
+    def _strikes(self, fault: _FrameFault, place: Place) -> bool:
+        """A frame that waits to change places takes the next one of its stream, whatever its chance."""
+        return self._random.random() < fault.probability and not (isinstance(fault, Reorder) and place in self._held)
+
+    def _bend(self, fault: _FrameFault, place: Place, out: list[Bent]) -> list[Bent]:
         if isinstance(fault, Drop):
             return []
         if isinstance(fault, Duplicate):
             return [*out, *out]
         if isinstance(fault, Corrupt):
             return [corrupt(bent, fault.mode, fault.size) for bent in out]
-        self._held[stream] = out.pop()
+        self._held[place] = out.pop()
         return out
 
     def stalled(self, connection: int, now: float) -> bool:
@@ -266,9 +293,10 @@ class Faults:
             for number, active in list(self._active.items())
         )
 
-    def refuses_handshake(self, now: float) -> bool:
+    def refuses_handshake(self, now: float, venue: str = LEAD_VENUE) -> bool:
         return any(
-            isinstance(active.fault, Refuse) and self._use(number, now) for number, active in list(self._active.items())
+            isinstance(active.fault, Refuse) and active.fault.venue in (None, venue) and self._use(number, now)
+            for number, active in list(self._active.items())
         )
 
     # REST
@@ -277,7 +305,7 @@ class Faults:
         plan = RestPlan()
         for number, active in list(self._active.items()):
             fault = active.fault
-            if not isinstance(fault, SlowRest | RestStatus | CorruptRest) or not _concerns(fault.symbol, symbol):
+            if not isinstance(fault, SlowRest | RestStatus | CorruptRest) or not _concerns(fault, symbol):
                 continue
             if fault.endpoint is not None and not path.endswith("/" + fault.endpoint):
                 continue
@@ -301,7 +329,7 @@ class Faults:
         """How old the depth answer must be; 0 is the present."""
         for number, active in list(self._active.items()):
             fault = active.fault
-            if isinstance(fault, StaleSnapshot) and _concerns(fault.symbol, symbol) and self._use(number, now):
+            if isinstance(fault, StaleSnapshot) and _concerns(fault, symbol) and self._use(number, now):
                 return int(fault.age * 1000)
         return 0
 
@@ -353,5 +381,8 @@ class Faults:
         return True
 
 
-def _concerns(wanted: str | None, name: str) -> bool:
-    return wanted is None or wanted.lower() == name.lower()
+def _concerns(fault: _Named, name: str) -> bool:
+    """Whether a fault is about an instrument. One of the lead venue may be named with the venue or without."""
+    venue = name.partition(":")[0] if ":" in name else LEAD_VENUE
+    wanted = None if fault.symbol is None else fault.symbol.removeprefix(f"{LEAD_VENUE}:").lower()
+    return fault.venue in (None, venue) and wanted in (None, name.lower())

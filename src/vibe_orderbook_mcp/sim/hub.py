@@ -16,10 +16,11 @@ BINARY: Final = 0x2
 
 
 class Listener(Protocol):
-    """A stream connection as the hub sees it."""
+    """A connection as the hub sees it. `combined` is None where other names than Binance's stream names are spoken."""
 
+    venue: str
     number: int
-    combined: bool
+    combined: bool | None
 
     def deliver(self, frame: bytes) -> None:
         """Hand a whole websocket frame to the socket; never waits."""
@@ -82,13 +83,17 @@ class Hub:
 
     def announce_shutdown(self, event_ms: int) -> None:
         payload = encode(ShutdownNotice(event_ms))
-        for listener in list(self.listeners.values()):
+        for listener in [each for each in self.listeners.values() if each.combined is not None]:
             wrapped = wrap("!serverShutdown", payload) if listener.combined else payload
             listener.deliver(frame(wrapped, TEXT))
 
-    def disconnect(self, number: int | None, *, abrupt: bool) -> int:
-        """Cut one connection, or all of them; how many were cut."""
-        chosen = [each for each in self.listeners.values() if number is None or each.number == number]
+    def disconnect(self, number: int | None, *, abrupt: bool, venue: str | None = None) -> int:
+        """Cut one connection, those of a venue, or all of them; how many were cut."""
+        chosen = [
+            each
+            for each in self.listeners.values()
+            if (number is None or each.number == number) and (venue is None or each.venue == venue)
+        ]
         for listener in chosen:
             listener.disconnect(abrupt=abrupt)
         return len(chosen)

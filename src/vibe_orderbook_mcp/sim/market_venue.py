@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from vibe_orderbook_mcp.model.errors import ConfigError
@@ -41,6 +41,7 @@ class ModelVenue:
         self._manual_ms = start_ms if manual else None
         self._publish: Publish = lambda _symbol, _events: None
         self._wanted: Wanted = lambda _stream: False
+        self.followers: Callable[[int], None] = lambda _to_ms: None  # is called when all markets are at a time
         for profile in profiles:
             past = PastTrades(profile, seed=seed, start_ms=start_ms, hours=history_hours)
             ids = Ids(start_ms * UPDATE_IDS_A_SECOND // 1000, past.first_live_id - 1, past.first_live_trade_id - 1)
@@ -58,6 +59,12 @@ class ModelVenue:
     def refresh(self, symbol: str) -> None:
         """A question is answered at its own moment, not the last step's: ids inside an event are the rule there too."""
         self._advance(symbol, self.now_ms())
+
+    def model(self, symbol: str) -> MarketModel | None:
+        """The market of a symbol, at now."""
+        if symbol in self._models:
+            self.refresh(symbol)
+        return self._models.get(symbol)
 
     def play(self, request: AnyRequest) -> Truth:
         """Have something happen in a symbol's market, counted from now."""
@@ -101,6 +108,7 @@ class ModelVenue:
                 to_ms = min(now_ms, model.time_ms + SLICE_MS)
                 self._advance(symbol, to_ms)
                 behind |= to_ms < now_ms
+            self.followers(min((model.time_ms for model in self._models.values()), default=now_ms))
             if not behind:
                 return
             await asyncio.sleep(0)

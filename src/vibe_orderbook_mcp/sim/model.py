@@ -15,6 +15,7 @@ Scenarios are played between the agents' actions (`episode.py`); the mood they s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Final, NamedTuple
@@ -58,7 +59,16 @@ class Ids(NamedTuple):
 
 
 class MarketModel:
-    def __init__(self, profile: TradingStyle, *, seed: int, start_ms: int, ids: Ids, scenario: Scenario) -> None:
+    def __init__(
+        self,
+        profile: TradingStyle,
+        *,
+        seed: int,
+        start_ms: int,
+        ids: Ids,
+        scenario: Scenario,
+        event_ms: int = EVENT_MS,
+    ) -> None:
         self.profile = profile
         self.rules = profile.rules
         self.name = f"{seed}:{profile.rules.symbol}"
@@ -76,6 +86,7 @@ class MarketModel:
         # A slow market's orders wait longer.
         self._usual_patience = self._patience = MAJOR_MAKES / (profile.makes * scenario.pace)
         self.fair = float(profile.open_ticks)
+        self.fair_seen: Callable[[float, float], None] | None = None  # is called with time and fair price, if set
         self._fair_ms = float(start_ms)
         self._log_vol = 0.0
         self._excitement = 0.0  # taker orders per ms on top of the base rate
@@ -85,10 +96,11 @@ class MarketModel:
         self._far: tuple[list[int], list[int]] = ([], [])
         self._touch: tuple[int, int, int, int] | None = None
 
-        # Events end at a phase of the 100 ms grid that is the symbol's own, as on the exchange.
-        self._boundary = start_ms - start_ms % EVENT_MS + self._random.randrange(EVENT_MS)
+        # Events end at a phase of the grid (of 100 ms) that is the symbol's own, as on the exchange.
+        self._event_ms = event_ms
+        self._boundary = start_ms - start_ms % event_ms + self._random.randrange(event_ms)
         while self._boundary <= start_ms:
-            self._boundary += EVENT_MS
+            self._boundary += event_ms
         self._first_id = ids.update + 1
         self._open(start_ms)
         self._next_make = start_ms + self._random.expovariate(self._makes)
@@ -321,6 +333,7 @@ class MarketModel:
         if mood.drift:
             self.fair *= 1.0 + mood.drift / 1e4 * elapsed
         if not mood.vol:
+            self._show_fair(at)
             return
         gauss, fade = self._random.gauss, min(1.0, elapsed / VOL_FADE_S)
         self._log_vol += -self._log_vol * fade + VOL_SPREAD * math.sqrt(2 * fade) * gauss(0.0, 1.0)
@@ -329,6 +342,11 @@ class MarketModel:
         home = (self.profile.open_ticks - self.fair) * min(1.0, elapsed / 200_000.0)
         self.fair += home + self.fair * vol / 1e4 * math.sqrt(min(elapsed, 60.0)) * gauss(0.0, 1.0)
         self.fair = max(self.fair, 2.0)
+        self._show_fair(at)
+
+    def _show_fair(self, at: float) -> None:
+        if self.fair_seen is not None:
+            self.fair_seen(at, self.fair)
 
     def _distance(self) -> float:
         return min(self._random.lognormvariate(*DISTANCE_BPS), REACH_BPS)
@@ -358,7 +376,7 @@ class MarketModel:
             bids, asks = ledger.close_event(self._boundary)
             first, self._first_id = self._first_id, ledger.last_id + 1
             sink.depth(self._boundary, first, ledger.last_id, bids, asks)
-        self._boundary += ((int(at) - self._boundary) // EVENT_MS + 1) * EVENT_MS
+        self._boundary += ((int(at) - self._boundary) // self._event_ms + 1) * self._event_ms
 
     def text(self, levels: list[tuple[int, int]]) -> list[TextLevel]:
         price, size = self.rules.price.text, self.rules.size.text

@@ -34,9 +34,13 @@ class AggRow(NamedTuple):
 class PastTrades:
     """Aggregate trades with ids below `first_live_id`, ending at the opening price."""
 
-    def __init__(self, profile: TradingStyle, *, seed: int, start_ms: int, hours: float) -> None:
+    def __init__(
+        self, profile: TradingStyle, *, seed: int, start_ms: int, hours: float, walks_as: str | None = None
+    ) -> None:
+        """`walks_as`: the symbol whose price this one has followed, if any."""
         self._profile = profile
         self._name = f"{seed}:{profile.rules.symbol}"
+        self._walk_name = f"{seed}:{walks_as or profile.rules.symbol}"
         self._start_ms = start_ms
         self._block_ms = BLOCK * 1000.0 / profile.id_rate
         end_block = int(start_ms / self._block_ms)
@@ -85,7 +89,7 @@ class PastTrades:
         return total
 
     def _make_knot(self, period_s: int, knot: int) -> float:
-        return Random(f"{self._name}:{period_s}:{knot}").gauss(0.0, 1.0)
+        return Random(f"{self._walk_name}:{period_s}:{knot}").gauss(0.0, 1.0)
 
     def _make_block(self, block: int) -> list[AggRow]:
         random = Random(f"{self._name}:block:{block}")

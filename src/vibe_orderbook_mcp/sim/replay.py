@@ -21,7 +21,7 @@ from vibe_orderbook_mcp.sim.past import AggRow
 from vibe_orderbook_mcp.sim.recordings import Check, Record, complete, read
 from vibe_orderbook_mcp.sim.rules import Rules
 from vibe_orderbook_mcp.sim.server import VenueServer
-from vibe_orderbook_mcp.sim.streams import StreamLimits
+from vibe_orderbook_mcp.sim.sockets import StreamLimits
 from vibe_orderbook_mcp.sim.trades import TradeLog
 from vibe_orderbook_mcp.sim.venue import Drained, Publish, SymbolTruth, Wanted
 from vibe_orderbook_mcp.sim.wire import AggTrade, BookTicker, Depth, DepthEvent, Event, TradeFill

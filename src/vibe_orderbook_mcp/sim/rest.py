@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from vibe_orderbook_mcp.sim.bending import hold_up
 from vibe_orderbook_mcp.sim.corruption import corrupt_answer
 from vibe_orderbook_mcp.sim.faults import Faults
 from vibe_orderbook_mcp.sim.past import AggRow
@@ -26,7 +26,6 @@ from vibe_orderbook_mcp.sim.wire import encode
 MAX_DEPTH: Final = 5000
 MAX_TRADES: Final = 1000
 MAX_SYMBOLS_CHEAP: Final = 20
-HANG_POLL_S: Final = 0.02
 _USUAL_WAIT_S: Final = {429: 1, 418: 120}
 _BODIES: Final = {
     403: b"<html><body>403 Forbidden</body></html>",
@@ -93,9 +92,7 @@ class RestApi:
                 return self._refusal(verdict.status, headers, verdict.retry_after_s)
             symbol = request.query_params.get("symbol", "")
             plan = self._faults.rest_plan(request.url.path, symbol, time.monotonic())
-            if plan.delay_s:
-                await asyncio.sleep(plan.delay_s)
-            await self._hang(plan.hang, request)
+            await hold_up(plan, request, self._faults)
             if plan.status is not None:
                 wait_s = _USUAL_WAIT_S.get(plan.status) if plan.retry_after is None else plan.retry_after
                 return self._refusal(plan.status, headers, wait_s, plan.told)
@@ -108,13 +105,6 @@ class RestApi:
                 return _json(encode({"code": invalid.code, "msg": invalid.message}), invalid.status, headers)
 
         return endpoint
-
-    async def _hang(self, fault: int | None, request: Request) -> None:
-        """Wait until the fault is taken off or the client has left: two ends, so neither gives an event to await."""
-        while fault is not None and self._faults.hangs(fault):
-            if await request.is_disconnected():
-                return
-            await asyncio.sleep(HANG_POLL_S)
 
     def _refusal(self, status: int, headers: dict[str, str], wait_s: int | None, told: str = "both") -> Response:
         body = _BODIES[status]

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, Self, cast
 
 import msgspec
@@ -27,15 +28,17 @@ from starlette.routing import Route
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.catalog import DEFAULT_SYMBOLS, profile_of
 from vibe_orderbook_mcp.sim.channels import Channels
+from vibe_orderbook_mcp.sim.control import Plays, answer_faults, answer_scenario, answer_truth, true_book
 from vibe_orderbook_mcp.sim.episode import Truth
-from vibe_orderbook_mcp.sim.faults import Action, Disconnect, Faults, parse_faults
+from vibe_orderbook_mcp.sim.faults import LEAD_VENUE, Action, Disconnect, Faults
 from vibe_orderbook_mcp.sim.hub import Hub
-from vibe_orderbook_mcp.sim.ledger import best_first
 from vibe_orderbook_mcp.sim.market_venue import ModelVenue
 from vibe_orderbook_mcp.sim.rest import RestApi
-from vibe_orderbook_mcp.sim.scenarios import announcement, parse_requests, repeated, request_of, scenario_of
-from vibe_orderbook_mcp.sim.streams import StreamConnection, StreamLimits
+from vibe_orderbook_mcp.sim.scenarios import announcement, repeated, request_of, scenario_of
+from vibe_orderbook_mcp.sim.sockets import SimConnection, Speaker, StreamLimits, Turned
+from vibe_orderbook_mcp.sim.streams import StreamSpeaker, session_of
 from vibe_orderbook_mcp.sim.venue import SimVenue, TruthSides
+from vibe_orderbook_mcp.sim.venues import Venues, sort_names
 from vibe_orderbook_mcp.sim.wire import Event
 
 STOPPING_S: Final = 1.0
@@ -44,6 +47,7 @@ STOPPING_S: Final = 1.0
 class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What to simulate, and where to serve it."""
 
+    # "BTCUSDT", "kraken:BTC/USD". A venue of which none is named lists what it usually does.
     symbols: tuple[str, ...] = DEFAULT_SYMBOLS
     seed: int = 1
     host: str = "127.0.0.1"
@@ -59,8 +63,7 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Raise `ConfigError` with one sentence when this cannot be simulated."""
         if not self.symbols:
             raise ConfigError("The simulated exchange needs at least one symbol.")
-        for symbol in self.symbols:
-            profile_of(symbol)
+        sort_names(self.symbols)
         scenario_of(self.scenario)
         if not 0 <= self.history_hours <= 24:
             raise ConfigError(f"history_hours is {self.history_hours}; it may be 0 to 24.")
@@ -86,6 +89,7 @@ class VenueServer:
         self.faults.act = self._act
         self.hub = Hub(self.faults)
         self.host, self.port = host, port
+        self.others: Venues | None = None  # venues beside Binance spot
         self._channels = {symbol: Channels(state) for symbol, state in venue.states.items()}
         self._rest = RestApi(venue, self.faults, weight_limit)
         self._limits = limits or StreamLimits()
@@ -100,11 +104,15 @@ class VenueServer:
     def ws_url(self) -> str:
         return f"ws://{self.host}:{self.port}"
 
-    def truth(self, symbol: str, update_id: int, levels: int = 100) -> TruthSides | None:
-        """The best levels of the true book right after `update_id`; None when it is over a minute old or to come."""
-        state = self.venue.states[symbol]
-        sides = state.ledger.at(update_id)
-        return None if sides is None else state.text(best_first(sides, levels))
+    def truth(
+        self, symbol: str, update_id: int | None = None, levels: int = 100, *, time_ms: int | None = None
+    ) -> TruthSides | None:
+        """The best levels of the true book right after `update_id`; None when it is over a minute old or to come.
+
+        Of a venue without ids `time_ms` is the time in its frame. Without either it is the book of the newest frame.
+        """
+        book = true_book(self.venue, self.others, symbol)
+        return book.after(book.id_of(update_id, time_ms), levels)
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -136,18 +144,31 @@ class VenueServer:
 
     def _act(self, action: Action) -> None:
         if isinstance(action, Disconnect):
-            self.hub.disconnect(action.connection, abrupt=action.abrupt)
+            self.hub.disconnect(action.connection, abrupt=action.abrupt, venue=action.venue)
             return
         self.hub.announce_shutdown(self.venue.now_ms())
         if action.disconnect_after is not None:
             loop = asyncio.get_running_loop()
             loop.call_later(action.disconnect_after, partial(self.hub.disconnect, None, abrupt=False))
 
+    def _speaker(self, connection: SimConnection, path: str, query: str) -> Speaker | Turned:
+        venue = path.removeprefix("/").partition("/")[0]
+        others = self.others if self.others is not None and venue in self.others.rooms else None
+        if self.faults.refuses_handshake(time.monotonic(), LEAD_VENUE if others is None else venue):
+            return Turned(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable\n")
+        if others is not None:
+            return others.speaker(connection, path, query)
+        session = session_of(path, query)
+        if isinstance(session, Turned):
+            return session
+        return StreamSpeaker(connection, self.hub, self.venue.subscribed, session)
+
     @contextlib.asynccontextmanager
     async def _served(self) -> AsyncIterator[None]:
+        others = [] if self.others is None else self.others.routes()
         config = uvicorn.Config(
-            Starlette(routes=[*self._rest.routes(), *self._control()]),
-            ws=cast(Any, partial(StreamConnection, self.hub, self._limits, self.venue.subscribed)),
+            Starlette(routes=[*self._rest.routes(), *self._control(), *others]),
+            ws=cast(Any, partial(SimConnection, self._speaker, self._limits)),
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -171,45 +192,17 @@ class VenueServer:
 
     def _control(self) -> list[Route]:
         return [
-            Route("/sim/faults", self._faults_endpoint, methods=["GET", "POST", "DELETE"]),
+            Route("/sim/faults", partial(answer_faults, self.faults), methods=["GET", "POST", "DELETE"]),
             Route("/sim/status", self._status_endpoint),
             Route("/sim/truth", self._truth_endpoint),
         ]
-
-    async def _faults_endpoint(self, request: Request) -> JSONResponse:
-        if request.method == "POST":
-            try:
-                faults = parse_faults(await request.body())
-            except ConfigError as error:
-                return JSONResponse({"error": str(error)}, 400)
-            return JSONResponse({"ids": [self.faults.add(fault) for fault in faults]})
-        if request.method == "DELETE":
-            number = request.query_params.get("id")
-            if number is None:
-                self.faults.clear()
-            elif not number.isdigit() or not self.faults.remove(int(number)):
-                return JSONResponse({"error": f"No fault has the id {number!r}."}, 404)
-        return JSONResponse({"faults": self.faults.listing()})
 
     async def _status_endpoint(self, _request: Request) -> JSONResponse:
         connections = sorted(self.hub.listeners)
         return JSONResponse(self.venue.status() | {"connections": connections, "frames_sent": self.hub.frames_sent})
 
     async def _truth_endpoint(self, request: Request) -> JSONResponse:
-        symbol, params = request.query_params.get("symbol", ""), request.query_params
-        if symbol not in self.venue.states:
-            return JSONResponse({"error": f"The simulated exchange does not list {symbol!r}."}, 404)
-        state = self.venue.states[symbol]
-        try:
-            update_id = int(params.get("update_id", state.ledger.last_id))
-            levels = int(params.get("levels", 100))
-        except ValueError:
-            return JSONResponse({"error": "update_id and levels are whole numbers."}, 400)
-        truth = self.truth(symbol, update_id, levels)
-        if truth is None:
-            known = f"{state.ledger.oldest_id} to {state.ledger.last_id}"
-            return JSONResponse({"error": f"Update {update_id} of {symbol} is not known; {known} is."}, 404)
-        return JSONResponse({"symbol": symbol, "update_id": update_id, "bids": truth[0], "asks": truth[1]})
+        return answer_truth(self.venue, self.others, request)
 
 
 class SimExchange(VenueServer):
@@ -221,10 +214,11 @@ class SimExchange(VenueServer):
         config = config or SimConfig()
         config.check()
         self.config = config
+        scenario, (spot, chosen) = scenario_of(config.scenario), sort_names(config.symbols)
         venue = ModelVenue(
-            [profile_of(symbol) for symbol in dict.fromkeys(config.symbols)],
+            [profile_of(symbol) for symbol in spot],
             seed=config.seed,
-            scenario=scenario_of(config.scenario),
+            scenario=scenario,
             history_hours=config.history_hours,
             start_ms=int(time.time() * 1000) if config.start_ms is None else config.start_ms,
             manual=config.manual,
@@ -237,15 +231,19 @@ class SimExchange(VenueServer):
             weight_limit=config.weight_limit,
             limits=config.limits,
         )
+        self.others: Venues = Venues(
+            venue, self.hub, chosen, seed=config.seed, hours=config.history_hours, scenario=scenario
+        )
+        self._plays = Plays(venue, self.others)
 
         request = repeated(config.scenario, config.symbols[0])
         self.announcement = None if request is None else announcement(request)
         if request is not None:
-            venue.play(request)
+            self._plays.play(request)
 
     def scenario(self, name: str, symbol: str, **fields: Any) -> Truth:
         """Have a scenario happen; `fields` are those of its request. The answer is filled in while it does."""
-        return self.venue.play(request_of(name, symbol, **fields))
+        return self._plays.play(request_of(name, symbol, **fields))
 
     async def step(self, millis: int) -> None:
         """Let exchange time pass (manual exchanges only)."""
@@ -253,20 +251,7 @@ class SimExchange(VenueServer):
 
     def _control(self) -> list[Route]:
         methods = ["GET", "POST", "DELETE"]
-        return [*super()._control(), Route("/sim/scenario", self._scenario_endpoint, methods=methods)]
-
-    async def _scenario_endpoint(self, request: Request) -> JSONResponse:
-        if request.method == "POST":
-            try:
-                wanted = parse_requests(await request.body())
-                return JSONResponse({"scenarios": [msgspec.to_builtins(self.venue.play(each)) for each in wanted]})
-            except ConfigError as error:
-                return JSONResponse({"error": str(error)}, 400)
-        if request.method == "DELETE":
-            symbol, number = request.query_params.get("symbol", ""), request.query_params.get("id", "")
-            if not number.isdecimal() or not self.venue.stop_playing(symbol, int(number)):
-                return JSONResponse({"error": f"No scenario of {symbol!r} has the id {number!r}."}, 404)
-        return JSONResponse({"scenarios": [msgspec.to_builtins(truth) for truth in self.venue.truths()]})
+        return [*super()._control(), Route("/sim/scenario", partial(answer_scenario, self._plays), methods=methods)]
 
 
 class _QuietServer(uvicorn.Server):

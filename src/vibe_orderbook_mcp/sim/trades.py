@@ -54,9 +54,9 @@ class TradeLog:
     def between(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[AggRow]:
         """The exchange's rule: the oldest from `start_ms` on; with only an end, the newest up to it."""
         if start_ms is not None:
-            rows = self.from_id(self._id_at(start_ms), limit)
+            rows = self.from_id(self.id_at(start_ms), limit)
             return rows if end_ms is None else [row for row in rows if row.time_ms <= end_ms]
-        stop = self.next_id if end_ms is None else self._id_at(end_ms + 1)
+        stop = self.next_id if end_ms is None else self.id_at(end_ms + 1)
         first = max(self.first_id, stop - limit)
         return self.from_id(first, stop - first) if stop > first else []
 
@@ -64,7 +64,8 @@ class TradeLog:
         rows = self.from_id(self.next_id - 1, 1) if self.next_id > self.first_id else []
         return rows[0] if rows else None
 
-    def _id_at(self, time_ms: int) -> int:
+    def id_at(self, time_ms: int) -> int:
+        """The id of the first trade at or after a time; `next_id` when there is none."""
         if self._past is not None and (agg_id := self._past.id_at(time_ms)) < self._first_live:
             return agg_id
         return self._first_live + bisect_left(self._times, time_ms)

@@ -1,0 +1,1 @@
+"""How venues other than Binance spot word a market: subscriptions, frames, refusals and REST answers. Pure."""
