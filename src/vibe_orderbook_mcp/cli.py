@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp import __version__
 from vibe_orderbook_mcp.model.errors import ConfigError, ExchangeUnavailable, StorageError, VibeError
+from vibe_orderbook_mcp.model.instrument import KEPT_VENUES
 from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.naming import NameRefused, read_instrument, read_instruments
 from vibe_orderbook_mcp.process.config import Settings, load_settings, unknown_variables, unreadable_lines
@@ -173,8 +174,9 @@ def sim(
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input ends.")] = False,
     files: Annotated[list[Path] | None, typer.Argument(help="More files of the recording.")] = None,
 ) -> None:
-    """Serve only the simulated exchange: Binance's public REST and websocket API."""
+    """Serve only the simulated exchange: REST and websocket of Binance, of other venues below /VENUE."""
     from vibe_orderbook_mcp.sim.server import SimConfig, serve_sim  # noqa: PLC0415  # not needed by servers
+    from vibe_orderbook_mcp.sim.venues import SIMULATED  # noqa: PLC0415  # not needed by servers
 
     _settings()
     if with_parent:
@@ -186,7 +188,7 @@ def sim(
         replaying = ReplayConfig(files=tuple(recordings), speed=speed, venue=venue, host=host, port=port)
         _run(serve_replay(replaying, started=_say))
         return
-    chosen = {"symbols": _symbol_list("--symbols", symbols)} if symbols else {}
+    chosen = {"symbols": _symbol_list("--symbols", symbols, SIMULATED)} if symbols else {}
     config = SimConfig(host=host, port=port, seed=seed, scenario=scenario, **chosen)  # type: ignore[arg-type]  # checked there
     _run(serve_sim(config, started=_say))
 
@@ -340,9 +342,9 @@ def _leave_alone_what_stays() -> None:
     gc.freeze()
 
 
-def _symbol_list(option: str, text: str) -> tuple[str, ...]:
+def _symbol_list(option: str, text: str, venues: Collection[str] = KEPT_VENUES) -> tuple[str, ...]:
     try:
-        return tuple(instrument.name for instrument in read_instruments(filter(str.strip, text.split(","))))
+        return tuple(instrument.name for instrument in read_instruments(filter(str.strip, text.split(",")), venues))
     except NameRefused as error:
         raise ConfigError(f"{option}: {text!r} is not a list of symbols such as BTCUSDT,ETHUSDT: {error}") from error
 

@@ -123,9 +123,9 @@ def read_instrument(text: str, kept: Collection[str] = KEPT_VENUES) -> Instrumen
     return Instrument(DEFAULT_VENUE, name.symbol)
 
 
-def read_instruments(texts: Iterable[str]) -> tuple[Instrument, ...]:
+def read_instruments(texts: Iterable[str], kept: Collection[str] = KEPT_VENUES) -> tuple[Instrument, ...]:
     """Each instrument once, in the order of `texts`. Raises NameRefused; of none too."""
-    found = tuple(dict.fromkeys(read_instrument(text) for text in texts))
+    found = tuple(dict.fromkeys(read_instrument(text, kept) for text in texts))
     if not found:
         raise NameRefused("no symbol is named.", 'Pass symbols such as "BTCUSDT,ETHUSDT".', is_malformed=True)
     return found

@@ -1,4 +1,4 @@
-"""A simulated exchange that speaks Binance's public API over real sockets."""
+"""A simulated exchange that speaks the public API of Binance and of other venues over real sockets."""
 
 from vibe_orderbook_mcp.sim.recordings import book_tickers
 from vibe_orderbook_mcp.sim.replay import ReplayConfig, ReplayExchange, serve_replay

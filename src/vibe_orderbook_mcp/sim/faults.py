@@ -258,7 +258,7 @@ class Faults:
                 if is_meant and self._use(number, now):
                     return []
             elif isinstance(fault, ClockSkew):
-                if not connection and self._use(number, now):  # else whoever made the message has read that clock
+                if not connection and self._use(number, now):  # else the message was made by that clock
                     out = [shifted(bent, fault.millis) for bent in out]
             elif isinstance(fault, _FrameFault) and out:
                 is_meant = fault.channel in (channel, "all") and _concerns(fault, name)

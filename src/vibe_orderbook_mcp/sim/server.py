@@ -47,7 +47,7 @@ STOPPING_S: Final = 1.0
 class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What to simulate, and where to serve it."""
 
-    # "BTCUSDT", "kraken:BTC/USD". A venue of which none is named lists what it usually does.
+    # "BTCUSDT", "kraken:BTC/USD". A venue without a name here lists all that it can.
     symbols: tuple[str, ...] = DEFAULT_SYMBOLS
     seed: int = 1
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""One websocket connection on top of the websockets library's sans-I/O protocol, whoever's language is spoken on it.
+"""One websocket connection on top of the websockets library's sans-I/O protocol, for any venue's language.
 
 uvicorn hands over every upgrade request (`Config(ws=...)`), so REST and streams share a port. The transport is ours:
 a market-data frame is written once and the same bytes go to every listener, a slow client shows in its write buffer,

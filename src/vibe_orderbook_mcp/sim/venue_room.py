@@ -163,7 +163,7 @@ class VenueSpeaker(SpeakerOn):
         self._room.leave(self)
 
     def tick(self, now_ms: int) -> None:
-        """Heartbeats are the connection's own: whoever stalls it stalls them too."""
+        """Heartbeats are the connection's own: a stall of the connection stops them too."""
         answers = self._talk.tick(now_ms)
         if answers and not self._room.faults.stalled(self.number, time.monotonic()):
             self._carry_out(answers)

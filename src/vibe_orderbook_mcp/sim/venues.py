@@ -32,6 +32,8 @@ DIALECTS: Final[Mapping[str, tuple[Sequence[Product], MakeDialect]]] = {
     "kraken": (kraken.PRODUCTS, kraken.KrakenDialect),
 }
 
+SIMULATED: Final = frozenset({LEAD_VENUE, *DIALECTS})
+
 
 def sort_names(names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, tuple[Product, ...]]]:
     """Symbols of Binance spot, and what each other venue is to list. Raises ConfigError for one that nobody lists."""
@@ -45,14 +47,21 @@ def sort_names(names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, tuple[P
         if venue not in DIALECTS:
             known = ", ".join((LEAD_VENUE, *DIALECTS))
             raise ConfigError(f"The simulated exchange speaks for {known}; it does not know the venue of {name!r}.")
-        products = {product.symbol: product for product in DIALECTS[venue][0]}
-        if symbol not in products:
-            raise ConfigError(f"The simulated {venue} does not list {symbol!r}; it lists {', '.join(products)}.")
-        others.setdefault(venue, []).append(products[symbol])
+        products = DIALECTS[venue][0]
+        found = next((product for product in products if _bare(product.symbol) == _bare(symbol)), None)
+        if found is None:
+            known = ", ".join(product.symbol for product in products)
+            raise ConfigError(f"The simulated {venue} does not list {symbol!r}; it lists {known}.")
+        others.setdefault(venue, []).append(found)
     if not spot:  # the markets that the named ones follow
         leads = [f"{product.asset}USDT" for products in others.values() for product in products]
         spot = list(dict.fromkeys(symbol for symbol in leads if symbol in PROFILES))
     return tuple(dict.fromkeys(spot)), {venue: tuple(products) for venue, products in others.items()}
+
+
+def _bare(symbol: str) -> str:
+    """In any case and with or without separators, as people write it."""
+    return "".join(part for part in symbol.upper() if part.isalnum())
 
 
 class Venues:

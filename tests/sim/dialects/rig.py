@@ -14,6 +14,7 @@ import websockets
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.book.sync import Outcome
 from vibe_orderbook_mcp.market.market import Market
+from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
 from vibe_orderbook_mcp.model.wire import BookReplaced
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
@@ -33,19 +34,23 @@ class ComparedMarket(Market):
         self.whole: Counter[str] = Counter()  # books that came by the stream
         self.trades: dict[str, list[Trade]] = defaultdict(list)
 
-    def receive_depth(self, update: DepthUpdate, now_ns: int) -> Outcome | None:
-        return self._note(update.symbol, super().receive_depth(update, now_ns))
+    def receive_depth(self, update: DepthUpdate, now_ns: int, venue: str = "") -> Outcome | None:
+        return self._note(update.symbol, super().receive_depth(update, now_ns, venue))
 
-    def replace(self, replaced: BookReplaced, now_ns: int) -> Outcome | None:
+    def replace(self, replaced: BookReplaced, now_ns: int, venue: str = "") -> Outcome | None:
         self.whole[replaced.symbol] += 1
-        return self._note(replaced.symbol, super().replace(replaced, now_ns))
+        return self._note(replaced.symbol, super().replace(replaced, now_ns, venue))
 
-    def receive_trade(self, symbol: str, trade: Trade) -> bool:
+    def receive_trade(self, symbol: str, trade: Trade, venue: str = "") -> bool:
         self.trades[symbol].append(trade)
-        return super().receive_trade(symbol, trade)
+        return super().receive_trade(symbol, trade, venue)
+
+    def owner(self, symbol: str) -> InstrumentOwner:
+        """By the venue's own spelling."""
+        return self.of_venue(self._venue)[symbol]
 
     def _note(self, symbol: str, outcome: Outcome | None) -> Outcome | None:
-        owner = self.symbols.get(symbol)
+        owner = self.of_venue(self._venue).get(symbol)
         if outcome is None or owner is None:
             return outcome
         self.outcomes[symbol][outcome] += 1

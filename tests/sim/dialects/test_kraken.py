@@ -69,7 +69,7 @@ def test_what_is_lost_is_noticed_and_the_book_comes_back(fault: Fault) -> None:
             followed = following(sim, Kraken(depth=10), rest_of(sim), SYMBOLS, levels=10, has_ids=False)
             async with followed as (market, feed):
                 sim.faults.add(fault)
-                await until(lambda: market.symbols[BTC].counts.checksum_failures > 0)
+                await until(lambda: market.owner(BTC).counts.checksum_failures > 0)
                 await until(lambda: sim.faults.calm)
                 assert await feed.wait_live(BTC, 60.0)
                 before = market.right[BTC]
@@ -93,7 +93,7 @@ def test_a_frame_that_comes_twice_does_no_harm() -> None:
                 assert market.outcomes[BTC].keys() == {Outcome.APPLIED}
                 ids = [trade.agg_id for trade in market.trades[BTC]]
                 assert sorted(set(ids)) == list(range(min(ids), max(ids) + 1))
-                assert market.symbols[BTC].counts.trades == len(set(ids))
+                assert market.owner(BTC).counts.trades == len(set(ids))
 
     run(body())
 
@@ -230,7 +230,7 @@ def test_frames_are_worded_as_in_a_recording() -> None:
 
 
 def test_a_price_that_a_frame_names_twice_is_deleted_by_its_last_row() -> None:
-    """As seen in recordings: whoever collapses or sorts a frame keeps a level that is gone."""
+    """As seen in recordings: a client that collapses or sorts a frame keeps a level that is gone."""
 
     async def body() -> None:
         async with stepped(NAMES[0], scenario="busy") as sim, Talk(f"{sim.ws_url}/kraken/v2") as talk:

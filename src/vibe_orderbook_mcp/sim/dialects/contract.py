@@ -242,7 +242,7 @@ def best_levels(sides: Sides, depth: int | None = None) -> tuple[list[tuple[int,
 
 
 class BookWindow:
-    """The best levels a side of a book, and what a client that keeps just these has to be told."""
+    """The best levels a side of a book, and the rows that keep a client's copy of them right."""
 
     def __init__(self, sides: Sides, depth: int) -> None:
         self.depth = depth
@@ -252,7 +252,7 @@ class BookWindow:
 
     def step(self, *, with_fallen: bool) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Rows since the step before, best first: size 0 deletes. `with_fallen`: levels that fell out of the window
-        are deleted too; without it whoever keeps the window cuts it.
+        are deleted too; without it the client cuts its copy.
         """
         self.levels = best_levels(self._sides, self.depth)
         rows: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
