@@ -334,7 +334,7 @@ def test_without_permission_writing_is_paused_until_it_is_back(
             async with Client(f"{url}/mcp") as client:
                 health = await ask(client, "orderbook_health")
                 assert health["storage"] == "paused"
-                assert "may not be written" in health["storage_error"]
+                assert "is not writable" in health["storage_error"]
                 assert (await ask(client, "orderbook_l1", symbol=SYMBOL))["status"] == "live"
             permit(directory, 0o700)
             over = time.monotonic()

@@ -244,7 +244,7 @@ def test_a_grid_too_fine_to_be_kept_exactly_leaves_the_symbol_as_it_is() -> None
                 await until(lambda: not feed.failed)
                 state = market.symbols["BTCUSDT"]
                 feed._regridded(msgspec.structs.replace(state.spec, step_size=Decimal("1E-12")))
-                assert "BTCUSDT is kept on its former grid" in logged
+                assert "BTCUSDT stays on its old grid" in logged
                 assert market.symbols["BTCUSDT"] is state
                 assert state.book is not None
                 assert feed.failed == {}

@@ -80,7 +80,7 @@ def test_a_process_beside_one_that_is_killed_takes_over(tmp_path: Path, outcome:
                         await until(lambda: second.count(f"Stored snapshot for {SYMBOL}") >= 1)
                         secs = time.monotonic() - over
                         assert await storage(client) == "recording"
-                    assert second.count("this one records from now on") == 1
+                    assert second.count("this one records now") == 1
                     await ready(f"http://127.0.0.1:{ports[1]}")
                     acknowledged = stored_seconds(first.lines) | stored_seconds(second.lines)
                     history = await History.open_secondary(path)

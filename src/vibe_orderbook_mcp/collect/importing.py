@@ -65,11 +65,11 @@ async def _import_file(history: History, source: TradeFile, symbol: str, retenti
         skipped += result.skipped_trades.get(symbol, 0)
         first_ms = min(trade.time_ms for trade in batch)
         oldest_ms = first_ms if oldest_ms is None else min(oldest_ms, first_ms)
-    sys.stdout.write(f"Imported {stored} trades of {symbol} from {source.path.name}; {skipped} were stored already ")
+    sys.stdout.write(f"Imported {stored} trades of {symbol} from {source.path.name}; {skipped} were stored already\n")
     if oldest_ms is not None and oldest_ms < time.time() * 1000 - retention_days * DAY_MS:
         sys.stdout.write(
             f"Some are older than VIBE_RETENTION_DAYS ({retention_days}): they are dropped when their files "
-            "are that old "
+            "are that old\n"
         )
 
 
