@@ -86,6 +86,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "verify.binance_futures": IMPURE,
     "verify.kraken": IMPURE,
     "verify.coinbase": IMPURE,
+    "verify.coinbase_connections": IMPURE,
     "verify.coinbase_exchange": IMPURE,
     "verify.okx": IMPURE,
     "verify.bybit": IMPURE,

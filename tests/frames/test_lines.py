@@ -64,6 +64,9 @@ def test_the_text_of_cryptofeed_is_read_with_its_addresses(tmp_path: Path) -> No
         (3, "wss://stream.binance.us:9443/stream", False, FRAME),
         (4, "https://api.binance.us/api/v3/depth?symbol=A", True, b'{"lastUpdateId":1}'),
     ]
+    assert [line.connection for line in found] == [1, 1]
+    again, _ = lines_of(tmp_path / "y", content + b"wss://stream.binance.us/x <-> 1633998279.5\n1633998280: {}\n")
+    assert [(line.url, line.connection) for line in again[2:]] == [("wss://stream.binance.us/x", 2)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from tests.folders import RECORDINGS
 from vibe_orderbook_mcp.frames.lines import read_lines
-from vibe_orderbook_mcp.frames.venues import LABELS, Recognizer, venue_of
+from vibe_orderbook_mcp.frames.venues import LABELS, Recognizer, of_one_shape, venue_of
 
 DEPTH = '"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[],"a":[]'
 
@@ -43,7 +43,18 @@ def depth(more: str = "") -> str:
         ('{"channel":"l2_data","sequence_num":0,"events":[]}', "coinbase"),
         ('{"arg":{"channel":"books","instId":"BTC-USDT"},"data":[]}', "okx"),
         ('{"arg":{"instType":"SPOT","channel":"books","instId":"BTCUSDT"},"data":[]}', "bitget"),
+        (depth(',"pu":0,"ps":"BTCUSDT","st":1'), "binance-usdm"),
+        (depth(',"pu":0,"ps":"BTCUSD","st":2'), "binance-coinm"),
+        ('{"e":"trade","s":"BTCUSDT_241227","t":1,"p":"1","q":"1","T":1,"m":true,"X":"MARKET"}', "binance-usdm"),
         ('{"topic":"orderbook.200.BTCUSDT","type":"delta","ts":1,"data":{}}', "bybit"),
+        ('{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1,"data":[{"i":"2290000000007764263"}]}', "bybit"),
+        (
+            '{"topic":"publicTrade.BTCUSDT","data":[{"i":"20f43950-d8dd-5b31-9112-a178eb6023af"}]}',
+            "bybit-linear",
+        ),
+        ('{"topic":"tickers.BTCUSDT","type":"delta","cs":1,"data":{"bid1Price":"1"}}', "bybit-linear"),
+        ('{"topic":"tickers.BTCUSDT","type":"snapshot","cs":1,"data":{"lastPrice":"1"}}', "bybit"),
+        ('{"success":true,"ret_msg":"subscribe","op":"subscribe"}', "bybit"),
         ('{"topic":"/market/level2:BTC-USDT","subject":"trade.l2update","data":{}}', "kucoin"),
         ('{"channel":"l2Book","data":{"coin":"BTC"}}', "hyperliquid"),
         ('{"jsonrpc":"2.0","method":"subscription","params":{}}', "deribit"),
@@ -71,6 +82,8 @@ def test_an_address_says_more_than_a_shape() -> None:
         ("wss://fstream.binance.com/stream", "binance-usdm"),
         ("https://dapi.binance.com/dapi/v1/depth", "binance-coinm"),
         ("wss://futures.kraken.com/ws/v1", "kraken-futures"),
+        ("wss://stream.bybit.com/v5/public/spot", "bybit"),
+        ("wss://stream.bybit.com/v5/public/linear", "bybit-linear"),
         ("ws://127.0.0.1:9443/ws", "binance"),
     ):
         assert venue_of(frame, url) == venue
@@ -83,6 +96,19 @@ def test_aggregate_trades_alone_without_the_key_of_spot_are_of_futures() -> None
     assert recognizer.venue == "binance-usdm"
     recognizer.see(depth().encode())
     assert recognizer.venue == "binance"
+
+
+def test_one_frame_of_linear_perpetuals_says_whose_the_books_are() -> None:
+    """Books of both markets look alike; trades and tickers do not."""
+    recognizer = Recognizer()
+    for _ in range(5):
+        recognizer.see(b'{"topic":"orderbook.200.BTCUSDT","type":"delta","ts":1,"data":{}}')
+    assert recognizer.venue == "bybit"
+    recognizer.see(b'{"topic":"tickers.BTCUSDT","type":"delta","cs":1,"data":{"fundingRate":"1"}}')
+    assert recognizer.venue == "bybit-linear"
+    assert not recognizer.is_said
+    assert of_one_shape("bybit", "bybit-linear")
+    assert not of_one_shape("bybit", "okx")
 
 
 FOLDERS = {

@@ -229,20 +229,20 @@ def verified(venue: str, lines: list[str]) -> dict[str, Slow]:
     """By the venue's symbol."""
     answers = {frame["symbol"]: frame for frame in map(json.loads, lines) if "lastUpdateId" in frame}
     out: dict[str, Slow] = {}
-    counter: int | None = None
+    counters: list[int] = []  # the last number of each connection
     for number, line in enumerate(lines, 1):
         parts = [] if "lastUpdateId" in line else read(venue, line)
         is_late = False
         if venue == "coinbase":
             own = json.loads(line)["sequence_num"]
-            if own == 0:
-                for each in out.values():
-                    each.book = None
-            elif counter is not None and own > counter + 1:
-                for each in out.values():
-                    each.lose(number)
-            is_late = counter is not None and 0 < own <= counter
-            counter = counter if is_late else own
+            earlier = sorted(each for each in counters if each < own)
+            is_late = own > 0 and bool(counters) and not earlier
+            if own > 0 and earlier:
+                counters.remove(earlier[-1])
+                if earlier[-1] != own - 1:
+                    for each in out.values():
+                        each.lose(number)
+            counters += [] if is_late else [own]
         for part in parts:
             slow = out.setdefault(part.symbol, Slow(venue, answers.get(part.symbol)))
             if isinstance(part, Trades):

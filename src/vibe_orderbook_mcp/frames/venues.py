@@ -38,7 +38,7 @@ HOSTS: Final = (
     *(("binance.us", "binance-us"), ("fstream.binance", "binance-usdm"), ("fapi.binance", "binance-usdm")),
     *(("dstream.binance", "binance-coinm"), ("dapi.binance", "binance-coinm"), ("binance.", "binance")),
     *(("futures.kraken.com", "kraken-futures"), ("kraken.com", "kraken"), ("coinbase.com", "coinbase")),
-    *(("okx.com", "okx"), ("bybit.com", "bybit"), ("hyperliquid", "hyperliquid"), ("deribit.com", "deribit")),
+    *(("okx.com", "okx"), ("hyperliquid", "hyperliquid"), ("deribit.com", "deribit")),
     *(("kucoin.com", "kucoin"), ("gateio.", "gateio"), ("bitfinex.com", "bitfinex"), ("bitget.com", "bitget")),
     *(("huobi.", "htx"), ("hbdm.com", "htx"), ("htx.com", "htx")),
 )
@@ -46,7 +46,7 @@ HOSTS: Final = (
 # Keys that all have to be there -> venue; the first that fits.
 SHAPES: Final = (
     *(({"jsonrpc"}, "deribit"), ({"feed"}, "kraken-futures"), ({"sequence_num", "channel"}, "coinbase")),
-    *(({"chanId"}, "bitfinex"), ({"topic", "subject"}, "kucoin"), ({"topic"}, "bybit"), ({"ret_msg"}, "bybit")),
+    *(({"chanId"}, "bitfinex"), ({"topic", "subject"}, "kucoin"), ({"ret_msg"}, "bybit")),
     *(({"type", "product_id"}, "coinbase"), ({"type", "channels"}, "coinbase"), ({"ch"}, "htx")),
     *(({"channel", "time", "event"}, "gateio"), ({"channel", "type", "data"}, "kraken")),
     *(({"method", "success"}, "kraken"), ({"channel", "data"}, "hyperliquid")),
@@ -56,18 +56,28 @@ SHAPES: Final = (
 FAMILIES: Final = ({"binance", "binance-us"}, {"binance-usdm", "binance-coinm"}, {"bybit", "bybit-linear"})
 # Where some frames of the first have the shape of the second, and others say that they are the first's.
 SAID_BY_SOME: Final = (("bybit-linear", "bybit"),)
+SPECIAL: Final = frozenset(special for special, _ in SAID_BY_SOME)
 
 _KEYS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # What only events of Binance's futures have, or spot's have not.
 _FUTURES_KEYS: Final = frozenset({"pu", "X", "nq"})
 _FUTURES_EVENTS: Final = frozenset({b'"bookTicker"', b'"markPriceUpdate"', b'"forceOrder"'})
-_CONTRACT: Final = re.compile(rb'".*_(PERP|\d{6})"')
+# COIN-M is priced in dollars; contracts of USD-M that end are named by other currencies.
+_CONTRACT: Final = re.compile(rb'".*USD_(PERP|\d{6})"')
+# Of Bybit's frames, what only linear perpetuals have: prices of a mark, liquidations, and trades with such ids.
+_LINEAR: Final = re.compile(
+    rb'"markPrice"|"fundingRate"|"bid1Price"|iquidation|"i"\s*:\s*"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"'
+)
 
 
 def venue_of(frame: bytes, url: str = "") -> str | None:
     """The venue of one frame or REST answer; None where it could be several's or nobody's that is known here."""
-    if url and (said := _of_host(urlsplit(url).netloc)) is not None:
-        return said
+    if url:
+        address = urlsplit(url)
+        if address.netloc.endswith("bybit.com"):
+            return "bybit-linear" if address.path.endswith("/linear") else "bybit"
+        if (said := _of_host(address.netloc)) is not None:
+            return said
     return "bitfinex" if frame.startswith(b"[") else _of_shape(frame)
 
 
@@ -91,6 +101,9 @@ def _of_shape(frame: bytes) -> str | None:
         return _of_event(keys)
     if "lastUpdateId" in keys or keys.keys() >= {"timezone", "symbols"}:
         return _of_answer(keys)
+    if "topic" in keys and "subject" not in keys:
+        is_linear = _LINEAR.search(bytes(keys["topic"]) + bytes(keys.get("data", b""))[:4000])
+        return "bybit-linear" if is_linear else "bybit"
     if "arg" in keys:
         return "bitget" if b'"instType"' in bytes(keys["arg"]) else "okx"
     return next((venue for needed, venue in SHAPES if needed <= keys.keys()), None)
@@ -106,6 +119,8 @@ def _of_answer(keys: Mapping[str, msgspec.Raw]) -> str:
 def _of_event(keys: Mapping[str, msgspec.Raw]) -> str | None:
     """An event of Binance: spot and futures differ by a few keys."""
     event = bytes(keys.get("e", b""))
+    if "st" in keys:
+        return "binance-coinm" if bytes(keys["st"]) == b"2" else "binance-usdm"  # both on one address
     if "ps" in keys or _CONTRACT.fullmatch(bytes(keys.get("s", b""))):
         return "binance-coinm"
     if keys.keys() & _FUTURES_KEYS or event in _FUTURES_EVENTS:

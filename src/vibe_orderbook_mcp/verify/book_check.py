@@ -15,7 +15,6 @@ from vibe_orderbook_mcp.verify.parts import (
     BookProof,
     FramesLost,
     LevelsFrame,
-    NewConnection,
     TextPair,
     TouchPrices,
     UnreadableFrame,
@@ -85,7 +84,7 @@ class BookCheck:
         self.repeated += 1
         self._fault(line, why)
 
-    def hear(self, line: int, part: BestPrices | TouchPrices | FramesLost | NewConnection) -> None:
+    def hear(self, line: int, part: BestPrices | TouchPrices | FramesLost) -> None:
         """What is not a frame of this book, and tells of it."""
         match part:
             case BestPrices():
@@ -95,8 +94,6 @@ class BookCheck:
             case FramesLost() if self.frames:
                 self.gaps += 1
                 self._fault(line, part.why)
-                self._forget()
-            case NewConnection():
                 self._forget()
 
     def finish(self) -> None:

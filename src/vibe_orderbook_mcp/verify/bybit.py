@@ -81,6 +81,8 @@ class BybitRules(RangeRules):
                 return [TradeName(trade.s, trade.i) for trade in _TRADES.decode(outer.data)]
             if kind == "tickers":
                 ticker = _TICKER.decode(outer.data)
+                if not (ticker.bid1Price or ticker.ask1Price):
+                    return ()
                 return [TouchPrices(ticker.symbol, ticker.bid1Price or None, ticker.ask1Price or None, outer.cs)]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise UnreadableFrame(str(error)) from error

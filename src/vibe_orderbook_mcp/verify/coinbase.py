@@ -18,12 +18,12 @@ import msgspec
 from vibe_orderbook_mcp.frames.lines import RecordedLine
 from vibe_orderbook_mcp.model.events import Id, Side
 from vibe_orderbook_mcp.model.instrument import Proof
+from vibe_orderbook_mcp.verify.coinbase_connections import Connections
 from vibe_orderbook_mcp.verify.coinbase_exchange import exchange_parts
 from vibe_orderbook_mcp.verify.parts import (
     FrameAgain,
     FramesLost,
     LevelsFrame,
-    NewConnection,
     Part,
     TextPair,
     TouchPrices,
@@ -80,8 +80,7 @@ class CoinbaseRules(VenueRules):
     proof = Proof(book="connection_sequence", trades=TRADES_PROVED, refill=False)
 
     def __init__(self) -> None:
-        self._last: int | None = None  # of the connection
-        self._connection = 0
+        self._connections = Connections()
 
     def parts(self, line: RecordedLine) -> Sequence[Part]:
         try:
@@ -93,17 +92,13 @@ class CoinbaseRules(VenueRules):
             raise UnreadableFrame(str(error)) from error
         return self._in_sequence(outer.sequence_num, line.connection, parts)
 
-    def _in_sequence(self, number: int, connection: int, parts: list[Part]) -> Sequence[Part]:
-        """The parts of a message by its place on the connection, which counts from 0."""
-        last, self._last = self._last, number
-        is_new, self._connection = connection != self._connection, connection
-        if last is None or number == last + 1:
+    def _in_sequence(self, number: int, opened: int, parts: list[Part]) -> Sequence[Part]:
+        """The parts of a message by its place on its connection."""
+        place = self._connections.place(number, opened)
+        if place.how == "next":
             return parts
-        if number == 0 or is_new:
-            return [NewConnection(), *parts]
-        if number > last:
-            return [FramesLost(f"messages {last + 1} to {number - 1} of the connection are missing"), *parts]
-        self._last = last
+        if place.how == "gap":
+            return [FramesLost(f"messages {place.expected} to {number - 1} of a connection are missing"), *parts]
         why = f"message {number} of the connection came again, or late"
         return [
             FrameAgain(part.symbol, part.channel, why) if isinstance(part, LevelsFrame) else part

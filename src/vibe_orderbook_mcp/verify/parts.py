@@ -118,7 +118,7 @@ class TradesReached(NamedTuple):
 
 
 class FramesLost(NamedTuple):
-    """Frames of the connection are missing, of whichever instrument they were: no book of it can be continued."""
+    """Frames of a connection are missing, of whichever instruments they were: no book can be continued."""
 
     why: str
 
@@ -131,21 +131,8 @@ class FrameAgain(NamedTuple):
     why: str
 
 
-class NewConnection(NamedTuple):
-    """Books begin again with their snapshots."""
-
-
 Part = (
-    LevelsFrame
-    | BookAnswer
-    | BestPrices
-    | TouchPrices
-    | TradeIds
-    | TradeName
-    | TradesReached
-    | FramesLost
-    | FrameAgain
-    | NewConnection
+    LevelsFrame | BookAnswer | BestPrices | TouchPrices | TradeIds | TradeName | TradesReached | FramesLost | FrameAgain
 )
 
 

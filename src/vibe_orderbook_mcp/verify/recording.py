@@ -11,14 +11,13 @@ import msgspec
 from loguru import logger
 
 from vibe_orderbook_mcp.frames.lines import RecordedLine, RecordingFile, read_lines, with_answers
-from vibe_orderbook_mcp.frames.venues import LABELS, Recognizer, of_one_shape
+from vibe_orderbook_mcp.frames.venues import LABELS, SPECIAL, Recognizer, of_one_shape
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.verify.book_check import Top
 from vibe_orderbook_mcp.verify.instrument import InstrumentCheck
 from vibe_orderbook_mcp.verify.parts import (
     BookAnswer,
     FramesLost,
-    NewConnection,
     UnreadableFrame,
     VenueRules,
 )
@@ -79,7 +78,7 @@ class _Run:
             self._check(symbol).unread(number, str(error))
             return
         for part in parts:
-            if isinstance(part, FramesLost | NewConnection):
+            if isinstance(part, FramesLost):
                 for check in self.checks.values():
                     check.receive(number, part)
             elif not isinstance(part, BookAnswer):
@@ -104,6 +103,7 @@ class _FirstReading:
         self._answers: list[tuple[Path, BookAnswer]] = []
         waiting: list[tuple[Path, RecordedLine]] = []
         seen: dict[Path, str] = {}
+        said: set[Path] = set()  # by addresses
         for path in paths:
             of_file = Recognizer()
             for line in read_lines(path, logger.warning):
@@ -114,8 +114,9 @@ class _FirstReading:
                     self._symbols[path].add(symbol)
             if (found := of_file.venue) is not None:
                 seen[path] = found
+                said |= {path} if of_file.is_said else set()
                 self._refuse_others(path, found, venue, is_said=of_file.is_said)
-        self.rules: VenueRules = RULES[venue or _one_of(seen)]()
+        self.rules: VenueRules = RULES[venue or _one_of(seen, said)]()
         for path, line in waiting:
             self._keep_answer(path, line)
 
@@ -146,13 +147,14 @@ class _FirstReading:
         self._answers += [(path, part) for part in parts if isinstance(part, BookAnswer)]
 
 
-def _one_of(seen: dict[Path, str]) -> str:
-    """The venue of all files. Raises ConfigError where they are of several."""
-    venues = list(dict.fromkeys(seen.values()))
-    if len(venues) > 1:
+def _one_of(seen: dict[Path, str], said: set[Path]) -> str:
+    """The venue of all files; of `said` it is known by addresses. Raises ConfigError where they are of several."""
+    venues = sorted(seen, key=lambda path: (path not in said, seen[path] not in SPECIAL))
+    found = seen[venues[0]] if venues else "binance"
+    if not all(of_one_shape(found, other) for other in seen.values()):
         of_files = ", ".join(f"{path.name} of {LABELS[found]} ({found})" for path, found in seen.items())
         raise ConfigError(f"The files are of several venues: {of_files}; verify each by itself.")
-    return venues[0] if venues else "binance"
+    return found
 
 
 def _verified() -> str:
