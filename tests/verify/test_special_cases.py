@@ -14,7 +14,7 @@ import pytest
 from tests.verify import speakers
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.verify.book_check import Top
-from vibe_orderbook_mcp.verify.coinbase_connections import ENDED_AFTER, Connections
+from vibe_orderbook_mcp.verify.coinbase_connections import ENDED_AFTER, CoinbaseConnections
 from vibe_orderbook_mcp.verify.recording import Found, verify_files
 
 
@@ -355,7 +355,7 @@ def test_a_size_that_is_none_is_a_fault_of_its_line_and_changes_nothing(tmp_path
 
 def test_a_connection_that_says_nothing_for_long_has_ended() -> None:
     """Else a hole of another one could be taken for its next message."""
-    connections = Connections()
+    connections = CoinbaseConnections()
     for number in range(10):
         assert connections.place(number, 0).how == "next"
     for number in range(ENDED_AFTER + 5):

@@ -18,7 +18,7 @@ import msgspec
 from vibe_orderbook_mcp.frames.lines import RecordedLine
 from vibe_orderbook_mcp.model.events import Id, Side
 from vibe_orderbook_mcp.model.instrument import Proof
-from vibe_orderbook_mcp.verify.coinbase_connections import Connections
+from vibe_orderbook_mcp.verify.coinbase_connections import CoinbaseConnections
 from vibe_orderbook_mcp.verify.coinbase_exchange import exchange_parts
 from vibe_orderbook_mcp.verify.parts import (
     FrameAgain,
@@ -80,7 +80,7 @@ class CoinbaseRules(VenueRules):
     proof = Proof(book="connection_sequence", trades=TRADES_PROVED, refill=False)
 
     def __init__(self) -> None:
-        self._connections = Connections()
+        self._connections = CoinbaseConnections()
 
     def parts(self, line: RecordedLine) -> Sequence[Part]:
         try:
