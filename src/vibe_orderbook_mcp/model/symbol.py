@@ -40,6 +40,7 @@ class SymbolSpec(msgspec.Struct, frozen=True, dict=True):  # `dict`: for the cac
     iceberg_parts: int | None = None  # into how many shown parts an order may be split; None: not said, or not stored
     market: MarketKind = "spot"
     proof: Proof = UNPROVEN  # of its venue; not stored
+    contract_size: Decimal = Decimal(1)  # base units in one unit of the venue's own sizes; not stored
 
     @cached_property
     def instrument(self) -> Instrument:
