@@ -114,7 +114,7 @@ def test_bad_input_is_one_clear_sentence_and_a_code_that_is_not_zero(data: Path,
         (("sim", "--symbols", "kraken:BTC/XXX"), none, 2, "kraken does not list 'BTC/XXX'; it lists BTC/USD"),
         (("sim", "--symbols", "bitfinex:BTC/USD"), none, 2, "bitfinex (Bitfinex) is not among the venues of this"),
         (("record", "--symbols", "BTC-PERP", "-o", "x"), none, 2, "perpetuals and other futures are not among"),
-        (("export", "trades", "--symbol", "okx:BTC-USDT"), have, 2, "--symbol: 'okx:BTC-USDT' is not one symbol"),
+        (("export", "trades", "--symbol", "htx:BTC-USDT"), have, 2, "--symbol: 'htx:BTC-USDT' is not one symbol"),
         (("export", "trades", "--symbol", "A,B"), have, 2, "'A,B' is not one symbol such as BTCUSDT"),
         (
             ("import", "trades", "x.csv", "--symbol", "nope:A"),

@@ -122,11 +122,7 @@ def test_a_level_too_many_is_a_fault_where_the_exchange_says_what_leaves() -> No
 
 
 def test_a_level_too_few_is_a_fault_on_a_side_that_was_full() -> None:
-<<<<<<< HEAD
     """The next level would have come instead."""
-=======
-    """The next level would have followed."""
->>>>>>> 244847d (OKX: books by their chain of ids, trades by id, contracts as base units)
     sync = exactly_two()
     assert sync.receive(depth(2, 2, [], [(101.0, 0.0)])) is Outcome.MISCOUNTED
     assert sync.needs_snapshot

@@ -27,8 +27,16 @@ def _kraken(rest_url: str) -> Adapter:
     return Adapter(Kraken(), KrakenRest(rest_url))
 
 
+def _okx(rest_url: str) -> Adapter:
+    from vibe_orderbook_mcp.venues.okx.rest import OkxRest  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.okx.wire import Okx  # noqa: PLC0415
+
+    return Adapter(Okx(), OkxRest(rest_url))
+
+
 # As many as `model.instrument.KEPT_VENUES`.
 ADAPTERS: Final[dict[str, Callable[[str], Adapter]]] = {
     "binance": _binance,
     "kraken": _kraken,
+    "okx": _okx,
 }

@@ -97,7 +97,8 @@ def read_instrument(text: str, kept: Collection[str] = KEPT_VENUES) -> Instrumen
             'Pass a spot symbol such as "BTCUSDT"; "btc/usdt" and "BTC-USDT" are understood too.',
             is_malformed=True,
         )
-    venues = " and ".join(sorted(kept))
+    *others, last = sorted(kept)
+    venues = f"{', '.join(others)} and {last}" if others else last
     if name.venue is None:
         said = _venue_word(text.partition(":")[0])
         what = f"with {said}, which is not a venue" if _PLAIN_VENUE.fullmatch(said) else "with a name of no venue"

@@ -35,6 +35,10 @@ class SpacedClient:
         self.failures: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
 
+    @property
+    def weight_used(self) -> None:
+        """Requests are counted one by one."""
+
     async def aclose(self) -> None:
         await self._web.aclose()
 
