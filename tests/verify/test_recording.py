@@ -198,7 +198,7 @@ def test_a_frame_that_cannot_be_read_is_a_fault_of_its_line(tmp_path: Path) -> N
     [
         ("", None, "nothing to verify"),
         ("hello\n", None, "line 1, is not a line of a recording"),
-        ('[17,"hb"]\n', None, r"Bitfinex \(bitfinex\); .*Binance spot .* and Deribit .* can be verified"),
+        ('[17,"hb"]\n', None, r"Bitfinex \(bitfinex\); .*Binance spot .* and Kraken futures .* can be verified"),
         ('[17,"hb"]\n', "binance", r"Bitfinex \(bitfinex\); .* can be verified"),
         ('{"channel":"book","type":"snapshot","data":[]}\n', "binance", "Kraken spot .*--venue says Binance spot"),
         ('{"stream":"x@depth","data":{"e":"depthUpdate","pu":1}}\n', "binance", "USD-M .*--venue says Binance spot"),

@@ -184,6 +184,20 @@ def test_a_checksum_that_is_not_0_is_checked_beside_the_ids(tmp_path: Path) -> N
         assert (one["checked"], one["failed"], one["proof"]["book"]) == (int(checksum != 0), failed, "update_ids")
 
 
+def test_what_is_no_book_counts_for_nothing(tmp_path: Path) -> None:
+    level = [["99.9", "1", "0", "1"]], [["100", "2", "0", "1"]]
+    lines: list[Any] = [
+        {"event": "subscribe", "arg": {"channel": "books", "instId": "BTC-USDT"}, "connId": "a"},
+        okx(*level, (-1, 5), checksum=0),
+        {"event": "error", "code": "60012", "msg": "what"},
+        {"arg": {"channel": "mark-price", "instId": "BTC-USDT"}, "data": [{"markPx": "1"}]},
+        "1723161256 pong",
+        okx([], [], (5, 6), checksum=0),
+    ]
+    one = only(found_in(tmp_path / "x", lines))
+    assert (one["frames"], one["applied"], one["faults"]) == (2, 2, [])
+
+
 def test_ids_that_start_again_lower_go_on(tmp_path: Path) -> None:
     level = [["99.9", "1", "0", "1"]], [["100", "2", "0", "1"]]
     ids = [(-1, 50), (50, 50), (50, 60), (60, 3), (3, 3), (3, 8)]

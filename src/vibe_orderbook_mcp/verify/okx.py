@@ -36,6 +36,7 @@ CHECKED_LEVELS: Final = 25
 # Channels of changes; the others send whole books.
 CHANGES: Final = frozenset({"books", "books-l2-tbt", "books50-l2-tbt"})
 WHOLES: Final = frozenset({"books5"})
+PONG: Final = b"pong"  # what OKX answers to a `ping`, both as plain text
 TRADES: Final = frozenset({"trades", "trades-all"})
 MOST_FILLS: Final = 100_000  # that are believed of one message
 
@@ -81,6 +82,8 @@ class OkxRules(VenueRules):
     proof = Proof(book="update_ids", trades="consecutive_ids", refill=True)
 
     def parts(self, line: RecordedLine) -> Sequence[Part]:
+        if line.frame == PONG:
+            return ()
         try:
             outer = _OUTER.decode(line.frame)
             if outer.arg is None or not bytes(outer.data):

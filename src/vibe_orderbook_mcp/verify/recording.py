@@ -108,7 +108,7 @@ class _FirstReading:
             of_file = Recognizer()
             for line in read_lines(path, logger.warning):
                 of_file.see(line.frame, line.url)
-                if line.is_answer or b'"lastUpdateId"' in line.frame[:400]:
+                if line.is_answer or _may_be_answer(line.frame[:400]):
                     waiting.append((path, line))
                 elif symbol := _symbol_in(line.frame[:400]):
                     self._symbols[path].add(symbol)
@@ -145,6 +145,11 @@ class _FirstReading:
         except UnreadableFrame as error:
             raise ConfigError(f"{path.name}, line {line.number}, cannot be read: {error}.") from error
         self._answers += [(path, part) for part in parts if isinstance(part, BookAnswer)]
+
+
+def _may_be_answer(start: bytes) -> bool:
+    """Streams of a book's best levels have the same field."""
+    return b'"lastUpdateId"' in start and b'"stream"' not in start
 
 
 def _one_of(seen: dict[Path, str], said: set[Path]) -> str:
