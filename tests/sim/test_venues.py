@@ -15,7 +15,7 @@ from vibe_orderbook_mcp.sim.following import FollowingModel, style_of
 from vibe_orderbook_mcp.sim.model import Ids
 from vibe_orderbook_mcp.sim.scenarios import scenario_of
 from vibe_orderbook_mcp.sim.venue_rest import Allowance
-from vibe_orderbook_mcp.sim.venues import DIALECTS
+from vibe_orderbook_mcp.sim.venues import DIALECTS, sort_names
 
 START_MS = 1_795_000_000_000
 NAME = "kraken:BTC/USD"
@@ -116,7 +116,13 @@ def test_names_choose_what_a_venue_lists() -> None:
     run(body())
 
 
-@pytest.mark.parametrize("name", ["nowhere:BTC/USD", "kraken:BTCUSD", "kraken:", "BTCUSD"])
+@pytest.mark.parametrize("name", ["kraken:BTC/USD", "kraken:btcusd", "kraken:btc-usd"])
+def test_a_name_is_read_in_any_case_and_with_or_without_separators(name: str) -> None:
+    _, others = sort_names([name])
+    assert [product.symbol for product in others["kraken"]] == ["BTC/USD"]
+
+
+@pytest.mark.parametrize("name", ["nowhere:BTC/USD", "kraken:BTCUSDT", "kraken:", "BTCUSD"])
 def test_a_name_that_nobody_lists_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"list|know"):
         SimConfig(symbols=(name,)).check()

@@ -53,13 +53,14 @@ class TrueBook(NamedTuple):
     ledger: Ledger
     newest_id: int
     text: Callable[[Levels], TruthSides]
+    update_of: Callable[[int], int] = int  # the update that an id of the venue's frames stands for
 
     def id_of(self, update_id: int | None, time_ms: int | None) -> int | None:
         """Of the update itself, of the one that a frame with this time ends with, or of the newest; None for a time
         that is over a minute ago.
         """
         if update_id is not None or time_ms is None:
-            return self.newest_id if update_id is None else update_id
+            return self.newest_id if update_id is None else self.update_of(update_id)
         known = self.ledger.boundaries
         return self.ledger.id_at(time_ms) if not known or time_ms > known[-1].event_ms - KEEP_MS else None
 
@@ -74,7 +75,10 @@ def true_book(lead: SimVenue, others: Venues | None, symbol: str) -> TrueBook:
     name = symbol.removeprefix(f"{LEAD_VENUE}:")
     if others is not None and ":" in name:
         market = others.market(name)
-        return TrueBook(market.ledger, market.change.final_id, market.text)
+        dialect = others.rooms[market.product.venue].dialect
+        return TrueBook(
+            market.ledger, market.change.final_id, market.text, lambda wire_id: dialect.update_of(wire_id, market)
+        )
     if (state := lead.states.get(name)) is None:
         raise ConfigError(f"The simulated exchange does not list {symbol!r}.")
     return TrueBook(state.ledger, state.ledger.last_id, state.text)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from vibe_orderbook_mcp.sim.dialects.contract import (
     BookChange,
+    Derivatives,
     MarketEvent,
     MarketFill,
     MarketFills,
@@ -24,7 +27,9 @@ from vibe_orderbook_mcp.sim.sinks import Units
 from vibe_orderbook_mcp.sim.trades import TradeLog
 
 UPDATE_IDS_A_SECOND: Final = 10_000  # several times what a busy market uses: ids of a later start are greater
+FUNDING_MS: Final = 8 * 3_600_000
 DAY_MS: Final = 86_400_000
+KEPT_ENDS: Final = 4000
 TextSides = tuple[list[tuple[str, str]], list[tuple[str, str]]]
 
 
@@ -49,6 +54,8 @@ class VenueMarket:
         self.sides: Sides = (dict(ledger.sides[BID]), dict(ledger.sides[ASK]))
         self.change = BookChange(start_ms, 0, ledger.last_id, ledger.last_id, (), ())
         self._changes = 0
+        self._ends: deque[int] = deque([ledger.last_id])  # final ids of the newest changes
+        self._ends_from = 0  # number of the first of them
         self._events: list[MarketEvent] = []
 
     @property
@@ -75,6 +82,10 @@ class VenueMarket:
                 else:
                     levels.pop(ticks, None)
         self.change = change
+        self._ends.append(change.final_id)
+        if len(self._ends) > KEPT_ENDS:
+            self._ends.popleft()
+            self._ends_from += 1
 
     # Scenarios
 
@@ -139,6 +150,33 @@ class VenueMarket:
     def opening_price(self) -> int:
         first = self.fills_from(self.first_fill_at(max(0, self.time_ms - DAY_MS)), 1)
         return first[0].price if first else self._model.profile.open_ticks
+
+    def unpublished(self) -> tuple[int, Sides]:
+        return self.ledger.last_id, self.ledger.sides
+
+    def id_of_change(self, number: int) -> int:
+        place = number - self._ends_from
+        return self._ends[place] if 0 <= place < len(self._ends) else 0
+
+    def derivatives(self) -> Derivatives:
+        """The index is the lead's price; the mark leans towards it, and funding pays for what is between them."""
+        index = self._lead(self.time_ms)
+        own = self.product.price.number(round(self._model.fair))
+        premium = own / index - 1.0
+        return Derivatives(
+            mark_price=index * (1.0 + premium / 2.0),
+            index_price=index,
+            funding_rate=max(-0.003, min(0.003, 0.0001 + premium / 10.0)),
+            next_funding_ms=(self.time_ms // FUNDING_MS + 1) * FUNDING_MS,
+            open_interest=self._open_interest(index),
+        )
+
+    def _open_interest(self, index: float) -> float:
+        """In sizes: some 200 million of the quote asset, and some per cent up and down within an hour."""
+        swing = 1.0 + 0.02 * math.sin(self.time_ms / 600_000.0) + 0.005 * math.sin(self.time_ms / 41_000.0)
+        product = self.product
+        lots = product.lots_worth(200e6 * product.liveliness * swing, index)
+        return product.size.number(lots)
 
 
 MakeMarket = Callable[[Product], VenueMarket]

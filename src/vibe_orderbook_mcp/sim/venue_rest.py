@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from vibe_orderbook_mcp.sim.bending import hold_up
 from vibe_orderbook_mcp.sim.corruption import corrupt_answer
-from vibe_orderbook_mcp.sim.dialects.contract import NotServed, Question, encode
+from vibe_orderbook_mcp.sim.dialects.contract import Endpoint, NotServed, Question, encode
 from vibe_orderbook_mcp.sim.venue_room import VenueRoom
 
 
@@ -28,6 +30,24 @@ class Allowance:
         return left >= 1.0
 
 
+class FoundEndpoint(NamedTuple):
+    endpoint: Endpoint
+    named: dict[str, str]  # parts of the path that stand for a value
+
+
+def endpoint_at(endpoints: Mapping[str, Endpoint], path: str) -> FoundEndpoint | None:
+    """A part in braces stands for any text: "/products/{product_id}". PURE."""
+    if path in endpoints:
+        return FoundEndpoint(endpoints[path], {})
+    parts = path.split("/")
+    for pattern, endpoint in endpoints.items():
+        words = pattern.split("/")
+        pairs = list(zip(words, parts, strict=False))
+        if len(words) == len(parts) and all(word == part or word.startswith("{") for word, part in pairs):
+            return FoundEndpoint(endpoint, {word[1:-1]: part for word, part in pairs if word.startswith("{")})
+    return None
+
+
 class VenueRest:
     def __init__(self, room: VenueRoom) -> None:
         self._room = room
@@ -37,13 +57,13 @@ class VenueRest:
         """Whatever is asked below the venue's address."""
         room, dialect = self._room, self._room.dialect
         path = request.url.path.removeprefix(f"/{dialect.venue}")
-        endpoint = dialect.endpoints.get(path)
-        if endpoint is None:
+        found = endpoint_at(dialect.endpoints, path)
+        if found is None:
             return Response(b"Not Found", 404)
         address = request.client.host if request.client else ""
         if not self._allowance.spend(address, time.monotonic()):
             return self._refused(429, None)
-        query, body = dict(request.query_params), await request.body()
+        query, body = dict(request.query_params) | found.named, await request.body()
         symbol = dialect.asked(query, body)
         plan = room.faults.rest_plan(path, f"{dialect.venue}:{symbol}", time.monotonic())
         await hold_up(plan, request, room.faults)
@@ -51,7 +71,7 @@ class VenueRest:
             return self._refused(plan.status, plan.retry_after)
         question = Question(query, body, room.now_ms(), room.listed(), room.market)
         try:
-            told, status = encode(endpoint(question)), 200
+            told, status = encode(found.endpoint(question)), 200
         except NotServed as refusal:
             told, status = encode(refusal.body), refusal.status
         if plan.corruption is not None:

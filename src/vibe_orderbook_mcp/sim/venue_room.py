@@ -134,9 +134,8 @@ class VenueRoom:
                         self._send(key, payload, listeners, to_ms + skew_ms)
 
     def _send(self, key: StreamKey, payload: bytes, listeners: dict[int, VenueSpeaker], now_ms: int) -> None:
-        stream = f"{self.dialect.venue}:{key.symbol}@{key.kind}"
         for speaker in list(listeners.values()):
-            speaker.stream(stream, payload, now_ms)
+            speaker.stream(key, payload, now_ms)
 
 
 class VenueSpeaker(SpeakerOn):
@@ -153,8 +152,7 @@ class VenueSpeaker(SpeakerOn):
 
     def begin(self) -> None:
         self._room.join(self)
-        for payload in self._talk.greeting():
-            self.connection.say(payload)
+        self._carry_out(self._talk.greeting())
 
     def hear(self, text: str) -> None:
         self._carry_out(self._talk.hear(text, self._room.now_ms()))
@@ -168,9 +166,9 @@ class VenueSpeaker(SpeakerOn):
         if answers and not self._room.faults.stalled(self.number, time.monotonic()):
             self._carry_out(answers)
 
-    def stream(self, stream: str, payload: bytes, now_ms: int) -> None:
+    def stream(self, key: StreamKey, payload: bytes, now_ms: int) -> None:
         """Deliver a frame of a stream, bent by whatever faults are active."""
-        wrapped = self._talk.wrap(payload, now_ms)
+        wrapped = self._talk.wrap(key, payload, now_ms)
         faults, hub = self._room.faults, self._room.hub
         if faults.calm:
             self.deliver(frame(wrapped, TEXT))
@@ -179,7 +177,7 @@ class VenueSpeaker(SpeakerOn):
         now = time.monotonic()
         if faults.stalled(self.number, now):
             return
-        for bent in faults.shape(Message(stream, wrapped), now, self.number):
+        for bent in faults.shape(Message(f"{self.venue}:{key.symbol}@{key.kind}", wrapped), now, self.number):
             self.deliver(frame(bent.payload, BINARY if bent.binary else TEXT))
             hub.frames_sent += 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -10,7 +11,7 @@ from starlette.routing import Route
 
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.catalog import PROFILES, profile_of
-from vibe_orderbook_mcp.sim.dialects import kraken
+from vibe_orderbook_mcp.sim.dialects import binance_family, bybit, coinbase, deribit, hyperliquid, kraken, okx
 from vibe_orderbook_mcp.sim.dialects.contract import Dialect, Product
 from vibe_orderbook_mcp.sim.faults import LEAD_VENUE
 from vibe_orderbook_mcp.sim.following import FreePrice, LeadPrice, PriceAt
@@ -24,12 +25,21 @@ from vibe_orderbook_mcp.sim.venue_room import VenueRoom
 
 
 class MakeDialect(Protocol):
-    def __call__(self, products: Sequence[Product]) -> Dialect: ...
+    def __call__(self, products: Sequence[Product], /) -> Dialect: ...
 
 
 # What each venue lists, and who words it.
 DIALECTS: Final[Mapping[str, tuple[Sequence[Product], MakeDialect]]] = {
     "kraken": (kraken.PRODUCTS, kraken.KrakenDialect),
+    "binance-usdm": (binance_family.USDM_PRODUCTS, partial(binance_family.BinanceFamily, "usdm")),
+    "binance-coinm": (binance_family.COINM_PRODUCTS, partial(binance_family.BinanceFamily, "coinm")),
+    "binance-us": (binance_family.US_PRODUCTS, partial(binance_family.BinanceFamily, "us")),
+    "okx": (okx.PRODUCTS, okx.OkxDialect),
+    "coinbase": (coinbase.PRODUCTS, coinbase.CoinbaseDialect),
+    "bybit": (bybit.SPOT_PRODUCTS, partial(bybit.BybitDialect, "spot")),
+    "bybit-linear": (bybit.LINEAR_PRODUCTS, partial(bybit.BybitDialect, "linear")),
+    "hyperliquid": (hyperliquid.PRODUCTS, hyperliquid.HyperliquidDialect),
+    "deribit": (deribit.PRODUCTS, deribit.DeribitDialect),
 }
 
 SIMULATED: Final = frozenset({LEAD_VENUE, *DIALECTS})

@@ -105,6 +105,16 @@ class MarketFills(NamedTuple):
 MarketEvent = BookChange | MarketFills
 
 
+class Derivatives(NamedTuple):
+    """What a perpetual has beside its book. Prices in quote units, rates as fractions, open interest in sizes."""
+
+    mark_price: float
+    index_price: float
+    funding_rate: float
+    next_funding_ms: int
+    open_interest: float
+
+
 class MarketView(Protocol):
     """A market after its newest change."""
 
@@ -124,6 +134,14 @@ class MarketView(Protocol):
 
     def first_fill_at(self, time_ms: int) -> int:
         """The id of the first one at or after this time."""
+
+    def derivatives(self) -> Derivatives: ...
+
+    def unpublished(self) -> tuple[int, Sides]:
+        """The newest update's id and the book after it: changes to come may have a part of it."""
+
+    def id_of_change(self, number: int) -> int:
+        """The final id of a change of the last minute; 0 where that is not known."""
 
     def opening_price(self) -> int:
         """A day ago, or as far back as trades are known."""
@@ -171,12 +189,13 @@ Answer = bytes | Listen | Leave | Bye
 class Conversation(Protocol):
     """What the venue says on one connection beside its streams."""
 
-    def greeting(self) -> list[bytes]: ...
+    def greeting(self) -> Sequence[Answer]:
+        """What follows from the connection being open."""
 
     def hear(self, text: str, now_ms: int) -> Sequence[Answer]:
         """What follows from a client's message, in order."""
 
-    def wrap(self, payload: bytes, now_ms: int) -> bytes:
+    def wrap(self, key: StreamKey, payload: bytes, now_ms: int) -> bytes:
         """A stream's frame as this connection gets it. Called once for each, also for those that a fault drops."""
 
     def tick(self, now_ms: int) -> Sequence[Answer]:
@@ -218,7 +237,7 @@ class Dialect(Protocol):
     event_ms: int  # how often books change at most
     messages_a_second: int  # that a client may send
     requests: tuple[int, float]  # REST: how many at once, and how many a second in the long run
-    endpoints: Mapping[str, Endpoint]  # by path
+    endpoints: Mapping[str, Endpoint]  # by path; a part in braces stands for any text, which is then in the query
 
     def conversation(self, path: str, query: str, now_ms: int) -> Conversation | None:
         """For a new connection; None: nobody serves that path."""
@@ -227,6 +246,9 @@ class Dialect(Protocol):
 
     def asked(self, query: Mapping[str, str], body: bytes) -> str:
         """The symbol that a REST request is about; empty for none."""
+
+    def update_of(self, wire_id: int, market: MarketView) -> int:
+        """The final id of the change that ends with this id of the venue's frames."""
 
     def refusal(self, status: int) -> tuple[int, Any]:
         """Status and body of an answer where the venue cannot serve, or will not: 429 for too many requests."""
@@ -293,6 +315,19 @@ def parse_request(text: str) -> dict[str, Any] | None:
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None
     return request if isinstance(request, dict) else None
+
+
+def top_of(sides: Sides) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """Best bid and ask with their sizes; None for a side without levels."""
+    bids, asks = sides
+    bid, ask = max(bids, default=None), min(asks, default=None)
+    return (None if bid is None else (bid, bids[bid]), None if ask is None else (ask, asks[ask]))
+
+
+def sum_of(rows: Sequence[MarketFill], product: Product) -> tuple[float, float]:
+    """Sizes and quote amounts of trades."""
+    sizes = sum(product.size.number(row.lots) for row in rows)
+    return sizes, sum(product.size.number(row.lots) * product.price.number(row.price) for row in rows)
 
 
 encode: Final = msgspec.json.Encoder().encode

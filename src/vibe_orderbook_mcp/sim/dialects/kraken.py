@@ -87,6 +87,9 @@ class KrakenDialect:
         pair = query.get("pair", "")
         return next((each.symbol for each in self.products if pair in (*each.names.values(), each.symbol)), "")
 
+    def update_of(self, wire_id: int, market: MarketView) -> int:
+        return wire_id  # its frames have none
+
     def refusal(self, status: int) -> tuple[int, Any]:
         if status == 429:
             return 200, {"error": [TOO_MANY]}  # it says so with HTTP 200
@@ -101,11 +104,11 @@ class KrakenTalk:
         self._depth: dict[str, StreamKey] = {}  # a symbol's only book
         self._trades: dict[str, StreamKey] = {}
 
-    def greeting(self) -> list[bytes]:
+    def greeting(self) -> Sequence[Answer]:
         data = {"version": "2.0.10", "system": "online", "api_version": "v2", "connection_id": 10**18 + self._born_ms}
         return [encode({"channel": "status", "type": "update", "data": [data]})]
 
-    def wrap(self, payload: bytes, now_ms: int) -> bytes:
+    def wrap(self, key: StreamKey, payload: bytes, now_ms: int) -> bytes:
         return payload
 
     def tick(self, now_ms: int) -> Sequence[Answer]:
