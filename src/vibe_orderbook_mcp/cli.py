@@ -142,12 +142,13 @@ def demo(
     transport: TransportOption = Transport.HTTP,
     host: HostOption = None,
     port: PortOption = None,
+    symbols: SymbolsOption = None,
     seed: SeedOption = 1,
 ) -> None:
     """Serve MCP on a simulated exchange; needs no network and keeps its data in a temporary directory."""
-    from vibe_orderbook_mcp.process.demo import simulated_exchange  # noqa: PLC0415  # servers of the live exchange skip it
+    from vibe_orderbook_mcp.process.demo import simulated_addresses, simulated_exchange  # noqa: PLC0415  # only here
 
-    base = _settings(host=host, port=port)
+    base = _settings(host=host, port=port, symbols=symbols)
     with contextlib.ExitStack() as stack:
         leave_when_told(stack.close)
         is_given = "data_path" in base.model_fields_set
@@ -155,7 +156,7 @@ def demo(
         logger.info("Demo: prices are simulated. History goes to {}", data_path)
         urls = stack.enter_context(simulated_exchange(seed, base.log_level))
         hours = base.backfill_hours if "backfill_hours" in base.model_fields_set else DEMO_BACKFILL_HOURS
-        changes = {"rest_url": urls[0], "ws_url": urls[1], "data_path": data_path, "backfill_hours": hours}
+        changes = {**simulated_addresses(*urls), "data_path": data_path, "backfill_hours": hours}
         settings = base.model_copy(update=changes)
         _serve(settings, transport, before_exit=stack.close, source="simulated")
 

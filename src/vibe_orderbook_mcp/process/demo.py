@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 
 from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE, KEPT_VENUES
+from vibe_orderbook_mcp.process.addresses import names
 
 STOP_SECS = 3.0
 
@@ -41,3 +43,13 @@ def simulated_exchange(seed: int, log_level: str) -> Iterator[tuple[str, str]]:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def simulated_addresses(rest_url: str, ws_url: str) -> dict[str, str]:
+    """Settings by which every venue is the simulated one: the default venue at the root, another below its name."""
+    found: dict[str, str] = {}
+    for venue in KEPT_VENUES:
+        path = "" if venue == DEFAULT_VENUE else f"/{venue}"
+        rest, ws = names(venue)
+        found |= {f"{rest}_url": rest_url + path, f"{ws}_url": ws_url + path}
+    return found

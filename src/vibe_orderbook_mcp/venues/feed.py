@@ -99,16 +99,18 @@ class Feed:
         """The name of the listed instrument that is meant, before a client's symbol takes a place. Raises
         SymbolUnknown, RateLimited; see `Directory.check`.
         """
-        if symbol in self.wanted:
-            return symbol
-        instrument = Instrument.of(symbol)
+        return symbol if symbol in self.wanted else self._name(await self._symbol_meant(self._spelling(symbol)))
+
+    async def _symbol_meant(self, symbol: str) -> str:
+        """The venue's spelling of it, or its pair of a bare asset. Raises SymbolUnknown, RateLimited."""
         try:
-            await self._directory.check(instrument.symbol)
+            await self._directory.check(symbol)
         except SymbolUnknown:
+            instrument = Instrument(self._venue_name, symbol)
             meant = None if self.listing is None else listed_symbol(instrument, self.listing)
             if meant is None:
                 raise
-            return self._name(meant)
+            return meant
         return symbol
 
     @property
@@ -259,8 +261,7 @@ class Feed:
         except SymbolUnknown:
             if self._venue_name == DEFAULT_VENUE or is_lookup:
                 raise
-            listed = await self.listed(self._name(symbol))
-            return await self._rest.symbol(self._spelling(listed), is_lookup=is_lookup)
+            return await self._rest.symbol(await self._symbol_meant(symbol), is_lookup=is_lookup)
 
     def _line_with_room(self) -> Line:
         line = next((line for line in self.lines if len(line.symbols) < self._venue.traits.symbols_a_line), None)
