@@ -47,10 +47,10 @@ async def test_the_proof_is_what_the_venue_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tool", ["orderbook_l1", "get_order_flow", "get_volume_profile"])
 async def test_an_instrument_that_is_not_kept_is_refused_by_its_reason(tool: str, tmp_path: Path) -> None:
     async with serving(tmp_path / "db", exchange()) as (_, _server, client):
-        bitfinex = await refusal(client, tool, symbol="bitfinex:BTC-USD")
-        assert bitfinex["code"] == "symbol_not_found"
-        assert bitfinex["message"].startswith("bitfinex (Bitfinex) is not among the venues of this server yet")
-        assert "it keeps books of binance, " in bitfinex["message"]
+        mexc = await refusal(client, tool, symbol="mexc:BTCUSDT")
+        assert mexc["code"] == "symbol_not_found"
+        assert mexc["message"].startswith("mexc (MEXC) is not among the venues of this server yet")
+        assert "it keeps books of binance" in mexc["message"]
         unknown = await refusal(client, tool, symbol="nowhere:BTCUSDT")
         assert (unknown["code"], "nowhere" in unknown["message"]) == ("invalid_argument", True)
         perpetual = await refusal(client, tool, symbol="BTC-PERP")

@@ -189,8 +189,8 @@ def test_arguments_that_a_tool_does_not_have_are_ignored_and_named(tmp_path: Pat
 @pytest.mark.parametrize(
     ("symbol", "says"),
     [
-        ("coinbase:BTC-USD", "coinbase"),
-        ("COINBASE:BTCUSD", "coinbase"),
+        ("mexc:BTCUSDT", "mexc"),
+        ("MEXC:BTCUSDT", "mexc"),
         ("binance-usdm:BTCUSDT", "binance-usdm"),
         ("BTC-PERP", "perpetuals"),
         ("BTCUSDT.P", "perpetuals"),

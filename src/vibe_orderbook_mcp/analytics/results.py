@@ -88,6 +88,11 @@ class Envelope(Answer):
     proof: ProofAnswer | None = left_out_if_none("How book and trades of this venue are known to be right.")
 
 
+def venue_id(spec: SymbolSpec, update_id: int) -> int | None:
+    """The id of an update; None where the venue gives none and updates are only counted here."""
+    return None if spec.proof.book in ("checksum", "connection_sequence", "snapshots_only") else update_id
+
+
 def about(spec: SymbolSpec) -> dict[str, Any]:
     """The fields that say which instrument an answer is about."""
     instrument, proof = spec.instrument, spec.proof

@@ -10,7 +10,7 @@ from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.chronicle import DELISTED
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import ExchangeError, InexactSymbol, RateLimited, Refusal, SymbolUnknown
-from vibe_orderbook_mcp.model.instrument import Instrument
+from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE, VENUES, Instrument
 from vibe_orderbook_mcp.model.moment import Moment
 from vibe_orderbook_mcp.model.naming import suggestions
 from vibe_orderbook_mcp.model.refusals import RETRY_SECS, not_live
@@ -77,10 +77,16 @@ def _not_listed(runtime: Runtime, symbol: str) -> Refusal:
     listing, instrument = runtime.exchanges.feed(symbol).listing, Instrument.of(symbol)
     meant = [] if listing is None else suggestions(instrument.symbol, listing)
     meant = [Instrument(instrument.venue, each).name for each in meant]
-    hint = "Check the spelling: base asset then quote asset without the rest, such as BTCUSDT or SOLUSDT."
+    listed = "BTCUSDT" if listing is None else next(iter(listing.names), "BTCUSDT")
+    example = "BTCUSDT or SOLUSDT" if instrument.venue == DEFAULT_VENUE else Instrument(instrument.venue, listed).name
+    hint = f"Check the spelling: base asset then quote asset without the rest, such as {example}."
     if meant:
         hint = f"Did you mean {' or '.join(meant)}?"
-    return Refusal("symbol_not_found", f"The exchange does not list {symbol}.", hint)
+    return Refusal("symbol_not_found", f"{_who(instrument)} does not list {symbol}.", hint)
+
+
+def _who(instrument: Instrument) -> str:
+    return "The exchange" if instrument.venue == DEFAULT_VENUE else VENUES[instrument.venue]
 
 
 def _make_room(runtime: Runtime, symbol: str) -> None:

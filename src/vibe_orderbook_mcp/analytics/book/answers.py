@@ -15,7 +15,15 @@ from vibe_orderbook_mcp.analytics.book.usual import UsualBook, usual_book, usual
 from vibe_orderbook_mcp.analytics.findings import Finding
 from vibe_orderbook_mcp.analytics.microprice import MicropriceTable
 from vibe_orderbook_mcp.analytics.numbers import decimals, exact_levels, exact_price, exact_size, plain, significant
-from vibe_orderbook_mcp.analytics.results import Answer, Envelope, about, iso, left_out_if_false, left_out_if_none
+from vibe_orderbook_mcp.analytics.results import (
+    Answer,
+    Envelope,
+    about,
+    iso,
+    left_out_if_false,
+    left_out_if_none,
+    venue_id,
+)
 from vibe_orderbook_mcp.analytics.snapshot import (
     BookView,
     DepthCurve,
@@ -129,7 +137,9 @@ class L1Answer(Envelope):
     microprice_model: Literal["stoikov", "weighted_mid"] | None = Field(
         description="stoikov: expected future mid, learned from this symbol's book; weighted_mid: not learned yet."
     )
-    last_update_id: int = Field(description="The exchange's id of the last update in this book.")
+    last_update_id: int | None = Field(
+        description="The exchange's id of the last update in this book. Null: the venue gives none."
+    )
     imbalance: Imbalance = Field(description="Bid against ask size at several depths.")
     depth: list[DepthBand] | None = Field(description="Resting size by distance from mid. Null without a mid.")
     bid_walls: list[WallLevel] | None = Field(
@@ -154,7 +164,9 @@ class L1Answer(Envelope):
 class L2Answer(Envelope):
     """The best levels of both sides, exactly as the exchange sends them."""
 
-    last_update_id: int = Field(description="The exchange's id of the last update in this book.")
+    last_update_id: int | None = Field(
+        description="The exchange's id of the last update in this book. Null: the venue gives none."
+    )
     bids: list[tuple[str, str]] = Field(description="[price, size] pairs, best (highest) first; exact decimals.")
     asks: list[tuple[str, str]] = Field(description="[price, size] pairs, best (lowest) first; exact decimals.")
     tick_size: str = Field(description="Smallest price step, in quote units.")
@@ -220,7 +232,7 @@ def l1_answer(
         weighted_mid=decimals(weighted, places),
         microprice=decimals(fair, places),
         microprice_model=model,
-        last_update_id=last_update_id,
+        last_update_id=venue_id(spec, last_update_id),
         imbalance=_imbalances(bids, asks, book.mid),
         depth=_depth(spec, bids, asks, book.mid),
         bid_walls=walls["bid"],
@@ -258,7 +270,7 @@ def l2_answer(
         status=status,
         summary=l2_summary(spec, book, bids, asks),
         warnings=[*warnings, *_book_warnings(book), *beyond],
-        last_update_id=last_update_id,
+        last_update_id=venue_id(spec, last_update_id),
         bids=exact_levels(spec, bids),
         asks=exact_levels(spec, asks),
         tick_size=plain(spec.tick_size),
