@@ -195,7 +195,7 @@ def test_arguments_that_a_tool_does_not_have_are_ignored_and_named(tmp_path: Pat
         ("BTC-PERP", "perpetuals"),
         ("BTCUSDT.P", "perpetuals"),
         ("BTC/USDT:USDT", "perpetuals"),
-        ("okx:BTC-USDT-SWAP", "okx"),
+        ("mexc:BTC_USDT", "mexc"),
     ],
 )
 def test_another_market_is_refused_by_its_name(symbol: str, says: str) -> None:

@@ -157,7 +157,7 @@ def test_every_spelling_of_this_machine_needs_no_word_about_who_may_come(
 WRONG: list[tuple[str, str, str]] = [
     ("VIBE_SYMBOLS", "BTC:USDT", "symbols separated by commas"),
     ("VIBE_SYMBOLS", "mexc:BTCUSDT", "mexc (MEXC) is not among the venues of this server yet"),
-    ("VIBE_SYMBOLS", "BTCUSDT,okx:BTC-USDT-SWAP", "okx (OKX) is not among the venues of this server yet"),
+    ("VIBE_SYMBOLS", "BTCUSDT,mexc:BTC_USDT", "mexc (MEXC) is not among the venues of this server yet"),
     (
         "VIBE_SYMBOLS",
         "nowhere:BTCUSDT",
