@@ -149,7 +149,7 @@ def test_answers_may_lie_in_another_file_and_name_nobody(tmp_path: Path) -> None
     text, is_sound = verify_to_text([stream], None, None, as_json=False)
     assert is_sound
     assert text.count("so the ids alone were checked") == 2
-    assert text.endswith("Nothing failed; of ADAUSDT, BTCUSDT the ids alone were checked.")
+    assert text.endswith("Nothing failed. Of ADAUSDT, BTCUSDT the ids alone were checked.")
 
 
 def depth_frames(lines: list[dict[str, Any]], symbol: str) -> list[dict[str, Any]]:

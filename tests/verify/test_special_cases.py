@@ -15,6 +15,7 @@ from tests.verify import speakers
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.verify.book_check import Top
 from vibe_orderbook_mcp.verify.coinbase_connections import ENDED_AFTER, CoinbaseConnections
+from vibe_orderbook_mcp.verify.command import verify_to_text
 from vibe_orderbook_mcp.verify.recording import Found, verify_files
 
 
@@ -198,6 +199,16 @@ def test_what_is_no_book_counts_for_nothing(tmp_path: Path) -> None:
     assert (one["frames"], one["applied"], one["faults"]) == (2, 2, [])
 
 
+def test_an_instrument_that_only_tickers_mention_is_not_reported(tmp_path: Path) -> None:
+    level = [["99.9", "1", "0", "1"]], [["100", "2", "0", "1"]]
+    ticker = {"arg": {"channel": "tickers", "instId": "ETH-USDT"}, "data": [{"bidPx": "1", "askPx": "2"}]}
+    found = found_in(tmp_path / "x", [okx(*level, (-1, 5), checksum=0), ticker])
+    assert [one["instrument"] for one in found.instruments] == ["okx:BTC-USDT"]
+    assert found.is_sound
+    with pytest.raises(ConfigError, match="nothing to verify"):
+        found_in(tmp_path / "x", [ticker])
+
+
 def test_ids_that_start_again_lower_go_on(tmp_path: Path) -> None:
     level = [["99.9", "1", "0", "1"]], [["100", "2", "0", "1"]]
     ids = [(-1, 50), (50, 50), (50, 60), (60, 3), (3, 3), (3, 8)]
@@ -326,6 +337,32 @@ def test_a_channel_of_grouped_prices_is_whole_each_time(tmp_path: Path) -> None:
 
 
 # Files
+
+
+@pytest.mark.parametrize(
+    ("venue", "sentence"),
+    [
+        ("hyperliquid", "Nothing failed. Nothing proves that no frame of hyperliquid:AAA, hyperliquid:BBB is missing."),
+        ("coinbase exchange", "Nothing that the venue sends proves the books of coinbase:AAA-USD, coinbase:BBB-USD."),
+        ("kraken", "Nothing failed."),
+    ],
+)
+def test_the_verdict_says_what_is_not_proved(tmp_path: Path, venue: str, sentence: str) -> None:
+    path = tmp_path / "x"
+    found_in(path, [each.line for each in speakers.SPEAKERS[venue](1)])
+    text, is_sound = verify_to_text([path], None, None, as_json=False)
+    assert is_sound
+    assert text.endswith(sentence)
+    if venue == "kraken":
+        assert "last book, proved by its checksums (the best 10 levels): 99." in text
+    elif venue == "hyperliquid":
+        assert "trades: 0, whether any is missing cannot be known" in text
+
+
+def test_frames_of_krakens_first_interface_are_refused(tmp_path: Path) -> None:
+    lines = ["wss://ws.kraken.com <-> 1619378326.6", '1619378326.6: [340,{"as":[],"bs":[]},"book-10","XBT/USD"]']
+    with pytest.raises(ConfigError, match="line 2, cannot be read: it is of websocket version 1"):
+        found_in(tmp_path / "x", lines)
 
 
 def test_formats_and_cut_files_are_read_alike(tmp_path: Path) -> None:

@@ -43,6 +43,14 @@ _PROOFS = {
 }
 
 
+# What a verdict has to add, by what was verified.
+_LIMITS = {
+    "chain": "Of {} the ids alone were checked.",
+    "snapshots": "Nothing proves that no frame of {} is missing.",
+    "unproved": "Nothing that the venue sends proves the books of {}.",
+}
+
+
 def _text(report: dict[str, Any]) -> str:
     """A few lines on one book and its trades."""
     proof = report["proof"]
@@ -88,8 +96,10 @@ def _verdict(found: Found) -> str:
     if any(report["faults"] for report in found.instruments) and not found.is_sound:
         said.append("Something failed: see the lines above.")
     if found.is_sound:
-        chained = _names(found, "chain")
-        said.append(f"Nothing failed; of {chained} the ids alone were checked." if chained else "Nothing failed.")
+        said.append("Nothing failed.")
+    for verified, sentence in _LIMITS.items():
+        if names := _names(found, verified):
+            said.append(sentence.format(names))
     return " ".join(said)
 
 

@@ -15,6 +15,7 @@ from vibe_orderbook_mcp.verify.parts import (
     BookAnswer,
     BookProof,
     FrameAgain,
+    FramesLost,
     LevelsFrame,
     TouchPrices,
     TradeIds,
@@ -46,6 +47,7 @@ class InstrumentCheck:
     def __init__(self, rules: VenueRules, symbol: str, answers: Sequence[BookAnswer]) -> None:
         self.instrument = Instrument(rules.venue, symbol).name
         self.unreadable = 0
+        self.is_mentioned_alone = True  # by prices that belong to no book here: there is nothing to report then
         self.faults: list[Fault] = []
         self._rules = rules
         self._answers = answers
@@ -57,6 +59,8 @@ class InstrumentCheck:
 
     def receive(self, line: int, part: Any) -> Top | None:
         """The best levels, where a frame of a book could be applied."""
+        if not isinstance(part, TouchPrices | FramesLost):
+            self.is_mentioned_alone = False
         match part:
             case LevelsFrame():
                 return self._frame(line, part)
@@ -80,6 +84,7 @@ class InstrumentCheck:
 
     def unread(self, line: int, why: str) -> None:
         self.unreadable += 1
+        self.is_mentioned_alone = False
         self._fault(line, f"cannot be read: {why}")
 
     def finish(self) -> None:

@@ -79,6 +79,8 @@ class KrakenRules(VenueRules):
         self._depths: dict[str, int] = {}  # that Kraken said it subscribed a symbol to
 
     def parts(self, line: RecordedLine) -> Sequence[Part]:
+        if line.frame.startswith(b"["):
+            raise UnreadableFrame("it is of websocket version 1, and version 2 is read")
         try:
             outer = _OUTER.decode(line.frame)
             if outer.channel == "book":

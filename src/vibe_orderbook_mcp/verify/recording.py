@@ -49,7 +49,8 @@ def verify_files(files: Sequence[Path], venue: str | None = None, top: Callable[
         for line in file:
             run.take(path, line, before + line.number)
         before += file.lines
-    checks = sorted(run.checks.values(), key=lambda check: check.instrument)
+    found = (check for check in run.checks.values() if not check.is_mentioned_alone)
+    checks = sorted(found, key=lambda check: check.instrument)
     if not checks:
         names = ", ".join(path.name for path in files)
         raise ConfigError(f"There is nothing to verify in {names}; recordings of {_verified()} can be verified.")
