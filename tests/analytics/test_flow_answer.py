@@ -15,6 +15,7 @@ from vibe_orderbook_mcp.analytics.flow.result import OrderFlowAnswer
 from vibe_orderbook_mcp.analytics.flow.toxicity import VolumeBuckets
 from vibe_orderbook_mcp.analytics.windows import Span, cut
 from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.numbering import OWN_FROM
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow, SideFlow
 
 
@@ -331,6 +332,15 @@ def test_skipped_trades_and_resyncs_inside_the_window_are_told() -> None:
     warnings = flow(rows).warnings
     assert any("2 trades of the window are missing" in warning for warning in warnings)
     assert any("resynchronised" in warning for warning in warnings)
+
+
+def test_missing_trades_that_nobody_can_count_are_told_without_a_number() -> None:
+    """Of a venue whose ids prove nothing."""
+    ids = [OWN_FROM + n for n in range(9)] + [OWN_FROM + 10**10]
+    rows = [busy(n, agg_trades=1, first_agg_id=each, last_agg_id=each) for n, each in enumerate(ids)]
+    (warning,) = [each for each in flow(rows).warnings if "missing" in each]
+    assert warning == "The stream was interrupted inside the window: how many trades are missing is unknown."
+    assert not any("missing" in each for each in flow(rows[:9]).warnings)
 
 
 def test_a_refilled_level_is_a_headline() -> None:

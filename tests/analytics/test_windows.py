@@ -17,6 +17,7 @@ from vibe_orderbook_mcp.analytics.windows import (
     total,
 )
 from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.numbering import OWN_FROM
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRow, SideFlow
 
 
@@ -62,6 +63,14 @@ def test_totals_add_up_what_the_rows_hold() -> None:
     assert (sums.buy_volume, sums.sell_volume, sums.fills, sums.size_squares) == (2.0, 1.0, 4, 4.5)
     assert sums.flags == RowFlag.GAP | RowFlag.LOCKED
     assert sums.missing_trades == 2  # ids 10 to 14 are five trades, the rows hold three
+
+
+def test_of_own_numbers_a_hole_has_no_size() -> None:
+    """They begin again with the time, so their distance counts no trades."""
+    rows = [row(n, agg_trades=1, first_agg_id=OWN_FROM + n, last_agg_id=OWN_FROM + n) for n in range(3)]
+    assert total(window(rows)).missing_trades == 0
+    rows[2] = row(2, agg_trades=1, first_agg_id=OWN_FROM + 10**9, last_agg_id=OWN_FROM + 10**9)
+    assert total(window(rows)).missing_trades is None
 
 
 def test_a_second_without_a_mid_is_valued_at_the_nearest_one() -> None:

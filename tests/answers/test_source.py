@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -54,9 +54,12 @@ class Rig(NamedTuple):
 class Lived:
     """A process that has lived through forty seconds of a market, two trades in each, and has stored most of them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, has_own_numbers: bool = False) -> None:
+        """`has_own_numbers`: trades have names, and after twenty seconds the stream is interrupted once."""
         self.runtime = Runtime(settings_for("http://127.0.0.1:9", "ws://127.0.0.1:9", path, symbols=NAME))
         self.owner = self.runtime.market.add(BTC)
+        if has_own_numbers:
+            self.owner.number_trades()
         self.trades: list[Trade] = []
         self.passed = 0
         self.began_ns = time.monotonic_ns() - SECS * 1_000_000_000
@@ -91,8 +94,10 @@ class Lived:
                 trade_id = FIRST_ID + len(self.trades)
                 price = 100.0 if trade_id % 3 else 100.01
                 trade = Trade(trade_id, event_ms, price, SIZE, trade_id, trade_id, buyer_is_maker=price == 100.0)
-                self.trades.append(trade)
+                if number == 5 * SECS // 2 + 1:
+                    self.owner.interrupt()
                 market.receive_trade(NAME, trade)
+                self.trades.append(self.owner.pending_trades[-1])
         self.runtime.recorder.tick(self.began_ns + (at + 1) * 1_000_000_000)
 
     async def aclose(self) -> None:
@@ -114,8 +119,8 @@ class Lived:
 
 
 @asynccontextmanager
-async def local(path: Path) -> AsyncIterator[Rig]:
-    lived = Lived(path)
+async def local(path: Path, *, has_own_numbers: bool = False) -> AsyncIterator[Rig]:
+    lived = Lived(path, has_own_numbers=has_own_numbers)
     try:
         await lived.live()
 
@@ -128,9 +133,9 @@ async def local(path: Path) -> AsyncIterator[Rig]:
 
 
 @asynccontextmanager
-async def memory(path: Path) -> AsyncIterator[Rig]:
+async def memory(path: Path, *, has_own_numbers: bool = False) -> AsyncIterator[Rig]:
     """Made from the values of a local one."""
-    lived = Lived(path)
+    lived = Lived(path, has_own_numbers=has_own_numbers)
     try:
         await lived.live()
         former = LocalSource(lived.runtime)
@@ -240,6 +245,20 @@ async def test_trades_of_a_window_are_summed_with_those_that_are_not_stored_yet(
     assert (tape.missing, tape.complete_since_ms, tape.accounted_since_ms) == (0, first_ms, first_ms)
     part = await rig.source.sums(NAME, Span(end - 10, end))
     assert (part.tape.held, part.tape.missing, part.tape.held_share(part.span)) == (20, 0, 1.0)
+
+
+@pytest.mark.parametrize("source", [local, memory])
+async def test_an_interruption_of_trades_that_cannot_be_counted_is_a_time(
+    source: Callable[..., AbstractAsyncContextManager[Rig]], tmp_path: Path
+) -> None:
+    async with source(tmp_path / "db", has_own_numbers=True) as rig:
+        first_ms, end = rig.trades[0].time_ms, rig.trades[-1].time_ms // 1000 + 1
+        span, _, tape = await rig.source.sums(NAME, Span(first_ms // 1000, end))
+        assert (tape.held, tape.missing, tape.breaks, tape.unknown_ms) == (len(rig.trades), 0, 1, 600)
+        assert tape.held_share(span) == pytest.approx(1 - 0.6 / span.secs)
+        assert tape.complete_since_ms == rig.trades[SECS].time_ms
+        part = await rig.source.sums(NAME, Span(end - 10, end))
+        assert (part.tape.breaks, part.tape.held_share(part.span)) == (0, 1.0)
 
 
 async def test_volume_buckets_are_there_once_the_day_was_read(rig: Rig) -> None:

@@ -14,14 +14,17 @@ import pytest
 from tests.answers.serving import answer, exchange, serving
 from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.analytics.profile.bins import PriceHistogram
+from vibe_orderbook_mcp.analytics.profile.coverage import tape_warnings, tape_window
 from vibe_orderbook_mcp.analytics.windows import Span
 from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.collect.trade_window import traded_window
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.numbering import OwnNumbers
 from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.history import History
+from vibe_orderbook_mcp.store.status import store_status
 
 pytestmark = pytest.mark.anyio
 
@@ -130,3 +133,53 @@ async def test_beside_a_recorder_a_window_ends_where_its_seconds_end(tmp_path: P
     assert (span, count(found)) == (Span(NOW - 27 - 3600, NOW - 27), 3)
     await reader.close()
     await writer.close()
+
+
+def own(count: int, before: int, numbers: OwnNumbers) -> tuple[Trade, ...]:
+    """A run of trades whose ids prove nothing, one a second, the first of them `before` seconds ago."""
+    numbers.interrupt()
+    out = []
+    for place in range(count):
+        time_ms = (NOW - before + place) * 1000
+        trade = numbers.number(Trade(hash((before, place)) % 2**61, time_ms, 100.0, 1.0, 0, 0, bool(place % 2)))
+        assert trade is not None
+        out.append(trade)
+    return tuple(out)
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_an_interruption_costs_its_time_where_trades_cannot_be_counted(tmp_path: Path, is_stored: bool) -> None:
+    """Ten minutes without a connection among a day: 0.69 % of it, and not a number of trades that nobody knows."""
+    history, numbers = await History.open(tmp_path, cap_mb=64, retention_days=7), OwnNumbers()
+    await history.add_trades(TradeBatch(SPEC, own(80_000, 86_500, numbers)))
+    newer = own(5_900, 5_900, numbers)  # 6_501 s ago was the last one before it
+    runtime = runtime_with(*(() if is_stored else newer))
+    if is_stored:
+        await history.add_trades(TradeBatch(SPEC, newer))
+    span, found, tape = await traded_window(runtime, history, InstrumentOwner(SPEC), DAY)
+    assert (tape.missing, tape.breaks, tape.unknown_ms) == (0, 1, 601_000)
+    assert tape.share(span) == 1 - 601 / 86_400
+    assert tape.complete_since_ms == newer[0].time_ms
+    assert count(found) == 79_900 + 5_900
+    (warning,) = [each for each in tape_warnings(span, tape, count(found)) if "interrupted" in each]
+    assert warning.startswith("The stream was interrupted once, 601 s together: how many trades are missing is unknown")
+    assert tape_window(span, tape, count(found)).coverage == 0.993
+    part = Span(NOW - 5_000, NOW)  # since then the stream was whole
+    tape = (await traded_window(runtime, history, InstrumentOwner(SPEC), part)).tape
+    assert (tape.breaks, tape.share(part)) == (0, 1.0)
+    status = await store_status(history)
+    assert [(each.trades.holes, each.trades.missing_ids) for each in status.symbols if each.trades is not None] == [
+        (1, None) if is_stored else (0, 0)
+    ]
+    await history.close()
+
+
+async def test_a_short_interruption_is_never_counted_as_complete(tmp_path: Path) -> None:
+    """A second of a day: the coverage is rounded down."""
+    history, numbers = await History.open(tmp_path, cap_mb=64, retention_days=7), OwnNumbers()
+    await history.add_trades(TradeBatch(SPEC, own(80_000, 86_500, numbers)))
+    await history.add_trades(TradeBatch(SPEC, own(6_500, 6_500, numbers)))
+    span, found, tape = await traded_window(runtime_with(), history, InstrumentOwner(SPEC), DAY)
+    assert (tape.breaks, tape.unknown_ms) == (1, 1000)
+    assert tape_window(span, tape, count(found)).coverage == 0.9999
+    await history.close()

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from vibe_orderbook_mcp.analytics.numbers import ratio, secs_text
 from vibe_orderbook_mcp.model.errors import Refusal
+from vibe_orderbook_mcp.model.numbering import is_own
 from vibe_orderbook_mcp.model.rows import SecondRow, SideFlow
 
 Quality = Literal["ok", "partial", "insufficient"]
@@ -115,7 +116,7 @@ class WindowTotals:
     sell_quote: float
     fills: int
     agg_trades: int
-    missing_trades: int  # aggregate trades proved by their ids but missing in the rows
+    missing_trades: int | None  # that the rows lack, by the ids of trades; None: some, and their number is unknown
     size_squares: float
     effective_spread_sum: float
     effective_spread_volume: float
@@ -273,13 +274,16 @@ def _mean_depth(depths: Sequence[tuple[float, ...]], events: Sequence[int]) -> t
     return tuple(means)
 
 
-def missing_trades(rows: Rows) -> int:
-    """Aggregate ids are consecutive, so missing trades between the first and the last can be counted."""
+def missing_trades(rows: Rows) -> int | None:
+    """Ids are consecutive, so missing trades between the first and the last can be counted. None: the ids are own
+    numbers and the stream was interrupted, so there are some and their number is unknown.
+    """
     firsts = [row.first_agg_id for row in rows if row.first_agg_id is not None]
     lasts = [row.last_agg_id for row in rows if row.last_agg_id is not None]
     if not firsts or not lasts:
         return 0
-    return max(0, max(lasts) - min(firsts) + 1 - sum(row.agg_trades for row in rows))
+    missing = max(0, max(lasts) - min(firsts) + 1 - sum(row.agg_trades for row in rows))
+    return None if missing and is_own(max(lasts)) else missing
 
 
 def _union(flags: Iterable[int]) -> int:

@@ -19,11 +19,13 @@ from vibe_orderbook_mcp.analytics.snapshot import BookView
 from vibe_orderbook_mcp.analytics.views import BookFrame
 from vibe_orderbook_mcp.analytics.windows import Span, held_part
 from vibe_orderbook_mcp.answers.source import Part
+from vibe_orderbook_mcp.model import numbering
 from vibe_orderbook_mcp.model.condition import BookCondition, ServerCondition
 from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.moment import Moment
+from vibe_orderbook_mcp.model.numbering import breaks_between, is_own
 from vibe_orderbook_mcp.model.past_row import KEPT_FIELDS, KEPT_SECS, kept
 from vibe_orderbook_mcp.model.refusals import not_live
 from vibe_orderbook_mcp.model.rows import SecondRow
@@ -245,9 +247,14 @@ def _coverage(known: MemoryInstrument, span: Span, inside: Sequence[Trade]) -> T
     if known.has_all_trades and whole_ms is not None and whole_ms == first_ms:
         whole_ms = min(whole_ms, start_ms)
     is_open = not before and not known.has_all_trades and first_ms is not None
+    around = [*before, *inside, *after]
+    has_own_numbers = bool(around) and is_own(around[-1].agg_id)
+    breaks, unknown_ms = numbering.inside(breaks_between(around) if has_own_numbers else (), start_ms, end_ms)
     return TapeCoverage(
         held=len(inside),
-        missing=_missing([*before, *inside, *after]),
+        missing=0 if has_own_numbers else _missing(around),
+        breaks=breaks,
+        unknown_ms=unknown_ms,
         complete_since_ms=whole_ms,
         accounted_since_ms=max(start_ms, first_ms) if is_open and first_ms is not None else None,
         never_traded=known.has_all_trades and first_ms is None,

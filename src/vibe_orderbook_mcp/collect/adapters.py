@@ -34,9 +34,25 @@ def _okx(rest_url: str) -> Adapter:
     return Adapter(Okx(), OkxRest(rest_url))
 
 
+def _bybit(rest_url: str) -> Adapter:
+    from vibe_orderbook_mcp.venues.bybit.rest import BybitRest  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.bybit.wire import Bybit  # noqa: PLC0415
+
+    return Adapter(Bybit("spot"), BybitRest(rest_url, "spot"))
+
+
+def _bybit_linear(rest_url: str) -> Adapter:
+    from vibe_orderbook_mcp.venues.bybit.rest import BybitRest  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.bybit.wire import Bybit  # noqa: PLC0415
+
+    return Adapter(Bybit("linear"), BybitRest(rest_url, "linear"))
+
+
 # As many as `model.instrument.KEPT_VENUES`.
 ADAPTERS: Final[dict[str, Callable[[str], Adapter]]] = {
     "binance": _binance,
     "kraken": _kraken,
     "okx": _okx,
+    "bybit": _bybit,
+    "bybit-linear": _bybit_linear,
 }

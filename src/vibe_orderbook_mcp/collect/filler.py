@@ -83,7 +83,7 @@ class Filler:
     def is_beginning(self, symbol: str) -> bool:
         """Whether older trades will be fetched, and none has arrived yet."""
         owner = self._market.symbols.get(symbol)
-        return self._backfill_ms > 0 and (owner is None or not owner.filling.is_begun)
+        return self._backfill_ms > 0 and self._trades_a_page > 0 and (owner is None or not owner.filling.is_begun)
 
     def is_exhausted(self, symbol: str) -> bool:
         """Whether the exchange has no older trades than the stored ones."""

@@ -65,7 +65,7 @@ async def with_late_trades(
     """
     window = cut(rows, span).rows
     # Ids tell what is missing between rows, not before the first: it may be the second in which the process began.
-    in_doubt = len(window) < span.secs or window[0].covered_ms < 1000 or missing_trades(window)
+    in_doubt = len(window) < span.secs or window[0].covered_ms < 1000 or missing_trades(window) != 0
     if history is None or not in_doubt:
         return rows
     try:

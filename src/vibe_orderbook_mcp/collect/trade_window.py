@@ -86,6 +86,8 @@ def coverage(runtime: Runtime, symbol: str, span: Span, ids: IdCoverage, first_m
     return TapeCoverage(
         held=ids.held,
         missing=ids.missing,
+        breaks=ids.breaks,
+        unknown_ms=ids.unknown_ms,
         complete_since_ms=complete_since_ms,
         accounted_since_ms=accounted_since_ms,
         backfill=filler.progress(symbol),
@@ -114,7 +116,7 @@ async def stored_day(history: History, symbol: str, rows: Sequence[SecondRow], e
     async with history.view() as view:
         sums = await view.trade_sums(symbol, midnight * 1000, border * 1000)
         held = await view.id_coverage(symbol, midnight * 1000, border * 1000, sums)
-    if held.missing or not held.start_known or missing_trades(recent):
+    if not held.is_whole or not held.start_known or missing_trades(recent) != 0:
         return None
     firsts = [row.first_agg_id for row in recent if row.first_agg_id is not None]
     if firsts and (sums.last_agg_id is None or min(firsts) != sums.last_agg_id + 1):

@@ -8,6 +8,7 @@ from vibe_orderbook_mcp.market.day_volume import DayVolume
 from vibe_orderbook_mcp.market.detection import Unsaved
 from vibe_orderbook_mcp.market.filling import Filling
 from vibe_orderbook_mcp.market.silence import Silence
+from vibe_orderbook_mcp.model.numbering import OwnNumbers
 from vibe_orderbook_mcp.model.tape import TradeTape
 from vibe_orderbook_mcp.seconds.past_hour import PastHour
 
@@ -38,10 +39,11 @@ class Counts(msgspec.Struct):
 class Chronicle:
     """Everything that an owner passes to its successor when the exchange changes the tick or the step size."""
 
-    __slots__ = ("counts", "day", "filling", "heard_ms", "past", "silence", "tape", "trading", "unsaved")
+    __slots__ = ("counts", "day", "filling", "heard_ms", "numbers", "past", "silence", "tape", "trading", "unsaved")
 
     def __init__(self) -> None:
         self.tape = TradeTape()
+        self.numbers: OwnNumbers | None = None  # for trades whose ids prove nothing
         self.day = DayVolume()
         self.past = PastHour()
         self.silence = Silence()

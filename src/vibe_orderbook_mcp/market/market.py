@@ -89,6 +89,12 @@ class Market:
             if (owner := self._by_venue[venue].get(symbol)) is not None:
                 owner.disconnect()
 
+    def interrupted(self, symbols: Iterable[str], venue: str = DEFAULT_VENUE) -> None:
+        """Trades of these symbols may have been missed."""
+        for symbol in symbols:
+            if (owner := self._by_venue[venue].get(symbol)) is not None:
+                owner.interrupt()
+
     # --- what time it is ----------------------------------------------------------------------------------------
 
     @property

@@ -14,6 +14,7 @@ from vibe_orderbook_mcp.market.silence import Pulse, close_silent
 from vibe_orderbook_mcp.market.ticks import FinalSecond, Notice, Notices, Ticked
 from vibe_orderbook_mcp.market.view import InstrumentView
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Trade
+from vibe_orderbook_mcp.model.numbering import OwnNumbers
 from vibe_orderbook_mcp.model.rows import RowFlag, SecondRecord, TradeBatch
 from vibe_orderbook_mcp.model.symbol import ORDERS_A_LEVEL, SymbolSpec
 from vibe_orderbook_mcp.model.wire import BookReplaced
@@ -67,6 +68,11 @@ class InstrumentOwner(InstrumentView):
         if trade.price > self._most_price or trade.size > self._most_size:
             self._counts.impossible_trades += 1  # if stored, it would distort every sum over its window
             return False
+        if chronicle.numbers is not None:
+            numbered = chronicle.numbers.number(trade)
+            if numbered is None:
+                return False
+            trade = numbered
         if not chronicle.tape.receive(trade):
             return False
         self._counts.trades += 1
@@ -110,8 +116,19 @@ class InstrumentOwner(InstrumentView):
         if self.book is not None:
             self._reason = ""
 
+    def number_trades(self) -> None:
+        """Ids of this instrument's trades prove nothing: its trades get numbers of their own."""
+        if self._chronicle.numbers is None:
+            self._chronicle.numbers = OwnNumbers()
+
+    def interrupt(self) -> None:
+        """Trades may have been missed, and their ids will not show it."""
+        if self._chronicle.numbers is not None:
+            self._chronicle.numbers.interrupt()
+
     def disconnect(self) -> None:
         """The connection was lost, and with it the proof of sequence."""
+        self.interrupt()
         self._recorded.lose(RowFlag.DISCONNECTED)
         self._forget_book("reconnecting to the exchange")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.numbering import is_own
 
 # The most trades that wait for the recorder, which takes them every second. More than a minute of the busiest symbol
 # means that it does not run; then ids are marked as missing instead of filling memory.
@@ -51,7 +52,7 @@ class TradeTape:
             self.first_id = self.last_id = agg_id
             self.last_price, self.last_ms = trade.price, trade.time_ms
         elif agg_id > self.last_id:
-            if agg_id > self.last_id + 1:
+            if agg_id > self.last_id + 1 and not is_own(agg_id):  # else nobody knows what is missing
                 self.holes.append((self.last_id + 1, agg_id - 1))
             self.last_id = agg_id
             self.last_price, self.last_ms = trade.price, trade.time_ms

@@ -140,7 +140,7 @@ def _trades(span: TradeSpan) -> tuple[str, ...]:
         _utc(span.last_ms),
         f"{span.count:,}",
         str(span.holes),
-        f"{span.missing_ids:,} ids",
+        "unknown" if span.missing_ids is None else f"{span.missing_ids:,} ids",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from vibe_orderbook_mcp.model import intervals
+from vibe_orderbook_mcp.model.numbering import is_own
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.summing import HistoryView
 
@@ -37,7 +38,7 @@ class TradeSpan(msgspec.Struct, frozen=True):
     last_ms: int
     count: int
     holes: int
-    missing_ids: int
+    missing_ids: int | None  # None: there are holes, and ids do not say how many trades are missing
 
 
 class SymbolStatus(msgspec.Struct, frozen=True):
@@ -105,5 +106,5 @@ async def count_trades(view: HistoryView, symbol: str) -> TradeSpan | None:
         last_ms=span[1],
         count=count,
         holes=len(ids) - 1,
-        missing_ids=ids[-1][1] - ids[0][0] + 1 - count,
+        missing_ids=None if len(ids) > 1 and is_own(ids[-1][1]) else ids[-1][1] - ids[0][0] + 1 - count,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Final, TypeVar
 
 import msgspec
 
 from vibe_orderbook_mcp.model import intervals
 from vibe_orderbook_mcp.model.events import Trade
+from vibe_orderbook_mcp.model.numbering import Break, inside, is_own
 from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store import reader, rollup_reads, trade_ids
@@ -29,6 +31,9 @@ class IdCoverage(msgspec.Struct, frozen=True, kw_only=True):
 
     `missing` counts the missing ids between the window's neighbours: some next to an edge may be outside of it.
     Without a neighbour (`start_known`, `end_known`) nothing is known beyond that edge.
+
+    Where ids are own numbers (see `model.numbering`) no missing id can be counted: `breaks` is how often the stream was
+    interrupted, and `unknown_ms` how much of the window's time that is.
     """
 
     held: int
@@ -36,6 +41,12 @@ class IdCoverage(msgspec.Struct, frozen=True, kw_only=True):
     start_known: bool
     end_known: bool
     complete_since_ms: int | None  # since then no trade is missing up to the newest; None without trades
+    breaks: int = 0
+    unknown_ms: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.missing and not self.breaks
 
 
 class Summing(Reading):
@@ -153,6 +164,18 @@ def _id_coverage(
     afters = [trade_ids.first_id_from(reads, symbol, end_ms), *(t.agg_id for t in waiting if t.time_ms >= end_ms)]
     before = max((agg_id for agg_id in befores if agg_id is not None), default=None)
     after = min((agg_id for agg_id in afters if agg_id is not None), default=None)
+    complete_since_ms = _complete_since_ms(reads, symbol, waiting, places)
+    if any(map(is_own, (before, sums.last_agg_id, after))):
+        breaks, unknown_ms = inside(_breaks(reads, symbol, start_ms, waiting), start_ms, end_ms)
+        return IdCoverage(
+            held=sums.trades,
+            missing=0,
+            start_known=before is not None,
+            end_known=after is not None,
+            complete_since_ms=complete_since_ms,
+            breaks=breaks,
+            unknown_ms=unknown_ms,
+        )
     missing = sums.missing_ids
     if sums.first_agg_id is not None and sums.last_agg_id is not None:
         missing += 0 if before is None else sums.first_agg_id - before - 1
@@ -164,8 +187,25 @@ def _id_coverage(
         missing=max(0, missing),
         start_known=before is not None or sums.first_agg_id == 0,
         end_known=after is not None,
-        complete_since_ms=_complete_since_ms(reads, symbol, waiting, places),
+        complete_since_ms=complete_since_ms,
     )
+
+
+def _breaks(reads: Reads, symbol: str, start_ms: int, waiting: Sequence[Trade]) -> Iterator[Break]:
+    """Interruptions of the stream that reach into the time since `start_ms`, newest first."""
+    times = {trade.agg_id: trade.time_ms for trade in waiting}
+    runs = intervals.union(reader.ids(reads, symbol), intervals.of_numbers(times))
+
+    def time_of(trade_id: int) -> int | None:
+        found = times.get(trade_id)
+        return trade_ids.time_of(reads, symbol, trade_id) if found is None else found
+
+    for later, earlier in pairwise(reversed(runs)):
+        until_ms = time_of(later[0])
+        if until_ms is not None and until_ms <= start_ms:
+            return
+        if until_ms is not None:
+            yield Break(time_of(earlier[1]), until_ms)
 
 
 def _complete_since_ms(reads: Reads, symbol: str, waiting: Sequence[Trade], places: trade_ids.Places) -> int | None:

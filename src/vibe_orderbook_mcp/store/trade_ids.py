@@ -85,6 +85,15 @@ def first_id_from(database: Reads, symbol: str, millis: int) -> int | None:
     return min(found, default=None)
 
 
+def time_of(database: Reads, symbol: str, agg_id: int) -> int | None:
+    """The time of the trade with this id; None if it is not stored."""
+    for kind in _KINDS:
+        found = _first_from(database, kind, symbol, agg_id)
+        if found is not None and found.agg_id == agg_id:
+            return found.time_ms
+    return None
+
+
 Places = dict[str, tuple[str, bytes]]  # by symbol: the family and key of the block with the requested trade
 
 

@@ -240,6 +240,8 @@ class Feed:
             clock.observe(await self._rest.server_time_ms(), time.monotonic_ns())
         status = TRADING if spec.trading else (await self._rest.listing(symbol))[0]
         owner = self.market.add(spec, self._venue.rule(spec))
+        if self._venue.traits.proof.trades == "unproven":
+            owner.number_trades()
         self._listing.note(owner, status)
         line = self._line_with_room()
         owner.follow(line.pulse)
@@ -339,6 +341,9 @@ class Feed:
             task = self._syncing.pop(symbol, None)
             if task is not None:
                 task.cancel()  # its snapshot would be older than the next connection
+
+    def interrupted(self, symbols: set[str]) -> None:
+        self.market.interrupted(symbols, self._venue_name)
 
     def last_update_id(self, symbol: str) -> int | None:
         owner = self._owners.get(symbol)

@@ -57,6 +57,7 @@ class Receiver(Protocol):
     def malformed(self, error: MalformedMessage) -> None: ...
     def connected(self, symbols: set[str], *, is_first: bool) -> None: ...  # those whose streams are open
     def disconnected(self, symbols: set[str], reason: str) -> None: ...  # after ": ": the other side's words
+    def interrupted(self, symbols: set[str]) -> None: ...  # between two connections trades may have been missed
     def last_update_id(self, symbol: str) -> int | None: ...
     def is_stuck(self, symbols: set[str], now_ns: int) -> str | None: ...
 
@@ -269,6 +270,8 @@ class Line:
         old, self.connection, self._successor = self.connection, successor.connection, None
         self.replacements += 1
         now_ns = time.monotonic_ns()
+        if reader.done() or old is None or now_ns - old.frame_ns > OUTLIVED_SECS * 1e9:
+            self._receiver.interrupted(set(self.symbols))  # the old one may have been silent before the new one opened
         self._replace_reason = None
         self._reopening = delays(most_secs=RECONNECT_MOST_SECS)
         self._replace_after_ns = now_ns + int(self._replace_pause_secs * 1e9)

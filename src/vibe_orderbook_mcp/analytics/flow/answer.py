@@ -232,7 +232,9 @@ def _warnings(totals: WindowTotals, price: WindowPrice, no_session: bool) -> lis
         )
     if totals.flags & (RowFlag.GAP | RowFlag.RESYNC):
         out.append("The book was resynchronised inside the window.")
-    if totals.missing_trades:
+    if totals.missing_trades is None:
+        out.append("The stream was interrupted inside the window: how many trades are missing is unknown.")
+    elif totals.missing_trades:
         missing = counted(totals.missing_trades, "trade")
         out.append(f"{missing} of the window {'is' if totals.missing_trades == 1 else 'are'} missing (by their ids).")
     if totals.events < MIN_BOOK_EVENTS:

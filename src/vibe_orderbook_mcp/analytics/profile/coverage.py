@@ -36,6 +36,8 @@ class TapeCoverage:
     backfill: Backfill | None = None
     missing_before: int = 0  # older trades are left out because this many among them are missing
     never_traded: bool = False  # the exchange has no trade of the symbol
+    breaks: int = 0  # interruptions of the stream, where ids do not say how many trades are missing
+    unknown_ms: int = 0  # how much of the window's time that is
     is_new: bool = False  # older trades will be fetched, and none has arrived yet
 
     def answered(self, span: Span) -> Span:
@@ -49,7 +51,9 @@ class TapeCoverage:
         if self.complete_since_ms is not None and self.complete_since_ms <= self.answered(span).start * 1000:
             return 1.0
         counted = self.held + self.missing
-        return self.held / counted if counted else float(self.complete_since_ms is not None)
+        share = self.held / counted if counted else float(self.complete_since_ms is not None)
+        part_ms = self.answered(span).secs * 1000
+        return share * max(0.0, 1.0 - self.unknown_ms / part_ms) if self.unknown_ms and part_ms else share
 
     def share(self, span: Span) -> float:
         """Coverage of the window, 0 to 1: the share of its time that is counted, times the stored share there."""
@@ -214,7 +218,13 @@ def tape_warnings(span: Span, tape: TapeCoverage, trades: int) -> list[str]:
         )
     if tape.missing_before:
         out.append(f"Older trades are left out: {tape.missing_before:,} among them are missing.")
-    if tape.held_share(span) < 1.0:
+    if tape.breaks:
+        times = "once" if tape.breaks == 1 else f"{tape.breaks:,} times"
+        out.append(
+            f"The stream was interrupted {times}, {readable(tape.unknown_ms / 1000)} s together: how many trades are "
+            "missing is unknown, and volumes are of the stored ones."
+        )
+    elif tape.held_share(span) < 1.0:
         since = tape.complete_since_ms
         whole = (
             ""
