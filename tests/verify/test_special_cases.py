@@ -282,6 +282,21 @@ def test_the_best_level_of_the_same_seq_is_the_truth(tmp_path: Path) -> None:
             assert (one["checked"], one["failed"]) == counted
 
 
+def test_a_change_of_the_best_level_says_one_side_alone(tmp_path: Path) -> None:
+    whole = bybit(50, "snapshot", 10, side(999, -1, 3), side(1000, 1, 3), seq=7)
+    lines = [
+        bybit(1, "delta", 3, [["1", "1"]], []),  # of a level that is not known yet
+        bybit(1, "snapshot", 4, [["999", "1"]], [["1000", "1"]], seq=7),
+        whole,
+        bybit(50, "delta", 11, [["999", "0"]], [], seq=8),
+        bybit(1, "delta", 5, [["999", "0"], ["998", "1"]], [], seq=8),
+        bybit(50, "delta", 12, [], [["1000", "0"], ["1001", "0"], ["1002", "0"]], seq=9),
+        bybit(1, "delta", 6, [], [["1000", "0"]], seq=9),
+    ]
+    one = only(found_in(tmp_path / "x", lines))
+    assert (one["checked"], one["failed"], one["best_ask"]) == (3, 0, None)
+
+
 def test_trades_without_ids_that_follow_are_counted_and_nothing_is_said_of_missing_ones(tmp_path: Path) -> None:
     trades = [{"s": "BTCUSDT", "i": name} for name in ("a-1", "b-2", "a-1")]
     lines = [

@@ -28,6 +28,7 @@ from vibe_orderbook_mcp.verify.parts import (
 )
 from vibe_orderbook_mcp.verify.ranges import RangeRules
 
+EMPTY: Final[TextPair] = ("0", "0")  # the best level of a side without any
 RESTARTED: Final = 1  # the `u` of a book whose service started again
 
 
@@ -69,6 +70,7 @@ class BybitRules(RangeRules):
 
     def __init__(self, venue: str = "bybit") -> None:
         self.venue = venue
+        self._best: dict[str, tuple[TextPair, TextPair]] = {}  # what `orderbook.1` has said of each symbol
 
     def parts(self, line: RecordedLine) -> Sequence[Part]:
         try:
@@ -76,6 +78,8 @@ class BybitRules(RangeRules):
             kind, _, rest = outer.topic.partition(".")
             if kind == "orderbook":
                 depth = rest.partition(".")[0]
+                if depth == "1":
+                    return self._best_prices(outer.type, _BOOK.decode(outer.data))
                 return _book(int(depth), outer.type, _BOOK.decode(outer.data)) if depth.isdecimal() else ()
             if kind == "publicTrade":
                 return [TradeName(trade.s, trade.i) for trade in _TRADES.decode(outer.data)]
@@ -84,14 +88,21 @@ class BybitRules(RangeRules):
                 if not (ticker.bid1Price or ticker.ask1Price):
                     return ()
                 return [TouchPrices(ticker.symbol, ticker.bid1Price or None, ticker.ask1Price or None, outer.cs)]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise UnreadableFrame(str(error)) from error
         return ()
 
+    def _best_prices(self, kind: str, book: _BybitBook) -> Sequence[Part]:
+        """A change says the sides that changed alone."""
+        is_whole = kind == "snapshot"
+        if not is_whole and book.s not in self._best:
+            return ()
+        bid, ask = (EMPTY, EMPTY) if is_whole else self._best[book.s]
+        self._best[book.s] = bid, ask = _best(book.b, bid), _best(book.a, ask)
+        return () if book.seq is None else [BestPrices(book.s, book.seq, bid, ask)]
+
 
 def _book(depth: int, kind: str, book: _BybitBook) -> Sequence[Part]:
-    if depth == 1:
-        return () if book.seq is None else [BestPrices(book.s, book.seq, _first(book.b), _first(book.a))]
     whole = Whole(depth) if kind == "snapshot" or book.u == RESTARTED else None
     frame = LevelsFrame(
         *(book.s, f"orderbook.{depth}", book.b, book.a, "update_ids", whole),
@@ -103,6 +114,8 @@ def _book(depth: int, kind: str, book: _BybitBook) -> Sequence[Part]:
     return [frame]
 
 
-def _first(levels: Sequence[TextPair]) -> TextPair:
-    """An empty side is a price of 0."""
-    return levels[0] if levels else ("0", "0")
+def _best(rows: Sequence[TextPair], before: TextPair) -> TextPair:
+    """The one level of a side: the row that has a size, none where all are gone, the one before without a row."""
+    if not rows:
+        return before
+    return next((row for row in rows if float(row[1])), EMPTY)
