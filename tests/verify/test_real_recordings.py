@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from tests.folders import RECORDINGS
+from tests.verify import slow_venues
+from tests.verify.judged import assert_equal, found_in
+from vibe_orderbook_mcp.frames.lines import read_lines
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.verify.book_check import Top
 from vibe_orderbook_mcp.verify.recording import verify_files
@@ -143,3 +147,41 @@ def test_answers_beside_frames_of_venues_that_need_none_do_no_harm() -> None:
         assert len(beside) > len(alone)
         found = verify_files([*alone, *(path for path in beside if path not in alone)])
         assert found == verify_files(alone)
+
+
+def real_frames(folder: str, marks: tuple[bytes, ...], most: int) -> list[str]:
+    """The first frames of books and trades, without times."""
+    (path,) = files_of(folder)
+    lines = (line.frame for line in read_lines(path, lambda _said: None))
+    return [frame.decode() for frame in lines if any(mark in frame for mark in marks)][:most]
+
+
+REAL = {
+    "kraken": ("venues/kraken_spot_v2", (b'"channel":"book","type"', b'"channel":"trade","type"')),
+    "okx of 2022": ("venues/okx", (b'"action":', b'"tradeId":')),
+}
+
+
+@pytest.mark.parametrize("damage", ["drop", "swap", "double"])
+@pytest.mark.parametrize("venue", REAL)
+def test_damaged_recordings_are_judged_as_the_slow_way_judges_them(tmp_path: Path, venue: str, damage: str) -> None:
+    """50 seeded places each. A frame that is missing shows at the next one of its book, or has no effect."""
+    folder, marks = REAL[venue]
+    whole = real_frames(folder, marks, 350)
+    places = [at for at, frame in enumerate(whole) if '"type":"update"' in frame or '"action":"update"' in frame]
+    unnoticed = 0
+    for seed in range(50):
+        chance = Random(f"{venue} {damage} {seed}")
+        lines, place = list(whole), chance.choice([at for at in places if at < 250 and "checksum" in whole[at]])
+        symbol = slow_venues.read(venue, lines[place])[0].symbol
+        following = next(at for at in places if at > place and f'"{symbol}"' in whole[at] and "checksum" in whole[at])
+        if damage == "drop":
+            del lines[place]
+        elif damage == "swap":
+            lines[place], lines[following] = lines[following], lines[place]
+        else:
+            lines.insert(place, lines[place])
+        found, tops = found_in(tmp_path / "x", venue, lines)
+        assert_equal(venue, found, tops, lines)
+        unnoticed += not any(one["faults"] for one in found.instruments)
+    assert (unnoticed == 50) == (damage == "double")
