@@ -20,7 +20,7 @@ from vibe_orderbook_mcp.collect import asking
 from vibe_orderbook_mcp.model.errors import SymbolUnknown
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest
 from vibe_orderbook_mcp.venues import directory
-from vibe_orderbook_mcp.venues.binance.rest import INFO_WEIGHT
+from vibe_orderbook_mcp.venues.binance.families import SPOT
 from vibe_orderbook_mcp.venues.binance.weights import DEFAULT_LIMIT, LOOKUPS
 
 L1 = "orderbook_l1"
@@ -43,7 +43,7 @@ def test_names_that_do_not_exist_cost_one_request_and_keep_no_book_waiting(tmp_p
                 body = await refusal(client, L1, symbol=f"NOPE{number}USDT")
                 assert body["code"] == "symbol_not_found"
             assert rest.requests - before <= 1 + state.counts.resyncs
-            assert rest.budget.used_by[LOOKUPS] == INFO_WEIGHT
+            assert rest.budget.used_by[LOOKUPS] == SPOT.info_weight
             sim.faults.add(Drop(symbol="BTCUSDT", count=1))
             resyncs = state.counts.resyncs
             await until(lambda: state.counts.resyncs > resyncs, 20)

@@ -63,11 +63,13 @@ class BookRule(msgspec.Struct, frozen=True):
     `depth`: the best levels a side that it keeps in step; a level beyond them is gone without a word. None: all.
     `is_right`: whether a book is the one that the venue's checksum is of. `is_exact`: the venue says of each level when
     it leaves those `depth` levels. So more levels are a fault, and so are fewer on a side that has had all of them.
+    `counts_ids`: each id is one change of this book, as on Binance spot. Otherwise changed levels are counted.
     """
 
     depth: int | None = None
     is_right: Callable[[OrderBook, int], bool] | None = None
     is_exact: bool = False
+    counts_ids: bool = False
 
 
 class BookSync:

@@ -20,6 +20,22 @@ def _binance(rest_url: str) -> Adapter:
     return Adapter(BinanceSpot(), BinanceRest(rest_url))
 
 
+def _binance_us(rest_url: str) -> Adapter:
+    from vibe_orderbook_mcp.venues.binance.families import US  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.binance.rest import BinanceRest  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.binance.wire import US_TRAITS, BinanceSpot  # noqa: PLC0415
+
+    return Adapter(BinanceSpot(US_TRAITS), BinanceRest(rest_url, family=US))
+
+
+def _binance_usdm(rest_url: str) -> Adapter:
+    from vibe_orderbook_mcp.venues.binance.families import USDM  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.binance.futures import BinanceUsdm  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.binance.rest import BinanceRest  # noqa: PLC0415
+
+    return Adapter(BinanceUsdm(), BinanceRest(rest_url, family=USDM))
+
+
 def _kraken(rest_url: str) -> Adapter:
     from vibe_orderbook_mcp.venues.kraken.rest import KrakenRest  # noqa: PLC0415
     from vibe_orderbook_mcp.venues.kraken.wire import Kraken  # noqa: PLC0415
@@ -51,6 +67,8 @@ def _bybit_linear(rest_url: str) -> Adapter:
 # As many as `model.instrument.KEPT_VENUES`.
 ADAPTERS: Final[dict[str, Callable[[str], Adapter]]] = {
     "binance": _binance,
+    "binance-us": _binance_us,
+    "binance-usdm": _binance_usdm,
     "kraken": _kraken,
     "okx": _okx,
     "bybit": _bybit,

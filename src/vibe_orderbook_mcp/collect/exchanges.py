@@ -119,7 +119,7 @@ class Exchanges:
     @property
     def replacements(self) -> int:
         """Connections that were changed, make before break."""
-        return sum(line.replacements for each in self for line in each.feed.lines)
+        return sum(each.feed.replacements for each in self)
 
     @property
     def malformed_frames(self) -> Counter[Malformation]:

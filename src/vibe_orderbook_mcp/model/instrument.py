@@ -39,7 +39,7 @@ VENUES: Final[dict[str, str]] = {
     "gemini": "Gemini",
 }
 # Those whose books are kept: `collect.adapters` has as many.
-KEPT_VENUES: Final = frozenset({DEFAULT_VENUE, "kraken", "okx", "bybit", "bybit-linear"})
+KEPT_VENUES: Final = frozenset({DEFAULT_VENUE, "binance-us", "binance-usdm", "bybit", "bybit-linear", "kraken", "okx"})
 
 
 class Instrument(msgspec.Struct, frozen=True, order=True):

@@ -38,12 +38,13 @@ class RecordedBook:
     only.
     """
 
-    __slots__ = ("_sync", "seconds", "steps")
+    __slots__ = ("_counts_ids", "_sync", "seconds", "steps")
 
     def __init__(self, spec: SymbolSpec, rule: BookRule | None = None) -> None:
         """`rule`: what else the venue says of the book."""
         self.steps = TouchSteps(float(spec.tick_size))
         self._sync = BookSync(self.steps, rule)
+        self._counts_ids = rule is None or rule.counts_ids
         self.seconds = SecondTracker(spec)
 
     @property
@@ -83,10 +84,16 @@ class RecordedBook:
         if outcome is Outcome.APPLIED and book is not None:
             if not was_proven:
                 seconds.synced(book)
-            seconds.applied(update, sync.before, update.final_id + 1 - max(next_id, update.first_id))
+            seconds.applied(update, sync.before, self._changes(update, next_id))
         elif (loss := LOSSES.get(outcome)) is not None:
             seconds.lost(loss.flag)
         return outcome
+
+    def _changes(self, update: DepthUpdate, next_id: int) -> int:
+        """How often the book was changed in an event that continues it."""
+        if self._counts_ids:
+            return update.final_id + 1 - max(next_id, update.first_id)
+        return max(1, len(update.bids) + len(update.asks))
 
     def load(self, snapshot: DepthSnapshot, limit: int, now_ms: int | None) -> Loaded:
         """A snapshot of at most `limit` levels a side. It has no time of its own: the present time counts."""

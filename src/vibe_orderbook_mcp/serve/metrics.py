@@ -194,7 +194,7 @@ class _RuntimeCollector(Collector):
         for exchange in self._runtime.exchanges:
             venue, feed, rest = exchange.venue, exchange.feed, exchange.rest
             reconnects.add_metric([venue], feed.reconnects)
-            replacements.add_metric([venue], sum(line.replacements for line in feed.lines))
+            replacements.add_metric([venue], feed.replacements)
             connected.add_metric([venue], float(feed.is_connected))
             for kind in ("unreadable", "invalid", "unknown"):
                 malformed.add_metric([venue, kind], feed.malformed_frames[kind])

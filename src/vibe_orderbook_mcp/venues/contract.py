@@ -91,8 +91,12 @@ class Venue(Protocol):
 
     traits: VenueTraits
 
+    @property
+    def tape(self) -> Venue | None:
+        """What trades come on, if that is another connection than that of the books."""
+
     def streams_of(self, symbol: str) -> list[str]:
-        """The streams that a book and its tape are made of."""
+        """The streams that a book and its tape are made of, that of the book first."""
 
     def wire(self) -> Wire:
         """For a new connection."""

@@ -37,6 +37,7 @@ from vibe_orderbook_mcp.venues.contract import Rest, SnapshotRest, Venue
 from vibe_orderbook_mcp.venues.directory import Directory
 from vibe_orderbook_mcp.venues.line import Line
 from vibe_orderbook_mcp.venues.listing import ListingWatch
+from vibe_orderbook_mcp.venues.tape import TapeReceiver
 
 SNAPSHOTS_AT_ONCE = 4
 # A quiet symbol's snapshot is accepted when its open stream was silent for this long after it.
@@ -78,6 +79,7 @@ class Feed:
             else BookChecks(self._owners, self._depths, venue.traits.most_depth, audit_every_secs=audit_every_secs)
         )
         self.lines: list[Line] = []
+        self.tape_lines: list[Line] = []  # where trades come on connections of their own
         self.malformed_frames: Counter[Malformation] = Counter()  # frames that were skipped
         self.last_error: str | None = None
         self.failed: dict[str, str] = {}  # eager symbols that could not be subscribed yet, and why
@@ -154,7 +156,7 @@ class Feed:
         if self._checks is not None:
             self._checks.forget(symbol)
         self._listing.forget(symbol)
-        for line in self.lines:
+        for line in (*self.lines, *self.tape_lines):
             if symbol in line.symbols:
                 line.symbols.discard(symbol)
                 self._spawn(line.drop(symbol))
@@ -187,11 +189,16 @@ class Feed:
 
     @property
     def is_connected(self) -> bool:
-        return bool(self.lines) and all(line.connection is not None for line in self.lines)
+        return bool(self.lines) and all(line.connection is not None for line in (*self.lines, *self.tape_lines))
 
     @property
     def reconnects(self) -> int:
-        return sum(line.reconnects for line in self.lines)
+        return sum(line.reconnects for line in (*self.lines, *self.tape_lines))
+
+    @property
+    def replacements(self) -> int:
+        """Connections that were changed, make before break."""
+        return sum(line.replacements for line in (*self.lines, *self.tape_lines))
 
     def _waiting_text(self) -> str:
         """The eager symbols that are not subscribed yet: the first few by name, the others by number."""
@@ -245,16 +252,30 @@ class Feed:
         self._listing.note(owner, status)
         line = self._line_with_room()
         owner.follow(line.pulse)
+        if self._venue.tape is not None:
+            self._spawn(self._subscribe_tape(self._venue.tape, symbol))
+        if await self._subscribe(line, symbol) and line.connection is not None and owner.needs_snapshot:
+            self._resync(symbol, is_opening=True)
+        return spec
+
+    async def _subscribe(self, line: Line, symbol: str) -> bool:
+        """Whether the venue has confirmed it."""
         try:
             await line.add(symbol)
         except ExchangeUnavailable as error:
             # The symbol is in the line's list, so the next connection, which replaces this one, has it.
-            logger.warning("Subscribing to {} was not confirmed: {}", spec.symbol, error)
+            logger.warning("Subscribing to {} was not confirmed: {}", self._name(symbol), error)
             line.replace("a subscription was not confirmed")
-        else:
-            if line.connection is not None and owner.needs_snapshot:
-                self._resync(symbol, is_opening=True)
-        return spec
+            return False
+        return True
+
+    async def _subscribe_tape(self, tape: Venue, symbol: str) -> None:
+        line = next((each for each in self.tape_lines if len(each.symbols) < tape.traits.symbols_a_line), None)
+        if line is None:
+            line = Line(tape, self._ws_url, TapeReceiver(self.trade, self.malformed))
+            self.tape_lines.append(line)
+            self._spawn(line.run())
+        await self._subscribe(line, symbol)
 
     async def _spec(self, symbol: str, *, is_lookup: bool) -> SymbolSpec:
         """What the venue says of it, also where an eager instrument is spelled otherwise than the venue does."""

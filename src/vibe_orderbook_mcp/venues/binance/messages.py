@@ -17,6 +17,7 @@ import msgspec
 
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate, Id, Level, Millis, Price, Size, Trade
+from vibe_orderbook_mcp.model.instrument import MarketKind
 from vibe_orderbook_mcp.model.listed import Listed, is_asset_name, is_symbol_name
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import Closing, MalformedMessage, Reply, Traded
@@ -143,6 +144,13 @@ class _WireListed(msgspec.Struct):
     status: StatusWord
     base_asset: str = msgspec.field(name="baseAsset")
     quote_asset: str = msgspec.field(name="quoteAsset")
+    contract_type: str | None = msgspec.field(name="contractType", default=None)  # of futures alone
+
+    @property
+    def market(self) -> MarketKind:
+        if self.contract_type is None:
+            return "spot"
+        return "perpetual" if self.contract_type.endswith("PERPETUAL") else "future"
 
     def __post_init__(self) -> None:
         if not (is_symbol_name(self.symbol) and is_asset_name(self.base_asset) and is_asset_name(self.quote_asset)):
@@ -337,6 +345,7 @@ def parse_symbol(raw: bytes, symbol: str) -> SymbolSpec | None:
             max_size=_decimal(lot["maxQty"]),
             trading=listed.status == "TRADING",
             iceberg_parts=_limit(filters.get("ICEBERG_PARTS")),
+            market=listed.market,
         )
     except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
         raise ExchangeUnavailable(_NO_SYMBOL) from error

@@ -19,19 +19,14 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.process.pace import Repeats
 from vibe_orderbook_mcp.process.web import ANSWER_SECS, TIMEOUT_SECS, WebAnswer, WebClient, source_of
 from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.binance.families import SPOT, Family
 from vibe_orderbook_mcp.venues.binance.refusals import parse_reply, wait_secs
 from vibe_orderbook_mcp.venues.binance.weights import GLANCES, LOOKUPS, OLDER_PAGES, PAGES, Lane, WeightBudget
 
-DEPTH_LIMIT = 5000
-# While much of the minute's weight is used (many resyncs), a fifth of the levels costs a fifth of the weight.
-SHORT_DEPTH_LIMIT = 1000
-DEPTH_SHARE = 0.5
-GLANCE_LEVELS, GLANCE_WEIGHT = 100, 5
+DEPTH_SHARE = 0.5  # while more of the minute's weight is used (many resyncs), snapshots have fewer levels
 AGG_TRADES_LIMIT = 1000
 # A page of trades has 0.1 MB. A task that waits for a lost page is not ready when the exchange answers again.
 PAGE_SECS = 5.0
-EXCHANGE_INFO = "/api/v3/exchangeInfo"
-INFO_WEIGHT = 20
 INVALID_SYMBOL_CODES = (-1121, -1100, -1220)
 T = TypeVar("T")
 
@@ -43,11 +38,17 @@ class BinanceRest:
     """
 
     def __init__(
-        self, base_url: str, *, budget: WeightBudget | None = None, timeout_secs: float = TIMEOUT_SECS
+        self,
+        base_url: str,
+        *,
+        family: Family = SPOT,
+        budget: WeightBudget | None = None,
+        timeout_secs: float = TIMEOUT_SECS,
     ) -> None:
+        self._family = family
         # Pages of trades have separate connections, so that a snapshot always gets one.
         self._web, self._page_web = (WebClient(base_url, timeout_secs=timeout_secs) for _ in range(2))
-        self.budget = budget or WeightBudget()
+        self.budget = budget or WeightBudget(family.weight_limit)
         self.source: PriceSource | None = None  # None until the exchange has answered
         self.requests = 0
         self.failures: Counter[str] = Counter()  # by HTTP status; "no answer" if none came or could be read
@@ -71,26 +72,29 @@ class BinanceRest:
 
     def affordable_depth(self) -> int:
         """Levels a side for a snapshot now: all, unless that would use up the minute's weight."""
-        now = time.monotonic()
-        return SHORT_DEPTH_LIMIT if self.budget.delay(250, now, share=DEPTH_SHARE) > 0 else DEPTH_LIMIT
+        family, now = self._family, time.monotonic()
+        is_dear = self.budget.delay(family.depth_weight(family.most_depth), now, share=DEPTH_SHARE) > 0
+        return family.short_depth if is_dear else family.most_depth
 
-    async def depth(self, symbol: str, limit: int = DEPTH_LIMIT) -> DepthSnapshot:
-        weight = 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
+    async def depth(self, symbol: str, limit: int | None = None) -> DepthSnapshot:
+        levels = self._family.most_depth if limit is None else limit
         parse = partial(messages.parse_snapshot, skipped=partial(self._note_skipped, "levels", symbol))
-        return await self._get(parse, "/api/v3/depth", weight, symbol, limit=limit)
+        return await self._get(parse, "depth", self._family.depth_weight(levels), symbol, limit=levels)
 
     async def glance(self, symbol: str) -> DepthSnapshot:
         """Only the best levels, for little weight. Raises RateLimited at once while much of the weight is used up."""
-        if (delay := self.budget.delay(GLANCE_WEIGHT, time.monotonic(), lane=GLANCES)) > 0:
+        levels = self._family.glance_levels
+        weight = self._family.depth_weight(levels)
+        if (delay := self.budget.delay(weight, time.monotonic(), lane=GLANCES)) > 0:
             raise RateLimited("The share of the exchange's request limit for this is used up.", retry_after_secs=delay)
-        return await self._get(
-            messages.parse_snapshot, "/api/v3/depth", GLANCE_WEIGHT, symbol, lane=GLANCES, limit=GLANCE_LEVELS
-        )
+        return await self._get(messages.parse_snapshot, "depth", weight, symbol, lane=GLANCES, limit=levels)
 
     async def symbol(self, symbol: str, *, is_lookup: bool = False) -> SymbolSpec:
         """`is_lookup`: for a client's question. Then it has a small share of the weight and does not wait for it."""
         parse = partial(messages.parse_symbol, symbol=symbol)
-        spec = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, symbol, lane=LOOKUPS if is_lookup else None)
+        spec = await self._get(
+            parse, "exchangeInfo", self._family.info_weight, symbol, lane=LOOKUPS if is_lookup else None
+        )
         if spec is None:
             raise SymbolUnknown(symbol)
         return spec
@@ -98,11 +102,13 @@ class BinanceRest:
     async def all_symbols(self) -> Listing:
         """The exchange's whole list, as a client's look-up. Unreadable entries are left out."""
         try:  # without account rules, which are not needed here, the list is much shorter
-            raw = await self._get(bytes, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS, showPermissionSets="false")
+            raw = await self._get(
+                bytes, "exchangeInfo", self._family.info_weight, lane=LOOKUPS, showPermissionSets="false"
+            )
         except ExchangeUnavailable as error:
             if error.status != httpx.codes.BAD_REQUEST:
                 raise
-            raw = await self._get(bytes, EXCHANGE_INFO, INFO_WEIGHT, lane=LOOKUPS)
+            raw = await self._info(bytes, lane=LOOKUPS)
         read_secs, skipped = time.monotonic(), list[int]()
         try:  # thousands of entries: on a thread, books do not wait for it
             listing = await asyncio.to_thread(
@@ -124,14 +130,14 @@ class BinanceRest:
         def parse(raw: bytes) -> tuple[str | None, SymbolSpec | None]:
             return messages.parse_trading_status(raw, symbol), messages.parse_symbol(raw, symbol)
 
-        status, spec = await self._get(parse, EXCHANGE_INFO, INFO_WEIGHT, symbol, share=0.5)
+        status, spec = await self._info(parse, symbol, share=0.5)
         if status is None or spec is None:
             raise SymbolUnknown(symbol)
         return status, spec
 
     async def server_time_ms(self) -> int:
         """The exchange's clock."""
-        return await self._get(messages.parse_time, "/api/v3/time", 1)
+        return await self._get(messages.parse_time, "time", 1)
 
     async def agg_trades(
         self, symbol: str, from_id: int | None, *, is_older: bool = False, limit: int = AGG_TRADES_LIMIT
@@ -143,7 +149,13 @@ class BinanceRest:
         """
         query: dict[str, Any] = {"limit": limit} if from_id is None else {"limit": limit, "fromId": from_id}
         parse = partial(messages.parse_trades, skipped=partial(self._note_skipped, "trades", symbol))
-        return await self._get(parse, "/api/v3/aggTrades", 4, symbol, lane=OLDER_PAGES if is_older else PAGES, **query)
+        return await self._get(
+            parse, "aggTrades", self._family.trades_weight, symbol, lane=OLDER_PAGES if is_older else PAGES, **query
+        )
+
+    async def _info(self, parse: Callable[[bytes], T], symbol: str | None = None, **options: Any) -> T:
+        """`exchangeInfo` of one symbol, or of all."""
+        return await self._get(parse, "exchangeInfo", self._family.info_weight, symbol, **options)
 
     async def _get(
         self,
@@ -167,7 +179,7 @@ class BinanceRest:
         self.budget.spend(weight, time.monotonic(), lane=lane)
         self.requests += 1
         try:
-            return parse(await self._fetch(path, symbol, query, lane))
+            return parse(await self._fetch(f"{self._family.path}/{path}", symbol, query, lane))
         except (ExchangeUnavailable, RateLimited) as error:
             self.failures["no answer" if error.status is None else str(error.status)] += 1
             raise

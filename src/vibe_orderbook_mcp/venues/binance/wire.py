@@ -11,7 +11,7 @@ import msgspec
 from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import Event, VenueTraits
-from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.binance import families, messages
 
 TRAITS: Final = VenueTraits(
     name="binance",
@@ -27,6 +27,9 @@ TRAITS: Final = VenueTraits(
     streams_a_request=60,
     request_spacing_secs=0.3,  # with a ping a second that stays below the five messages which the exchange allows
 )
+
+
+US_TRAITS: Final = msgspec.structs.replace(TRAITS, name=families.US.venue)
 
 
 class BinanceWire:
@@ -53,6 +56,8 @@ class BinanceSpot:
 
     def __init__(self, traits: VenueTraits = TRAITS) -> None:
         self.traits = traits
+
+    tape = None
 
     def streams_of(self, symbol: str) -> list[str]:
         """Stream names are in lower case."""

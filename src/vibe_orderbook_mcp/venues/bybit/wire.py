@@ -121,6 +121,8 @@ class Bybit:
         self._market: Market = market
         self._depth = depth
 
+    tape = None
+
     def streams_of(self, symbol: str) -> list[str]:
         return [_BOOK + symbol, _TRADES + symbol]
 

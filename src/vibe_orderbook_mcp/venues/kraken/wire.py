@@ -137,6 +137,8 @@ class Kraken:
         self.traits = traits
         self._depth = depth
 
+    tape = None
+
     def streams_of(self, symbol: str) -> list[str]:
         return [_BOOK + symbol, _TRADE + symbol]
 

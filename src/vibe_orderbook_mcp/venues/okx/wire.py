@@ -181,6 +181,8 @@ class Okx:
         self._depth = depth
         self._contracts: dict[str, Contract] = {}
 
+    tape = None
+
     def streams_of(self, symbol: str) -> list[str]:
         return [f"books:{symbol}", f"trades:{symbol}"]
 
