@@ -38,6 +38,8 @@ class TapeReceiver:
         if (more := self._said.more("lost", time.monotonic())) is not None:
             logger.warning("Lost the exchange connection of trades ({}); reconnecting{}", reason, more)
 
+    def interrupted(self, symbols: set[str]) -> None: ...  # ids show what was missed
+
     def last_update_id(self, symbol: str) -> int | None: ...
 
     def is_stuck(self, symbols: set[str], now_ns: int) -> str | None: ...
