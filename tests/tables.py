@@ -11,6 +11,8 @@ from typing import Final
 from tests.folders import ROOT
 from tests.rooms import about, house
 from vibe_orderbook_mcp.answers.fields import fields_text
+from vibe_orderbook_mcp.collect.adapters import ADAPTERS
+from vibe_orderbook_mcp.model.instrument import VENUES, Instrument
 from vibe_orderbook_mcp.store.records.fields import ENTRIES
 
 
@@ -44,9 +46,33 @@ def rooms() -> str:
     return "\n".join([*lines, "", count])
 
 
+_BOOKS: Final = {
+    "update_ids": "ids of updates that follow each other",
+    "checksum": "the venue's checksum on every frame",
+    "connection_sequence": "a counter of the whole connection",
+    "snapshots_only": "nothing but whole snapshots",
+    "none": "nothing",
+}
+_EXAMPLES: Final = {"kraken": "BTC/USD", "coinbase": "BTC-USD", "okx": "BTC-USDT", "deribit": "BTC-PERPETUAL"}
+
+
+def kept_venues() -> str:
+    """Every venue whose books are kept, and how they are known to be right."""
+    lines = ["| venue | ask for | a book is proved by | trades |", "|---|---|---|---|"]
+    for name, make in ADAPTERS.items():
+        proof = make("http://127.0.0.1:9").venue.traits.proof
+        example = Instrument(name, _EXAMPLES.get(name, "BTC" if name == "hyperliquid" else "BTCUSDT")).name
+        levels = "" if proof.book_levels is None else f", of the best {proof.book_levels} levels a side"
+        trades = "consecutive ids" if proof.trades == "consecutive_ids" else "unproven after a lost connection"
+        refill = "; missing ones are fetched" if proof.refill else ""
+        lines.append(f"| {VENUES[name]} | `{example}` | {_BOOKS[proof.book]}{levels} | {trades}{refill} |")
+    return "\n".join(lines)
+
+
 TABLES: Final[dict[str, tuple[Path, Callable[[], str]]]] = {
     "stored fields": (ROOT / "docs" / "STORAGE.md", stored_fields),
     "rooms": (ROOT / "docs" / "ARCHITECTURE.md", rooms),
+    "venues": (ROOT / "README.md", kept_venues),
     "fields of answers": (ROOT / "docs" / "ANALYTICS.md", answered_fields),
 }
 
