@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import Any
 
 import websockets
@@ -58,7 +59,8 @@ class ComparedMarket(Market):
             where = {"update_id": book.last_update_id} if self._has_ids else {"time_ms": book.event_ms}
             truth = self._sim.truth(f"{self._venue}:{symbol}", levels=self._levels, **where)
             if truth is not None:  # over a minute ago
-                theirs = [[(float(price), float(size)) for price, size in side] for side in truth]
+                contract = owner.spec.contract_size  # a venue's sizes may be contracts; ours are of the base asset
+                theirs = [[(float(price), float(Decimal(size) * contract)) for price, size in side] for side in truth]
                 mine = [list(side.top(self._levels)) for side in (book.bids, book.asks)]
                 if mine == theirs:
                     self.right[symbol] += 1
