@@ -129,10 +129,22 @@ def product_book(question: Question) -> Any:
     return {"pricebook": {"product_id": product.symbol, "bids": bids, "asks": asks, "time": time}}
 
 
+def currencies(question: Question) -> Any:
+    names = dict.fromkeys(name for product, _ in question.listed for name in (product.asset, product.quote))
+    return {"data": [{"id": name, "code": name, "name": name, "min_size": "0.00000001"} for name in names]}
+
+
+def rates(question: Question) -> Any:
+    return {"data": {"currency": "USD", "rates": {"USD": "1.0"}}}
+
+
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     f"{BASE}/time": server_time,
     f"{BASE}/market/products": products,
     f"{BASE}/market/products/{{product_id}}": product,
     f"{BASE}/market/products/{{product_id}}/ticker": ticker,
     f"{BASE}/market/product_book": product_book,
+    "/v2/currencies": currencies,
+    "/v2/currencies/crypto": currencies,
+    "/v2/exchange-rates": rates,
 }

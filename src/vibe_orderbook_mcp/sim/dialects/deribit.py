@@ -335,7 +335,13 @@ def _book(question: Question) -> Any:
     return figures_of(market) | {"bids": bids, "asks": asks, "change_id": market.change.final_id}
 
 
+def _currencies(question: Question) -> Any:
+    names = dict.fromkeys(product.asset for product, _ in question.listed)
+    return [{"currency": name, "currency_long": name, "decimals": 8, "fee_precision": 4} for name in names]
+
+
 METHODS: Final[Mapping[str, Endpoint]] = {
+    "get_currencies": _currencies,
     "get_time": lambda question: question.now_ms,
     "test": lambda _question: {"version": "1.2.26"},
     "get_instruments": _instruments,

@@ -266,6 +266,10 @@ def info(question: Question) -> Any:
         return {"universe": universe}
     if kind == "metaAndAssetCtxs":
         return [{"universe": universe}, [figures_of(question.market(product.symbol)) for product in products]]
+    if kind == "perpDexs":
+        return [None]  # the first one has no name
+    if kind in ("spotMeta", "spotMetaAndAssetCtxs"):
+        return {"tokens": [], "universe": []} if kind == "spotMeta" else [{"tokens": [], "universe": []}, []]
     if kind == "allMids":
         return {product.symbol: f"{_mid(question, product):g}" for product in products}
     if coin not in [product.symbol for product in products]:

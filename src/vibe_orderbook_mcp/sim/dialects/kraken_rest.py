@@ -58,12 +58,18 @@ def system_status(question: Question) -> Any:
 
 
 def asset_pairs(question: Question) -> Any:
-    """All of them, or those that `pair` names."""
+    """All of them, or those that `pair` names. One that is asked for by the name of websocket v2 is answered by it."""
     wanted = [name for name in question.query.get("pair", "").split(",") if name]
-    chosen = [each for each in question.listed if not wanted or set(wanted) & {*each.product.names.values()}]
-    if wanted and len(chosen) < len(wanted):
+    found = {}
+    for each in question.listed:
+        product = each.product
+        if not wanted or {*wanted} & {*product.names.values()}:
+            found[product.names["key"]] = _pair(each)
+        elif product.symbol in wanted:
+            found[product.symbol] = _pair(each)
+    if len(found) < len(wanted):
         raise _refused(UNKNOWN_PAIR)
-    return _told({each.product.names["key"]: _pair(each) for each in chosen})
+    return _told(found)
 
 
 def _pair(listed: ListedProduct) -> dict[str, Any]:
