@@ -10,7 +10,11 @@ import pytest
 from tests.sim.clients import get, run
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim import SimConfig, SimExchange
-from vibe_orderbook_mcp.sim.dialects.contract import Product, Step, rfc3339
+from vibe_orderbook_mcp.sim.dialects.contract import (
+    Product,
+    Step,
+)
+from vibe_orderbook_mcp.sim.dialects.wording import rfc3339
 from vibe_orderbook_mcp.sim.following import FollowingModel, style_of
 from vibe_orderbook_mcp.sim.model import Ids
 from vibe_orderbook_mcp.sim.scenarios import scenario_of

@@ -11,7 +11,12 @@ from starlette.responses import Response
 
 from vibe_orderbook_mcp.sim.bending import hold_up
 from vibe_orderbook_mcp.sim.corruption import corrupt_answer
-from vibe_orderbook_mcp.sim.dialects.contract import Endpoint, NotServed, Question, encode
+from vibe_orderbook_mcp.sim.dialects.contract import (
+    Endpoint,
+    NotServed,
+    Question,
+)
+from vibe_orderbook_mcp.sim.dialects.wording import encode
 from vibe_orderbook_mcp.sim.venue_room import VenueRoom
 
 

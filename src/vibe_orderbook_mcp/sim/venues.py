@@ -12,7 +12,10 @@ from starlette.routing import Route
 from vibe_orderbook_mcp.model.errors import ConfigError
 from vibe_orderbook_mcp.sim.catalog import PROFILES, profile_of
 from vibe_orderbook_mcp.sim.dialects import binance_family, bybit, coinbase, deribit, hyperliquid, kraken, okx
-from vibe_orderbook_mcp.sim.dialects.contract import Dialect, Product
+from vibe_orderbook_mcp.sim.dialects.contract import (
+    Dialect,
+    Product,
+)
 from vibe_orderbook_mcp.sim.faults import LEAD_VENUE
 from vibe_orderbook_mcp.sim.following import FreePrice, LeadPrice, PriceAt
 from vibe_orderbook_mcp.sim.hub import Hub

@@ -10,7 +10,11 @@ import pytest
 from tests.sim.clients import run
 from tests.sim.dialects.rig import exchange, following, until
 from vibe_orderbook_mcp.book.sync import Outcome
-from vibe_orderbook_mcp.sim.faults import Disconnect, Drop, Duplicate, Fault, Reorder
+from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Duplicate, Fault, Reorder
+from vibe_orderbook_mcp.venues.binance import families
+from vibe_orderbook_mcp.venues.binance.futures import BinanceUsdm
+from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.binance.wire import US_TRAITS, BinanceSpot
 from vibe_orderbook_mcp.venues.bybit.rest import BybitRest
 from vibe_orderbook_mcp.venues.bybit.wire import Bybit
 from vibe_orderbook_mcp.venues.contract import Rest, Venue
@@ -29,6 +33,10 @@ class Adapter(NamedTuple):
 
 
 ADAPTERS = {
+    "binance-usdm": Adapter(BinanceUsdm, lambda url: BinanceRest(url, family=families.USDM), ("BTCUSDT", "ETHUSDT")),
+    "binance-us": Adapter(
+        lambda: BinanceSpot(US_TRAITS), lambda url: BinanceRest(url, family=families.US), ("BTCUSDT", "ETHUSDT")
+    ),
     "kraken": Adapter(
         lambda: Kraken(depth=10),
         lambda url: KrakenRest(url, request_secs=0.0),
@@ -65,7 +73,9 @@ def test_every_book_is_the_true_one(name: str) -> None:
     run(body())
 
 
-@pytest.mark.parametrize("fault", [Drop(count=12), Reorder(count=12)], ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize(
+    "fault", [Drop(count=12), Reorder(count=12), Corrupt(count=12)], ids=lambda fault: type(fault).__name__
+)
 def test_what_is_lost_is_noticed_and_the_book_comes_back(name: str, fault: Fault) -> None:
     async def body() -> None:
         adapter = ADAPTERS[name]

@@ -13,12 +13,6 @@ from tests.sim.dialects.rig import Talk, exchange, following, stepped, until
 from vibe_orderbook_mcp.book.sync import Outcome
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable, SymbolUnknown
 from vibe_orderbook_mcp.sim.faults import (
-    Corrupt,
-    Disconnect,
-    Drop,
-    Duplicate,
-    Fault,
-    Reorder,
     RestStatus,
     Stall,
     Suspend,
@@ -48,75 +42,6 @@ def test_every_book_is_the_true_one_at_every_frame(depth: int) -> None:
                 assert market.wrong == {}
                 assert feed.malformed_frames == {}
                 assert {outcome for each in market.outcomes.values() for outcome in each} == {Outcome.APPLIED}
-
-    run(body())
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Drop(symbol=NAMES[0], count=20),
-        Reorder(symbol=NAMES[0], count=20),
-        Corrupt(symbol=NAMES[0], count=20, mode="truncated"),
-    ],
-    ids=lambda fault: type(fault).__name__,
-)
-def test_what_is_lost_is_noticed_and_the_book_comes_back(fault: Fault) -> None:
-    """Neither the other symbol nor another venue notices anything of it."""
-
-    async def body() -> None:
-        async with exchange(*NAMES) as sim:
-            followed = following(sim, Kraken(depth=10), rest_of(sim), SYMBOLS, levels=10, has_ids=False)
-            async with followed as (market, feed):
-                sim.faults.add(fault)
-                await until(lambda: market.owner(BTC).counts.checksum_failures > 0)
-                await until(lambda: sim.faults.calm)
-                assert await feed.wait_live(BTC, 60.0)
-                before = market.right[BTC]
-                await until(lambda: market.right[BTC] > before + 20)
-                assert market.outcomes[SYMBOLS[1]].keys() == {Outcome.APPLIED}
-                assert market.wrong[SYMBOLS[1]] == []
-
-    run(body())
-
-
-def test_a_frame_that_comes_twice_does_no_harm() -> None:
-    """Rows are sizes and no differences."""
-
-    async def body() -> None:
-        async with exchange(NAMES[0]) as sim:
-            followed = following(sim, Kraken(depth=10), rest_of(sim), (BTC,), levels=10, has_ids=False)
-            async with followed as (market, _):
-                sim.faults.add(Duplicate(venue="kraken", channel="all", count=20))
-                await until(lambda: sim.faults.calm and market.trades[BTC] != [])
-                assert market.wrong == {}
-                assert market.outcomes[BTC].keys() == {Outcome.APPLIED}
-                ids = [trade.agg_id for trade in market.trades[BTC]]
-                assert sorted(set(ids)) == list(range(min(ids), max(ids) + 1))
-                assert market.owner(BTC).counts.trades == len(set(ids))
-
-    run(body())
-
-
-def test_after_a_disconnection_books_are_right_and_trades_have_no_hole() -> None:
-    """What was traded meanwhile is fetched by its ids, and is what the stream says of those that it had."""
-
-    async def body() -> None:
-        async with exchange(*NAMES) as sim:
-            rest = rest_of(sim)
-            async with following(sim, Kraken(), rest, SYMBOLS, levels=20, has_ids=False) as (market, feed):
-                await until(lambda: all(len(market.trades[symbol]) > 2 for symbol in SYMBOLS))
-                sim.faults.add(Disconnect(venue="kraken"))
-                await until(lambda: feed.reconnects > 0)
-                counts = {symbol: len(market.trades[symbol]) for symbol in SYMBOLS}
-                await until(lambda: all(len(market.trades[symbol]) > counts[symbol] + 2 for symbol in SYMBOLS))
-                assert market.wrong == {}
-                for symbol in SYMBOLS:
-                    streamed = {trade.agg_id: trade for trade in market.trades[symbol]}
-                    page = await rest.agg_trades(symbol, min(streamed))
-                    told = {trade.agg_id: trade for trade in page if trade.agg_id <= max(streamed)}
-                    assert sorted(told) == list(range(min(streamed), max(streamed) + 1))
-                    assert {agg_id: told[agg_id] for agg_id in streamed} == streamed
 
     run(body())
 

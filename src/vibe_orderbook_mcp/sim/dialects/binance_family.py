@@ -27,6 +27,8 @@ from vibe_orderbook_mcp.sim.dialects.contract import (
     StreamKey,
     StreamKind,
     Units,
+)
+from vibe_orderbook_mcp.sim.dialects.wording import (
     encode,
     parse_request,
     top_of,

@@ -14,7 +14,6 @@ from vibe_orderbook_mcp.sim.dialects.bybit_rest import endpoints_of, execution_i
 from vibe_orderbook_mcp.sim.dialects.contract import (
     Answer,
     BookChange,
-    BookWindow,
     Endpoint,
     Leave,
     Listen,
@@ -26,6 +25,9 @@ from vibe_orderbook_mcp.sim.dialects.contract import (
     StreamKey,
     StreamKind,
     Units,
+)
+from vibe_orderbook_mcp.sim.dialects.wording import (
+    BookWindow,
     encode,
     parse_request,
     top_of,

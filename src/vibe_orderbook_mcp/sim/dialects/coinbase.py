@@ -28,6 +28,8 @@ from vibe_orderbook_mcp.sim.dialects.contract import (
     StreamKey,
     StreamKind,
     Units,
+)
+from vibe_orderbook_mcp.sim.dialects.wording import (
     best_levels,
     encode,
     parse_request,

@@ -12,6 +12,8 @@ from vibe_orderbook_mcp.sim.dialects.contract import (
     NotServed,
     Product,
     Question,
+)
+from vibe_orderbook_mcp.sim.dialects.wording import (
     best_levels,
     rfc3339,
     top_of,

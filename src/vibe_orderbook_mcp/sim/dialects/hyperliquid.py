@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from vibe_orderbook_mcp.sim.dialects.contract import (
     Answer,
     BookChange,
@@ -20,25 +18,27 @@ from vibe_orderbook_mcp.sim.dialects.contract import (
     MarketFill,
     MarketFills,
     MarketView,
-    NotServed,
     Product,
-    Question,
     Step,
     StreamKey,
     StreamKind,
-    Units,
-    best_levels,
+)
+from vibe_orderbook_mcp.sim.dialects.hyperliquid_rest import (
+    OLD_TRADES,
+    book_of,
+    figures_of,
+    info,
+    level_of,
+    request_of,
+    trade_of,
+)
+from vibe_orderbook_mcp.sim.dialects.wording import (
     encode,
     parse_request,
-    sum_of,
     top_of,
 )
 
-LEVELS: Final = 20
 BOOK_MS: Final = 500
-OLD_TRADES: Final = 10
-LOOK_BACK: Final = 1000
-_MIX: Final = 0x9E3779B97F4A7C15
 
 _KINDS: Final[dict[str, StreamKind]] = {
     "l2Book": "depth",
@@ -87,7 +87,7 @@ class HyperliquidDialect:
         return HyperliquidTape(market) if key.kind == "trades" else HyperliquidFigures(market, key.option)
 
     def asked(self, query: Mapping[str, str], body: bytes) -> str:
-        return str(_request(body).get("coin", ""))
+        return str(request_of(body).get("coin", ""))
 
     def update_of(self, wire_id: int, market: MarketView) -> int:
         return wire_id  # its frames have times alone
@@ -133,30 +133,6 @@ class HyperliquidTalk:
 
 def _error(words: str) -> bytes:
     return encode({"channel": "error", "data": words})
-
-
-def _level(product: Product, row: tuple[int, int]) -> dict[str, Any]:
-    price = product.price.text(row[0]) + ("" if product.price.exp else ".0")
-    return {"px": price, "sz": product.size.short(row[1]), "n": 1 + row[1] % 7}
-
-
-def book_of(market: MarketView) -> dict[str, Any]:
-    levels: Sequence[Units] = best_levels(market.sides, LEVELS)
-    rows = [[_level(market.product, row) for row in side] for side in levels]
-    return {"coin": market.product.symbol, "time": market.change.time_ms, "levels": rows}
-
-
-def trade_of(product: Product, fill: MarketFill) -> dict[str, Any]:
-    return {
-        "coin": product.symbol,
-        "side": "A" if fill.taker_sells else "B",
-        "px": _level(product, (fill.price, 0))["px"],
-        "sz": product.size.short(fill.lots),
-        "time": fill.time_ms,
-        "hash": f"0x{0 if fill.id % 5 == 0 else fill.id * _MIX:064x}",
-        "tid": fill.id * _MIX % 2**50,  # in no order
-        "users": ["0x" + "0" * 40, "0x" + "0" * 39 + "1"],
-    }
 
 
 class HyperliquidBook:
@@ -217,7 +193,7 @@ class HyperliquidFigures:
     def _best(self) -> bytes:
         market = self._market
         self._touch = top_of(market.sides)
-        best = [None if row is None else _level(market.product, row) for row in top_of(market.sides)]
+        best = [None if row is None else level_of(market.product, row) for row in top_of(market.sides)]
         data = {"coin": market.product.symbol, "time": market.change.time_ms, "bbo": best}
         return encode({"channel": "bbo", "data": data})
 
@@ -227,61 +203,3 @@ class HyperliquidFigures:
         self._due_ms = now_ms - now_ms % 1000 + 1000
         data = {"coin": self._market.product.symbol, "ctx": figures_of(self._market)}
         return [encode({"channel": "activeAssetCtx", "data": data})]
-
-
-def figures_of(market: MarketView) -> dict[str, str]:
-    said, product = market.derivatives(), market.product
-    rows = market.newest_fills(LOOK_BACK)
-    count = rows[-1].id - market.first_fill_at(market.time_ms - 86_400_000) if rows else 0
-    _, amounts = sum_of(rows, product)
-    return {
-        "funding": f"{said.funding_rate / 8.0:.10f}",  # of an hour
-        "openInterest": product.size.short(product.size.units(said.open_interest)),
-        "prevDayPx": product.price.text(market.opening_price()),
-        "dayNtlVlm": f"{amounts * count / max(1, len(rows)):.4f}",
-        "oraclePx": f"{said.index_price:.2f}",
-        "markPx": f"{said.mark_price:.2f}",
-    }
-
-
-def _request(body: bytes) -> dict[str, Any]:
-    try:
-        request = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return {}
-    return request if isinstance(request, dict) else {}
-
-
-def info(question: Question) -> Any:
-    """The only path: what is asked for stands in the body."""
-    request = _request(question.body)
-    kind, coin = request.get("type"), request.get("coin")
-    products = [product for product, _ in question.listed]
-    universe = [
-        {"name": product.symbol, "szDecimals": product.size.exp, "maxLeverage": 40}
-        | ({} if status is None else {"isDelisted": True})
-        for product, status in question.listed
-    ]
-    if kind == "meta":
-        return {"universe": universe}
-    if kind == "metaAndAssetCtxs":
-        return [{"universe": universe}, [figures_of(question.market(product.symbol)) for product in products]]
-    if kind == "perpDexs":
-        return [None]  # the first one has no name
-    if kind in ("spotMeta", "spotMetaAndAssetCtxs"):
-        return {"tokens": [], "universe": []} if kind == "spotMeta" else [{"tokens": [], "universe": []}, []]
-    if kind == "allMids":
-        return {product.symbol: f"{_mid(question, product):g}" for product in products}
-    if coin not in [product.symbol for product in products]:
-        raise NotServed(None, 500)
-    market = question.market(str(coin))
-    if kind == "l2Book":
-        return book_of(market)
-    if kind == "recentTrades":
-        return [trade_of(market.product, fill) for fill in reversed(market.newest_fills(OLD_TRADES))]
-    raise NotServed("Failed to deserialize the JSON body into the target type", 422)
-
-
-def _mid(question: Question, product: Product) -> float:
-    prices = [product.price.number(row[0]) for row in top_of(question.market(product.symbol).sides) if row is not None]
-    return sum(prices) / len(prices) if prices else 0.0

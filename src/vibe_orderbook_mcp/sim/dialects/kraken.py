@@ -14,7 +14,6 @@ from zlib import crc32
 from vibe_orderbook_mcp.sim.dialects.contract import (
     Answer,
     BookChange,
-    BookWindow,
     Leave,
     Listen,
     MarketEvent,
@@ -25,11 +24,14 @@ from vibe_orderbook_mcp.sim.dialects.contract import (
     Step,
     StreamKey,
     Units,
+)
+from vibe_orderbook_mcp.sim.dialects.kraken_rest import ENDPOINTS, TOO_MANY
+from vibe_orderbook_mcp.sim.dialects.wording import (
+    BookWindow,
     encode,
     parse_request,
     rfc3339,
 )
-from vibe_orderbook_mcp.sim.dialects.kraken_rest import ENDPOINTS, TOO_MANY
 
 DEPTHS: Final = (10, 25, 100, 500, 1000)
 CHECKED: Final = 10  # levels a side that the checksum is of

@@ -14,7 +14,6 @@ from zlib import crc32
 from vibe_orderbook_mcp.sim.dialects.contract import (
     Answer,
     BookChange,
-    BookWindow,
     Bye,
     Leave,
     Listen,
@@ -27,11 +26,14 @@ from vibe_orderbook_mcp.sim.dialects.contract import (
     StreamKey,
     StreamKind,
     Units,
+)
+from vibe_orderbook_mcp.sim.dialects.okx_rest import ENDPOINTS
+from vibe_orderbook_mcp.sim.dialects.wording import (
+    BookWindow,
     encode,
     parse_request,
     top_of,
 )
-from vibe_orderbook_mcp.sim.dialects.okx_rest import ENDPOINTS
 
 DEPTHS: Final = {"books": 400, "books5": 5}
 CHECKED: Final = 25
