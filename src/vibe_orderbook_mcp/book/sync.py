@@ -99,7 +99,7 @@ class BookSync:
         self.missed: tuple[int, int] = (0, 0)  # (expected first id, first id received) of the last gap
         self._buffer: deque[DepthUpdate] = deque(maxlen=BUFFER_LIMIT)
         self._crossed_events = 0
-        self._fullest = [0, 0]  # the most levels of bids and of asks since the book began, for an exact depth
+        self._fullest = (0, 0)  # the most levels of bids and of asks since the book began, for an exact depth
 
     @property
     def is_live(self) -> bool:
@@ -189,12 +189,14 @@ class BookSync:
         return Outcome.APPLIED
 
     def _has_exactly(self, depth: int, book: OrderBook) -> bool:
-        """Whether a side has as many levels as the venue keeps: all of them, or as many as there are."""
-        counts = len(book.bids), len(book.asks)
-        before, self._fullest = self._fullest, list(map(max, self._fullest, counts))
-        return all(
-            count <= depth and (count == depth or most < depth) for count, most in zip(counts, before, strict=True)
-        )
+        """Whether both sides have as many levels as the venue keeps: all of them, or as many as there are."""
+        bids, asks = len(book.bids), len(book.asks)
+        most_bids, most_asks = self._fullest
+        if bids == depth == asks:
+            self._fullest = (depth, depth)
+            return True
+        self._fullest = (max(bids, most_bids), max(asks, most_asks))
+        return (bids == depth or max(bids, most_bids) < depth) and (asks == depth or max(asks, most_asks) < depth)
 
     def _is_right(self, book: OrderBook, checksum: int) -> bool:
         rule = self._rule
@@ -214,7 +216,7 @@ class BookSync:
         self.book = None
         self.is_proven = False
         self._crossed_events = 0
-        self._fullest = [0, 0]
+        self._fullest = (0, 0)
         self._buffer.clear()
         if self.steps is not None:
             self.steps.break_chain()  # the next state does not follow from the last one

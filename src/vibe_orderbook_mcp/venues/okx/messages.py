@@ -39,11 +39,8 @@ class OkxFrame(msgspec.Struct):
     msg: str | None = None
 
 
-class OkxLevel(msgspec.Struct, array_like=True, gc=False):
-    """Behind the size stand a field that is always 0 and the number of orders."""
-
-    price: Price
-    size: Size
+# Price, size, a field that is always 0, the number of orders.
+OkxLevel = tuple[Price, Size, str, str]
 
 
 class OkxDepth(msgspec.Struct, gc=False, rename={"event_ms": "ts", "seq_id": "seqId", "prev_seq_id": "prevSeqId"}):
@@ -66,8 +63,16 @@ class OkxFills(msgspec.Struct, gc=False, rename={"trade_id": "tradeId", "price":
     count: _Fills = 1
 
 
+class OkxBooks(msgspec.Struct):
+    """A message of the channel `books`, decoded at once."""
+
+    arg: OkxChannel
+    action: Literal["snapshot", "update"]
+    data: list[OkxDepth]
+
+
+decode_books = msgspec.json.Decoder(OkxBooks, strict=False).decode
 decode_frame = msgspec.json.Decoder(OkxFrame).decode
-decode_depths = msgspec.json.Decoder(list[OkxDepth], strict=False).decode
 decode_fills = msgspec.json.Decoder(list[OkxFills], strict=False).decode
 
 
@@ -93,8 +98,8 @@ class Contract(msgspec.Struct, frozen=True):
     def rows(self, levels: list[OkxLevel]) -> list[Level]:
         """In the order of the frame: of a price that is named twice, the last row counts."""
         if self.size == 1.0:
-            return [(level.price, level.size) for level in levels]
-        return [(level.price, self.base(level.size)) for level in levels]
+            return [(price, size) for price, size, _, _ in levels]
+        return [(price, self.base(size)) for price, size, _, _ in levels]
 
     def trades(self, fills: OkxFills) -> list[Trade]:
         """One for each id. Of fills that the venue added up only the sum is known: they get equal parts of it, and the
@@ -124,7 +129,6 @@ class OkxInstrument(msgspec.Struct, rename="camel"):
     base_ccy: str = ""
     quote_ccy: str = ""
     settle_ccy: str = ""
-    ct_type: str = ""
     ct_val: str = ""
     ct_mult: str = ""
     ct_val_ccy: str = ""
@@ -147,7 +151,7 @@ class OkxInstrument(msgspec.Struct, rename="camel"):
         """Spot, and swaps whose contracts are amounts of the base asset. Of an inverse one they are dollars: the size
         of a level in the base asset would change with its price.
         """
-        return self.inst_type == "SPOT" or (self.ct_type == "linear" and self.ct_val_ccy == self.assets[0])
+        return self.inst_type == "SPOT" or self.ct_val_ccy == self.assets[0]
 
     @property
     def status_word(self) -> str:

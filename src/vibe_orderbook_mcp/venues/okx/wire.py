@@ -8,6 +8,7 @@ above it. The connection ends after 30 s in which nothing was sent and nothing c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -28,7 +29,7 @@ from vibe_orderbook_mcp.model.wire import (
 )
 from vibe_orderbook_mcp.venues.okx import messages
 from vibe_orderbook_mcp.venues.okx.checksum import checksum_rule
-from vibe_orderbook_mcp.venues.okx.messages import Contract, OkxChannel, OkxDepth, OkxFrame
+from vibe_orderbook_mcp.venues.okx.messages import Contract, OkxBooks, OkxChannel, OkxDepth, OkxFrame
 
 DEPTH: Final = 400  # levels a side of the channel `books`
 CLOSING_SOON: Final = "64008"  # the notice of a service upgrade, a minute before the end
@@ -44,6 +45,7 @@ TRAITS: Final = VenueTraits(
     ping_every_secs=15.0,
 )
 
+_BOOKS: Final = b'"books"'
 _NONE: Final = Contract(1.0, 0, 0)
 
 
@@ -103,6 +105,9 @@ class OkxWire:
     def read(self, raw: bytes) -> Sequence[Event]:
         if raw == b"pong":
             return ()
+        if _BOOKS in raw[:80]:  # in almost every message, and in the most expensive ones
+            with suppress(*messages.UNREADABLE):  # the answer to a request has such an argument too
+                return self._books(messages.decode_books(raw))
         try:
             frame = messages.decode_frame(raw)
         except msgspec.ValidationError as error:
@@ -114,10 +119,7 @@ class OkxWire:
         channel = frame.arg
         try:
             if channel is not None and channel.channel == "books":
-                is_whole = frame.action == "snapshot"
-                return [
-                    self._book(channel.symbol, depth, is_whole=is_whole) for depth in messages.decode_depths(frame.data)
-                ]
+                return self._books(messages.decode_books(raw))
             if channel is not None and channel.channel == "trades":
                 return list(self._trades(channel.symbol, frame))
         except (*messages.UNREADABLE, ValueError) as error:
@@ -151,6 +153,10 @@ class OkxWire:
                     return [Reply(int(waiting_id))]
                 break
         return ()
+
+    def _books(self, books: OkxBooks) -> Sequence[Event]:
+        is_whole = books.action == "snapshot"
+        return [self._book(books.arg.symbol, depth, is_whole=is_whole) for depth in books.data]
 
     def _book(self, symbol: str, depth: OkxDepth, *, is_whole: bool) -> Event:
         chain = self._chains.get(symbol)
