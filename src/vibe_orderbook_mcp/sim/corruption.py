@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -73,6 +74,10 @@ def _read(bent: Bent) -> dict[str, Any] | None:
 
 def _spoil(body: dict[str, Any], mode: Corruption) -> None:
     """Break the numbers of a payload, whichever of its spellings it has."""
+    if not body.keys() & {"e", "u", "lastUpdateId"}:
+        for each in _inner(body):
+            _spoil_inner(each, mode)
+        return
     if mode == "wrong_types":
         body.update({"E": "yesterday", "u": [1], "a": {"0": 1}, "T": None})
         return
@@ -85,3 +90,28 @@ def _spoil(body: dict[str, Any], mode: Corruption) -> None:
             levels.append(["1.00000000", bad])
     if "q" in body:
         body["q"] = bad
+
+
+SIZES = ("qty", "sz", "v", "q", "size", "new_quantity", "amount")
+SIDES = ("bids", "asks", "b", "a", "levels")
+
+
+def _inner(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object of another venue's frame, the outermost one left out: it says whose the frame is."""
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, dict):
+            yield each
+        if isinstance(each, dict | list):
+            yield from _inner(each)
+
+
+def _spoil_inner(body: dict[str, Any], mode: Corruption) -> None:
+    bad: Any = {"wrong_types": [1], "nan": "NaN"}.get(mode, "-1.0")
+    for name in SIZES:
+        if name in body:
+            body[name] = bad
+    for name in SIDES:
+        rows = body.get(name)
+        for row in rows[:1] if isinstance(rows, list) else ():
+            if isinstance(row, list) and len(row) > 1:
+                row[2 if len(row) == 3 else 1] = bad  # of three the first one is what happens to the level

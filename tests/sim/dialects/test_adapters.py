@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, get_args
 
 import pytest
 
 from tests.sim.clients import run
 from tests.sim.dialects.rig import exchange, following, until
 from vibe_orderbook_mcp.book.sync import Outcome
+from vibe_orderbook_mcp.sim.corruption import Corruption
 from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Duplicate, Fault, Reorder
 from vibe_orderbook_mcp.venues.binance import families
 from vibe_orderbook_mcp.venues.binance.futures import BinanceUsdm
@@ -18,6 +20,7 @@ from vibe_orderbook_mcp.venues.binance.wire import US_TRAITS, BinanceSpot
 from vibe_orderbook_mcp.venues.bybit.rest import BybitRest
 from vibe_orderbook_mcp.venues.bybit.wire import Bybit
 from vibe_orderbook_mcp.venues.contract import Rest, Venue
+from vibe_orderbook_mcp.venues.feed import Feed
 from vibe_orderbook_mcp.venues.kraken.rest import KrakenRest
 from vibe_orderbook_mcp.venues.kraken.wire import Kraken
 from vibe_orderbook_mcp.venues.okx.rest import OkxRest
@@ -52,6 +55,11 @@ ADAPTERS = {
         lambda: Bybit("linear"), lambda url: BybitRest(url, "linear", request_secs=0.0), ("BTCUSDT", "ETHUSDT")
     ),
 }
+
+
+def is_more(feed: Feed, than: int) -> bool:
+    """Whether more was noticed of broken frames."""
+    return feed.malformed_frames.total() + feed.reconnects > than
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
@@ -90,6 +98,30 @@ def test_what_is_lost_is_noticed_and_the_book_comes_back(name: str, fault: Fault
                 assert await feed.wait_live(symbol, 60.0)
                 before = market.right[symbol]
                 await until(lambda: market.right[symbol] > before + 10)
+
+    run(body())
+
+
+def test_broken_frames_are_counted_and_the_book_comes_back(name: str) -> None:
+    """Whatever is broken in them: JSON, types, numbers, names."""
+    modes = get_args(Corruption)
+
+    async def body() -> None:
+        adapter = ADAPTERS[name]
+        async with exchange(*(f"{name}:{symbol}" for symbol in adapter.symbols), scenario="busy") as sim:
+            rest, (symbol, _) = adapter.rest(f"{sim.rest_url}/{name}"), adapter.symbols
+            followed = following(sim, adapter.venue(), rest, (symbol,), levels=10, has_ids=adapter.has_ids)
+            async with followed as (market, feed):
+                for mode in modes:
+                    found = feed.malformed_frames.total() + feed.reconnects
+                    sim.faults.add(Corrupt(channel="trades", count=1, mode=mode, size=2**23))
+                    await until(lambda: sim.faults.calm)
+                    # A frame that is too long ends the connection.
+                    await until(partial(is_more, feed, found))
+                assert await feed.wait_live(symbol, 60.0)
+                before = market.right[symbol]
+                await until(lambda: market.right[symbol] > before + 5)
+                assert market.wrong == {}
 
     run(body())
 
