@@ -38,7 +38,7 @@ def known_owner(runtime: Runtime, symbol: str) -> InstrumentOwner | None:
 
 
 def moment_of(runtime: Runtime, owner: InstrumentOwner) -> Moment:
-    feed = runtime.exchanges.feed(owner.spec.symbol)
+    feed = runtime.exchanges.of_venue(owner.spec.instrument.venue).feed
     return owner.moment(time.monotonic_ns(), None if feed.is_connected else feed.last_error or "no connection yet")
 
 

@@ -53,14 +53,14 @@ class Exchanges:
         self._filling: dict[str, asyncio.Task[None]] = {}
         self._is_running = False
         for venue in dict.fromkeys(Instrument.of(name).venue for name in settings.symbols):
-            self._venue(venue)
+            self.of_venue(venue)
 
     def __iter__(self) -> Iterator[Exchange]:
         return iter(list(self._exchanges.values()))
 
     def of(self, name: str) -> Exchange:
         """The venue of this instrument. Raises ConfigError as the constructor does."""
-        return self._venue(Instrument.of(name).venue)
+        return self.of_venue(Instrument.of(name).venue)
 
     def feed(self, name: str) -> Feed:
         """Of this instrument."""
@@ -125,7 +125,8 @@ class Exchanges:
     def malformed_frames(self) -> Counter[Malformation]:
         return sum((each.feed.malformed_frames for each in self), Counter())
 
-    def _venue(self, venue: str) -> Exchange:
+    def of_venue(self, venue: str) -> Exchange:
+        """Raises ConfigError as the constructor does."""
         exchange = self._exchanges.get(venue)
         if exchange is None:
             exchange = self._exchanges[venue] = self._made(venue, self._settings.addresses(venue))
