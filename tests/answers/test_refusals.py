@@ -191,7 +191,7 @@ def test_arguments_that_a_tool_does_not_have_are_ignored_and_named(tmp_path: Pat
     [
         ("mexc:BTCUSDT", "mexc"),
         ("MEXC:BTCUSDT", "mexc"),
-        ("binance-usdm:BTCUSDT", "binance-usdm"),
+        ("gateio:BTC_USDT", "gateio"),
         ("BTC-PERP", "perpetuals"),
         ("BTCUSDT.P", "perpetuals"),
         ("BTC/USDT:USDT", "perpetuals"),
