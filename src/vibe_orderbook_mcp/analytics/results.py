@@ -8,12 +8,13 @@ information (a flag that is not set, `detail` that was not requested) are left o
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from vibe_orderbook_mcp.analytics.numbers import secs_text
-from vibe_orderbook_mcp.model.instrument import MarketKind
+from vibe_orderbook_mcp.model.instrument import MarketKind, Proof
 from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.moment import Status
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
@@ -100,8 +101,13 @@ def about(spec: SymbolSpec) -> dict[str, Any]:
         "symbol": instrument.name,
         "venue": instrument.venue,
         "market": spec.market,
-        "proof": ProofAnswer(book=proof.book, book_levels=proof.book_levels, trades=proof.trades, refill=proof.refill),
+        "proof": _proof_answer(proof),
     }
+
+
+@lru_cache(maxsize=64)  # one a venue
+def _proof_answer(proof: Proof) -> ProofAnswer:
+    return ProofAnswer(book=proof.book, book_levels=proof.book_levels, trades=proof.trades, refill=proof.refill)
 
 
 class Window(Answer):

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from vibe_orderbook_mcp.model.errors import VibeError
@@ -132,6 +133,7 @@ def read_instruments(texts: Iterable[str], kept: Collection[str] = KEPT_VENUES) 
     return found
 
 
+@lru_cache(maxsize=1024)  # clients ask for the same few again and again
 def read_name(text: str) -> Name | None:
     """None where no instrument can have such a name."""
     if len(text) > 4 * LONGEST_SYMBOL:
