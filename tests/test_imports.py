@@ -66,7 +66,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "market.*": IMPURE,
     "store.records.*": tuple(name for name in IMPURE if name != "sys"),  # sys.byteorder
     "collect.places": IMPURE,
-    "collect.lost": IMPURE,
+    "collect.lost_seconds": IMPURE,
     "process.backoff": (*(name for name in IMPURE if name != "random"),),
     "process.repeats": IMPURE,
     "process.unpacking": IMPURE,

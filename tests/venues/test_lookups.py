@@ -19,7 +19,7 @@ from tests.patience import PATIENCE_SECS
 from vibe_orderbook_mcp.collect import asking
 from vibe_orderbook_mcp.model.errors import SymbolUnknown
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest
-from vibe_orderbook_mcp.venues import directory
+from vibe_orderbook_mcp.venues import symbol_list as directory
 from vibe_orderbook_mcp.venues.binance.families import SPOT
 from vibe_orderbook_mcp.venues.binance.weights import DEFAULT_LIMIT, LOOKUPS
 
@@ -75,7 +75,7 @@ def test_a_symbol_that_was_listed_since_is_found_after_a_minute(
             feed = feed_of(server.runtime)
             known = feed.listing
             assert known is not None
-            feed._directory.listing = type(known)(entry for entry in known if entry.symbol != "ETHUSDT")
+            feed._symbol_list.listing = type(known)(entry for entry in known if entry.symbol != "ETHUSDT")
             with pytest.raises(SymbolUnknown):
                 await feed.listed("ETHUSDT")
             monkeypatch.setattr(directory, "ASK_AGAIN_SECS", 0.0)

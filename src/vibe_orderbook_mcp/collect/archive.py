@@ -20,7 +20,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from vibe_orderbook_mcp.collect.lost import SymbolSeconds
+from vibe_orderbook_mcp.collect.lost_seconds import SymbolSeconds
 from vibe_orderbook_mcp.model.condition import Mode
 from vibe_orderbook_mcp.model.errors import Damaged, DiskFull, PlaceGone, StorageError, StorageLocked, WritingPaused
 from vibe_orderbook_mcp.process.pace import delays

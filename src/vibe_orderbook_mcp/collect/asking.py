@@ -10,10 +10,9 @@ from vibe_orderbook_mcp.collect.runtime import Runtime
 from vibe_orderbook_mcp.market.chronicle import DELISTED
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import ExchangeError, InexactSymbol, RateLimited, Refusal, SymbolUnknown
-from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE, VENUES, Instrument
+from vibe_orderbook_mcp.model.instrument import Instrument
 from vibe_orderbook_mcp.model.moment import Moment
-from vibe_orderbook_mcp.model.naming import suggestions
-from vibe_orderbook_mcp.model.refusals import RETRY_SECS, not_live
+from vibe_orderbook_mcp.model.refusals import RETRY_SECS, not_listed, not_live
 
 ANSWER_SECS = 4.5  # a first use is answered or refused within 5 s
 
@@ -51,7 +50,7 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> Instrume
             _make_room(runtime, symbol)
             await feed.subscribe(symbol)
     except SymbolUnknown as error:
-        raise _not_listed(runtime, symbol) from error
+        raise not_listed(Instrument.of(symbol), runtime.exchanges.feed(symbol).listing) from error
     except InexactSymbol as error:
         raise Refusal("symbol_not_found", str(error), "This symbol cannot be kept exactly; ask for another.") from error
     except RateLimited as error:
@@ -71,22 +70,6 @@ async def _subscribe(runtime: Runtime, symbol: str, deadline: float) -> Instrume
             retry_after_secs=RETRY_SECS,
         ) from error
     return runtime.market.symbols[symbol]
-
-
-def _not_listed(runtime: Runtime, symbol: str) -> Refusal:
-    listing, instrument = runtime.exchanges.feed(symbol).listing, Instrument.of(symbol)
-    meant = [] if listing is None else suggestions(instrument.symbol, listing)
-    meant = [Instrument(instrument.venue, each).name for each in meant]
-    listed = "BTCUSDT" if listing is None else next(iter(listing.names), "BTCUSDT")
-    example = "BTCUSDT or SOLUSDT" if instrument.venue == DEFAULT_VENUE else Instrument(instrument.venue, listed).name
-    hint = f"Check the spelling: base asset then quote asset without the rest, such as {example}."
-    if meant:
-        hint = f"Did you mean {' or '.join(meant)}?"
-    return Refusal("symbol_not_found", f"{_who(instrument)} does not list {symbol}.", hint)
-
-
-def _who(instrument: Instrument) -> str:
-    return "The exchange" if instrument.venue == DEFAULT_VENUE else VENUES[instrument.venue]
 
 
 def _make_room(runtime: Runtime, symbol: str) -> None:

@@ -17,7 +17,7 @@ from loguru import logger
 
 from vibe_orderbook_mcp.collect.archive import Archive
 from vibe_orderbook_mcp.collect.housekeeping import Housekeeping
-from vibe_orderbook_mcp.collect.lost import SymbolSeconds
+from vibe_orderbook_mcp.collect.lost_seconds import SymbolSeconds
 from vibe_orderbook_mcp.collect.watcher import Watcher
 from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.market.owner import InstrumentOwner

@@ -1,9 +1,15 @@
-"""Refusals of several rooms, so that one state has one text. Pure."""
+"""Texts of refusals, so that one state has one text. Pure.
+
+Those of wrong arguments are in `answers.arguments` and `model.naming`, those of missing data beside the figure.
+"""
 
 from __future__ import annotations
 
 from vibe_orderbook_mcp.model.errors import Refusal, StorageError
+from vibe_orderbook_mcp.model.instrument import DEFAULT_VENUE, VENUES, Instrument
+from vibe_orderbook_mcp.model.listed import Listing
 from vibe_orderbook_mcp.model.moment import Moment
+from vibe_orderbook_mcp.model.naming import suggestions
 
 RETRY_SECS = 2.0
 WRITE_LAG_SECS = 2.0  # a second can be read this long after its end
@@ -38,6 +44,20 @@ def not_live(now: Moment) -> Refusal:
         "Ask again after the delay; the server resyncs by itself.",
         retry_after_secs=RETRY_SECS,
     )
+
+
+def not_listed(instrument: Instrument, listing: Listing | None) -> Refusal:
+    """The venue has no such symbol. `listing`: what it has, if that is known."""
+    venue, symbol = instrument.venue, instrument.symbol
+    meant = [] if listing is None else [Instrument(venue, each).name for each in suggestions(symbol, listing)]
+    if meant:
+        hint = f"Did you mean {' or '.join(meant)}?"
+    else:
+        listed = None if listing is None or venue == DEFAULT_VENUE else next(iter(listing.names), None)
+        example = "BTCUSDT or SOLUSDT" if listed is None else Instrument(venue, listed).name
+        hint = f"Check the spelling: base asset then quote asset without the rest, such as {example}."
+    who = "The exchange" if venue == DEFAULT_VENUE else VENUES[venue]
+    return Refusal("symbol_not_found", f"{who} does not list {instrument.name}.", hint)
 
 
 def standing_still(now: Moment, refusal: Refusal) -> Refusal:

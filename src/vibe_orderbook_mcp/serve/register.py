@@ -14,9 +14,9 @@ from mcp.server.mcpserver import MCPServer
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
 
+from vibe_orderbook_mcp.answers.answer_json import AnswerTexts, short_text
 from vibe_orderbook_mcp.answers.contract import Answers
 from vibe_orderbook_mcp.answers.fields import HEAD_SCHEMA, fields_text
-from vibe_orderbook_mcp.answers.texts import AnswerTexts, short_text
 from vibe_orderbook_mcp.answers.tools import REQUIRED, TOOLS, Tool
 from vibe_orderbook_mcp.model.errors import Refusal, StorageError
 from vibe_orderbook_mcp.model.refusals import storage_refusal

@@ -34,9 +34,9 @@ from vibe_orderbook_mcp.model.wire import BookReplaced, Malformation, MalformedM
 from vibe_orderbook_mcp.process.pace import Repeats, delays
 from vibe_orderbook_mcp.venues.checks import AUDIT_EVERY_SECS, BookChecks
 from vibe_orderbook_mcp.venues.contract import Rest, SnapshotRest, Venue
-from vibe_orderbook_mcp.venues.directory import Directory
 from vibe_orderbook_mcp.venues.line import Line
 from vibe_orderbook_mcp.venues.listing import ListingWatch
+from vibe_orderbook_mcp.venues.symbol_list import SymbolList
 from vibe_orderbook_mcp.venues.tape import TapeReceiver
 
 SNAPSHOTS_AT_ONCE = 4
@@ -90,7 +90,7 @@ class Feed:
         self._tasks: set[asyncio.Task[None]] = set()
         self._snapshots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
         self._adding: dict[str, asyncio.Task[SymbolSpec]] = {}
-        self._directory = Directory(rest)
+        self._symbol_list = SymbolList(rest)
         self._listing = ListingWatch(self._owners, rest, self._resumed, self._regridded)
         self._said = Repeats()
         self._ends_noted = 0  # `reconnects` at the last end of a connection
@@ -99,14 +99,14 @@ class Feed:
 
     async def listed(self, symbol: str) -> str:
         """The name of the listed instrument that is meant, before a client's symbol takes a place. Raises
-        SymbolUnknown, RateLimited; see `Directory.check`.
+        SymbolUnknown, RateLimited; see `SymbolList.check`.
         """
         return symbol if symbol in self.wanted else self._name(await self._symbol_meant(self._spelling(symbol)))
 
     async def _symbol_meant(self, symbol: str) -> str:
         """The venue's spelling of it, or its pair of a bare asset. Raises SymbolUnknown, RateLimited."""
         try:
-            await self._directory.check(symbol)
+            await self._symbol_list.check(symbol)
         except SymbolUnknown:
             instrument = Instrument(self._venue_name, symbol)
             meant = None if self.listing is None else listed_symbol(instrument, self.listing)
@@ -118,7 +118,7 @@ class Feed:
     @property
     def listing(self) -> Listing | None:
         """The exchange's list of symbols; None until a client asks for a new symbol."""
-        return self._directory.listing
+        return self._symbol_list.listing
 
     async def subscribe(self, symbol: str, *, is_lookup: bool = True) -> SymbolSpec:
         """Subscribe this symbol. Raises SymbolUnknown, InexactSymbol, ExchangeUnavailable, RateLimited.
@@ -174,7 +174,7 @@ class Feed:
         tasks = [*self._tasks, *self._syncing.values(), *self._adding.values()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, self._directory.aclose(), return_exceptions=True)
+        await asyncio.gather(*tasks, self._symbol_list.aclose(), return_exceptions=True)
 
     @property
     def wanted(self) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.store.values import BTC, ETH, record
-from vibe_orderbook_mcp.collect.lost import SymbolSeconds
+from vibe_orderbook_mcp.collect.lost_seconds import SymbolSeconds
 
 
 def test_seconds_are_counted_by_the_clock_and_by_symbol() -> None:

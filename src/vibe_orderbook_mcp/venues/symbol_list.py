@@ -21,7 +21,7 @@ ASK_AGAIN_SECS = 60.0  # for a name that is not in the list
 BELIEVED_SECS = 24 * 3600.0  # how long an old list answers "not listed" while a new one is not available
 
 
-class Directory:
+class SymbolList:
     """One object for the process. `listing` is None until it was read."""
 
     def __init__(self, rest: Rest) -> None:
