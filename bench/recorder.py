@@ -33,8 +33,7 @@ from vibe_orderbook_mcp.market.market import Market
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.market.ticks import FinalSecond
 from vibe_orderbook_mcp.model.events import DepthUpdate, Trade
-from vibe_orderbook_mcp.model.past_row import KEPT_SECS
-from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, TradeBatch
+from vibe_orderbook_mcp.model.rows import KEPT_SECS, SecondRecord, SecondRow, TradeBatch
 from vibe_orderbook_mcp.process.logs import set_up_logging
 from vibe_orderbook_mcp.store.disk.layout import ROLL, ROW, SNAP, TRADE_MIN, Layout
 from vibe_orderbook_mcp.store.disk.rocks import Database

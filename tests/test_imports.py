@@ -31,7 +31,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "market.*": ("market.*", "analytics.*", "seconds.*", "book.*", "model.*"),
     "process.*": ("process.*", "model.*"),
     "venues.binance.*": ("venues.binance.*", "book.*", "process.*", "model.*"),
-    "venues.binance.families": (),
     "venues.binance.messages": ("model.*",),
     "venues.binance.refusals": (),
     "venues.binance.weights": (),
@@ -72,17 +71,14 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "process.unpacking": IMPURE,
     "venues.binance.messages": IMPURE,
     "venues.binance.refusals": NO_DATES,
-    "venues.binance.families": IMPURE,
     "venues.binance.futures": tuple(name for name in IMPURE if name != "urllib.request"),
     "venues.binance.weights": IMPURE,
     "venues.binance.wire": tuple(name for name in IMPURE if name != "urllib.request"),
     "venues.kraken.messages": IMPURE,
-    "venues.kraken.checksum": IMPURE,
     "venues.kraken.wire": IMPURE,
     "venues.bybit.messages": IMPURE,
     "venues.bybit.wire": IMPURE,
     "venues.okx.messages": IMPURE,
-    "venues.okx.checksum": IMPURE,
     "venues.okx.wire": IMPURE,
     "venues.contract": IMPURE,
     "frames.venues": IMPURE,
@@ -91,9 +87,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "verify.text_book": IMPURE,
     "verify.book_check": IMPURE,
     "verify.instrument": IMPURE,
-    "verify.table": IMPURE,
     "verify.binance_spot": IMPURE,
-    "verify.binance_futures": IMPURE,
     "verify.kraken": IMPURE,
     "verify.coinbase": IMPURE,
     "verify.coinbase_connections": IMPURE,
@@ -101,7 +95,6 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "verify.okx": IMPURE,
     "verify.bybit": IMPURE,
     "verify.hyperliquid": IMPURE,
-    "verify.ranges": IMPURE,
     "verify.gateio": IMPURE,
     "verify.kucoin": IMPURE,
     "verify.kraken_futures": IMPURE,
@@ -113,7 +106,7 @@ MAY_NOT_IMPORT: dict[str, tuple[str, ...]] = {
 
 # Pure in spite of that: it reads the environment once, for which code is to run, never for what it answers; or it
 # reads the text of a given time.
-BUT_MAY_IMPORT: dict[str, tuple[str, ...]] = {"book.compiled": ("os",), "model.instants": ("datetime",)}
+BUT_MAY_IMPORT: dict[str, tuple[str, ...]] = {"book.compiled": ("os",), "venues.kraken.messages": ("datetime",)}
 
 # Modules outside the package, or own ones -> the only modules that may import them.
 ONLY_IMPORTED_BY: dict[str, tuple[str, ...]] = {

@@ -25,8 +25,16 @@ from vibe_orderbook_mcp.collect.volume_clock import CHECK_MS, VolumeClocks
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError
 from vibe_orderbook_mcp.model.events import Trade
-from vibe_orderbook_mcp.model.past_row import KEPT_FIELDS, KEPT_SECS, kept
-from vibe_orderbook_mcp.model.rows import SecondRecord, SecondRow, SideFlow, TouchedLevel, TradeBatch
+from vibe_orderbook_mcp.model.rows import (
+    KEPT_FIELDS,
+    KEPT_SECS,
+    SecondRecord,
+    SecondRow,
+    SideFlow,
+    TouchedLevel,
+    TradeBatch,
+    kept,
+)
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.history import History
 from vibe_orderbook_mcp.store.records.rows import Columns

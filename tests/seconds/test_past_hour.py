@@ -5,8 +5,7 @@ from operator import attrgetter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibe_orderbook_mcp.model.past_row import KEPT_FIELDS, KEPT_SECS
-from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import KEPT_FIELDS, KEPT_SECS, SecondRow
 from vibe_orderbook_mcp.seconds.past_hour import ROWS_STAY_SECS, PastHour
 
 START = 1_700_000_000

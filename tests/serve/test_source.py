@@ -14,7 +14,7 @@ from tests.answers.serving import Mode, answer, exchange, server_for
 from tests.patience import PATIENCE_SECS
 from tests.serve.http_rig import http_serving
 from tests.serve.test_http import until_ready
-from vibe_orderbook_mcp.serve.introduction import instructions
+from vibe_orderbook_mcp.serve.register import instructions
 from vibe_orderbook_mcp.sim.replay import ReplayConfig, ReplayExchange
 from vibe_orderbook_mcp.venues.recording import record_to
 

@@ -12,7 +12,7 @@ import vibe_orderbook_mcp.sim as package
 SOURCES = sorted(Path(package.__file__).parent.rglob("*.py"))
 SHELL = {
     *("__init__", "hub", "market_venue", "recordings", "replay", "rest", "server", "streams", "venue"),
-    *("bending", "control", "sockets", "venue_rest", "venue_room", "venues"),
+    *("control", "sockets", "venue_rest", "venue_room", "venues"),
 }
 WORLDLY = {
     "asyncio",

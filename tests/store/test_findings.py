@@ -13,7 +13,7 @@ from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.store.disk.layout import BASE
 from vibe_orderbook_mcp.store.history import History
-from vibe_orderbook_mcp.store.records.findings import decode_event, encode_event
+from vibe_orderbook_mcp.store.records.meta import decode_event, encode_event
 from vibe_orderbook_mcp.store.summing import EVENTS_A_PIECE
 
 pytestmark = pytest.mark.anyio

@@ -20,8 +20,7 @@ from vibe_orderbook_mcp.collect import asking
 from vibe_orderbook_mcp.model.errors import SymbolUnknown
 from vibe_orderbook_mcp.sim.faults import Drop, RestStatus, SlowRest
 from vibe_orderbook_mcp.venues import symbol_list as directory
-from vibe_orderbook_mcp.venues.binance.families import SPOT
-from vibe_orderbook_mcp.venues.binance.weights import DEFAULT_LIMIT, LOOKUPS
+from vibe_orderbook_mcp.venues.binance.weights import DEFAULT_LIMIT, LOOKUPS, SPOT
 
 L1 = "orderbook_l1"
 

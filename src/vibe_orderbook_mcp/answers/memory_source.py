@@ -26,9 +26,8 @@ from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.moment import Moment
 from vibe_orderbook_mcp.model.numbering import breaks_between, is_own
-from vibe_orderbook_mcp.model.past_row import KEPT_FIELDS, KEPT_SECS, kept
 from vibe_orderbook_mcp.model.refusals import not_live
-from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import KEPT_FIELDS, KEPT_SECS, SecondRow, kept
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 
 DAY_SECS: Final = 86_400

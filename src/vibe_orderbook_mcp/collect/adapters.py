@@ -21,17 +21,17 @@ def _binance(rest_url: str) -> Adapter:
 
 
 def _binance_us(rest_url: str) -> Adapter:
-    from vibe_orderbook_mcp.venues.binance.families import US  # noqa: PLC0415
     from vibe_orderbook_mcp.venues.binance.rest import BinanceRest  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.binance.weights import US  # noqa: PLC0415
     from vibe_orderbook_mcp.venues.binance.wire import US_TRAITS, BinanceSpot  # noqa: PLC0415
 
     return Adapter(BinanceSpot(US_TRAITS), BinanceRest(rest_url, family=US))
 
 
 def _binance_usdm(rest_url: str) -> Adapter:
-    from vibe_orderbook_mcp.venues.binance.families import USDM  # noqa: PLC0415
     from vibe_orderbook_mcp.venues.binance.futures import BinanceUsdm  # noqa: PLC0415
     from vibe_orderbook_mcp.venues.binance.rest import BinanceRest  # noqa: PLC0415
+    from vibe_orderbook_mcp.venues.binance.weights import USDM  # noqa: PLC0415
 
     return Adapter(BinanceUsdm(), BinanceRest(rest_url, family=USDM))
 

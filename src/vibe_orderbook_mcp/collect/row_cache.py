@@ -12,8 +12,7 @@ from collections import OrderedDict
 from vibe_orderbook_mcp.analytics.windows import Span, cut, missing_trades
 from vibe_orderbook_mcp.market.owner import InstrumentOwner
 from vibe_orderbook_mcp.model.errors import StorageError
-from vibe_orderbook_mcp.model.past_row import KEPT_FIELDS, KEPT_SECS, kept
-from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import KEPT_FIELDS, KEPT_SECS, SecondRow, kept
 from vibe_orderbook_mcp.store.history import History
 
 SYMBOLS_KEPT = 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -12,8 +13,31 @@ from loguru import logger
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable, RateLimited
 from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.process.pace import Repeats
-from vibe_orderbook_mcp.process.spacing import Spacing
 from vibe_orderbook_mcp.process.web import WebAnswer, WebClient, source_of
+
+
+class Spacing:
+    """`wait` lets one request go every `secs`, in the order in which they came."""
+
+    def __init__(self, secs: float) -> None:
+        self._secs = secs
+        self._free_at = float("-inf")
+
+    @property
+    def delay_secs(self) -> float:
+        """How long a request would wait now."""
+        return max(0.0, self._free_at - time.monotonic())
+
+    def block(self, secs: float) -> None:
+        """No request is sent for this time."""
+        self._free_at = max(self._free_at, time.monotonic() + secs)
+
+    async def wait(self) -> None:
+        delay = self.delay_secs
+        self._free_at = time.monotonic() + delay + self._secs
+        if delay:
+            await asyncio.sleep(delay)
+
 
 LOOKUP_WAIT_SECS: Final = 3.0  # a client's look-up is refused rather than waiting longer for its turn
 LIMITED_SECS: Final = 5.0  # no request for this time after a refusal because of their number

@@ -14,8 +14,7 @@ from math import isnan, nan
 from operator import attrgetter
 from typing import Any, Final
 
-from vibe_orderbook_mcp.model.past_row import KEPT_FIELDS, KEPT_SECS, kept
-from vibe_orderbook_mcp.model.rows import SecondRow
+from vibe_orderbook_mcp.model.rows import KEPT_FIELDS, KEPT_SECS, SecondRow, kept
 
 _fields_of, _second_of = attrgetter(*KEPT_FIELDS), attrgetter("second")
 _TYPES: Final = "qiidddddd"  # codes of KEPT_FIELDS for arrays; an unknown mid is nan

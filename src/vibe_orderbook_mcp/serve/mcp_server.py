@@ -31,11 +31,17 @@ from vibe_orderbook_mcp.model.errors import Refusal
 from vibe_orderbook_mcp.process import stderr
 from vibe_orderbook_mcp.process.config import Settings
 from vibe_orderbook_mcp.process.stopping import on_stop
-from vibe_orderbook_mcp.serve.introduction import TITLES, instructions
 from vibe_orderbook_mcp.serve.limits import MESSAGES_PATH, HttpLimits, InFlight, Refusals, caller_of
 from vibe_orderbook_mcp.serve.metrics import Metrics
 from vibe_orderbook_mcp.serve.oauth import oauth
-from vibe_orderbook_mcp.serve.register import refused, register_fields, register_tools, with_warning
+from vibe_orderbook_mcp.serve.register import (
+    TITLES,
+    instructions,
+    refused,
+    register_fields,
+    register_tools,
+    with_warning,
+)
 from vibe_orderbook_mcp.serve.waiting import TELL, Tell
 
 LIST_FRESH_MS = 3_600_000  # the tools of a running server do not change

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from loguru import logger
 from mcp.server.mcpserver import MCPServer
@@ -17,8 +17,9 @@ from pydantic import Field
 from vibe_orderbook_mcp.answers.answer_json import AnswerTexts, short_text
 from vibe_orderbook_mcp.answers.contract import Answers
 from vibe_orderbook_mcp.answers.fields import HEAD_SCHEMA, fields_text
-from vibe_orderbook_mcp.answers.tools import REQUIRED, TOOLS, Tool
+from vibe_orderbook_mcp.answers.tools import REQUIRED, TOOLS, Tool, uses
 from vibe_orderbook_mcp.model.errors import Refusal, StorageError
+from vibe_orderbook_mcp.model.listed import PriceSource
 from vibe_orderbook_mcp.model.refusals import storage_refusal
 from vibe_orderbook_mcp.serve.metrics import Metrics
 from vibe_orderbook_mcp.serve.waiting import Patience, Waiting
@@ -136,3 +137,26 @@ def refused(refusal: Refusal) -> CallToolResult:
     if refusal.retry_after_secs is not None:
         body["retry_after_secs"] = refusal.retry_after_secs
     return CallToolResult(content=[TextContent(type="text", text=json.dumps(body, ensure_ascii=False))], is_error=True)
+
+
+SOURCES: Final[dict[PriceSource | None, str]] = {
+    "live": "Binance spot order books, live and checked by sequence numbers, and their history.",
+    "simulated": "SIMULATED MARKET: prices, trades and books here are made up, for trying this out. Say so.",
+    "recording": "RECORDING: a past stretch of Binance spot is played back; nothing here is the present. Say so.",
+    None: "Binance spot order books and their history. `source`: live, simulated (made up) or recording.",
+}
+# How hosts name the server where its prices are not those of a market.
+TITLES: Final[dict[PriceSource | None, str]] = {
+    "simulated": "Vibe Orderbook (simulated market)",
+    "recording": "Vibe Orderbook (recording)",
+}
+MANNERS: Final = (
+    "Quote `summary`, mention `warnings` and a `status` other than live. "
+    "Not covered: futures, other exchanges, accounts, orders. "
+    "Refusals are JSON with a hint. Fields and units: resource figures://all."
+)
+
+
+def instructions(source: PriceSource | None, prefix: str = "") -> str:
+    """`prefix` stands before the names of the tools."""
+    return " ".join((SOURCES[source], f"{uses(prefix)}.", MANNERS))

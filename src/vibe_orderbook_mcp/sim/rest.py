@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -13,15 +14,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vibe_orderbook_mcp.sim.bending import hold_up
 from vibe_orderbook_mcp.sim.corruption import corrupt_answer
-from vibe_orderbook_mcp.sim.faults import Faults
+from vibe_orderbook_mcp.sim.faults import Faults, RestPlan
 from vibe_orderbook_mcp.sim.past import AggRow
 from vibe_orderbook_mcp.sim.rules import RATE_LIMITS, Grid, Rules
 from vibe_orderbook_mcp.sim.tickers import day_ticker
 from vibe_orderbook_mcp.sim.venue import SimVenue, SymbolTruth
 from vibe_orderbook_mcp.sim.weights import Weights
 from vibe_orderbook_mcp.sim.wire import encode
+
+HANG_POLL_S: Final = 0.02
+
+
+async def hold_up(plan: RestPlan, request: Request, faults: Faults) -> None:
+    """Wait as long as the plan says. A request that hangs waits until its fault is taken off or its client has left:
+    two ends, so neither gives an event to await.
+    """
+    if plan.delay_s:
+        await asyncio.sleep(plan.delay_s)
+    while plan.hang is not None and faults.hangs(plan.hang):
+        if await request.is_disconnected():
+            return
+        await asyncio.sleep(HANG_POLL_S)
+
 
 MAX_DEPTH: Final = 5000
 MAX_TRADES: Final = 1000

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vibe_orderbook_mcp.sim.bending import hold_up
 from vibe_orderbook_mcp.sim.corruption import corrupt_answer
 from vibe_orderbook_mcp.sim.dialects.contract import (
     Endpoint,
@@ -17,6 +16,7 @@ from vibe_orderbook_mcp.sim.dialects.contract import (
     Question,
 )
 from vibe_orderbook_mcp.sim.dialects.wording import encode
+from vibe_orderbook_mcp.sim.rest import hold_up
 from vibe_orderbook_mcp.sim.venue_room import VenueRoom
 
 

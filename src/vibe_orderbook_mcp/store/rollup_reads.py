@@ -11,7 +11,6 @@ from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.store import reader
 from vibe_orderbook_mcp.store.disk.layout import BASE, EVENT, META, ROLL, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.disk.view import Reads
-from vibe_orderbook_mcp.store.records.findings import decode_event
 from vibe_orderbook_mcp.store.records.keys import (
     HOURS,
     MINUTES,
@@ -22,7 +21,7 @@ from vibe_orderbook_mcp.store.records.keys import (
     second_bounds,
     symbol_bounds,
 )
-from vibe_orderbook_mcp.store.records.meta import grid_key
+from vibe_orderbook_mcp.store.records.meta import decode_event, grid_key
 from vibe_orderbook_mcp.store.records.rollups import (
     HOUR,
     RollGrid,

@@ -19,11 +19,11 @@ from vibe_orderbook_mcp.model.rows import SecondRecord, StoredEvent, TradeBatch
 from vibe_orderbook_mcp.store.disk.layout import BASE, EVENT, META, ROW, TRADE_MIN, TRADE_SEC
 from vibe_orderbook_mcp.store.disk.rocks import Database, Range
 from vibe_orderbook_mcp.store.plan import UNSTORABLE_TOGETHER, AppendResult, Known, Plan, not_among, why
-from vibe_orderbook_mcp.store.records.findings import encode_event
 from vibe_orderbook_mcp.store.records.keys import event_key, key_time, milli_bounds, second_key, symbol_bounds
 from vibe_orderbook_mcp.store.records.meta import (
     decode_ids,
     decode_meta,
+    encode_event,
     encode_ids,
     encode_meta,
     grid_key,

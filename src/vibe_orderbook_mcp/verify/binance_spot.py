@@ -18,14 +18,16 @@ from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
     BookAnswer,
+    Following,
     LevelsFrame,
     Part,
+    RangeRules,
     TextPair,
     TradeIds,
     UnreadableFrame,
+    VenueRules,
     numbers,
 )
-from vibe_orderbook_mcp.verify.ranges import RangeRules
 
 
 class _BinanceOuter(msgspec.Struct):
@@ -129,3 +131,17 @@ def _answer(line: RecordedLine) -> BookAnswer:
     numbers(answer.asks)
     symbol = answer.symbol or parse_qs(urlsplit(line.url).query).get("symbol", [""])[0]
     return BookAnswer(symbol, answer.lastUpdateId, answer.bids, answer.asks)
+
+
+class BinanceFuturesRules(BinanceSpotRules):
+    def __init__(self, venue: str = "binance-usdm") -> None:
+        super().__init__(venue)
+
+    def follows(self, last_id: int, frame: LevelsFrame) -> Following:
+        if frame.previous_id is None:
+            return super().follows(last_id, frame)
+        return VenueRules.follows(self, last_id, frame)
+
+    def joins(self, answer_id: int, frame: LevelsFrame) -> bool:
+        is_within = (frame.first_id or 0) <= answer_id <= (frame.final_id or 0)
+        return is_within or frame.previous_id == answer_id

@@ -20,13 +20,13 @@ from vibe_orderbook_mcp.verify.parts import (
     BestPrices,
     LevelsFrame,
     Part,
+    RangeRules,
     TextPair,
     TouchPrices,
     TradeName,
     UnreadableFrame,
     Whole,
 )
-from vibe_orderbook_mcp.verify.ranges import RangeRules
 
 EMPTY: Final[TextPair] = ("0", "0")  # the best level of a side without any
 RESTARTED: Final = 1  # the `u` of a book whose service started again

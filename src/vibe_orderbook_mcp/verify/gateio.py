@@ -21,13 +21,13 @@ from vibe_orderbook_mcp.verify.parts import (
     BookAnswer,
     LevelsFrame,
     Part,
+    RangeRules,
     TextPair,
     TradeName,
     UnreadableFrame,
     Whole,
     numbers,
 )
-from vibe_orderbook_mcp.verify.ranges import RangeRules
 
 
 class _GateLevel(msgspec.Struct):

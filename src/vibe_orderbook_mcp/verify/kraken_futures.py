@@ -18,13 +18,13 @@ from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.verify.parts import (
     LevelsFrame,
     Part,
+    RangeRules,
     TextPair,
     TouchPrices,
     TradeIds,
     UnreadableFrame,
     Whole,
 )
-from vibe_orderbook_mcp.verify.ranges import RangeRules
 
 
 class _FuturesLevel(msgspec.Struct):

@@ -15,6 +15,12 @@ from vibe_orderbook_mcp.model.errors import VibeError
 from vibe_orderbook_mcp.model.events import Level, Side
 from vibe_orderbook_mcp.model.instrument import Proof
 
+
+def _ids(frame: LevelsFrame) -> tuple[int, int]:
+    """The first and the last one, which each frame has."""
+    return frame.first_id or 0, frame.final_id or 0
+
+
 # Price and size as the venue writes them.
 TextPair = tuple[str, str]
 Following = Literal["next", "old", "gap"]
@@ -181,3 +187,17 @@ def numbers(levels: Sequence[TextPair]) -> list[Level]:
 def pairs(levels: Sequence[Sequence[str]]) -> list[TextPair]:
     """Of rows that may say more, as text: price and size."""
     return [(row[0], row[1]) for row in levels]
+
+
+class RangeRules(VenueRules):
+    """Ids follow each other without a hole, and the first frame to apply has the answer's id + 1 within its own."""
+
+    def follows(self, last_id: int, frame: LevelsFrame) -> Following:
+        first_id, final_id = _ids(frame)
+        if final_id <= last_id:
+            return "old"
+        return "gap" if first_id > last_id + 1 else "next"
+
+    def joins(self, answer_id: int, frame: LevelsFrame) -> bool:
+        first_id, final_id = _ids(frame)
+        return first_id <= answer_id + 1 <= final_id

@@ -13,15 +13,42 @@ from loguru import logger
 from vibe_orderbook_mcp.frames.lines import RecordedLine, RecordingFile, read_lines, with_answers
 from vibe_orderbook_mcp.frames.venues import LABELS, SPECIAL, Recognizer, of_one_shape
 from vibe_orderbook_mcp.model.errors import ConfigError
+from vibe_orderbook_mcp.verify.binance_spot import BinanceFuturesRules, BinanceSpotRules
 from vibe_orderbook_mcp.verify.book_check import Top
+from vibe_orderbook_mcp.verify.bybit import BybitRules
+from vibe_orderbook_mcp.verify.coinbase import CoinbaseRules
+from vibe_orderbook_mcp.verify.deribit import DeribitRules
+from vibe_orderbook_mcp.verify.gateio import GateRules
+from vibe_orderbook_mcp.verify.hyperliquid import HyperliquidRules
 from vibe_orderbook_mcp.verify.instrument import InstrumentCheck
+from vibe_orderbook_mcp.verify.kraken import KrakenRules
+from vibe_orderbook_mcp.verify.kraken_futures import KrakenFuturesRules
+from vibe_orderbook_mcp.verify.kucoin import KucoinRules
+from vibe_orderbook_mcp.verify.okx import OkxRules
 from vibe_orderbook_mcp.verify.parts import (
     BookAnswer,
     FramesLost,
     UnreadableFrame,
     VenueRules,
 )
-from vibe_orderbook_mcp.verify.table import RULES
+
+RULES: Final[dict[str, Callable[[], VenueRules]]] = {
+    "binance": BinanceSpotRules,
+    "binance-us": lambda: BinanceSpotRules("binance-us"),
+    "binance-usdm": BinanceFuturesRules,
+    "binance-coinm": lambda: BinanceFuturesRules("binance-coinm"),
+    "kraken": KrakenRules,
+    "coinbase": CoinbaseRules,
+    "okx": OkxRules,
+    "bybit": BybitRules,
+    "bybit-linear": lambda: BybitRules("bybit-linear"),
+    "hyperliquid": HyperliquidRules,
+    "deribit": DeribitRules,
+    "kucoin": KucoinRules,
+    "gateio": GateRules,
+    "kraken-futures": KrakenFuturesRules,
+}
+
 
 _SYMBOL: Final = re.compile(
     rb'"(?:s|symbol|instId|product_id|coin|instrument_name|contract|currency_pair)"\s*:\s*"([^"]{1,60})"'

@@ -13,9 +13,9 @@ from tests.sim.dialects.rig import exchange, following, until
 from vibe_orderbook_mcp.book.sync import Outcome
 from vibe_orderbook_mcp.sim.corruption import Corruption
 from vibe_orderbook_mcp.sim.faults import Corrupt, Disconnect, Drop, Duplicate, Fault, Reorder
-from vibe_orderbook_mcp.venues.binance import families
 from vibe_orderbook_mcp.venues.binance.futures import BinanceUsdm
 from vibe_orderbook_mcp.venues.binance.rest import BinanceRest
+from vibe_orderbook_mcp.venues.binance.weights import US, USDM
 from vibe_orderbook_mcp.venues.binance.wire import US_TRAITS, BinanceSpot
 from vibe_orderbook_mcp.venues.bybit.rest import BybitRest
 from vibe_orderbook_mcp.venues.bybit.wire import Bybit
@@ -36,9 +36,9 @@ class Adapter(NamedTuple):
 
 
 ADAPTERS = {
-    "binance-usdm": Adapter(BinanceUsdm, lambda url: BinanceRest(url, family=families.USDM), ("BTCUSDT", "ETHUSDT")),
+    "binance-usdm": Adapter(BinanceUsdm, lambda url: BinanceRest(url, family=USDM), ("BTCUSDT", "ETHUSDT")),
     "binance-us": Adapter(
-        lambda: BinanceSpot(US_TRAITS), lambda url: BinanceRest(url, family=families.US), ("BTCUSDT", "ETHUSDT")
+        lambda: BinanceSpot(US_TRAITS), lambda url: BinanceRest(url, family=US), ("BTCUSDT", "ETHUSDT")
     ),
     "kraken": Adapter(
         lambda: Kraken(depth=10),

@@ -12,9 +12,9 @@ from tests.folders import RECORDINGS
 from vibe_orderbook_mcp.book.sync import BookSync, Loaded, Outcome
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.wire import MalformedMessage, Reply
-from vibe_orderbook_mcp.venues.binance.families import SPOT, US, USDM
 from vibe_orderbook_mcp.venues.binance.futures import BinanceUsdm, parse_frame
 from vibe_orderbook_mcp.venues.binance.messages import TradeMessage, parse_snapshot, parse_symbol
+from vibe_orderbook_mcp.venues.binance.weights import SPOT, US, USDM
 
 RECORDING = RECORDINGS / "venues" / "binance_usdm" / "ethusdt_20240808.gz"
 

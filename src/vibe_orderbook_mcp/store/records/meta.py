@@ -1,4 +1,4 @@
-"""The metadata of a symbol. PURE
+"""The metadata of a symbol, and what its detectors found. PURE
 
 `symbol:{symbol}` -> `[1, created, sealed, base, quote, tick_size, step_size, max_price, max_size, trading]`: the spec
 as last seen, and the second up to which whole minutes of trades are in blocks (None: none yet). Where the market is not
@@ -17,9 +17,10 @@ from typing import Any, Final
 import msgspec
 import ormsgpack
 
-from vibe_orderbook_mcp.model.errors import StorageCorrupt
+from vibe_orderbook_mcp.model.errors import StorageCorrupt, StorageError
 from vibe_orderbook_mcp.model.instrument import MarketKind
 from vibe_orderbook_mcp.model.intervals import Interval
+from vibe_orderbook_mcp.model.rows import StoredEvent
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.store.records.keys import symbol_bytes
 
@@ -97,3 +98,25 @@ def decode_ids(data: bytes) -> list[Interval]:
         return list(zip(flat[::2], flat[1::2], strict=True))
     except (ValueError, TypeError) as error:
         raise StorageCorrupt("Stored trade ids cannot be read.") from error
+
+
+EVENT_VERSION: Final = 1
+
+
+def encode_event(event: StoredEvent) -> bytes:
+    try:
+        return ormsgpack.packb([EVENT_VERSION, event.end_ms, event.severity, event.rarity, event.evidence])
+    except TypeError as error:
+        raise StorageError(
+            f"The evidence of {event.type!r} cannot be stored: it has values that are not plain."
+        ) from error
+
+
+def decode_event(start_ms: int, kind: str, data: bytes) -> StoredEvent:
+    try:
+        version, end_ms, severity, rarity, evidence = ormsgpack.unpackb(data)
+    except (ValueError, TypeError) as error:
+        raise StorageCorrupt("A stored event cannot be read.") from error
+    if version != EVENT_VERSION:
+        raise StorageCorrupt(f"An event of version {version!r}; this program reads version {EVENT_VERSION}.")
+    return StoredEvent(type=kind, start_ms=start_ms, end_ms=end_ms, severity=severity, rarity=rarity, evidence=evidence)

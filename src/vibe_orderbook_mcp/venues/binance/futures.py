@@ -19,8 +19,8 @@ from vibe_orderbook_mcp.book.sync import BookRule
 from vibe_orderbook_mcp.model.events import DepthUpdate, Id, Level, Millis
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import Event, MalformedMessage, Reply, VenueTraits
-from vibe_orderbook_mcp.venues.binance.families import USDM
 from vibe_orderbook_mcp.venues.binance.messages import ShutdownMessage, TradeMessage
+from vibe_orderbook_mcp.venues.binance.weights import USDM
 from vibe_orderbook_mcp.venues.binance.wire import TRAITS, BinanceWire
 
 BOOKS: Final = "/public"

@@ -19,9 +19,17 @@ from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.process.pace import Repeats
 from vibe_orderbook_mcp.process.web import ANSWER_SECS, TIMEOUT_SECS, WebAnswer, WebClient, source_of
 from vibe_orderbook_mcp.venues.binance import messages
-from vibe_orderbook_mcp.venues.binance.families import SPOT, Family
 from vibe_orderbook_mcp.venues.binance.refusals import parse_reply, wait_secs
-from vibe_orderbook_mcp.venues.binance.weights import GLANCES, LOOKUPS, OLDER_PAGES, PAGES, Lane, WeightBudget
+from vibe_orderbook_mcp.venues.binance.weights import (
+    GLANCES,
+    LOOKUPS,
+    OLDER_PAGES,
+    PAGES,
+    SPOT,
+    Family,
+    Lane,
+    WeightBudget,
+)
 
 DEPTH_SHARE = 0.5  # while more of the minute's weight is used (many resyncs), snapshots have fewer levels
 AGG_TRADES_LIMIT = 1000

@@ -11,7 +11,8 @@ import msgspec
 from vibe_orderbook_mcp.model.instrument import Proof
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
 from vibe_orderbook_mcp.model.wire import Event, VenueTraits
-from vibe_orderbook_mcp.venues.binance import families, messages
+from vibe_orderbook_mcp.venues.binance import messages
+from vibe_orderbook_mcp.venues.binance.weights import US
 
 TRAITS: Final = VenueTraits(
     name="binance",
@@ -29,7 +30,7 @@ TRAITS: Final = VenueTraits(
 )
 
 
-US_TRAITS: Final = msgspec.structs.replace(TRAITS, name=families.US.venue)
+US_TRAITS: Final = msgspec.structs.replace(TRAITS, name=US.venue)
 
 
 class BinanceWire:

@@ -5,16 +5,31 @@ Numbers are bare JSON numbers. As doubles they stand for the decimals of the pai
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
 from vibe_orderbook_mcp.model.errors import ExchangeUnavailable
 from vibe_orderbook_mcp.model.events import Id, Level, Price, Size, Trade
-from vibe_orderbook_mcp.model.instants import rfc3339_ms
 from vibe_orderbook_mcp.model.listed import Listed, is_asset_name
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
+
+
+def rfc3339_ms(text: str) -> int:
+    """Milliseconds of "2026-07-07T23:00:03.977459Z", with any number of digits behind the second. Raises ValueError."""
+    whole, point, fraction = text.removesuffix("Z").partition(".")
+    if point and not (fraction.isascii() and fraction.isdigit()):
+        raise ValueError(text[:40])
+    return _second_of(whole) * 1000 + int(f"{fraction:0<3}"[:3])
+
+
+@lru_cache(maxsize=64)
+def _second_of(text: str) -> int:
+    return int(datetime.fromisoformat(f"{text}+00:00").timestamp())
+
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 

@@ -13,8 +13,8 @@ from vibe_orderbook_mcp.model.errors import ExchangeUnavailable, RateLimited, Sy
 from vibe_orderbook_mcp.model.events import Trade
 from vibe_orderbook_mcp.model.listed import Listing, PriceSource
 from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.process.asking import Spacing
 from vibe_orderbook_mcp.process.pace import Repeats
-from vibe_orderbook_mcp.process.spacing import Spacing
 from vibe_orderbook_mcp.process.web import TIMEOUT_SECS, WebAnswer, WebClient, source_of
 from vibe_orderbook_mcp.venues.kraken import messages
 from vibe_orderbook_mcp.venues.kraken.messages import PagedTrade, WirePair

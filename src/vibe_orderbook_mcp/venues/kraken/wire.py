@@ -7,11 +7,13 @@ ten best levels of each side. A level that falls out of the subscribed depth is 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
+from zlib import crc32
 
 import msgspec
 
+from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import BookRule
 from vibe_orderbook_mcp.model.events import DepthSnapshot
 from vibe_orderbook_mcp.model.instrument import Proof
@@ -26,7 +28,26 @@ from vibe_orderbook_mcp.model.wire import (
     VenueTraits,
 )
 from vibe_orderbook_mcp.venues.kraken import messages
-from vibe_orderbook_mcp.venues.kraken.checksum import checksum_rule
+
+CHECKED_LEVELS = 10  # a side, whatever depth was subscribed to
+
+
+def checksum_rule(price_decimals: int, size_decimals: int) -> Callable[[OrderBook, int], bool]:
+    """Whether a book is the one that a checksum is of."""
+
+    def text(levels: Iterable[tuple[float, float]]) -> str:
+        return "".join(
+            f"{price:.{price_decimals}f}".replace(".", "").lstrip("0")
+            + f"{size:.{size_decimals}f}".replace(".", "").lstrip("0")
+            for price, size in levels
+        )
+
+    def is_right(book: OrderBook, checksum: int) -> bool:
+        said = text(book.asks.top(CHECKED_LEVELS)) + text(book.bids.top(CHECKED_LEVELS))
+        return crc32(said.encode()) == checksum
+
+    return is_right
+
 
 DEPTH: Final = 1000  # of 10, 25, 100, 500 and 1000
 

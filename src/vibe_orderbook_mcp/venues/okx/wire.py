@@ -7,16 +7,20 @@ above it. The connection ends after 30 s in which nothing was sent and nothing c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
+from itertools import zip_longest
 from typing import Final
+from zlib import crc32
 
 import msgspec
 
+from vibe_orderbook_mcp.book.book import OrderBook
 from vibe_orderbook_mcp.book.sync import BookRule
 from vibe_orderbook_mcp.model.events import DepthSnapshot, DepthUpdate
 from vibe_orderbook_mcp.model.instrument import Proof
-from vibe_orderbook_mcp.model.symbol import SymbolSpec
+from vibe_orderbook_mcp.model.symbol import SymbolSpec, decimal_text
 from vibe_orderbook_mcp.model.wire import (
     BookReplaced,
     CheckedUpdate,
@@ -28,8 +32,27 @@ from vibe_orderbook_mcp.model.wire import (
     VenueTraits,
 )
 from vibe_orderbook_mcp.venues.okx import messages
-from vibe_orderbook_mcp.venues.okx.checksum import checksum_rule
 from vibe_orderbook_mcp.venues.okx.messages import Contract, OkxBooks, OkxChannel, OkxDepth, OkxFrame
+
+CHECKED_LEVELS: Final = 25
+REMEMBERED: Final = 1024  # texts of levels: from frame to frame few change
+
+
+def checksum_rule(size_of: Callable[[float], float]) -> Callable[[OrderBook, int], bool]:
+    """Whether a book is the one that a checksum is of. `size_of` turns a size of the book into the venue's own."""
+
+    @lru_cache(maxsize=REMEMBERED)
+    def text(level: tuple[float, float]) -> str:
+        price, size = level
+        return f"{decimal_text(price, 0)}:{decimal_text(size_of(size), 0)}"
+
+    def is_right(book: OrderBook, checksum: int) -> bool:
+        sides = [map(text, levels.top(CHECKED_LEVELS)) for levels in (book.bids, book.asks)]
+        said = crc32(":".join([each for pair in zip_longest(*sides) for each in pair if each is not None]).encode())
+        return checksum in (said, said - 2**32)
+
+    return is_right
+
 
 DEPTH: Final = 400  # levels a side of the channel `books`
 CLOSING_SOON: Final = "64008"  # the notice of a service upgrade, a minute before the end
