@@ -53,7 +53,7 @@ def slots_of(kind: type) -> tuple[str, ...]:
 
 def left_of(root: object, symbol: str) -> list[str]:
     """But for the exchange's list of symbols, which says what can be asked for."""
-    return [path for path in traces(root, symbol) if "_directory" not in path]
+    return [path for path in traces(root, symbol) if "_symbol_list" not in path]
 
 
 def test_a_symbol_that_makes_room_leaves_its_history_and_nothing_else(
